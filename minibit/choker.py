@@ -1,0 +1,156 @@
+"""Whom to serve: a few fixed slots given for merit, and guest slots given by chance.
+
+A choker sees rows of numbers and returns names. It is asked in two ways. `round` comes every few seconds
+and ranks anew. `fill` comes between rounds: it gives free slots at once and takes none from anybody who
+wants one. Only neighbours that are interested get slots; one whose interest ended keeps its slot until
+the round, or until somebody else wants it, because interest comes and goes with every block.
+
+Invariant: at most `slots` fixed and `guests` guests, and nobody is both. A guest keeps its slot for its
+whole lease of `guest_rounds` rounds, whatever it gives; it leaves it earlier only by rising to a fixed
+slot, by losing interest or by leaving.
+
+Write your own by subclassing `Choker` and ranking rows; name it `module:Class`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from random import Random
+from typing import NamedTuple
+
+
+class Row(NamedTuple):
+    """A neighbour in numbers: `gave_bps` is what we got from it, `took_bps` what it got from us (bytes a
+    second); `rare_blocks` counts the blocks it holds among those that are rarest to us."""
+
+    peer: str
+    interested: bool
+    gave_bps: float
+    took_bps: float
+    rare_blocks: int
+
+
+class Serving(NamedTuple):
+    """Who is served now: by merit, and by chance."""
+
+    fixed: tuple[str, ...]
+    guests: tuple[str, ...]
+
+
+class Choker(ABC):
+    """Slots and leases; a subclass says who deserves a fixed slot."""
+
+    def __init__(self, slots: int, guests: int, guest_rounds: int, rng: Random) -> None:
+        self.slots = slots
+        self.guest_slots = guests
+        self.guest_rounds = guest_rounds
+        self.rng = rng
+        self.fixed: list[str] = []  # in the order in which they got their slot
+        self.guests: dict[str, int] = {}  # guest -> rounds of its lease that are left
+
+    @abstractmethod
+    def rank(self, rows: Sequence[Row], seeding: bool) -> list[Row]:
+        """The rows (all interested), best first. `seeding`: we miss nothing, so nobody can give to us."""
+
+    def candidates(self, rows: Sequence[Row]) -> Sequence[Row]:
+        """The rows that compete for fixed slots in a round: everybody."""
+        return rows
+
+    def round(self, rows: Sequence[Row], seeding: bool) -> Serving:
+        """A new round: rank anew, and let the leases run."""
+        wanting = [row for row in rows if row.interested]
+        self._keep({row.peer for row in wanting})
+        self.rng.shuffle(wanting)  # so that nobody wins a draw by its place
+        best = self.rank(self.candidates(wanting), seeding)[: self.slots]
+        chosen = [row.peer for row in best]
+        self.fixed = [peer for peer in self.fixed if peer in chosen]
+        self.fixed += [peer for peer in chosen if peer not in self.fixed]
+        self.guests = {peer: left - 1 for peer, left in self.guests.items() if peer not in chosen and left > 1}
+        return self._fill_up(wanting, seeding)
+
+    def fill(self, rows: Sequence[Row], seeding: bool) -> Serving:
+        """Between rounds: give the slots that are free or unused to who wants one."""
+        wanting = [row for row in rows if row.interested]
+        names = {row.peer for row in wanting}
+        if names - set(self.fixed) - self.guests.keys():
+            self._keep(names)
+        return self._fill_up(wanting, seeding)
+
+    def forget(self, peer: str) -> None:
+        """This neighbour is gone."""
+        if peer in self.fixed:
+            self.fixed.remove(peer)
+        self.guests.pop(peer, None)
+
+    def _keep(self, names: set[str]) -> None:
+        self.fixed = [peer for peer in self.fixed if peer in names]
+        self.guests = {peer: left for peer, left in self.guests.items() if peer in names}
+
+    def _fill_up(self, wanting: Sequence[Row], seeding: bool) -> Serving:
+        waiting = [row for row in wanting if row.peer not in self.fixed and row.peer not in self.guests]
+        if waiting:
+            self.rng.shuffle(waiting)
+            if free := max(0, self.slots - len(self.fixed)):
+                best = self.rank(waiting, seeding)[:free]
+                self.fixed += [row.peer for row in best]
+                waiting = [row for row in waiting if row not in best]
+            for row in waiting[: max(0, self.guest_slots - len(self.guests))]:
+                self.guests[row.peer] = self.guest_rounds
+        return Serving(tuple(self.fixed), tuple(self.guests))
+
+
+class TitForTat(Choker):
+    """Serve those that give the most (Cohen 2003, section 3); a seed serves in turn.
+
+    A seed gets nothing from anybody, so it ranks by the rate sent, and each round the neighbour that has
+    held its slot longest goes to the end, behind those that wait; of these the one that took least comes
+    first.
+    """
+
+    def rank(self, rows: Sequence[Row], seeding: bool) -> list[Row]:
+        if not seeding:
+            return sorted(rows, key=lambda row: (-row.gave_bps, row.peer not in self.fixed))
+        served = sorted((row for row in rows if row.peer in self.fixed), key=lambda row: -row.took_bps)
+        waiting = sorted((row for row in rows if row.peer not in self.fixed), key=lambda row: row.took_bps)
+        if len(served) < max(1, self.slots) or not waiting:
+            return served + waiting
+        oldest = next(row for row in served if row.peer == self.fixed[0])
+        served.remove(oldest)
+        return [*served, *waiting, oldest]
+
+
+class Rarity(Choker):
+    """The rule that the original wanted: a guest that holds rarer blocks takes a fixed slot.
+
+    Only those in fixed slots and the guest compete in a round; the weakest, by the number of rare blocks
+    held, falls out. Who holds a slot wins a draw.
+    """
+
+    def rank(self, rows: Sequence[Row], seeding: bool) -> list[Row]:
+        return sorted(rows, key=lambda row: (-row.rare_blocks, row.peer not in self.fixed))
+
+    def candidates(self, rows: Sequence[Row]) -> Sequence[Row]:
+        """Those in fixed slots, and the guests."""
+        return [row for row in rows if row.peer in self.fixed or row.peer in self.guests]
+
+
+class NoChoking(Choker):
+    """Everybody who wants blocks is served, without slots."""
+
+    def round(self, rows: Sequence[Row], seeding: bool) -> Serving:
+        """Everybody who is interested."""
+        self.fixed = [row.peer for row in rows if row.interested]
+        return Serving(tuple(self.fixed), ())
+
+    fill = round
+
+    def rank(self, rows: Sequence[Row], seeding: bool) -> list[Row]:
+        return list(rows)
+
+
+CHOKERS: dict[str, type[Choker]] = {
+    "tit-for-tat": TitForTat,
+    "rarity": Rarity,
+    "none": NoChoking,
+}

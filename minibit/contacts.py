@@ -1,0 +1,101 @@
+"""Everybody whom a peer knows: whom to dial, whom to admit, who must go when there is no room.
+
+A peer dials until it has half of its links, and leaves the other half for those that dial it; so late
+comers find room. Invariant: at most `neighbours` links stand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from random import Random
+
+from minibit.messages import PeerAddress
+from minibit.neighbour import Move, Neighbour, Slot, Standing
+from minibit.rules import Rules
+
+REMEMBERED = 8  # addresses remembered, as a multiple of the links
+LONGEST_RETRY_S = 60.0
+
+
+class Contacts:
+    """The neighbours of one peer, by id, in the order in which it came to know them."""
+
+    def __init__(self, me: str, rules: Rules, rng: Random) -> None:
+        self._me = me
+        self._rules = rules
+        self._rng = rng
+        self.known: dict[str, Neighbour] = {}
+        self.up: dict[str, Neighbour] = {}  # those with a standing link
+        self.dialling = 0
+
+    def learn(self, addresses: Iterable[PeerAddress]) -> None:
+        """Remember where peers are."""
+        for address in addresses:
+            neighbour = self.known.get(address.peer)
+            if address.peer == self._me:
+                continue
+            if neighbour is None:
+                self._forget_one_if_full()
+                self.known[address.peer] = Neighbour(address, 2 * self._rules.round_s)
+            elif neighbour.address != address:  # it came back elsewhere
+                neighbour.address = address
+                neighbour.failures = 0
+
+    def forget(self, neighbour: Neighbour) -> None:
+        """It left the swarm. Who is banned stays so."""
+        if neighbour.standing is not Standing.BANNED:
+            self.known.pop(neighbour.peer, None)
+
+    def move(self, neighbour: Neighbour, move: Move) -> None:
+        """Change its standing, and the books that follow from it."""
+        self.dialling -= neighbour.standing is Standing.DIALLING
+        neighbour.move(move)
+        self.dialling += neighbour.standing is Standing.DIALLING
+        if neighbour.up:
+            self.up[neighbour.peer] = neighbour
+        else:
+            self.up.pop(neighbour.peer, None)
+
+    def failed(self, neighbour: Neighbour, now: float) -> None:
+        """A dial or a link went wrong: leave it alone for a while."""
+        pause_s = min(self._rules.retry_s * 2**neighbour.failures, LONGEST_RETRY_S)
+        neighbour.failures += 1
+        neighbour.retry_at = now + pause_s
+
+    def to_dial(self, now: float, *, starving: bool) -> list[Neighbour]:
+        """Whom to connect to now; who starves dials on, though it has half of its links."""
+        most = self._rules.neighbours if starving else (self._rules.neighbours + 1) // 2
+        count = most - len(self.up) - self.dialling
+        if starving:
+            count = max(count, 1 - self.dialling)
+        if count <= 0:
+            return []
+        ready = [n for n in self.known.values() if n.standing is Standing.KNOWN and n.retry_at <= now]
+        return self._rng.sample(ready, min(count, len(ready)))
+
+    def next_retry(self, now: float) -> float | None:
+        """When the next of the addresses that failed may be dialled again."""
+        waiting = [n.retry_at for n in self.known.values() if n.standing is Standing.KNOWN and n.retry_at > now]
+        return min(waiting, default=None)
+
+    @property
+    def crowded(self) -> bool:
+        """Whether one of the links must go."""
+        return len(self.up) > self._rules.neighbours
+
+    def to_drop(self, newest: Neighbour, held: int, *, needy: bool) -> Neighbour:
+        """Who makes room: somebody with whom nothing is left to exchange; else, for a newest one that is
+        needy, the one that matters least; else the newest itself."""
+        others = [neighbour for neighbour in self.up.values() if neighbour is not newest]
+        for neighbour in others:
+            if neighbour.standing is Standing.SHARING and neighbour.theirs == held:
+                return neighbour
+        if not needy or not others:
+            return newest
+        return min(others, key=lambda n: (bool(n.asked), n.slot is not Slot.NONE, n.blocks_in + n.blocks_out))
+
+    def _forget_one_if_full(self) -> None:
+        if len(self.known) >= REMEMBERED * self._rules.neighbours:
+            idle = [n for n in self.known.values() if n.standing is Standing.KNOWN]
+            if idle:
+                del self.known[self._rng.choice(idle).peer]

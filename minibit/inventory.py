@@ -1,0 +1,77 @@
+"""An inventory is a Python int: bit i is set when block i is held.
+
+So a whole inventory is one small immutable value, and what a neighbour has that we lack is
+`theirs & ~ours`: one operation, whatever the number of blocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from random import Random
+
+from minibit.errors import RemoteError
+
+EMPTY = 0
+
+
+def full(block_count: int) -> int:
+    """The inventory of who holds every block."""
+    return (1 << block_count) - 1
+
+
+def of(blocks: Iterable[int]) -> int:
+    """The inventory that holds just `blocks`."""
+    inventory = EMPTY
+    for block in blocks:
+        inventory |= 1 << block
+    return inventory
+
+
+def indices(inventory: int) -> Iterator[int]:
+    """The blocks held, in ascending order."""
+    while inventory:
+        lowest = inventory & -inventory
+        yield lowest.bit_length() - 1
+        inventory ^= lowest
+
+
+def lowest(inventory: int) -> int:
+    """The first block held; the inventory must not be empty."""
+    return (inventory & -inventory).bit_length() - 1
+
+
+def choice(inventory: int, rng: Random) -> int:
+    """One of the blocks held, each as likely; the inventory must not be empty."""
+    rank = rng.randrange(inventory.bit_count())
+    base = 0
+    width = inventory.bit_length()
+    while width > 1:  # halve until the block of that rank stands alone
+        half = width >> 1
+        low = inventory & ((1 << half) - 1)
+        below = low.bit_count()
+        if rank < below:
+            inventory, width = low, half
+        else:
+            inventory, width = inventory >> half, width - half
+            rank -= below
+            base += half
+    return base
+
+
+def to_hex(inventory: int) -> str:
+    """The text that an ESTOQUE carries."""
+    return format(inventory, "x")
+
+
+def from_hex(text: str, block_count: int) -> int:
+    """The inventory that an ESTOQUE says; `RemoteError` when it is none for `block_count` blocks."""
+    # int() alone takes signs, blanks and underscores, and time quadratic in nothing but decimal bases
+    if len(text) > block_count // 4 + 1 or not text.isascii() or not text.isalnum():
+        raise RemoteError(f"an inventory of {len(text)} digits for {block_count} blocks")
+    try:
+        inventory = int(text, 16)
+    except ValueError:
+        raise RemoteError("an inventory that is not hexadecimal") from None
+    if inventory >> block_count:
+        raise RemoteError(f"an inventory with a block beyond the last of {block_count}")
+    return inventory

@@ -1,0 +1,44 @@
+"""What a peer has been told and has said: counts by verb, and the last messages with their times.
+
+Both carriers, links and actor calls, pass every message through here, so what a notebook shows is what
+the peer saw.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from typing import NamedTuple
+
+from minibit.messages import Message
+
+LAST_COUNT = 64
+
+
+class Letter(NamedTuple):
+    """One message: when (seconds), `in` or `out`, from or to whom, what."""
+
+    at_s: float
+    way: str
+    peer: str
+    message: Message
+
+
+class Mailbox:
+    """Counts of all messages, and the last of them."""
+
+    __slots__ = ("incoming", "last", "outgoing")
+
+    def __init__(self) -> None:
+        self.incoming: Counter[str] = Counter()
+        self.outgoing: Counter[str] = Counter()
+        self.last: deque[Letter] = deque(maxlen=LAST_COUNT)
+
+    def came(self, sender: str, message: Message, now: float) -> None:
+        """`sender` told us `message`."""
+        self.incoming[message.verb] += 1
+        self.last.append(Letter(now, "in", sender, message))
+
+    def went(self, receiver: str, message: Message, now: float) -> None:
+        """We told `receiver` `message`."""
+        self.outgoing[message.verb] += 1
+        self.last.append(Letter(now, "out", receiver, message))

@@ -1,0 +1,122 @@
+"""The nine verbs of the protocol, as frozen structs in one union, and their JSON.
+
+Every message is a JSON object whose attribute `tipo` names the verb. The raw bytes of a block are no
+part of any message: they follow the header of a BLOCO on the link. What arrives is either a valid
+message or a `RemoteError`; values that depend on the content (an index, the size of an inventory) are
+judged by the peer, which knows the content.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+from minibit.errors import RemoteError
+
+PeerId = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
+BlockIndex = Annotated[int, msgspec.Meta(ge=0, lt=1 << 31)]
+Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+
+
+class Verb(msgspec.Struct, frozen=True, tag_field="tipo", omit_defaults=True, forbid_unknown_fields=True):
+    """What every message is; `verb` is the name that stands in `tipo`."""
+
+    @property
+    def verb(self) -> str:
+        return str(self.__struct_config__.tag)
+
+
+class PeerAddress(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the block server of `peer` listens."""
+
+    peer: PeerId
+    host: str
+    port: Port
+
+
+class Registro(Verb, frozen=True, tag="REGISTRO", kw_only=True):
+    """Here I am. To the tracker: at this address. On a new link: and I know the swarm's key.
+
+    `manifest` is the digest that names the swarm. `nonce` and `proof` (hex) are the challenge and the
+    response of a link's first frames. `alone` asks a full peer or the tracker to make room, because
+    nobody that the sender knows can feed it.
+    """
+
+    peer: PeerId
+    host: str = ""
+    port: Port = 0
+    manifest: str = ""
+    nonce: str = ""
+    proof: str = ""
+    alone: bool = False
+
+
+class ListaPeers(Verb, frozen=True, tag="LISTA_PEERS"):
+    """The tracker's answer to a REGISTRO: these are your neighbours."""
+
+    peers: tuple[PeerAddress, ...] = ()
+
+
+class NovoPeer(Verb, frozen=True, tag="NOVO_PEER"):
+    """Newcomers entered the swarm: connect to them if you want."""
+
+    peers: tuple[PeerAddress, ...] = ()
+
+
+class Estoque(Verb, frozen=True, tag="ESTOQUE"):
+    """The blocks that the sender holds: `whole` (the inventory as hex, bit i for block i), or what is `new`."""
+
+    whole: str | None = None
+    new: tuple[BlockIndex, ...] = ()
+
+
+class Bloqueio(Verb, frozen=True, tag="BLOQUEIO"):
+    """I don't serve you now; the PEDIDOs that I have not begun to answer are void."""
+
+
+class Desbloqueio(Verb, frozen=True, tag="DESBLOQUEIO"):
+    """I serve you now."""
+
+
+class Pedido(Verb, frozen=True, tag="PEDIDO"):
+    """Send me this block."""
+
+    block: BlockIndex
+
+
+class Bloco(Verb, frozen=True, tag="BLOCO"):
+    """Here is this block; its bytes follow the header on the link."""
+
+    block: BlockIndex
+
+
+class Desligamento(Verb, frozen=True, tag="DESLIGAMENTO"):
+    """`peer` leaves (to the tracker: the swarm; on a link: this neighbour), and why."""
+
+    peer: str = ""
+    why: str = ""
+
+
+Message = Registro | ListaPeers | NovoPeer | Estoque | Bloqueio | Desbloqueio | Pedido | Bloco | Desligamento
+
+VERBS: dict[str, type[Verb]] = {
+    str(cls.__struct_config__.tag): cls
+    for cls in (Registro, ListaPeers, NovoPeer, Estoque, Bloqueio, Desbloqueio, Pedido, Bloco, Desligamento)
+}
+
+_encoder = msgspec.json.Encoder()
+_decoder: msgspec.json.Decoder[Message] = msgspec.json.Decoder(Message)
+
+
+def encode(message: Message) -> bytes:
+    """The message as JSON."""
+    return _encoder.encode(message)
+
+
+def decode(data: bytes | bytearray | memoryview) -> Message:
+    """The message that `data` says; `RemoteError` when it is none."""
+    try:
+        return _decoder.decode(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise RemoteError(f"not a message: {error}") from None

@@ -1,0 +1,168 @@
+"""A peer as another peer sees it: where it is, what it holds, who serves whom.
+
+Its standing is one named value, and `MOVES` is the table of how it changes; a move that the table lacks is
+a bug of ours. Invariants: `asked` and `wanted` are empty unless the link stands, `theirs` is empty until
+the first ESTOQUE came.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from math import inf
+from typing import Any
+
+from minibit import inventory
+from minibit.messages import PeerAddress
+from minibit.rate import Rate
+
+
+class Standing(Enum):
+    """How far the acquaintance with a neighbour goes."""
+
+    KNOWN = "known"
+    """We have its address."""
+    DIALLING = "dialling"
+    """We are connecting to it."""
+    LINKED = "linked"
+    """The link stands and is proven; its inventory is awaited."""
+    SHARING = "sharing"
+    """Both know what the other holds."""
+    BANNED = "banned"
+    """It sent too many wrong blocks: no link with it again."""
+
+
+class Move(Enum):
+    """What changes a standing."""
+
+    DIAL = "dial"
+    LINK = "link"
+    ESTOQUE = "ESTOQUE"
+    LOSE = "lose"
+    BAN = "ban"
+
+
+MOVES: dict[tuple[Standing, Move], Standing] = {
+    (Standing.KNOWN, Move.DIAL): Standing.DIALLING,
+    (Standing.KNOWN, Move.LINK): Standing.LINKED,
+    (Standing.DIALLING, Move.LINK): Standing.LINKED,
+    (Standing.DIALLING, Move.LOSE): Standing.KNOWN,
+    (Standing.LINKED, Move.ESTOQUE): Standing.SHARING,
+    (Standing.LINKED, Move.LOSE): Standing.KNOWN,
+    (Standing.SHARING, Move.ESTOQUE): Standing.SHARING,
+    (Standing.SHARING, Move.LOSE): Standing.KNOWN,
+    (Standing.LINKED, Move.BAN): Standing.BANNED,
+    (Standing.SHARING, Move.BAN): Standing.BANNED,
+}
+
+UP = (Standing.LINKED, Standing.SHARING)
+
+
+class Slot(Enum):
+    """How we serve a neighbour."""
+
+    NONE = "none"
+    FIXED = "fixed"
+    GUEST = "guest"
+
+
+class Neighbour:
+    """All that a peer knows about another one."""
+
+    __slots__ = (
+        "address",
+        "asked",
+        "blocks_in",
+        "blocks_out",
+        "came_at",
+        "doubted",
+        "failures",
+        "gap_s",
+        "gave",
+        "heard_at",
+        "late",
+        "latency_s",
+        "probe",
+        "retry_at",
+        "sending",
+        "serves_us",
+        "slot",
+        "snubbed_until",
+        "standing",
+        "strikes",
+        "theirs",
+        "told",
+        "took",
+        "uninvited",
+        "wanted",
+    )
+
+    def __init__(self, address: PeerAddress, window_s: float) -> None:
+        self.address = address
+        self.standing = Standing.KNOWN
+        self.failures = 0  # dials and links that failed since one went well
+        self.retry_at = -inf
+        self.strikes = 0  # blocks with a wrong hash
+        self.blocks_in = 0
+        self.blocks_out = 0
+        self.gave = Rate(window_s)
+        self.took = Rate(window_s)
+        self._reset()
+
+    def _reset(self) -> None:
+        """Forget what belongs to one link."""
+        self.theirs = inventory.EMPTY
+        self.told = inventory.EMPTY  # what it has been told that we hold
+        self.serves_us = False
+        self.slot = Slot.NONE
+        self.asked: dict[int, float] = {}  # block -> when we sent the PEDIDO
+        self.late = inventory.EMPTY  # asked, given up, and may still come
+        self.doubted = inventory.EMPTY  # it sent them wrong, or not in time: better asked elsewhere, this round
+        self.wanted: list[int] = []  # its PEDIDOs, unanswered
+        self.uninvited = 0  # its messages that had no place: PEDIDOs while choked, blocks nobody asked for
+        self.sending: int | None = None
+        self.heard_at = -inf  # when bytes of a block last came from it
+        self.came_at = -inf  # when a block was last whole, or the pipeline last began to fill
+        self.probe: int | None = None  # the last block that was asked while no other was
+        self.latency_s: float | None = None  # from such a PEDIDO to its block
+        self.gap_s: float | None = None  # between two blocks while it had PEDIDOs to answer
+        self.snubbed_until = -inf
+
+    @property
+    def peer(self) -> str:
+        """Its id."""
+        return self.address.peer
+
+    @property
+    def up(self) -> bool:
+        """Whether a proven link stands."""
+        return self.standing in UP
+
+    def move(self, move: Move) -> None:
+        """Change the standing by the table."""
+        self.standing = MOVES[self.standing, move]
+        if self.standing not in UP:
+            self._reset()
+
+    def snapshot(self) -> dict[str, Any]:
+        """The state, as plain values."""
+        return {
+            "standing": self.standing.value,
+            "host": self.address.host,
+            "port": self.address.port,
+            "held": self.theirs.bit_count(),
+            "serves_us": self.serves_us,
+            "slot": self.slot.value,
+            "asked": sorted(self.asked),
+            "wanted": list(self.wanted),
+            "sending": self.sending,
+            "blocks_in": self.blocks_in,
+            "blocks_out": self.blocks_out,
+            "strikes": self.strikes,
+        }
+
+    def check(self) -> None:
+        """Assert the invariants."""
+        if not self.up:
+            assert not self.asked and not self.wanted and not self.theirs and self.slot is Slot.NONE
+        assert not self.wanted or self.slot is not Slot.NONE
+        assert self.sending not in self.wanted

@@ -1,0 +1,169 @@
+"""The PEDIDOs that are open: which block is asked of whom, how many at once, and when one is given up.
+
+The picker says which block, chance says which of its holders. The depth follows rate and latency: a
+neighbour gets as many PEDIDOs as it answers in the time that one alone takes, and one more, so that it is
+never idle and never far ahead. Latency is measured only by PEDIDOs that had none before them, or the queue
+that we made ourselves would count as latency.
+
+Endgame begins when every missing block is in flight: one that takes too long is asked a second time.
+
+Invariant: a block in flight is asked of exactly the neighbours in `requesters[block]`, and each of these
+has it in `asked`. Outside endgame there is one; in endgame there are at most two.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from math import ceil, inf
+from random import Random
+
+from minibit import inventory
+from minibit.availability import Availability
+from minibit.errors import LocalError
+from minibit.neighbour import Neighbour
+from minibit.picker import Picker
+from minibit.rules import Rules
+
+MOST_REQUESTERS = 2
+OVERDUE = 2.0  # a block that takes this many times as long as expected may be asked a second time
+SMOOTHING = 0.3  # weight of the newest gap in the mean
+
+
+class Pipeline:
+    """The blocks in flight of one peer."""
+
+    def __init__(self, name: str, rules: Rules, picker: Picker, availability: Availability, rng: Random) -> None:
+        self._rules = rules
+        self._picker = picker
+        self._availability = availability
+        self._rng = rng
+        self._log = logging.getLogger(f"minibit.{name}")
+        self._typical_s: float | None = None  # mean gap over all neighbours
+        self.requesters: dict[int, list[Neighbour]] = {}
+        self.in_flight = inventory.EMPTY
+        self.wake_at = inf  # when a block that is in flight may be asked a second time
+
+    def ask(self, neighbours: Iterable[Neighbour], missing: int, now: float) -> list[tuple[Neighbour, int]]:
+        """The PEDIDOs to send now, so that all who serve us have enough to do."""
+        self.wake_at = inf
+        ready = [neighbour for neighbour in neighbours if self._room(neighbour, now)]
+        fresh = missing & ~self.in_flight
+        asks: list[tuple[Neighbour, int]] = []
+        while ready and fresh:
+            choices = inventory.EMPTY
+            for neighbour in ready:
+                choices |= neighbour.theirs & ~neighbour.doubted
+            choices &= fresh
+            if not choices:
+                return asks
+            block = self._pick(choices, missing)
+            holders = [n for n in ready if (n.theirs & ~n.doubted) >> block & 1]
+            neighbour = holders[0] if len(holders) == 1 else self._rng.choice(holders)
+            asks.append(self._ask(neighbour, block, now))
+            fresh ^= 1 << block
+            if not self._room(neighbour, now):
+                ready.remove(neighbour)
+        for neighbour in ready if missing else ():
+            if (overdue := self._overdue(neighbour, now)) is not None:
+                asks.append(self._ask(neighbour, overdue, now))
+        return asks
+
+    def arrived(self, neighbour: Neighbour, block: int, now: float) -> float:
+        """`block` came whole; how long it took, in seconds."""
+        asked_at = neighbour.asked[block]
+        took_s = now - asked_at
+        if block == neighbour.probe:
+            neighbour.latency_s = took_s
+        gap_s = now - max(neighbour.came_at, asked_at)
+        neighbour.gap_s = _mean(neighbour.gap_s, gap_s)
+        self._typical_s = _mean(self._typical_s, gap_s)
+        neighbour.heard_at = neighbour.came_at = now
+        self.void(neighbour, block)
+        return took_s
+
+    def void(self, neighbour: Neighbour, block: int) -> None:
+        """The PEDIDO for `block` at `neighbour` is open no more."""
+        del neighbour.asked[block]
+        requesters = self.requesters[block]
+        requesters.remove(neighbour)
+        if not requesters:
+            del self.requesters[block]
+            self.in_flight ^= 1 << block
+
+    def void_all(self, neighbour: Neighbour) -> None:
+        """None of the PEDIDOs at `neighbour` will be answered, or only late."""
+        for block in list(neighbour.asked):
+            neighbour.late |= 1 << block
+            self.void(neighbour, block)
+
+    def call_off(self, block: int) -> list[Neighbour]:
+        """`block` is held: nobody else need send it. Those who were asked for it too."""
+        others = list(self.requesters.get(block, ()))
+        for neighbour in others:
+            neighbour.late |= 1 << block
+            self.void(neighbour, block)
+        return others
+
+    def give_up(self, neighbours: Iterable[Neighbour], now: float) -> float:
+        """Take back what waits too long, and ask nothing of that neighbour for a while; when to look again."""
+        timeout_s = self._rules.request_timeout_s
+        again_at = inf
+        for neighbour in neighbours:
+            if neighbour.asked and neighbour.heard_at + timeout_s <= now:
+                neighbour.doubted |= inventory.of(neighbour.asked)
+                self.void_all(neighbour)
+                neighbour.snubbed_until = now + timeout_s
+            if neighbour.asked:
+                again_at = min(again_at, neighbour.heard_at + timeout_s)
+            elif neighbour.snubbed_until > now:
+                again_at = min(again_at, neighbour.snubbed_until)
+        return again_at
+
+    def _room(self, neighbour: Neighbour, now: float) -> bool:
+        """Whether one more PEDIDO may go to it: it serves us, has room, and did not let us wait too long."""
+        if not neighbour.serves_us or neighbour.snubbed_until > now:
+            return False
+        depth = 2
+        if neighbour.gap_s is not None and neighbour.latency_s is not None:
+            depth = max(depth, ceil(neighbour.latency_s / max(neighbour.gap_s, 1e-9)) + 1)
+        return len(neighbour.asked) < min(depth, self._rules.pipeline)
+
+    def _ask(self, neighbour: Neighbour, block: int, now: float) -> tuple[Neighbour, int]:
+        if not neighbour.asked:
+            neighbour.probe = block
+            neighbour.heard_at = neighbour.came_at = now
+        neighbour.asked[block] = now
+        self.requesters.setdefault(block, []).append(neighbour)
+        self.in_flight |= 1 << block
+        return neighbour, block
+
+    def _pick(self, choices: int, missing: int) -> int:
+        name = self._rules.picker
+        try:
+            block = self._picker.pick(choices, self._availability)
+        except Exception as error:  # whatever somebody's strategy raises: say which one it was
+            raise LocalError(f"picker {name} raised {type(error).__name__}: {error}") from error
+        if not isinstance(block, int) or block < 0 or not choices >> block & 1:
+            raise LocalError(f"picker {name} chose {block!r}, which is none of the choices that it was given")
+        if self._log.isEnabledFor(logging.DEBUG):
+            frequencies = [(block, count) for count, block in self._availability.frequencies(missing)]
+            rarest = list(inventory.indices(self._availability.rarest(choices)[1]))
+            self._log.debug("frequencies %s rarest %s picked %d", frequencies, rarest, block)
+        return block
+
+    def _overdue(self, neighbour: Neighbour, now: float) -> int | None:
+        """A block in flight elsewhere that takes too long, and that `neighbour` holds."""
+        for block, (first, *more) in self.requesters.items():
+            if len(more) + 1 < MOST_REQUESTERS and first is not neighbour:
+                if (neighbour.theirs & ~neighbour.doubted) >> block & 1:
+                    gap_s = first.gap_s or self._typical_s or self._rules.request_timeout_s / 4
+                    due_s = first.asked[block] + OVERDUE * gap_s * (1 + len(first.asked))
+                    if due_s <= now:
+                        return block
+                    self.wake_at = min(self.wake_at, due_s)
+        return None
+
+
+def _mean(old: float | None, new: float) -> float:
+    return new if old is None else old + SMOOTHING * (new - old)

@@ -1,0 +1,97 @@
+"""Serving neighbours: who has a slot, what each has asked, which block goes next.
+
+The choker decides from numbers; this room makes the numbers and carries the decision out. One block at a
+time is on its way to a neighbour, and the next is chosen when the network took the last byte, so a
+neighbour that is choked or calls a PEDIDO off costs at most the block that is under way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from minibit import inventory
+from minibit.availability import Availability
+from minibit.behaviour import Honest
+from minibit.choker import Choker, NoChoking, Row, Serving
+from minibit.errors import LocalError
+from minibit.events import Effect, Note, Send, SendBlock
+from minibit.messages import Bloqueio, Desbloqueio
+from minibit.neighbour import Neighbour, Slot
+from minibit.records import ServingRecord
+from minibit.rules import Rules
+
+MOST_WANTED = 256  # PEDIDOs of one neighbour that are remembered
+
+
+class Uploads:
+    """The slots of one peer."""
+
+    def __init__(self, name: str, rules: Rules, choker: Choker, behaviour: Honest) -> None:
+        self._name = name
+        self._rules = rules
+        self._behaviour = behaviour
+        self.choker = choker
+        self.slots = None if isinstance(choker, NoChoking) else rules.slots + rules.guests
+
+    def round(self, up: Iterable[Neighbour], held: int, missing: int, rarity: Availability, now: float) -> list[Effect]:
+        """The choker's round."""
+        return self._decide(self.choker.round, list(up), held, missing, rarity, now)
+
+    def fill(self, up: Iterable[Neighbour], held: int, missing: int, rarity: Availability, now: float) -> list[Effect]:
+        """Give free slots at once, if somebody waits for one."""
+        neighbours = list(up)
+        interested = [neighbour for neighbour in neighbours if held & ~neighbour.theirs]
+        served = sum(neighbour.slot is not Slot.NONE for neighbour in interested)
+        if served == len(interested) or served == self.slots:
+            return []
+        return self._decide(self.choker.fill, neighbours, held, missing, rarity, now)
+
+    def close(self, up: Iterable[Neighbour], now: float) -> list[Effect]:
+        """Serve nobody any more; blocks under way go on."""
+        return [effect for neighbour in up for effect in self._put(neighbour, Slot.NONE, now)]
+
+    def wanted(self, neighbour: Neighbour, block: int) -> list[Effect]:
+        """A PEDIDO that we can answer; a second one for the same block changes nothing."""
+        if block != neighbour.sending and block not in neighbour.wanted and len(neighbour.wanted) < MOST_WANTED:
+            neighbour.wanted.append(block)
+        return self.next(neighbour)
+
+    def next(self, neighbour: Neighbour) -> list[Effect]:
+        """The next block for it, if none is under way."""
+        if neighbour.sending is not None or not neighbour.wanted:
+            return []
+        neighbour.sending = neighbour.wanted.pop(0)
+        return [SendBlock(neighbour.peer, neighbour.sending, self._behaviour.spoils)]
+
+    def _decide(self, ask, neighbours, held, missing, rarity, now) -> list[Effect]:  # type: ignore[no-untyped-def]
+        if not self._behaviour.serves:
+            return []
+        reachable = (missing or inventory.full(held.bit_length())) & ~rarity.nobody
+        rare = rarity.rarest(reachable)[1] if reachable else inventory.EMPTY
+        rows = [
+            Row(n.peer, bool(held & ~n.theirs), n.gave.bps(now), n.took.bps(now), (n.theirs & rare).bit_count())
+            for n in neighbours
+        ]
+        try:
+            serving: Serving = ask(rows, not missing)
+            slots = dict.fromkeys(serving.guests, Slot.GUEST) | dict.fromkeys(serving.fixed, Slot.FIXED)
+        except Exception as error:  # whatever somebody's strategy raises: say which one it was
+            raise LocalError(f"choker {self._rules.choker} raised {type(error).__name__}: {error}") from error
+        if self.slots is not None and len(slots) > self.slots:
+            raise LocalError(f"choker {self._rules.choker} gave {len(slots)} slots and has {self.slots}")
+        changes = [(neighbour, slots.get(neighbour.peer, Slot.NONE)) for neighbour in neighbours]
+        changes.sort(key=lambda change: change[1] is not Slot.NONE)  # first take slots, then give them
+        return [effect for neighbour, slot in changes for effect in self._put(neighbour, slot, now)]
+
+    def _put(self, neighbour: Neighbour, slot: Slot, now: float) -> list[Effect]:
+        before, neighbour.slot = neighbour.slot, slot
+        if slot is before:
+            return []
+        effects: list[Effect] = [Note(ServingRecord(now, self._name, neighbour.peer, slot.value))]
+        if slot is Slot.NONE:
+            neighbour.wanted.clear()
+            effects.append(Send(neighbour.peer, Bloqueio()))
+        elif before is Slot.NONE:
+            neighbour.uninvited = 0
+            effects.append(Send(neighbour.peer, Desbloqueio()))
+        return effects
