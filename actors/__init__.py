@@ -1,0 +1,19 @@
+"""The real world of Minibit: Ray actors, links, files, and the handle that a driver or a notebook holds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from actors.swarm import Swarm
+
+__all__ = ["Swarm"]
+
+
+def __getattr__(name: str) -> Any:
+    """`Swarm`, imported when it is wanted: peers and `--help` need neither it nor what it imports."""
+    if name == "Swarm":
+        from actors.swarm import Swarm  # noqa: PLC0415
+
+        return Swarm
+    raise AttributeError(f"module 'actors' has no attribute {name!r}")

@@ -1,7 +1,8 @@
 """What neighbours are told of our inventory, and when.
 
 News is gathered for `announce_s` into one ESTOQUE a neighbour, and the first news after a pause goes at
-once. A block that a neighbour holds is no news to it. What is withheld so is told when we want nothing
+once. That holds for neighbours that we serve; the others can't ask us for anything now, so for them news is
+gathered `PATIENCE` times as long, and told at the latest when they get a slot. A block that a neighbour holds is no news to it. What is withheld so is told when we want nothing
 from it any more: interest has no verb, both ends compute it, and without that it would go on holding a
 slot for us.
 """
@@ -13,7 +14,9 @@ from math import inf
 
 from minibit import inventory
 from minibit.messages import Estoque
-from minibit.neighbour import Neighbour
+from minibit.neighbour import Neighbour, Slot
+
+PATIENCE = 4
 
 
 class Announcer:
@@ -22,16 +25,22 @@ class Announcer:
     def __init__(self, announce_s: float) -> None:
         self._announce_s = announce_s
         self._told_at = -inf
+        self._told_all_at = -inf
 
     def due_s(self, now: float) -> float:
         """When the news that there is at `now` should be told."""
         return max(now, self._told_at + self._announce_s)
 
-    def news(self, neighbours: Iterable[Neighbour], claims: int, now: float) -> list[tuple[Neighbour, Estoque]]:
-        """An ESTOQUE for each of the neighbours that needs one; they count as told."""
+    def news(
+        self, neighbours: Iterable[Neighbour], claims: int, now: float, *, everybody: bool = False
+    ) -> tuple[list[tuple[Neighbour, Estoque]], float]:
+        """An ESTOQUE for each that needs one now, which counts as told; and when to look again."""
         self._told_at = now
-        found = [(neighbour, _news(neighbour, claims)) for neighbour in neighbours]
-        return [(neighbour, estoque) for neighbour, estoque in found if estoque is not None]
+        all_due_s = self._told_all_at + PATIENCE * self._announce_s
+        if everybody or now >= all_due_s:
+            everybody, self._told_all_at, all_due_s = True, now, inf
+        found = [(n, untold(n, claims)) for n in neighbours if everybody or n.slot is not Slot.NONE]
+        return [(neighbour, estoque) for neighbour, estoque in found if estoque is not None], all_due_s
 
 
 def whole(neighbour: Neighbour, claims: int) -> Estoque:
@@ -40,15 +49,16 @@ def whole(neighbour: Neighbour, claims: int) -> Estoque:
     return Estoque(whole=inventory.to_hex(claims))
 
 
-def _news(neighbour: Neighbour, claims: int) -> Estoque | None:
-    untold = claims & ~neighbour.told
+def untold(neighbour: Neighbour, claims: int) -> Estoque | None:
+    """The ESTOQUE that this neighbour needs, or None. It counts as told."""
+    blocks = claims & ~neighbour.told
     wants_nothing = not neighbour.theirs & ~claims
     believed_to_want = neighbour.theirs & ~neighbour.told
     if not (wants_nothing and believed_to_want):
-        untold &= ~neighbour.theirs
-    if not untold:
+        blocks &= ~neighbour.theirs
+    if not blocks:
         return None
-    if untold.bit_count() * 5 > claims.bit_length() // 4:  # an index costs about five digits
+    if blocks.bit_count() * 5 > claims.bit_length() // 4:  # an index costs about five digits
         return whole(neighbour, claims)
-    neighbour.told |= untold
-    return Estoque(new=tuple(inventory.indices(untold)))
+    neighbour.told |= blocks
+    return Estoque(new=tuple(inventory.indices(blocks)))

@@ -7,6 +7,8 @@ are those in the first level that meets it.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from minibit import inventory
 
 
@@ -69,3 +71,10 @@ class Availability:
             for count in range(len(self._levels) - 1, -1, -1)
             for block in inventory.indices(self._levels[count] & choices)
         ]
+
+    def check(self, inventories: Iterable[int]) -> None:
+        """Assert that the counts are those of `inventories`, and that every block is at one level."""
+        counts = Availability(sum(level.bit_count() for level in self._levels))
+        for blocks in inventories:
+            counts.add(blocks)
+        assert counts._levels == self._levels

@@ -70,11 +70,14 @@ class Choker(ABC):
         return self._fill_up(wanting, seeding)
 
     def fill(self, rows: Sequence[Row], seeding: bool) -> Serving:
-        """Between rounds: give the slots that are free or unused to who wants one."""
+        """Between rounds: give the slots that are free to who wants one, and unused ones if these don't do."""
         wanting = [row for row in rows if row.interested]
         names = {row.peer for row in wanting}
-        if names - set(self.fixed) - self.guests.keys():
-            self._keep(names)
+        served = [*self.fixed, *self.guests]
+        short = len(names.difference(served)) - (self.slots + self.guest_slots - len(served))
+        idle = [peer for peer in served if peer not in names]
+        for peer in idle[: max(0, short)]:
+            self.forget(peer)
         return self._fill_up(wanting, seeding)
 
     def forget(self, peer: str) -> None:
@@ -143,7 +146,10 @@ class NoChoking(Choker):
         self.fixed = [row.peer for row in rows if row.interested]
         return Serving(tuple(self.fixed), ())
 
-    fill = round
+    def fill(self, rows: Sequence[Row], seeding: bool) -> Serving:
+        """Those too who are interested by now."""
+        self.fixed = [row.peer for row in rows if row.interested or row.peer in self.fixed]
+        return Serving(tuple(self.fixed), ())
 
     def rank(self, rows: Sequence[Row], seeding: bool) -> list[Row]:
         return list(rows)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from minibit.messages import Message, PeerAddress
+from minibit.messages import Desligamento, Message, PeerAddress
 from minibit.records import Record
 
 TRACKER = "tracker"  # the id of the tracker, and of the seed that lives with it
@@ -94,14 +94,20 @@ class Dial(NamedTuple):
 
 
 class HangUp(NamedTuple):
-    """Close the link to `peer`, after what was sent to it before."""
+    """Close the link to `peer`, after what was sent to it before, and after a farewell unless it said its own."""
 
     peer: str
-    why: str
+    farewell: Desligamento | None
+
+
+class Call(NamedTuple):
+    """Say this to the tracker."""
+
+    message: Message
 
 
 class Send(NamedTuple):
-    """Carry a control message to `peer`; TRACKER means the tracker."""
+    """Carry a control message to `peer`: by its link, or, said by the tracker, by an actor call."""
 
     peer: str
     message: Message
@@ -131,4 +137,4 @@ class Left(NamedTuple):
     why: str
 
 
-Effect = Dial | HangUp | Send | SendBlock | Note | Finish | Left
+Effect = Dial | HangUp | Call | Send | SendBlock | Note | Finish | Left

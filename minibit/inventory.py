@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from random import Random
+from string import hexdigits
 
 from minibit.errors import RemoteError
 
@@ -65,13 +66,11 @@ def to_hex(inventory: int) -> str:
 
 def from_hex(text: str, block_count: int) -> int:
     """The inventory that an ESTOQUE says; `RemoteError` when it is none for `block_count` blocks."""
-    # int() alone takes signs, blanks and underscores, and time quadratic in nothing but decimal bases
-    if len(text) > block_count // 4 + 1 or not text.isascii() or not text.isalnum():
+    if not 0 < len(text) <= block_count // 4 + 1:
         raise RemoteError(f"an inventory of {len(text)} digits for {block_count} blocks")
-    try:
-        inventory = int(text, 16)
-    except ValueError:
-        raise RemoteError("an inventory that is not hexadecimal") from None
+    if text.strip(hexdigits):  # int() alone takes signs, blanks, underscores and a prefix
+        raise RemoteError("an inventory that is not hexadecimal")
+    inventory = int(text, 16)
     if inventory >> block_count:
         raise RemoteError(f"an inventory with a block beyond the last of {block_count}")
     return inventory

@@ -11,7 +11,7 @@ is a liar.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from math import inf
 from random import Random
 from typing import Any, Protocol
@@ -23,7 +23,7 @@ from minibit.behaviour import Honest
 from minibit.choker import Choker
 from minibit.contacts import Contacts
 from minibit.errors import LocalError, RemoteError
-from minibit.events import TRACKER, Effect, Event
+from minibit.events import Effect, Event
 from minibit.messages import (
     Bloqueio,
     Desbloqueio,
@@ -180,9 +180,8 @@ class Peer:
     def _depart(self, now: float) -> None:
         why = self.leaving or ""
         for peer in self.contacts.up:
-            self._send(peer, Desligamento(peer=self.name, why=why))
-            self._effects.append(events.HangUp(peer, "left"))
-        self._send(TRACKER, Desligamento(peer=self.name, why=why))
+            self._effects.append(events.HangUp(peer, Desligamento(peer=self.name, why=why)))
+        self._effects.append(events.Call(Desligamento(peer=self.name, why=why)))
         self._note("left", now, why)
         self._effects.append(events.Left(why))
         self.left = True
@@ -192,7 +191,7 @@ class Peer:
     def _call_tracker(self, now: float) -> None:
         assert self.address is not None
         me = self.address
-        self._send(TRACKER, Registro(peer=me.peer, host=me.host, port=me.port, alone=self._alone))
+        self._effects.append(events.Call(Registro(peer=me.peer, host=me.host, port=me.port, alone=self._alone)))
         self._called_at = now
         # taken for lost until LISTA_PEERS comes: a tracker that is gone is asked again, ever more rarely
         self._timers.set("tracker", now + self._pause_s)
@@ -256,8 +255,7 @@ class Peer:
         self._send(neighbour.peer, announcer.whole(neighbour, self._claims))
 
     def _refuse(self, neighbour: Neighbour, why: str) -> None:
-        self._send(neighbour.peer, Desligamento(why=why))
-        self._effects.append(events.HangUp(neighbour.peer, why))
+        self._effects.append(events.HangUp(neighbour.peer, Desligamento(why=why)))
 
     def _on_unlinked(self, event: events.Unlinked, now: float) -> None:
         neighbour = self.contacts.known.get(event.peer)
@@ -304,14 +302,16 @@ class Peer:
             if max(message.new) >= count:
                 raise RemoteError(f"block {max(message.new)} of {count} in an ESTOQUE")
             theirs |= inventory.of(message.new)
+        gone = neighbour.theirs & ~theirs
         self._holds(neighbour, theirs)
-        self.contacts.move(neighbour, Move.ESTOQUE)
-        for block in [block for block in neighbour.asked if not theirs >> block & 1]:
-            self.pipeline.void(neighbour, block)  # it told us so because it can't serve it
+        if neighbour.standing is Standing.LINKED:
+            self.contacts.move(neighbour, Move.ESTOQUE)
+        if gone:
+            self.pipeline.refused(neighbour)
+            self._pump(now)
         if neighbour.wanted:  # what it holds by now it wants no more
             neighbour.wanted = [block for block in neighbour.wanted if not theirs >> block & 1]
-        if neighbour.serves_us:
-            self._pump(now)
+        self._ask(neighbour, now)
         self._serve(now)
 
     def _holds(self, neighbour: Neighbour, theirs: int) -> None:
@@ -328,7 +328,7 @@ class Peer:
 
     def _on_desbloqueio(self, neighbour: Neighbour, message: Desbloqueio, now: float) -> None:
         neighbour.serves_us = True
-        self._pump(now)
+        self._ask(neighbour, now)
 
     def _on_pedido(self, neighbour: Neighbour, message: Pedido, now: float) -> None:
         block = message.block
@@ -349,7 +349,7 @@ class Peer:
             raise RemoteError(f"{neighbour.uninvited} {what}")
 
     def _on_desligamento(self, neighbour: Neighbour, message: Desligamento, now: float) -> None:
-        self._effects.append(events.HangUp(neighbour.peer, message.why))
+        self._effects.append(events.HangUp(neighbour.peer, None))
         self._lose(neighbour, now)
         if message.peer == neighbour.peer:
             self.contacts.forget(neighbour)
@@ -409,7 +409,7 @@ class Peer:
         else:
             self._note_block(neighbour, block, took_s, "useful", now)
             self._take(neighbour, block, now)
-        self._pump(now)
+        self._ask(neighbour, now)
         self._serve(now)
 
     def _take(self, neighbour: Neighbour, block: int, now: float) -> None:
@@ -439,13 +439,20 @@ class Peer:
     def _finish(self, now: float) -> None:
         self._note("completed", now)
         self._effects.append(events.Finish())
-        self._announce(now)
+        self._announce(now, everybody=True)
         if self.rules.leave == "complete":
             self._on_leaving(events.Leaving("complete"), now)
 
-    def _announce(self, now: float) -> None:
-        self._timers.clear("announce")
-        for neighbour, estoque in self.announcer.news(self.contacts.up.values(), self._claims, now):
+    def _announce(self, now: float, *, everybody: bool = False) -> None:
+        up = self.contacts.up.values()
+        found, again_at = self.announcer.news(up, self._claims, now, everybody=everybody)
+        for neighbour, estoque in found:
+            self._send(neighbour.peer, estoque)
+        if again_at < inf:
+            self._timers.set("announce", again_at)
+
+    def _tell(self, neighbour: Neighbour) -> None:
+        if (estoque := announcer.untold(neighbour, self._claims)) is not None:
             self._send(neighbour.peer, estoque)
 
     @property
@@ -455,17 +462,26 @@ class Peer:
     # asking and serving
 
     def _pump(self, now: float) -> None:
-        """Ask for blocks while there are some to ask and somebody to ask."""
+        """Ask everybody who serves us for blocks."""
+        self._ask_of(self.contacts.up.values(), now)
+
+    def _ask(self, neighbour: Neighbour, now: float) -> None:
+        """Ask this neighbour, the only one for whom anything changed; all when endgame is there."""
+        if neighbour.serves_us:
+            endgame = not self.missing & ~self.pipeline.in_flight
+            self._ask_of(self.contacts.up.values() if endgame else (neighbour,), now)
+
+    def _ask_of(self, neighbours: Iterable[Neighbour], now: float) -> None:
         missing = self.missing
         if not missing or not self.started or self.leaving is not None:
             return
-        asks = self.pipeline.ask(self.contacts.up.values(), missing, now)
+        asks = self.pipeline.ask(neighbours, missing, now)
         for neighbour, block in asks:
             self._send(neighbour.peer, Pedido(block))
         if asks:
             self._timers.set_earlier("requests", now + self.rules.request_timeout_s)
         if self.pipeline.wake_at < inf:
-            self._timers.set("endgame", self.pipeline.wake_at)
+            self._timers.set_earlier("endgame", self.pipeline.wake_at)
 
     def _check_requests(self, now: float) -> None:
         again_at = self.pipeline.give_up(self.contacts.up.values(), now)
@@ -479,14 +495,19 @@ class Peer:
             neighbour.doubted = inventory.EMPTY
         self._look_for_food(now)
         if self.leaving is None:
-            up = self.contacts.up.values()
-            self._effects += self.uploads.round(up, self.held, self.missing, self.availability, now)
+            self._decide(self.uploads.round, now)
         self._pump(now)
 
     def _serve(self, now: float) -> None:
+        """Give free slots at once."""
         if self.leaving is None:
-            up = self.contacts.up.values()
-            self._effects += self.uploads.fill(up, self.held, self.missing, self.availability, now)
+            self._decide(self.uploads.fill, now)
+
+    def _decide(self, decide: Callable[..., list[Effect]], now: float) -> None:
+        for effect in decide(self.contacts.up.values(), self.held, self.missing, self.availability, now):
+            if isinstance(effect, events.Send) and isinstance(effect.message, Desbloqueio):
+                self._tell(self.contacts.up[effect.peer])  # it should know what it may ask for
+            self._effects.append(effect)
 
     # saying
 
@@ -534,8 +555,7 @@ class Peer:
         assert not self.held & ~self.all
         up = self.contacts.up.values()
         assert len(up) <= self.rules.neighbours and all(neighbour.up for neighbour in up)
-        for count, block in self.availability.frequencies(self.all):
-            assert count == sum(neighbour.theirs >> block & 1 for neighbour in up)
+        self.availability.check(neighbour.theirs for neighbour in up)
         served = [neighbour for neighbour in up if neighbour.slot is not Slot.NONE]
         assert self.uploads.slots is None or len(served) <= self.uploads.slots
         assert all(not neighbour.told & ~self._claims for neighbour in up)

@@ -91,6 +91,11 @@ class Pipeline:
             del self.requesters[block]
             self.in_flight ^= 1 << block
 
+    def refused(self, neighbour: Neighbour) -> None:
+        """It doesn't hold all that we asked it for, and said so: those PEDIDOs are void."""
+        for block in [block for block in neighbour.asked if not neighbour.theirs >> block & 1]:
+            self.void(neighbour, block)
+
     def void_all(self, neighbour: Neighbour) -> None:
         """None of the PEDIDOs at `neighbour` will be answered, or only late."""
         for block in list(neighbour.asked):

@@ -43,6 +43,6 @@ def _load(kind: str, name: str, known: dict[str, type[T]], base: type[T]) -> typ
     if not (isinstance(found, type) and issubclass(found, base)):
         raise LocalError(f"{kind} {name!r} is no subclass of {base.__module__}.{base.__name__}: {takes}")
     if inspect.isabstract(found):
-        missing = ", ".join(sorted(found.__abstractmethods__))
+        missing = ", ".join(sorted(getattr(found, "__abstractmethods__", ())))
         raise LocalError(f"{kind} {name!r} lacks {missing}: {takes}")
     return found

@@ -40,9 +40,10 @@ class Uploads:
     def fill(self, up: Iterable[Neighbour], held: int, missing: int, rarity: Availability, now: float) -> list[Effect]:
         """Give free slots at once, if somebody waits for one."""
         neighbours = list(up)
-        interested = [neighbour for neighbour in neighbours if held & ~neighbour.theirs]
-        served = sum(neighbour.slot is not Slot.NONE for neighbour in interested)
-        if served == len(interested) or served == self.slots:
+        served = [neighbour for neighbour in neighbours if neighbour.slot is not Slot.NONE]
+        if len(served) == self.slots and all(held & ~neighbour.theirs for neighbour in served):
+            return []
+        if not any(held & ~neighbour.theirs for neighbour in neighbours if neighbour.slot is Slot.NONE):
             return []
         return self._decide(self.choker.fill, neighbours, held, missing, rarity, now)
 

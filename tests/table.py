@@ -192,9 +192,7 @@ class Table:
     def _carry_out(self, name: str, effects: list[events.Effect], force: bool = False) -> None:
         for effect in effects:
             match effect:
-                case events.Send(peer=TRACKER, message=message) if isinstance(
-                    message, messages.Registro | messages.Desligamento
-                ) and not self.linked(name, TRACKER) or isinstance(message, messages.Registro):
+                case events.Call(message=message):
                     self._send_to_tracker(name, message)
                 case events.Send(peer=peer, message=message):
                     self._send(name, peer, message)
@@ -203,12 +201,8 @@ class Table:
                 case events.Dial(address=address, alone=alone):
                     self.say(f"{name} dials {address.peer}")
                     self._later(self.latency_s, lambda a=address, b=alone: self._dial(name, a.peer, b))
-                case events.HangUp(peer=peer, why=why):
-                    self.say(f"{name} hangs up on {peer}: {why}")
-                    pair, number = frozenset((name, peer)), self._links.get(frozenset((name, peer)))
-                    if number is not None:
-                        delay_s = self._queue_on(name, peer, self.latency_s)
-                        self._later(delay_s, lambda p=peer, w=why, n=number: self._unlink(name, p, w, n))
+                case events.HangUp(peer=peer, farewell=farewell):
+                    self._hang_up(name, peer, farewell)
                 case events.Note(record=record):
                     self.records.append(record)
                 case events.Finish():
@@ -236,6 +230,15 @@ class Table:
         self._later(
             delay_s, lambda: self._if_linked(sender, receiver, number, events.Received(sender, message))
         )
+
+    def _hang_up(self, one: str, other: str, farewell: messages.Desligamento | None) -> None:
+        number = self._links.get(frozenset((one, other)))
+        if farewell is None or number is None:
+            self._unlink(one, other, "farewell", number)
+            return
+        self._send(one, other, farewell)
+        delay_s = self._queue_on(one, other, 0.0) + self.latency_s
+        self._later(delay_s, lambda: self._unlink(one, other, "hung up", number))
 
     def _send_block(self, sender: str, receiver: str, block: int, spoil: bool) -> None:
         self.say(f"{sender} -> {receiver} BLOCO {block}")

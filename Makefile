@@ -1,0 +1,34 @@
+# make swarm, make test: from a fresh clone, with no more than Python 3.11 and a network.
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: help swarm test lint clean
+
+help:   ## this list
+	@awk -F':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+swarm: .venv/lab.stamp   ## a swarm of 50 peers on this machine
+	$(BIN)/python experiments/run_swarm.py --peers 50
+
+test: lint   ## lint, then every test
+	$(BIN)/pytest
+
+lint: .venv/test.stamp   ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:   ## everything that make made, and caches; runs/ stays
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/lab.stamp: EXTRAS := lab
+.venv/test.stamp: EXTRAS := lab,test
+.venv/%.stamp: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo "Minibit needs Python 3.11 or newer as $(PYTHON): install one, or say make PYTHON=..." >&2; exit 1; }
+	@$(PYTHON) -m venv .venv || \
+	    { echo "Minibit needs Python's venv: on Debian and Ubuntu, apt-get install python3-venv" >&2; exit 1; }
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[$(EXTRAS)]'
+	@touch $@

@@ -1,0 +1,157 @@
+"""Rate limits: a token bucket, and the gate that shares one bucket among the links of a node.
+
+`Bucket` is pure: time is an argument. Its invariant: over any stretch of `t` seconds it grants at most
+`rate * t + burst` bytes. It starts empty, so that what passes since the start never exceeds `rate * t`
+either. `Gate` adds turns: who waits for quota is served round-robin, a small chunk each, so links that
+want all they can get get equal shares. A gate without a limit costs its users one attribute look-up.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Protocol
+
+from minibit.errors import LocalError
+
+CHUNK_BYTES_MIN = 1 << 10
+CHUNK_BYTES_MAX = 64 << 10
+CHUNK_S = 0.05  # a chunk is at most this share of a second's quota, so that low rates flow too
+BURST_S = 0.1  # quota that may gather while the loop is busy; more would show as goodput over the limit
+TICK_S = 0.002  # shortest timer: event loops round to milliseconds, and zero would spin
+
+
+class Bucket:
+    """Quota of `rate_bps` bytes a second (None: no limit), of which at most `burst_bytes` gather."""
+
+    def __init__(self, rate_bps: float | None, burst_bytes: float) -> None:
+        self._check(rate_bps, burst_bytes)
+        self.rate_bps = rate_bps
+        self.burst_bytes = burst_bytes
+        self._level_bytes = 0.0
+        self._filled_at: float | None = None
+
+    def change(self, rate_bps: float | None, burst_bytes: float, now: float) -> None:
+        """From `now` on another rate; what gathered until now counts at the old one."""
+        self._check(rate_bps, burst_bytes)
+        self._fill(now)
+        self.rate_bps = rate_bps
+        self.burst_bytes = burst_bytes
+        self._level_bytes = min(self._level_bytes, burst_bytes)
+
+    def take(self, want: int, now: float) -> int:
+        """Take up to `want` bytes of quota; returns how many were granted, perhaps 0."""
+        if self.rate_bps is None:
+            return want
+        self._fill(now)
+        granted = min(want, int(self._level_bytes))
+        self._level_bytes -= granted
+        return granted
+
+    def wait_s(self, want: int, now: float) -> float:
+        """Seconds until `want` bytes (or the burst, if that is less) can be taken at once; perhaps infinite."""
+        if self.rate_bps is None:
+            return 0.0
+        self._fill(now)
+        short_bytes = min(want, int(self.burst_bytes)) - self._level_bytes
+        if short_bytes <= 0:
+            return 0.0
+        return short_bytes / self.rate_bps if self.rate_bps else math.inf
+
+    def _fill(self, now: float) -> None:
+        if self._filled_at is not None and self.rate_bps is not None and now > self._filled_at:
+            gathered_bytes = self._level_bytes + (now - self._filled_at) * self.rate_bps
+            self._level_bytes = min(self.burst_bytes, gathered_bytes)
+        if self._filled_at is None or now > self._filled_at:
+            self._filled_at = now
+
+    @staticmethod
+    def _check(rate_bps: float | None, burst_bytes: float) -> None:
+        if rate_bps is not None and not 0 <= rate_bps < math.inf:
+            raise LocalError(f"a limit of {rate_bps} bytes a second: give a number from 0, or None for no limit")
+        if burst_bytes < 1:
+            raise LocalError(f"a burst of {burst_bytes} bytes: nothing would ever pass")
+
+
+class Timers(Protocol):
+    """What a gate needs of an event loop, or of a test's virtual clock."""
+
+    def time(self) -> float: ...
+
+    def call_later(self, delay: float, callback: Callable[[], object], /) -> Timer: ...
+
+
+class Timer(Protocol):
+    def cancel(self) -> None: ...
+
+
+Granted = Callable[[int], object]
+
+
+class Gate:
+    """Shares one limit of `rate_bps` bytes a second among all who `ask`, in turns.
+
+    Look at `limited` first: while it is False nobody need ask.
+    """
+
+    def __init__(self, timers: Timers, rate_bps: float | None = None) -> None:
+        self._timers = timers
+        self._bucket = Bucket(rate_bps, self._burst_bytes(rate_bps))
+        self._bucket.take(0, timers.time())  # quota gathers from now on
+        self._waiting: dict[Granted, int] = {}  # in the order of their turns
+        self._timer: Timer | None = None
+        self.limited = rate_bps is not None
+
+    @property
+    def rate_bps(self) -> float | None:
+        return self._bucket.rate_bps
+
+    def limit(self, rate_bps: float | None) -> None:
+        """Another limit from now on, in the middle of whatever passes; None lifts it."""
+        self._bucket.change(rate_bps, self._burst_bytes(rate_bps), self._timers.time())
+        self.limited = rate_bps is not None
+        self._serve()
+
+    def ask(self, granted: Granted, want: int) -> int:
+        """Ask for up to `want` > 0 bytes: returns the grant, or 0, and `granted` is called with it later.
+
+        Who waits already, has asked already: `granted` names the asker.
+        """
+        if not self._waiting:
+            now, chunk_bytes = self._timers.time(), self._chunk_bytes(want)
+            if self._bucket.wait_s(chunk_bytes, now) <= 0:
+                return self._bucket.take(chunk_bytes, now)
+        self._waiting[granted] = want
+        if self._timer is None:
+            self._serve()
+        return 0
+
+    def forget(self, granted: Granted) -> None:
+        """Its asker is gone: its turn passes to the next."""
+        self._waiting.pop(granted, None)
+
+    def _serve(self) -> None:
+        """Give out turns until the quota is used up; then sleep until there is enough for the next."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        while self._waiting:
+            granted, want = next(iter(self._waiting.items()))
+            now, chunk_bytes = self._timers.time(), self._chunk_bytes(want)
+            wait_s = self._bucket.wait_s(chunk_bytes, now)
+            if wait_s > 0:
+                if wait_s < math.inf:
+                    self._timer = self._timers.call_later(max(wait_s, TICK_S), self._serve)
+                return
+            del self._waiting[granted]  # who asks again from within, asks for its next turn
+            granted(self._bucket.take(chunk_bytes, now))
+
+    def _chunk_bytes(self, want: int) -> int:
+        rate_bps = self._bucket.rate_bps
+        if rate_bps is None:
+            return want
+        return min(want, max(CHUNK_BYTES_MIN, min(CHUNK_BYTES_MAX, int(rate_bps * CHUNK_S))))
+
+    @staticmethod
+    def _burst_bytes(rate_bps: float | None) -> float:
+        return max(CHUNK_BYTES_MAX, (rate_bps or 0) * BURST_S)

@@ -1,0 +1,187 @@
+"""Content on a disk: read and written by block (`BlockFiles`), made into a manifest (`scan`), made up (`make`)."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import get_args
+
+import msgspec
+from blake3 import blake3
+
+from minibit import inventory
+from minibit.errors import DiskFullError, LocalError, SourceError
+from minibit.manifest import BLOCK_BYTES_MAX, DIGEST_BYTES, FileEntry, HashName, Manifest, auto_block_bytes, block_hash
+
+OPEN_FILES_MAX = 64
+HASH_THREADS = min(4, os.cpu_count() or 1)
+HASH_RANGE_BYTES = 16 << 20  # what a thread takes at a time: a disk that turns still reads nearly in order
+MADE_CHUNK_BYTES = 1 << 20
+
+
+class BlockFiles:
+    """The files of `manifest` below `root`, read and written by block. Errors are the system's own `OSError`."""
+
+    def __init__(self, manifest: Manifest, root: Path, flags: int) -> None:
+        self.manifest = manifest
+        self.root = root
+        self.flags = flags | os.O_CLOEXEC
+        self._open: dict[int, int] = {}  # index of a file -> descriptor, the one used last at the end
+
+    def path(self, index: int) -> Path:
+        return self.root / self.manifest.files[index].path if self.manifest.folder else self.root
+
+    def descriptor(self, index: int) -> int:
+        descriptor = self._open.pop(index, None)
+        if descriptor is None:
+            if len(self._open) >= OPEN_FILES_MAX:
+                os.close(self._open.pop(next(iter(self._open))))
+            descriptor = os.open(self.path(index), self.flags)
+        self._open[index] = descriptor
+        return descriptor
+
+    def read(self, block: int, offset: int = 0, length: int | None = None) -> bytes:
+        spans = self.manifest.spans(block, offset, length)
+        parts = [os.pread(self.descriptor(index), count, at) for index, at, count in spans]
+        if any(len(part) < count for part, (_, _, count) in zip(parts, spans, strict=True)):
+            raise OSError(errno.EIO, "a file is shorter than its manifest says")
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def write(self, block: int, data: memoryview) -> None:
+        for index, at, count in self.manifest.spans(block):
+            part, data = data[:count], data[count:]
+            while part:  # a disk that gets full may take a part, and refuse the rest
+                written = os.pwrite(self.descriptor(index), part, at)
+                part, at = part[written:], at + written
+
+    def right(self, blocks: int) -> int:
+        """Those of `blocks` that hash right as they lie on the disk; one that can't be read doesn't."""
+        right = inventory.EMPTY
+        for block in inventory.indices(blocks):
+            with suppress(OSError):
+                if self.manifest.matches(block, self.read(block)):
+                    right |= 1 << block
+        return right
+
+    def close(self) -> None:
+        while self._open:
+            os.close(self._open.popitem()[1])
+
+
+def entries(folder: Path, below: str = "") -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """Everything in `folder` that is no real folder itself, with its path below `folder`."""
+    with os.scandir(folder / below) as found:
+        for entry in found:
+            path = f"{below}/{entry.name}" if below else entry.name
+            if entry.is_dir(follow_symlinks=False):
+                yield from entries(folder, path)
+            else:
+                yield path, entry
+
+
+def mark(found: os.stat_result) -> tuple[int, int, int]:
+    """What differs once a file was changed or replaced, cheaper than a hash."""
+    return found.st_size, found.st_mtime_ns, found.st_ino
+
+
+def scan(path: Path, block_bytes: int | None = None, hash: HashName = "blake3") -> Manifest:
+    """The manifest of one file, or of a folder with all the files below it in the order of their paths.
+
+    A link to a file counts as that file if it stays inside the folder. Folders without a file are left
+    out. `SourceError` for what is missing, unreadable, neither file nor folder, a link to a folder or out
+    of the content, a name that another system couldn't have, and for content that changes meanwhile.
+    """
+    path = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would take the name of what a link leads to
+    if block_bytes is not None and not 1 <= block_bytes <= BLOCK_BYTES_MAX:
+        raise LocalError(f"blocks of {block_bytes} bytes: take 1 to {BLOCK_BYTES_MAX}")
+    if hash not in get_args(HashName):
+        raise LocalError(f"the hash {hash!r}: take one of {', '.join(get_args(HashName))}")
+    try:
+        before = _listing(path)
+        manifest = _unhashed(path, before, block_bytes, hash)
+        manifest = msgspec.structs.replace(manifest, digests=_digests(path, manifest))
+        after = _listing(path)
+    except OSError as error:
+        raise SourceError(f"can't share {path}: {error.strerror} ({error.filename or path})") from None
+    if {path: mark(one) for path, one in before.items()} != {path: mark(one) for path, one in after.items()}:
+        raise SourceError(f"{path} changed while it was hashed; start again when it is at rest")
+    return manifest
+
+
+def _listing(path: Path) -> dict[str, os.stat_result]:
+    """The files of the content, in order, with what the disk says of each."""
+    found = path.stat()
+    if stat.S_ISREG(found.st_mode):
+        return {path.name: found}
+    if not stat.S_ISDIR(found.st_mode):
+        raise SourceError(f"can't share {path}: it is neither a file nor a folder")
+    root = path.resolve()
+    files = {}
+    for below, entry in entries(path):
+        found = entry.stat()
+        if entry.is_symlink() and not Path(entry.path).resolve().is_relative_to(root):
+            raise SourceError(f"can't share {path}: {below} is a link that leads out of it")
+        if not stat.S_ISREG(found.st_mode):
+            what = "a link to a folder" if stat.S_ISDIR(found.st_mode) else "no plain file"
+            raise SourceError(f"can't share {path}: {below} is {what}")
+        files[below] = found
+    return dict(sorted(files.items()))
+
+
+def _unhashed(path: Path, listing: dict[str, os.stat_result], block_bytes: int | None, hash: HashName) -> Manifest:
+    """The manifest with digests of zeros, so that what is wrong with a name is said before all is hashed."""
+    files = tuple(FileEntry(below, found.st_size, found.st_mode & 0o777) for below, found in listing.items())
+    if block_bytes is None:
+        block_bytes = auto_block_bytes(sum(entry.bytes for entry in files))
+    manifest = Manifest(path.name, path.is_dir(), files, block_bytes, hash, b"")
+    manifest = msgspec.structs.replace(manifest, digests=bytes(manifest.block_count * DIGEST_BYTES))
+    if fault := manifest.fault():
+        raise SourceError(f"can't share {path}: {fault}")
+    return manifest
+
+
+def _digests(path: Path, manifest: Manifest) -> bytes:
+    """The digest of every block as it lies on the disk; reading and hashing leave the interpreter's lock."""
+    step = max(1, HASH_RANGE_BYTES // manifest.block_bytes)
+
+    def hashed(first: int) -> bytes:
+        files = BlockFiles(manifest, path, os.O_RDONLY)
+        try:
+            blocks = range(first, min(first + step, manifest.block_count))
+            return b"".join(block_hash(manifest.hash, files.read(block)) for block in blocks)
+        finally:
+            files.close()
+
+    with ThreadPoolExecutor(HASH_THREADS) as threads:
+        return b"".join(threads.map(hashed, range(0, manifest.block_count, step)))
+
+
+def make(path: Path, content_bytes: int, seed: int) -> Path:
+    """Writes made content, the same bytes for the same `seed`: BLAKE3's endless output, which nothing compresses.
+
+    The file appears whole or not at all. `DiskFullError` when it has no room.
+    """
+    path = Path(path)
+    new = path.with_name(f"{path.name}.minibit-new")
+    stream = blake3(f"minibit content {seed}".encode())
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with new.open("wb", buffering=0) as file:
+            for at in range(0, content_bytes, MADE_CHUNK_BYTES):
+                left = memoryview(stream.digest(length=min(MADE_CHUNK_BYTES, content_bytes - at), seek=at))
+                while left:
+                    left = left[file.write(left) :]
+        new.replace(path)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFullError(f"no room for {path} with {content_bytes:,} bytes") from None
+        raise SourceError(f"can't make {path}: {error.strerror}") from None
+    finally:
+        with suppress(OSError):
+            new.unlink()
+    return path

@@ -1,0 +1,212 @@
+"""From options to a swarm that stands: content, manifest, actors on their nodes, everybody registered.
+
+The start has two phases, so that what is measured is the swarm and not Ray: first all actors stand ready, know
+the tracker and have their first links; then all may ask for blocks.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import tempfile
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import cloudpickle
+from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from actors import content
+from actors.cluster import NAMESPACE, Place
+from actors.ledger import Ledger
+from actors.peer import Opened, PeerActor, Setup, actor_name, initial_blocks, run_folder
+from actors.run_folder import RunFolder
+from actors.tracker import TrackerActor
+from minibit import inventory, strategies
+from minibit.errors import ClusterError, DiskFullError, MinibitError, SourceError
+from minibit.events import TRACKER
+from minibit.manifest import Manifest
+from minibit.options import Options
+from minibit.units import show_bytes
+
+SPAWN_S = 60.0  # for the actors to come up, and for each of them
+SPAWN_EACH_S = 5.0
+CALL_S = 60.0  # for anything else that is asked of all of them
+OFFSET_TRIES = 3
+
+
+def check_source(path: str | os.PathLike[str]) -> None:
+    """Fail before anything is started where there is nothing to share."""
+    if not os.path.lexists(path):
+        raise SourceError(f"there is no {path}: give a file or a folder, or leave it out to share made content")
+
+
+def source(path: str | os.PathLike[str] | None, options: Options, folder: Path) -> Path:
+    """The content: the one that was named, or content made in `folder`."""
+    if path is not None:
+        return Path(path)
+    free_bytes = shutil.disk_usage(tempfile.gettempdir()).free
+    if options.size_bytes > free_bytes:
+        raise DiskFullError(
+            f"--size {show_bytes(options.size_bytes)} has no room in {tempfile.gettempdir()} "
+            f"({show_bytes(free_bytes)} free): give a smaller one, or set TMPDIR to a larger disk"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    return content.make(folder / "content", options.size_bytes, options.seed)
+
+
+def manifest(path: Path, options: Options) -> Manifest:
+    """The manifest of the content, by the options."""
+    found = content.scan(path, options.block_bytes, options.hash)
+    if options.block_bytes is None and options.block_scale > 1:
+        return content.scan(path, options.block_bytes_for(found.content_bytes), options.hash)
+    return found
+
+
+def shipped(name: str, find: Any) -> Any:
+    """The class of a strategy of somebody's own, to be sent by value: workers need not have its module."""
+    if ":" not in name:
+        return None
+    found = find(name)
+    module = __import__(found.__module__, fromlist=["_"])
+    if found.__module__ != "__main__":
+        cloudpickle.register_pickle_by_value(module)
+    return found
+
+
+class Launcher:
+    """Starts the actors of one run, and more of them later."""
+
+    def __init__(self, run: RunFolder, options: Options, path: Path, found: Manifest, places: list[Place]) -> None:
+        self.ledger = Ledger(run.name, options, found)
+        self.options = options
+        self.places = places
+        self.actors: dict[str, Any] = {}
+        self.tracker: Any = None
+        self._path = path
+        self._launched = 0
+        kept = str(run.files.absolute()) if options.keep else None
+        self.folder = run_folder(run.name, kept)
+        self._setup = ray.put(
+            Setup(
+                run=run.name,
+                manifest=found,
+                rules=options.rules,
+                key=secrets.token_bytes(32),
+                seed=options.seed,
+                by_actor_calls=options.control == "actors",
+                picker=shipped(options.rules.picker, strategies.picker),
+                choker=shipped(options.rules.choker, strategies.choker),
+                upload_bps=options.upload_bps,
+                download_bps=options.download_bps,
+                seed_upload_bps=options.seed_upload_bps,
+                data_ports=options.data_ports,
+                folder=kept,
+            )
+        )
+
+    def spawn(self, behaviours: list[str]) -> list[str]:
+        """Actors for the tracker (the first time) and for so many more peers, all of them ready."""
+        width = max(2, len(str(self.options.peers)))
+        names = [f"peer-{self._launched + 1 + index:0{width}}" for index in range(len(behaviours))]
+        behaviour_of = dict(zip(names, behaviours, strict=True))
+        if self.tracker is None:
+            place = self.places[0]
+            self.tracker = self._actor(
+                TrackerActor, TRACKER, place, self._setup, place.host, str(self._path.absolute())
+            )
+            behaviour_of = {TRACKER: "honest", **behaviour_of}
+        for name in names:
+            place = self.places[self._launched % len(self.places)]
+            self._launched += 1
+            behaviour = strategies.behaviour(behaviour_of[name])
+            if ":" in behaviour_of[name]:
+                behaviour = shipped(behaviour_of[name], strategies.behaviour)
+            self._actor(PeerActor, name, place, name, self._setup, place.host, behaviour, self.tracker)
+        copies = -(-len(names) // len(self.places))
+        opened: dict[str, Opened] = self.call(
+            "open", behaviour_of, copies, timeout_s=SPAWN_S + SPAWN_EACH_S * len(behaviour_of)
+        )
+        offsets = self._offsets(behaviour_of)
+        for name, found in opened.items():
+            self.ledger.open(name, behaviour_of[name], offsets[name], found.held)
+        return list(behaviour_of)
+
+    def on_each_machine_else(self, task: Any, *args: Any) -> list[Any]:
+        """Run a Ray task once on every node of the swarm but the first; its references."""
+        away = {place.node_id for place in self.places[1:]}
+        return [
+            ray.remote(num_cpus=0, max_retries=0)(task).options(scheduling_strategy=_on(node)).remote(*args)
+            for node in sorted(away)
+        ]
+
+    def begin(self, names: list[str]) -> None:
+        """Let them join, and, when they know each other, ask for blocks."""
+        ledger = self.ledger
+        count = self.options.initial.count(ledger.manifest.block_count)
+        if count:
+            shares = {
+                name: list(
+                    inventory.indices(initial_blocks(count, name, self.options.seed, ledger.manifest.block_count))
+                )
+                for name in names
+                if name != TRACKER
+            }
+            self._get({name: self.actors[name].take.remote(share) for name, share in shares.items()}, CALL_S * 10)
+        self.call("join", names)
+        self.call("start", names)
+
+    def call(self, method: str, names: Iterable[str], *args: Any, timeout_s: float = CALL_S) -> dict[str, Any]:
+        """Call a method of all of these actors, and wait for all answers."""
+        return self._get({name: getattr(self.actors[name], method).remote(*args) for name in names}, timeout_s)
+
+    def _get(self, calls: dict[str, Any], timeout_s: float) -> dict[str, Any]:
+        self.ledger.actor_calls += len(calls)
+        try:
+            return dict(zip(calls, ray.get(list(calls.values()), timeout=timeout_s), strict=True))
+        except RayTaskError as error:
+            if isinstance(error.cause, MinibitError):
+                raise error.cause from None
+            raise
+        except RayActorError as error:
+            raise ClusterError(f"an actor died while the swarm was started: {error}") from None
+        except GetTimeoutError:
+            raise ClusterError(
+                f"the swarm did not start within {timeout_s:.0f} s: give fewer --peers, or a larger cluster"
+            ) from None
+
+    def _actor(self, kind: type, name: str, place: Place, *args: Any) -> Any:
+        options = {
+            "name": actor_name(self.ledger.run, name),
+            "namespace": NAMESPACE,
+            "num_cpus": 0,
+            "max_restarts": 0,
+            "scheduling_strategy": _on(place.node_id),
+        }
+        self.actors[name] = ray.remote(kind).options(**options).remote(*args)
+        return self.actors[name]
+
+    def _offsets(self, names: Iterable[str]) -> dict[str, float]:
+        """What to add to the clock of each peer for ours: nothing on our machine, else by the quickest answer."""
+        offsets = {}
+        here = Path("/proc/sys/kernel/random/boot_id").read_text().strip() if os.name == "posix" else ""
+        for name, (_, machine) in self.call("clock", names).items():
+            offsets[name] = 0.0 if machine == here else self._offset(name)
+        return offsets
+
+    def _offset(self, name: str) -> float:
+        best = (float("inf"), 0.0)
+        for _ in range(OFFSET_TRIES):
+            asked_at = time.monotonic()
+            theirs = self.call("clock", [name])[name][0]
+            round_trip_s = time.monotonic() - asked_at
+            best = min(best, (round_trip_s, asked_at + round_trip_s / 2 - theirs))
+        return best[1]
+
+
+def _on(node_id: str) -> NodeAffinitySchedulingStrategy:
+    return NodeAffinitySchedulingStrategy(node_id, soft=False)

@@ -1,0 +1,353 @@
+"""A peer in the real world: the shell that carries its effects out and brings it events.
+
+One `Peer` of the core, its links, its store, its mailbox and its records, on one asyncio loop, without Ray.
+Everything here runs on that loop, so nothing is locked. Time is the monotonic clock of this machine.
+
+Whatever goes wrong on our own side (a full disk, a file that changed under a seed, a strategy that raises)
+ends in `failure`: the node says goodbye and stops serving, and no neighbour is blamed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import Coroutine, Iterable
+from typing import Any, Protocol
+
+from actors.link import Link
+from actors.links import Links
+from actors.store import Source, Store
+from minibit import events
+from minibit.behaviour import Honest
+from minibit.choker import Choker
+from minibit.errors import LocalError, MinibitError, RemoteError
+from minibit.mailbox import Mailbox
+from minibit.manifest import Manifest
+from minibit.messages import Bloco, Desligamento, Message, PeerAddress
+from minibit.peer import Peer
+from minibit.picker import Picker
+from minibit.records import PeerRecord, Record, SampleRecord
+from minibit.rules import Rules
+
+HELD_BACK_MAX = 1024  # messages of one sender by actor calls that wait for an earlier one, or for the link
+
+
+class Outside(Protocol):
+    """What a node can't reach by its links."""
+
+    def call_tracker(self, message: Message) -> None:
+        """Say `message` to the tracker; its answer comes by `Node.receive`."""
+
+    def call_peer(self, peer: str, message: Message, number: int) -> None:
+        """Say the `number`th message to another peer by an actor call (`--control actors`)."""
+
+
+class Node:
+    """One member of a swarm, with its sockets and files.
+
+    `store` is where blocks are read and, in a `Store`, written; the node closes it. `by_actor_calls`: control
+    messages to neighbours go by `outside` and not by links.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        manifest: Manifest,
+        store: Store | Source,
+        outside: Outside,
+        *,
+        rules: Rules,
+        key: bytes,
+        seed: int | str = 0,
+        host: str = "127.0.0.1",
+        behaviour: type[Honest] = Honest,
+        picker: type[Picker] | None = None,
+        choker: type[Choker] | None = None,
+        upload_bps: float | None = None,
+        download_bps: float | None = None,
+        by_actor_calls: bool = False,
+    ) -> None:
+        self.me = PeerAddress(name, host, 0)
+        self.key = key
+        self.manifest = manifest
+        self.store = store
+        self.mailbox = Mailbox()
+        self.failure: MinibitError | None = None
+        self.stopped = asyncio.Event()
+        self.peer = Peer(
+            name,
+            manifest,
+            rules,
+            seed,
+            held=store.held,
+            behaviour=behaviour(),
+            picker=picker,
+            choker=choker,
+        )
+        self._behaviour = behaviour
+        self.links = Links(self, upload_bps=self._allowed(upload_bps), download_bps=download_bps)
+        self._outside = outside
+        self._by_actor_calls = by_actor_calls
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self._wake_at = 0.0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._records: list[Record] = []
+        self._closed_bytes = [0, 0, 0]  # sent, received, control: of the links that are closed
+        self._numbers: dict[str, int] = defaultdict(int)  # messages by actor calls: sent to whom
+        self._expected: dict[str, int] = defaultdict(int)  # the next one from whom
+        self._held_back: dict[str, dict[int, Message]] = defaultdict(dict)
+
+    # the life of a node
+
+    async def serve(self, ports: Iterable[int] = (0,)) -> PeerAddress:
+        """Start the block server, which comes before everything else; where it listens."""
+        port = await self.links.serve(ports)
+        self.me = PeerAddress(self.me.peer, self.me.host, port)
+        return self.me
+
+    def join(self) -> None:
+        """Enter the swarm: register, and link to neighbours."""
+        self.handle(events.Joining(self.me))
+
+    def start(self) -> None:
+        """PEDIDOs are allowed from now on."""
+        self.handle(events.Starting())
+
+    def leave(self, why: str) -> None:
+        """Say goodbye; `stopped` is set when it is done."""
+        self.handle(events.Leaving(why))
+
+    async def stop(self, why: str = "stopped", timeout_s: float = 2.0) -> None:
+        """Leave if need be, close links and store, and end every task of this node."""
+        self.leave(why)
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self.stopped.wait()
+        except TimeoutError:
+            pass  # a neighbour doesn't read; we owe it nothing more
+        self._cancel_timer()
+        await self.links.close(why)
+        for task in self._tasks:
+            task.cancel()
+        if isinstance(self.store, Store):
+            self.store.save()
+        self.store.close()
+
+    def limit(self, *, upload_bps: float | None = None, download_bps: float | None = None) -> None:
+        """New limits from now on, in bytes a second; None lifts one."""
+        self.links.upload.limit(self._allowed(upload_bps))
+        self.links.download.limit(download_bps)
+
+    def drain(self) -> list[Record]:
+        """The records since the last call, and one sample of how things stand."""
+        if isinstance(self.store, Store):
+            self.store.save()
+        found, self._records = self._records, []
+        return [*found, self._sample()]
+
+    # events in, effects out
+
+    def handle(self, event: events.Event) -> None:
+        """Let the core decide about `event`, and carry out what it says."""
+        now = time.monotonic()
+        try:
+            effects = self.peer.handle(event, now)
+        except LocalError as error:
+            self._fail(error)
+            return
+        self._carry_out(effects, now)
+
+    def receive(self, sender: str, message: Message, number: int | None = None) -> None:
+        """A message came by an actor call. Those with a `number` are taken in order, and once their link stands."""
+        if number is None:
+            self._take(sender, message)
+            return
+        waiting = self._held_back[sender]
+        if number >= self._expected[sender] and len(waiting) < HELD_BACK_MAX:
+            waiting[number] = message
+            self._take_in_order(sender)
+
+    def _take_in_order(self, sender: str) -> None:
+        waiting = self._held_back[sender]
+        while sender in self.peer.contacts.up and self._expected[sender] in waiting:
+            message = waiting.pop(self._expected[sender])
+            self._expected[sender] += 1
+            self._take(sender, message)
+
+    def _take(self, sender: str, message: Message) -> None:
+        self.mailbox.came(sender, message, time.monotonic())
+        self.handle(events.Received(sender, message))
+
+    def _wake(self) -> None:
+        self._timer = None
+        now = time.monotonic()
+        try:
+            effects = self.peer.wake(now)
+        except LocalError as error:
+            self._fail(error)
+            return
+        self._carry_out(effects, now)
+
+    def _carry_out(self, effects: list[events.Effect], now: float) -> None:
+        for effect in effects:
+            match effect:
+                case events.Send(peer, message):
+                    self._send(peer, message, now)
+                case events.SendBlock(peer, block, spoil):
+                    self._send_block(peer, block, spoil, now)
+                case events.Note(record):
+                    self._records.append(record)
+                case events.Call(message):
+                    self.mailbox.went(events.TRACKER, message, now)
+                    self._outside.call_tracker(message)
+                case events.Dial(address, alone):
+                    self._do(self._dial(address, alone))
+                case events.HangUp(peer, farewell):
+                    self._hang_up(peer, farewell, now)
+                case events.Finish():
+                    self._finish()
+                case events.Left():
+                    self.stopped.set()
+        self._set_timer()
+
+    def _set_timer(self) -> None:
+        """One timer for the earliest wake; one that fires too early costs less than setting it anew each time."""
+        wake_at = self.peer.next_wake()
+        if wake_at is None:
+            self._cancel_timer()
+            return
+        if self._timer is None or wake_at < self._wake_at:
+            self._cancel_timer()
+            self._wake_at = wake_at
+            self._timer = self._loop.call_later(max(0.0, wake_at - time.monotonic()), self._wake)
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _send(self, peer: str, message: Message, now: float) -> None:
+        self.mailbox.went(peer, message, now)
+        if self._by_actor_calls:
+            number = self._numbers[peer]
+            self._numbers[peer] += 1
+            self._outside.call_peer(peer, message, number)
+        elif peer in self.links:
+            self.links[peer].send(message)
+
+    def _send_block(self, peer: str, block: int, spoil: bool, now: float) -> None:
+        self.mailbox.went(peer, Bloco(block), now)
+        if peer in self.links:
+            self.links[peer].send_block(block, spoil)
+
+    def _hang_up(self, peer: str, farewell: Desligamento | None, now: float) -> None:
+        if farewell is not None:
+            self.mailbox.went(peer, farewell, now)
+        if peer in self.links:
+            self.links[peer].close(farewell.why if farewell else "it said goodbye", farewell is not None)
+
+    def _finish(self) -> None:
+        if isinstance(self.store, Store):
+            try:
+                self.store.finish()
+            except MinibitError as error:
+                self._fail(error)
+
+    async def _dial(self, address: PeerAddress, alone: bool) -> None:
+        try:
+            await self.links.dial(address, alone)
+        except (OSError, RemoteError) as error:
+            if address.peer not in self.links:
+                self.handle(events.Unlinked(address.peer, str(error)))
+
+    def _do(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _fail(self, error: MinibitError) -> None:
+        """We can't go on: say why, once, and leave."""
+        if self.failure is not None:
+            return
+        self.failure = error
+        now = time.monotonic()
+        self._records.append(PeerRecord(now, self.me.peer, "failed", str(error)))
+        self._loop.call_soon(self.handle, events.Leaving(str(error)))
+
+    # what the links tell (`actors.link.Host`)
+
+    def on_linked(self, link: Link) -> None:
+        """Both ends proved the key."""
+        self.handle(events.Linked(link.address, link.dialled, link.alone))
+        self._take_in_order(link.peer)
+
+    def on_unlinked(self, link: Link, why: str) -> None:
+        """The link is closed."""
+        self._closed_bytes = [a + b for a, b in zip(self._closed_bytes, _bytes(link), strict=True)]
+        self.handle(events.Unlinked(link.peer, why))
+
+    def on_message(self, link: Link, message: Message) -> None:
+        """A control message came."""
+        self._take(link.peer, message)
+
+    def on_block(self, link: Link, block: int, data: memoryview) -> None:
+        """A whole block came: verify it, and write it only if it is right."""
+        ok = True
+        self.mailbox.came(link.peer, Bloco(block), time.monotonic())
+        if self.peer.expects(link.peer, block):
+            assert isinstance(self.store, Store)
+            ok = self.store.verify(block, data)
+            if ok:
+                try:
+                    self.store.write(block, data)
+                except MinibitError as error:
+                    self._fail(error)
+                    return
+        self.handle(events.Arrived(link.peer, block, ok))
+
+    def on_progress(self, link: Link) -> None:
+        """Bytes of a block keep coming."""
+        self.handle(events.Progressed(link.peer))
+
+    def on_sent(self, link: Link, block: int) -> None:
+        """The network took the whole block."""
+        self.handle(events.Sent(link.peer, block))
+
+    def read(self, block: int, offset: int, length: int) -> bytes:
+        """Those bytes of a block that is held; what our disk can't give ends the link, and us."""
+        try:
+            return self.store.read(block, offset, length)
+        except MinibitError as error:
+            self._fail(error)
+            raise RemoteError("our disk failed") from None
+
+    # figures
+
+    def _allowed(self, upload_bps: float | None) -> float | None:
+        limits = [limit for limit in (upload_bps, self._behaviour.upload_bps) if limit is not None]
+        return min(limits, default=None)
+
+    def _sample(self) -> SampleRecord:
+        sent, received, control = self._closed_bytes
+        for link in self.links:
+            more = _bytes(link)
+            sent, received, control = sent + more[0], received + more[1], control + more[2]
+        peer = self.peer
+        up = peer.contacts.up.values()
+        return SampleRecord(
+            time.monotonic(),
+            self.me.peer,
+            peer.held.bit_count(),
+            len(peer.pipeline.requesters),
+            len(up),
+            sum(neighbour.slot.value != "none" for neighbour in up),
+            sent,
+            received,
+            control,
+        )
+
+
+def _bytes(link: Link) -> tuple[int, int, int]:
+    return link.payload_bytes_out, link.payload_bytes_in, link.control_bytes_in + link.control_bytes_out

@@ -1,0 +1,314 @@
+"""A peer as a Ray actor: a `Node`, and an actor method for every verb.
+
+A plain class; the launcher applies `ray.remote`. Every method is a coroutine, so all of them run on the one
+event loop of the actor, beside its block server. Whoever calls a verb's method puts that message into the
+peer's mailbox, as if it had come by a link: a notebook by hand, another peer with `--control actors`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import msgspec
+import ray
+from ray.exceptions import RayError
+
+from actors.cluster import NAMESPACE
+from actors.node import Node
+from actors.store import Source, Store
+from minibit import inventory, records
+from minibit.behaviour import Honest
+from minibit.choker import Choker
+from minibit.errors import DiskFullError
+from minibit.events import TRACKER
+from minibit.manifest import Manifest
+from minibit.messages import (
+    Bloqueio,
+    Desbloqueio,
+    Desligamento,
+    Estoque,
+    ListaPeers,
+    Message,
+    NovoPeer,
+    Pedido,
+    PeerAddress,
+    Registro,
+)
+from minibit.picker import Picker
+from minibit.rules import Rules
+from minibit.units import show_bytes
+
+SETTLE_S = 5.0  # for the first links, when a peer joins
+BATCH_BYTES = 8 << 20  # of blocks that a peer is given by an actor call, before it starts
+
+
+class Setup(msgspec.Struct, frozen=True, kw_only=True):
+    """What all actors of one run are told alike; it travels once, through Ray's object store.
+
+    `folder` is where the copies go, None for each machine's own temporary folder.
+    """
+
+    run: str
+    manifest: Manifest
+    rules: Rules
+    key: bytes
+    seed: int
+    by_actor_calls: bool
+    picker: type[Picker] | None
+    choker: type[Choker] | None
+    upload_bps: float | None
+    download_bps: float | None
+    seed_upload_bps: float | None
+    data_ports: tuple[int, int] | None
+    folder: str | None
+
+
+class Opened(msgspec.Struct, frozen=True):
+    """A peer stands ready: where it listens, its process, the blocks it holds already."""
+
+    address: PeerAddress
+    pid: int
+    machine: str
+    held: int
+
+
+class Drained(msgspec.Struct, frozen=True):
+    """What a peer has to tell: new records (MessagePack), messages sent so far by verb, actor calls so far."""
+
+    records: bytes
+    messages: dict[str, int]
+    actor_calls: int
+
+
+def actor_name(run: str, peer: str) -> str:
+    """The name of a peer's actor in the namespace `minibit`."""
+    return f"minibit:{run}:{peer}"
+
+
+def run_folder(run: str, folder: str | None) -> Path:
+    """Where the copies of a run's peers lie on this machine."""
+    return Path(folder) if folder is not None else Path(tempfile.gettempdir()) / f"minibit-{run}"
+
+
+class PeerActor:
+    """One peer. The launcher calls `open`, `join`, `start`, then `drain` now and then, at the end `stop`."""
+
+    def __init__(self, name: str, setup: Setup, host: str, behaviour: type[Honest], tracker: Any = None) -> None:
+        self.name = name
+        self.setup = setup
+        self.node: Node
+        self._host = host
+        self._behaviour = behaviour
+        self._tracker = tracker
+        self._peers: dict[str, Any] = {}
+        self._calls: set[asyncio.Task[None]] = set()
+        self._call_count = 0
+        if level := os.environ.get("MINIBIT_LOG"):
+            logging.basicConfig(level=level.upper(), format="%(asctime)s %(name)s %(message)s")
+
+    # life
+
+    async def open(self, copies_here: int = 1) -> Opened:
+        """Make the store and start the block server; the disk must have room for `copies_here` copies."""
+        await asyncio.to_thread(self._check_room, copies_here)
+        self.node = self._make_node(await asyncio.to_thread(self._open_store))
+        first, last = self.setup.data_ports or (0, 0)
+        address = await self.node.serve(range(first, last + 1))
+        return Opened(address, os.getpid(), _machine(), self.node.peer.held.bit_count())
+
+    def _check_room(self, copies: int) -> None:
+        above = run_folder(self.setup.run, self.setup.folder)
+        while not above.exists():
+            above = above.parent
+        need_bytes, free_bytes = copies * self.setup.manifest.content_bytes, shutil.disk_usage(above).free
+        if need_bytes > free_bytes:
+            raise DiskFullError(
+                f"{copies} copies need {show_bytes(need_bytes)} in {above}, and {show_bytes(free_bytes)} are free: "
+                "make room, give fewer --peers, or set TMPDIR to a larger disk"
+            )
+
+    def _open_store(self) -> Store | Source:
+        return Store.open(run_folder(self.setup.run, self.setup.folder) / self.name, self.setup.manifest)
+
+    def _make_node(self, store: Store | Source) -> Node:
+        setup = self.setup
+        return Node(
+            self.name,
+            setup.manifest,
+            store,
+            self,
+            rules=setup.rules,
+            key=setup.key,
+            seed=setup.seed,
+            host=self._host,
+            behaviour=self._behaviour,
+            picker=setup.picker,
+            choker=setup.choker,
+            upload_bps=setup.upload_bps,
+            download_bps=setup.download_bps,
+            by_actor_calls=setup.by_actor_calls,
+        )
+
+    async def take(self, blocks: Iterable[int]) -> None:
+        """Get the blocks that this peer starts with from the tracker, before anything else."""
+        store, wanted, per_call = self.node.store, list(blocks), max(1, BATCH_BYTES // self.setup.manifest.block_bytes)
+        assert isinstance(store, Store)
+        for first in range(0, len(wanted), per_call):
+            batch = [block for block in wanted[first : first + per_call] if not store.held >> block & 1]
+            self._call_count += 1
+            for block, data in zip(batch, await self._tracker.give.remote(batch), strict=True):
+                if store.verify(block, data):
+                    store.write(block, data)
+        self.node.peer.held = store.held
+
+    async def join(self) -> None:
+        """Enter the swarm; returns when the first links stand, or soon after."""
+        self.node.join()
+        deadline = time.monotonic() + SETTLE_S
+        contacts = self.node.peer.contacts
+        while (not contacts.known or contacts.dialling) and time.monotonic() < deadline:
+            if self.node.mailbox.incoming["LISTA_PEERS"] and not contacts.dialling:
+                return
+            await asyncio.sleep(0.02)
+
+    async def start(self) -> None:
+        """PEDIDOs are allowed from now on."""
+        self.node.start()
+
+    async def leave(self, why: str = "asked to") -> None:
+        """Say goodbye and go; the copy stays until `stop`."""
+        self.node.leave(why)
+
+    async def stop(self, erase: bool) -> None:
+        """Leave if need be, and give back sockets and files; `erase`: the copy too."""
+        await self.node.stop()
+        for call in self._calls:
+            call.cancel()
+        if erase and isinstance(self.node.store, Store):
+            await asyncio.to_thread(self.node.store.discard)
+
+    async def verify(self) -> bool:
+        """Whether the finished copy, read back from disk, is what the manifest says."""
+        store = self.node.store
+        return not isinstance(store, Store) or await asyncio.to_thread(store.verify_all)
+
+    # looking
+
+    async def clock(self) -> tuple[float, str]:
+        """The monotonic clock that records use, and the machine whose clock it is."""
+        return time.monotonic(), _machine()
+
+    async def drain(self) -> Drained:
+        """What is new."""
+        return Drained(records.encode(self.node.drain()), dict(self.node.mailbox.outgoing), self._call_count)
+
+    async def snapshot(self) -> dict[str, Any]:
+        """The state of the peer, as plain values."""
+        node = self.node
+        return node.peer.snapshot() | {
+            "host": node.me.host,
+            "port": node.me.port,
+            "pid": os.getpid(),
+            "failure": str(node.failure) if node.failure else None,
+        }
+
+    async def mailbox(self) -> dict[str, Any]:
+        """Messages by verb, in and out, and the last ones."""
+        box = self.node.mailbox
+        last = [(letter.at_s, letter.way, letter.peer, letter.message) for letter in box.last]
+        return {"in": dict(box.incoming), "out": dict(box.outgoing), "last": last}
+
+    async def peek(self, look: Callable[[Any], Any]) -> Any:
+        """What `look` makes of the live `Peer`."""
+        return look(self.node.peer)
+
+    async def limit(self, upload_bps: float | None = None, download_bps: float | None = None) -> None:
+        """New limits from now on, in bytes a second; None lifts one."""
+        self.node.limit(upload_bps=upload_bps, download_bps=download_bps)
+
+    # the mirror: a method for every verb
+
+    async def registro(self, sender: str, message: Registro) -> ListaPeers | None:
+        """`sender` is there."""
+        self.node.receive(sender, message)
+        return None
+
+    async def lista_peers(self, sender: str, message: ListaPeers) -> None:
+        """These peers are there already."""
+        self.node.receive(sender, message)
+
+    async def novo_peer(self, sender: str, message: NovoPeer) -> None:
+        """These peers came."""
+        self.node.receive(sender, message)
+
+    async def estoque(self, sender: str, message: Estoque, number: int | None = None) -> None:
+        """`sender` holds these blocks."""
+        self.node.receive(sender, message, number)
+
+    async def bloqueio(self, sender: str, message: Bloqueio, number: int | None = None) -> None:
+        """`sender` doesn't serve this peer."""
+        self.node.receive(sender, message, number)
+
+    async def desbloqueio(self, sender: str, message: Desbloqueio, number: int | None = None) -> None:
+        """`sender` serves this peer."""
+        self.node.receive(sender, message, number)
+
+    async def pedido(self, sender: str, message: Pedido, number: int | None = None) -> None:
+        """`sender` asks for a block."""
+        self.node.receive(sender, message, number)
+
+    async def desligamento(self, sender: str, message: Desligamento, number: int | None = None) -> None:
+        """`sender` leaves."""
+        self.node.receive(sender, message, number)
+
+    # what the node can't reach by its links (`actors.node.Outside`)
+
+    def call_tracker(self, message: Message) -> None:
+        """Say `message` to the tracker, and hear its answer."""
+        self._call(self._tracker, message, ())
+
+    def call_peer(self, peer: str, message: Message, number: int) -> None:
+        """Say `message` to another peer."""
+        actor = self._peers.get(peer)
+        if actor is None:
+            try:
+                actor = self._peers[peer] = ray.get_actor(actor_name(self.setup.run, peer), NAMESPACE)
+            except ValueError:
+                return  # it died; its link will tell
+        self._call(actor, message, () if number < 0 else (number,))
+
+    def _call(self, actor: Any, message: Message, beside: tuple[int, ...]) -> None:
+        self._call_count += 1
+        task = asyncio.get_running_loop().create_task(self._answered(actor, message, beside))
+        self._calls.add(task)
+        task.add_done_callback(self._calls.discard)
+
+    async def _answered(self, actor: Any, message: Message, beside: tuple[int, ...]) -> None:
+        try:
+            answer = await getattr(actor, message.verb.lower()).remote(self.name, message, *beside)
+        except RayError:
+            return  # it is gone; the core asks again, or its link ends
+        if answer is not None:
+            self.node.receive(TRACKER, answer)
+
+
+def _machine() -> str:
+    """Names the machine whose monotonic clock we read."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return os.uname().nodename
+
+
+def initial_blocks(count: int, peer: str, seed: int, block_count: int) -> int:
+    """The inventory that a peer starts with: `count` blocks at random."""
+    return inventory.of(Random(f"{seed}/{peer}/initial").sample(range(block_count), count))

@@ -1,0 +1,164 @@
+"""The greeting: how the two ends of a new link prove to each other that they hold the swarm's key.
+
+    dialler    REGISTRO peer, host, port, manifest, nonce, alone
+    acceptor   REGISTRO peer, host, port, manifest, nonce, proof
+    dialler    REGISTRO peer, proof
+
+A proof is HMAC-SHA256 with the swarm's key over the role of who gives it, both ids, both nonces and the
+manifest's digest: it can't be taken from another link, another swarm, or the other direction. The key
+itself is never on the wire. This says who opened the link; it doesn't encrypt what follows.
+
+Invariant: no end is PROVED before it has seen the other's proof. No I/O: messages in, messages out, and
+chance (the nonce) is an argument.
+"""
+
+from __future__ import annotations
+
+import hmac
+from enum import Enum
+
+import msgspec
+
+from minibit.errors import LocalError, RemoteError
+from minibit.messages import Message, PeerAddress, Registro
+
+NONCE_BYTES = 16
+KEY_BYTES_MIN = 16
+
+
+class Stage(Enum):
+    """How far a greeting is."""
+
+    LISTENING = "listening"  # acceptor: nothing heard yet
+    DIALLED = "dialled"  # dialler: has said who it is, or is about to
+    CHALLENGED = "challenged"  # acceptor: has given its proof, waits for theirs
+    PROVED = "proved"
+    REFUSED = "refused"
+
+
+MOVES: dict[Stage, frozenset[Stage]] = {
+    Stage.LISTENING: frozenset({Stage.CHALLENGED, Stage.REFUSED}),
+    Stage.DIALLED: frozenset({Stage.PROVED, Stage.REFUSED}),
+    Stage.CHALLENGED: frozenset({Stage.PROVED, Stage.REFUSED}),
+    Stage.PROVED: frozenset(),
+    Stage.REFUSED: frozenset(),
+}
+
+
+class Greeting:
+    """One end of the proof.
+
+    `me` and `manifest` (a digest) are ours, `nonce` is `2 * NONCE_BYTES` fresh random hex digits.
+    `expected` is the id that was dialled; None makes this the acceptor. Once the stage is PROVED, and for
+    an acceptor already when it is CHALLENGED, `address` and `alone` are what the other end said.
+    """
+
+    def __init__(
+        self,
+        me: PeerAddress,
+        key: bytes,
+        manifest: str,
+        nonce: str,
+        *,
+        expected: str | None = None,
+        alone: bool = False,
+    ) -> None:
+        if len(key) < KEY_BYTES_MIN:
+            raise LocalError(f"a swarm's key of {len(key)} bytes: give at least {KEY_BYTES_MIN} random ones")
+        self.me = me
+        self.dialled = expected is not None
+        self.stage = Stage.DIALLED if self.dialled else Stage.LISTENING
+        self.address: PeerAddress | None = None
+        self.alone = alone
+        self._key = key
+        self._manifest = manifest
+        self._nonce = nonce
+        self._their_nonce = ""
+        self._expected = expected
+
+    def first(self) -> Registro | None:
+        """What the dialler says first; the acceptor says nothing."""
+        return self._hello(alone=self.alone) if self.dialled else None
+
+    def handle(self, message: Message) -> Registro | None:
+        """Take what the other end said; give what is to be answered. `RemoteError` ends the greeting."""
+        try:
+            if not isinstance(message, Registro):
+                raise RemoteError(f"{message.verb} before the proof")
+            match self.stage:
+                case Stage.LISTENING:
+                    return self._on_hello(message)
+                case Stage.DIALLED:
+                    return self._on_answer(message)
+                case Stage.CHALLENGED:
+                    self._on_proof(message)
+                    return None
+                case _:
+                    raise RemoteError(f"REGISTRO after the greeting is {self.stage.value}")
+        except RemoteError:
+            if self.stage is not Stage.PROVED:
+                self._become(Stage.REFUSED)
+            raise
+
+    def _on_hello(self, hello: Registro) -> Registro:
+        self._meet(hello)
+        self.alone = hello.alone
+        self._become(Stage.CHALLENGED)
+        return self._hello(proof=self._proof(ours=True))
+
+    def _on_answer(self, answer: Registro) -> Registro:
+        self._meet(answer)
+        self._judge(answer)
+        self._become(Stage.PROVED)
+        return Registro(peer=self.me.peer, proof=self._proof(ours=True))
+
+    def _on_proof(self, proof: Registro) -> None:
+        assert self.address is not None
+        if proof.peer != self.address.peer:
+            raise RemoteError(f"{self.address.peer} became {proof.peer} in its greeting")
+        self._judge(proof)
+        self._become(Stage.PROVED)
+
+    def _hello(self, proof: str = "", alone: bool = False) -> Registro:
+        me = self.me
+        return Registro(
+            peer=me.peer,
+            host=me.host,
+            port=me.port,
+            manifest=self._manifest,
+            nonce=self._nonce,
+            proof=proof,
+            alone=alone,
+        )
+
+    def _meet(self, hello: Registro) -> None:
+        if hello.manifest != self._manifest:
+            raise RemoteError("another manifest: it shares other content")
+        if hello.peer == self.me.peer:
+            raise RemoteError(f"our own id, {hello.peer}")
+        if self._expected not in (None, hello.peer):
+            raise RemoteError(f"{self._expected} was dialled, and {hello.peer} answered")
+        if len(hello.nonce) != 2 * NONCE_BYTES:
+            raise RemoteError(f"a nonce of {len(hello.nonce)} digits")
+        if hello.nonce == self._nonce:
+            raise RemoteError("our own nonce, sent back")
+        self._their_nonce = hello.nonce
+        self.address = PeerAddress(peer=hello.peer, host=hello.host, port=hello.port)
+
+    def _judge(self, message: Registro) -> None:
+        # as bytes, because compare_digest refuses text beyond ASCII
+        if not hmac.compare_digest(self._proof(ours=False).encode(), message.proof.encode(errors="replace")):
+            raise RemoteError("a wrong proof: it doesn't hold this swarm's key")
+
+    def _proof(self, ours: bool) -> str:
+        assert self.address is not None
+        mine, theirs = (self.me.peer, self._nonce), (self.address.peer, self._their_nonce)
+        dialler, acceptor = (mine, theirs) if self.dialled else (theirs, mine)
+        role = "dialler" if ours == self.dialled else "acceptor"
+        # JSON keeps the parts apart: no two different lists have the same bytes
+        said = msgspec.json.encode([role, dialler, acceptor, self._manifest])
+        return hmac.new(self._key, said, "sha256").hexdigest()
+
+    def _become(self, stage: Stage) -> None:
+        assert stage in MOVES[self.stage], f"{self.stage} -> {stage}"
+        self.stage = stage

@@ -1,0 +1,496 @@
+"""The handle of a swarm: what scripts and notebooks hold.
+
+It is used from one thread, and does nothing behind its user's back: it asks the actors when it is asked.
+Whoever launched the swarm owns it, and `close` (or the end of the `with`) leaves no actor, no process and no
+file of it; an attached handle looks and acts, and leaves everything as it is.
+"""
+
+from __future__ import annotations
+
+import html
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import ray
+from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskError
+
+from actors import cluster, launch
+from actors.launch import Launcher
+from actors.ledger import Ledger
+from actors.peer import actor_name, run_folder
+from actors.run_folder import RunFolder, frames
+from minibit.errors import LocalError, MinibitError
+from minibit.events import TRACKER
+from minibit.messages import Desligamento, Message
+from minibit.options import Options
+from minibit.summary import Summary
+from minibit.units import parse_rate, show_bytes
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from actors.progress import Progress
+
+LOOK_S = 10.0  # for an answer to a question of a person
+STOP_S = 5.0  # for peers to say goodbye
+STALL_S = 120.0  # without a byte anywhere, after which nobody waits any longer
+HOPELESS_S = 5.0  # the same, when blocks are lost
+VERIFY_S = 600.0
+
+
+class PeerHandle:
+    """One actor of a swarm: `swarm[7]`, or `swarm["tracker"]`."""
+
+    def __init__(self, name: str, actor: Any) -> None:
+        self.name = name
+        self.actor = actor
+
+    def snapshot(self) -> dict[str, Any]:
+        """The state of the peer, as plain values."""
+        found: dict[str, Any] = self._ask("snapshot")
+        return found
+
+    def mailbox(self) -> dict[str, Any]:
+        """Messages by verb, `in` and `out`, and the `last` ones."""
+        found: dict[str, Any] = self._ask("mailbox")
+        return found
+
+    def peek(self, look: Callable[[Any], Any]) -> Any:
+        """What `look` makes of the live `Peer`, over there."""
+        return self._ask("peek", look)
+
+    def tell(self, message: Message, sender: str = "notebook") -> None:
+        """Put a message into the peer's mailbox, as if `sender` had said it."""
+        self._ask(message.verb.lower(), sender, message)
+
+    def _ask(self, method: str, *args: Any) -> Any:
+        try:
+            return ray.get(getattr(self.actor, method).remote(*args), timeout=LOOK_S)
+        except RayTaskError as error:
+            raise (error.cause if isinstance(error.cause, MinibitError) else error) from None
+        except RayActorError:
+            raise LocalError(f"{self.name} is not there any more") from None
+        except GetTimeoutError:
+            raise LocalError(f"{self.name} gave no answer within {LOOK_S:g} s: try again") from None
+
+    def __repr__(self) -> str:
+        try:
+            state = self.snapshot()
+            return f"<{self.name}: {state['held']} of {state['blocks']} blocks, {len(state['neighbours'])} neighbours>"
+        except Exception as error:
+            return f"<{self.name}: {error}>"
+
+
+class Swarm:
+    """A running swarm. `Swarm.launch` makes one, `Swarm.attach` finds one."""
+
+    def __init__(self, name: str, actors: dict[str, Any], launcher: Launcher | None = None) -> None:
+        """Use `launch` or `attach`."""
+        self.name = name
+        self.summary: Summary | None = None
+        self._actors = actors
+        self._launcher = launcher
+        self._folder: RunFolder | None = None
+        self._content: Path | None = None  # made for this run
+        self._owns_cluster = False
+        self._closed = False
+        self._began_at = time.monotonic()
+        self._spawn_s = 0.0
+        self._moved = (0, 0.0)  # bytes, and when they were last more than before
+
+    # making and finding
+
+    @classmethod
+    def launch(cls, path: str | os.PathLike[str] | None = None, **options: Any) -> Swarm:
+        """Start a swarm that shares `path`, or made content; the options are those of the command line.
+
+        It transfers from now on. `MinibitError` says what was wrong, and then nothing is left behind.
+        """
+        chosen = Options.build(**options)
+        began_at = time.monotonic()
+        if path is not None:
+            launch.check_source(path)
+        folder = RunFolder.create(chosen.name, chosen.out)
+        made = Path(tempfile.gettempdir()) / f"minibit-{folder.name}-content"
+        swarm = cls(folder.name, {})
+        swarm._folder, swarm._content, swarm._began_at = folder, made, began_at
+        try:
+            source = launch.source(path, chosen, made)
+            manifest = launch.manifest(source, chosen)
+            swarm._owns_cluster = cluster.connect(chosen.address)
+            places = cluster.places()
+            swarm._launcher = Launcher(folder, chosen, source, manifest, places)
+            swarm._actors = swarm._launcher.actors
+            spawned_at = time.monotonic()
+            behaviours = [sort for sort, count in chosen.behave.items() for _ in range(count)]
+            behaviours = ["honest"] * (chosen.peers - len(behaviours)) + behaviours
+            names = swarm._launcher.spawn(behaviours)
+            swarm._spawn_s = time.monotonic() - spawned_at
+            swarm._launcher.begin(names)
+        except BaseException:
+            swarm.close()
+            if not any(folder.path.iterdir()):
+                folder.path.rmdir()
+            raise
+        return swarm
+
+    @classmethod
+    def attach(cls, name: str, address: str | None = "auto") -> Swarm:
+        """The running swarm of that name, from another process."""
+        cluster.connect(address)
+        prefix = actor_name(name, "")
+        found = [one["name"] for one in ray.util.list_named_actors(all_namespaces=True)]
+        names = sorted(one.removeprefix(prefix) for one in found if one.startswith(prefix))
+        if not names:
+            running = sorted({one.split(":")[1] for one in found if one.startswith("minibit:")})
+            there = f"there are {', '.join(running)}" if running else "none is running"
+            raise LocalError(f"there is no swarm {name!r} on this cluster: {there}")
+        return cls(name, {peer: ray.get_actor(prefix + peer, cluster.NAMESPACE) for peer in names})
+
+    # waiting
+
+    def wait(self, timeout_s: float | None = None, progress: Progress | None = None) -> Summary:
+        """Wait until every peer is complete or can't be, or until `timeout_s` after the start; what it came to.
+
+        Every copy is read back and verified. Ctrl-C closes the swarm.
+        """
+        if self.summary is not None:
+            return self.summary
+        ledger = self._ledger
+        try:
+            why, timed_out = self._wait(ledger, timeout_s, progress)
+            ended_at = time.monotonic()
+            self._verify(ledger)
+            self._drain()
+            verified_at = time.monotonic()
+        except KeyboardInterrupt:
+            self.close()
+            raise
+        self.summary = ledger.summary(
+            nodes=len(self._launched.places),
+            spawn_s=self._spawn_s,
+            verify_s=verified_at - ended_at,
+            total_s=verified_at - self._began_at,
+            now=ended_at,
+            why=why,
+            timed_out=timed_out,
+        )
+        if self._folder is not None:
+            self._folder.write(self.summary, ledger.options, ledger.records())
+        return self.summary
+
+    def _wait(self, ledger: Ledger, timeout_s: float | None, progress: Progress | None) -> tuple[str, bool]:
+        """Why the waiting ended, and whether it was by the time limit."""
+        blocks = ledger.manifest.block_count * len(ledger.peers)
+        every_s = min(1.0, 0.1 + 0.02 * len(ledger.accounts))
+        looked_at, moved_before = time.monotonic(), 0
+        while True:
+            self._drain()
+            now = time.monotonic()
+            if progress is not None:
+                rate_bps = (ledger.moved_bytes - moved_before) / max(now - looked_at, 1e-3)
+                progress.update(ledger.completed, len(ledger.peers), ledger.held, blocks, rate_bps)
+            looked_at, moved_before = now, ledger.moved_bytes
+            if not ledger.waiting():
+                return "", False
+            if timeout_s is not None and now - (ledger.started_at or now) >= timeout_s:
+                return f"the time limit of {timeout_s:g} s came first", True
+            if (why := self._hopeless(ledger, now)) is not None:
+                return why, False
+            left_s = every_s if timeout_s is None else min(every_s, (ledger.started_at or now) + timeout_s - now)
+            time.sleep(max(0.0, left_s))
+
+    def _hopeless(self, ledger: Ledger, now: float) -> str | None:
+        """Why nothing more will come, or None."""
+        moved_bytes, since = self._moved
+        if ledger.moved_bytes != moved_bytes or not since:
+            self._moved = (ledger.moved_bytes, now)
+        elif now - since > HOPELESS_S and (lost := ledger.lost_blocks()):
+            some = ", ".join(map(str, lost[:10])) + (", ..." if len(lost) > 10 else "")
+            return f"the seed is gone, and nobody holds {len(lost)} blocks any more ({some})"
+        elif now - since > max(STALL_S, 4 * ledger.options.rules.request_timeout_s):
+            return f"nothing moved for {now - since:.0f} s"
+        return None
+
+    def _verify(self, ledger: Ledger) -> None:
+        complete = [name for name, account in ledger.peers.items() if account.completed_at is not None]
+        calls = {name: self._actors[name].verify.remote() for name in complete}
+        ledger.actor_calls += len(calls)
+        deadline = time.monotonic() + VERIFY_S
+        for name, call in calls.items():
+            try:
+                ledger.accounts[name].verified = ray.get(call, timeout=max(0.0, deadline - time.monotonic()))
+            except (RayActorError, GetTimeoutError):
+                ledger.died(name, time.monotonic(), "died before its copy could be verified")
+
+    def _drain(self) -> None:
+        """Take the news of every peer; who is dead is struck off the tracker's roster."""
+        ledger = self._ledger
+        calls = {
+            name: self._actors[name].drain.remote()
+            for name, account in ledger.accounts.items()
+            if account.gone is None or account.gone.startswith("left")
+        }
+        ledger.actor_calls += len(calls)
+        deadline = time.monotonic() + LOOK_S
+        for name, call in calls.items():
+            try:
+                ledger.enter(name, ray.get(call, timeout=max(0.0, deadline - time.monotonic())))
+            except RayActorError:
+                ledger.died(name, time.monotonic())
+                if name != TRACKER and ledger.accounts[TRACKER].gone is None:
+                    self._actors[TRACKER].desligamento.remote(name, Desligamento(name, "died"))
+                    ledger.actor_calls += 1
+            except GetTimeoutError:
+                continue  # it is slow; the next look will tell
+
+    # looking
+
+    def __getitem__(self, peer: int | str) -> PeerHandle:
+        """A peer by its number or its name."""
+        if isinstance(peer, int):
+            found = [name for name in self._actors if name != TRACKER and int(name.split("-")[1]) == peer]
+            name = found[0] if found else str(peer)
+        else:
+            name = peer
+        if name not in self._actors:
+            raise LocalError(f"there is no peer {peer!r}: there are {', '.join(self._actors)}")
+        return PeerHandle(name, self._actors[name])
+
+    def peers(self) -> pl.DataFrame:
+        """A row for each actor: what it holds, its neighbours, its process."""
+        import polars as pl  # noqa: PLC0415  heavy, and scripts without tables don't need it
+
+        columns = ("peer", "behaviour", "held", "blocks", "complete", "leaving", "failure", "host", "port", "pid")
+        rows = [
+            {column: state[column] for column in columns}
+            | {
+                "neighbours": sum(n["standing"] == "sharing" for n in state["neighbours"].values()),
+                "served": sum(n["slot"] != "none" for n in state["neighbours"].values()),
+            }
+            for state in self._snapshots().values()
+        ]
+        return pl.DataFrame(rows, infer_schema_length=None)
+
+    def blocks(self) -> pl.DataFrame:
+        """A row for each block: how many peers hold it, the seed not counted."""
+        import polars as pl  # noqa: PLC0415
+
+        states = {name: state for name, state in self._snapshots().items() if name != TRACKER}
+        count = max((state["blocks"] for state in states.values()), default=0)
+        held = [int(state["inventory"], 16) for state in states.values()]
+        copies = [sum(inventory >> block & 1 for inventory in held) for block in range(count)]
+        return pl.DataFrame({"block": range(count), "copies": copies}, schema={"block": pl.Int64, "copies": pl.Int64})
+
+    def links(self) -> pl.DataFrame:
+        """A row for each end of a link: who serves whom, what is asked and queued."""
+        import polars as pl  # noqa: PLC0415
+
+        columns = ("standing", "held", "serves_us", "slot", "blocks_in", "blocks_out", "strikes")
+        rows = [
+            {"peer": name, "neighbour": other}
+            | {column: state[column] for column in columns}
+            | {"asked": len(state["asked"]), "wanted": len(state["wanted"])}
+            for name, snapshot in self._snapshots().items()
+            for other, state in snapshot["neighbours"].items()
+            if state["standing"] in ("linked", "sharing")
+        ]
+        return pl.DataFrame(rows, infer_schema_length=None)
+
+    def mailboxes(self) -> pl.DataFrame:
+        """A row for each actor, verb and way: how many messages."""
+        import polars as pl  # noqa: PLC0415
+
+        boxes = self._ask_all("mailbox")
+        rows = [
+            {"peer": name, "way": way, "verb": verb, "messages": count}
+            for name, box in boxes.items()
+            for way in ("in", "out")
+            for verb, count in sorted(box[way].items())
+        ]
+        return pl.DataFrame(rows, infer_schema_length=None)
+
+    def records(self) -> dict[str, pl.DataFrame]:
+        """The tables of the run so far: `blocks`, `peers`, `serving`, `samples`."""
+        self._drain_if_open()
+        return frames(self._ledger.records())
+
+    def snapshot(self) -> dict[str, dict[str, Any]]:
+        """The state of every actor, by name, as plain values."""
+        return self._snapshots()
+
+    def _snapshots(self) -> dict[str, Any]:
+        return self._ask_all("snapshot")
+
+    def _ask_all(self, method: str) -> dict[str, Any]:
+        """The answers of those that are there."""
+        self._check_open()
+        calls = {name: getattr(actor, method).remote() for name, actor in self._actors.items()}
+        ready, _ = ray.wait(list(calls.values()), num_returns=len(calls), timeout=LOOK_S)
+        answers = {}
+        for name, call in calls.items():
+            if call in ready:
+                with suppress(RayActorError):
+                    answers[name] = ray.get(call)
+        return answers
+
+    # acting
+
+    def add(self, count: int = 1, behaviour: str = "honest") -> list[str]:
+        """So many more peers, which join at once; their names."""
+        if count < 1:
+            raise LocalError(f"add takes a number of peers from 1, not {count!r}")
+        names: list[str] = self._launched.spawn([behaviour] * count)
+        self._launched.begin(names)
+        self.summary = None
+        return names
+
+    def kill(self, peer: int | str) -> None:
+        """End a peer's process without a word, as a power cut would."""
+        ray.kill(self[peer].actor)
+
+    def remove(self, peer: int | str) -> None:
+        """Let a peer say goodbye and leave."""
+        self[peer]._ask("leave", "removed")
+
+    def limit(
+        self,
+        upload_bps: float | str | None = None,
+        download_bps: float | str | None = None,
+        peer: int | str | None = None,
+    ) -> None:
+        """New limits for one peer or for all (not the seed), as rates or texts (`4MiB/s`); None lifts one."""
+        rates = [None if rate is None else parse_rate(rate) for rate in (upload_bps, download_bps)]
+        names = [name for name in self._actors if name != TRACKER] if peer is None else [self[peer].name]
+        for name in names:
+            with suppress(LocalError):
+                self[name]._ask("limit", *rates)
+
+    def close(self) -> None:
+        """End the swarm: ask its peers to leave, then kill what is left, and remove its files."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._launcher is None and self._folder is None:
+            return  # attached: not ours to end
+        try:
+            self._stop()
+        except KeyboardInterrupt:
+            pass  # told twice: no more goodbyes
+        finally:
+            self._kill_all()
+
+    def _stop(self) -> None:
+        if not self._actors or not ray.is_initialized():
+            return
+        erase = not self._ledger.options.keep
+        with suppress(RayError):
+            calls = [actor.stop.remote(erase) for actor in self._actors.values()]
+            ray.wait(calls, num_returns=len(calls), timeout=STOP_S)
+
+    def _kill_all(self) -> None:
+        if ray.is_initialized():
+            for actor in self._actors.values():
+                with suppress(RayError, ValueError):
+                    ray.kill(actor)
+            self._sweep()
+            if self._owns_cluster:
+                cluster.disconnect()
+        if self._content is not None:
+            shutil.rmtree(self._content, ignore_errors=True)
+
+    def _sweep(self) -> None:
+        """Remove what peers that were killed left, here and on other machines."""
+        if self._launcher is None or self._launcher.options.keep:
+            return
+        _sweep(self.name)
+        with suppress(RayError):
+            calls = self._launcher.on_each_machine_else(_sweep, self.name)
+            if calls:
+                ray.wait(calls, num_returns=len(calls), timeout=LOOK_S)
+
+    @property
+    def _launched(self) -> Launcher:
+        self._check_open()
+        if self._launcher is None:
+            raise LocalError("this handle is attached: only the process that launched the swarm can do that")
+        return self._launcher
+
+    @property
+    def _ledger(self) -> Ledger:
+        if self._launcher is None:
+            raise LocalError("this handle is attached: the records are with the process that launched the swarm")
+        return self._launcher.ledger
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise LocalError(f"the swarm {self.name} is closed: launch another")
+
+    def _drain_if_open(self) -> None:
+        if not self._closed:
+            self._drain()
+
+    # showing
+
+    def __enter__(self) -> Swarm:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        head, rows = self._table()
+        lines = [head] + [f"  {name:<10} {bar(share)} {100 * share:3.0f} %  {note}" for name, share, note in rows]
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        head, rows = self._table()
+        cells = "".join(
+            f"<tr><td>{html.escape(name)}</td><td><progress max='1' value='{share:.3f}'></progress></td>"
+            f"<td style='text-align:right'>{100 * share:.0f}&nbsp;%</td><td>{html.escape(note)}</td></tr>"
+            for name, share, note in rows
+        )
+        return f"<div><b>{html.escape(head)}</b><table>{cells}</table></div>"
+
+    def _table(self) -> tuple[str, list[tuple[str, float, str]]]:
+        """A headline, and name, share of the blocks and a note of each peer; never raises."""
+        if self._closed:
+            return f"Swarm {self.name}: closed", []
+        try:
+            states = self._snapshots()
+        except Exception as error:
+            return f"Swarm {self.name}: {error}", []
+        rows = []
+        for name in self._actors:
+            state = states.get(name)
+            if state is None:
+                rows.append((name, 0.0, "gone"))
+                continue
+            share = state["held"] / state["blocks"] if state["blocks"] else 1.0
+            note = state["failure"] or state["leaving"] or ("complete" if state["complete"] else "")
+            rows.append((name, share, note if name != TRACKER else "seed"))
+        complete = sum(state["complete"] for name, state in states.items() if name != TRACKER)
+        size = ""
+        if self._launcher is not None:
+            size = f", {show_bytes(self._launcher.ledger.manifest.content_bytes)}"
+        return f"Swarm {self.name}: {complete} of {len(self._actors) - 1} peers complete{size}", rows
+
+
+def bar(share: float, width: int = 20) -> str:
+    """A share from 0 to 1 as a bar of characters."""
+    full = round(share * width)
+    return "█" * full + "░" * (width - full)
+
+
+def _sweep(run: str) -> None:
+    """Remove a run's files on this machine."""
+    shutil.rmtree(run_folder(run, None), ignore_errors=True)

@@ -1,0 +1,110 @@
+"""Run one swarm: make or take content, give it to so many peers, and say what it came to.
+
+    python experiments/run_swarm.py --peers 50
+    python experiments/run_swarm.py film.mp4 --preset classic --json
+    python experiments/run_swarm.py model.bin --peers 16 --address auto --out shared --keep
+
+The summary goes to standard output, everything else to standard error. How it ended is the exit code:
+0 done, 1 other, 2 usage, 3 source, 4 some peers incomplete, 5 time limit, 6 integrity, 7 no cluster,
+8 disk full, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from pathlib import Path
+
+import click
+
+from actors.progress import Progress, failures, show_summary
+from actors.run_folder import RUNS
+from minibit.errors import LocalError, MinibitError
+from minibit.options import Options
+from minibit.summary import Summary
+
+INTERRUPTED = 130
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.argument("file", required=False)
+@click.option("--peers", metavar="N", help="Peers beside the tracker, which seeds. [10]")
+@click.option("--size", metavar="SIZE", help="Made content, the same for the same --seed. [64MiB]")
+@click.option("--block-size", metavar="SIZE", help="Of one block. [auto: grows with the content]")
+@click.option("--hash", metavar="NAME", help="blake3 or sha256. [blake3]")
+@click.option("--preset", metavar="NAME", help="classic, bittorrent or lan; what is given beside it wins.")
+@click.option("--picker", metavar="NAME", help="rarest-first, random, sequential or module:Class. [rarest-first]")
+@click.option("--choker", metavar="NAME", help="tit-for-tat, rarity, none or module:Class. [tit-for-tat]")
+@click.option("--slots", metavar="N", help="Neighbours served for their merit; one guest comes on top. [4]")
+@click.option("--round", metavar="TIME", help="Between two decisions whom to serve. [10s]")
+@click.option("--neighbours", metavar="N", help="Most links of one peer. [20]")
+@click.option("--initial", metavar="SHARE", help="Of the blocks each peer starts with; 0.1+1: and one more. [0]")
+@click.option("--leave", metavar="WHEN", help="never or complete. [never]")
+@click.option("--behave", metavar="SORT=N,...", help="honest, free-rider, liar, corrupter, slow. [all honest]")
+@click.option("--upload", metavar="RATE", help="Limit of each peer, e.g. 4MiB/s. [none]")
+@click.option("--download", metavar="RATE", help="Limit of each peer. [none]")
+@click.option("--seed-upload", metavar="RATE", help="Limit of the tracker. [none]")
+@click.option("--world", metavar="NAME", help="ray: real actors; sim: comes later. [ray]")
+@click.option("--control", metavar="NAME", help="How control verbs travel between peers: links or actors. [links]")
+@click.option("--address", metavar="ADDR", envvar="RAY_ADDRESS", help="Of a Ray cluster, or auto. [a local one]")
+@click.option("--data-ports", metavar="A-B", help="Ports for block servers, e.g. 40000-40100. [any]")
+@click.option("--seed", metavar="INT", help="Of chance. [1]")
+@click.option("--timeout", metavar="TIME", help="Limit of the transfer, e.g. 10m. [none]")
+@click.option("--name", metavar="NAME", help="Of the run. [date, time and four letters]")
+@click.option("--out", metavar="DIR", help="The run's folder. [runs/NAME]")
+@click.option("--keep", is_flag=True, default=None, help="Keep the peers' files, in DIR/files/peer-NN/.")
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object.")
+@click.option("--quiet", is_flag=True, help="Show no progress.")
+@click.option("--live", is_flag=True, help="The live page: comes later.")
+def main(file: str | None, as_json: bool, quiet: bool, live: bool, **options: object) -> None:
+    """Share FILE (a file or a folder), or made content, among a swarm of Ray actors.
+
+    Sizes take B, kB, KiB, MB, MiB, GB, GiB; rates the same with /s; times ms, s, m, h.
+    """
+    try:
+        with contextlib.redirect_stdout(sys.stderr):  # Ray and strategies may print; standard output is for the summary
+            summary = run(file, quiet, live, options)
+    except MinibitError as error:
+        complain(str(error))
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        complain("interrupted")
+        sys.exit(INTERRUPTED)
+    if as_json:
+        click.echo(summary.to_json())
+    else:
+        show_summary(summary)
+    for why, names in failures(summary.failed).items():
+        complain(f"incomplete: {', '.join(names)}: {why}")
+    sys.exit(summary.exit_code)
+
+
+def run(file: str | None, quiet: bool, live: bool, given: dict[str, object]) -> Summary:
+    """One whole swarm, from its options to its summary."""
+    if str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))  # for strategies of one's own, as module:Class
+    options = Options.build(**given)
+    if options.world == "sim":
+        raise LocalError("--world sim comes with a later version: give --world ray")
+    if live:
+        raise LocalError("--live comes with a later version: look at the run in a notebook, with Swarm.attach")
+    from actors.swarm import Swarm  # noqa: PLC0415  imports Ray, which --help and a wrong value need not wait for
+
+    with Progress(quiet) as progress:
+        progress.say(f"starting the tracker and {options.peers} {'peer' if options.peers == 1 else 'peers'}")
+        chosen = {name: value for name, value in given.items() if value is not None}
+        with Swarm.launch(file, **chosen) as swarm:
+            summary: Summary = swarm.wait(timeout_s=options.timeout_s, progress=progress)
+        folder = Path(options.out) if options.out else RUNS / summary.run
+        if folder.exists():
+            progress.say(f"records in {folder}")
+    return summary
+
+
+def complain(text: str) -> None:
+    """One line on standard error."""
+    click.echo(f"run_swarm: {' '.join(text.split())}", err=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,181 @@
+"""What is shared: the files, the blocks they are cut into, and the digest of every block.
+
+The content is the files one after another, in the order of the manifest, and a block is a slice of
+that: it may span files, and only the last may be short. Empty content has no block. A manifest that was
+decoded keeps every promise below (`fault` finds none): no path leaves the folder it is written to.
+This room knows no disk; `actors.content` makes manifests, `actors.store` keeps their blocks.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from bisect import bisect_right
+from functools import cached_property
+from itertools import accumulate
+from typing import Annotated, Literal
+
+import msgspec
+from blake3 import blake3
+
+from minibit.errors import LocalError, RemoteError
+
+HashName = Literal["blake3", "sha256"]
+
+DIGEST_BYTES = 32
+BLOCK_BYTES_MAX = 64 << 20
+CONTENT_BYTES_MAX = 1 << 62
+NAME_BYTES_MAX = 224  # a file name has 255; the store puts `.minibit-partial` and the like behind it
+COMPONENT_BYTES_MAX = 255
+PATH_CHARACTERS_MAX = 4_096
+AUTO_BLOCKS_MIN = 1_000
+AUTO_BLOCK_BYTES = (16 << 10, 16 << 20)
+
+
+class FileEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One file: its `path` below the content's folder (posix), its size, its permission bits."""
+
+    path: str
+    bytes: Annotated[int, msgspec.Meta(ge=0, le=CONTENT_BYTES_MAX)]
+    mode: Annotated[int, msgspec.Meta(ge=0, le=0o777)]
+
+
+class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True):
+    """The content called `name`, a `folder` or one file; `digests` has 32 bytes for each block."""
+
+    name: str
+    folder: bool
+    files: tuple[FileEntry, ...]
+    block_bytes: Annotated[int, msgspec.Meta(ge=1, le=BLOCK_BYTES_MAX)]
+    hash: HashName
+    digests: bytes
+
+    @cached_property
+    def _ends(self) -> list[int]:
+        """Where each file ends in the content."""
+        return list(accumulate(entry.bytes for entry in self.files))
+
+    @cached_property
+    def content_bytes(self) -> int:
+        return self._ends[-1] if self.files else 0
+
+    @cached_property
+    def block_count(self) -> int:
+        return -(-self.content_bytes // self.block_bytes)
+
+    @cached_property
+    def digest(self) -> str:
+        """The name of the swarm; BLAKE3 of the manifest's JSON, whatever hash the blocks have."""
+        return f"blake3:{blake3(self.encode()).hexdigest()}"
+
+    def length(self, block: int) -> int:
+        """The bytes of `block`; `LocalError` when there is no such block."""
+        if not 0 <= block < self.block_count:
+            raise LocalError(f"there is no block {block} of {self.name}, which has {self.block_count}")
+        return min(self.block_bytes, self.content_bytes - block * self.block_bytes)
+
+    def digest_of(self, block: int) -> bytes:
+        """The digest that `block` must have."""
+        return self.digests[block * DIGEST_BYTES : (block + 1) * DIGEST_BYTES]
+
+    def matches(self, block: int, data: bytes | bytearray | memoryview) -> bool:
+        """The verdict: are these the bytes of `block`?"""
+        return len(data) == self.length(block) and block_hash(self.hash, data) == self.digest_of(block)
+
+    def spans(self, block: int, offset: int = 0, length: int | None = None) -> list[tuple[int, int, int]]:
+        """Where those bytes of `block` lie: (index of the file, offset in it, bytes), empty files left out."""
+        whole = self.length(block)
+        if length is None:
+            length = whole - offset
+        if offset < 0 or length < 0 or offset + length > whole:
+            raise LocalError(f"block {block} has {whole} bytes, not {length} from {offset} on")
+        start = block * self.block_bytes + offset
+        index = bisect_right(self._ends, start)  # the first file that ends beyond `start`
+        spans = []
+        while length:
+            entry = self.files[index]
+            at = start - (self._ends[index] - entry.bytes)
+            count = min(length, entry.bytes - at)
+            if count:
+                spans.append((index, at, count))
+            start += count
+            length -= count
+            index += 1
+        return spans
+
+    def encode(self) -> bytes:
+        """The manifest as JSON, always the same bytes for the same manifest."""
+        return _encoder.encode(self)
+
+    @staticmethod
+    def decode(data: bytes | bytearray | memoryview) -> Manifest:
+        """The manifest that `data` says; `RemoteError` when it is none that can be trusted."""
+        try:
+            manifest = _decoder.decode(data)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise RemoteError(f"not a manifest: {error}") from None
+        if fault := manifest.fault():
+            raise RemoteError(f"a manifest that can't be trusted: {fault}")
+        return manifest
+
+    def fault(self) -> str | None:
+        """What is wrong with it, or None; whoever asks knows who is to blame."""
+        if why := _component_fault(self.name, NAME_BYTES_MAX):
+            return f"the name {self.name!r} {why}"
+        if not self.folder and [entry.path for entry in self.files] != [self.name]:
+            return f"one file that isn't just {self.name!r}"
+        paths: set[str] = set()
+        folders: set[str] = set()
+        for entry in self.files:
+            if len(entry.path) > PATH_CHARACTERS_MAX:
+                return f"a path of {len(entry.path)} characters"
+            parts = entry.path.split("/")
+            for part in parts:
+                if why := _component_fault(part, COMPONENT_BYTES_MAX):
+                    return f"the path {entry.path!r} {why}"
+            if entry.path in paths:
+                return f"the path {entry.path!r} is there twice"
+            paths.add(entry.path)
+            folders.update("/".join(parts[:depth]) for depth in range(1, len(parts)))
+        if both := paths & folders:
+            return f"the path {min(both)!r} is a file and a folder"
+        if self.content_bytes > CONTENT_BYTES_MAX:
+            return f"{self.content_bytes} bytes of content"
+        if len(self.digests) != self.block_count * DIGEST_BYTES:
+            return f"{len(self.digests)} bytes of digests for {self.block_count} blocks"
+        return None
+
+
+def _component_fault(part: str, bytes_max: int) -> str | None:
+    """Why `part` is no safe name of one file or folder, here or on another system."""
+    if part in ("", ".", ".."):
+        return "isn't a plain relative path"
+    if "/" in part or "\\" in part or "\0" in part:
+        return "holds a slash, a backslash or a NUL"
+    if part[1:2] == ":" and part[0].isascii() and part[0].isalpha():
+        return "begins with a drive letter"
+    try:
+        size = len(part.encode())
+    except UnicodeEncodeError:  # how Python spells a file name that isn't UTF-8
+        return "isn't UTF-8"
+    return f"has a name over {bytes_max} bytes" if size > bytes_max else None
+
+
+def auto_block_bytes(content_bytes: int) -> int:
+    """The largest power of two, 16 KiB to 16 MiB, that still cuts the content into 1,000 blocks or more.
+
+    With fewer blocks a swarm spreads slowly, because a peer serves nothing before its first whole one;
+    with more it only pays for more messages.
+    """
+    block_bytes, largest = AUTO_BLOCK_BYTES
+    while block_bytes < largest and content_bytes >= 2 * block_bytes * AUTO_BLOCKS_MIN:
+        block_bytes *= 2
+    return block_bytes
+
+
+def block_hash(name: HashName, data: bytes | bytearray | memoryview) -> bytes:
+    """The 32-byte digest of `data`; large data is hashed without the interpreter's lock."""
+    return blake3(data).digest() if name == "blake3" else hashlib.sha256(data).digest()
+
+
+_encoder = msgspec.json.Encoder()
+_decoder: msgspec.json.Decoder[Manifest] = msgspec.json.Decoder(Manifest)

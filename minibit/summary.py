@@ -1,0 +1,154 @@
+"""What a run came to: one value, one JSON object, one exit code.
+
+Nothing is computed here but what follows from the fields themselves. Counts are exact; `as_dict` and
+`to_json` round times, rates and shares to six significant digits, which is more than any of them deserves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+
+class Content(msgspec.Struct, frozen=True, kw_only=True):
+    """What was shared: `blocks` of `block_bytes` each (the last may be shorter), named by the `digest`."""
+
+    name: str
+    bytes: int
+    blocks: int
+    block_bytes: int
+    digest: str
+
+
+class Seconds(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the time went, in seconds.
+
+    spawn     until tracker and peers stood ready
+    transfer  from the first PEDIDO allowed to the last peer complete (or to the end of waiting)
+    first, median, last
+              after which the first, the middle, the last of those that completed was complete; None if no
+              peer was
+    verify    reading the finished files back
+    total     all of it
+    """
+
+    spawn: float
+    transfer: float
+    first: float | None
+    median: float | None
+    last: float | None
+    verify: float
+    total: float
+
+
+class Bytes(msgspec.Struct, frozen=True, kw_only=True):
+    """What went over the links, in bytes.
+
+    moved      payload that arrived, useful or not
+    wasted     the part of it that was double or rejected
+    seed_sent  payload that the tracker sent
+    control    everything that is not payload
+    """
+
+    moved: int
+    wasted: int
+    seed_sent: int
+    control: int
+
+
+class Messages(msgspec.Struct, frozen=True, kw_only=True):
+    """Messages sent in the whole swarm, by verb."""
+
+    REGISTRO: int = 0
+    LISTA_PEERS: int = 0
+    NOVO_PEER: int = 0
+    ESTOQUE: int = 0
+    BLOQUEIO: int = 0
+    DESBLOQUEIO: int = 0
+    PEDIDO: int = 0
+    BLOCO: int = 0
+    DESLIGAMENTO: int = 0
+
+    @property
+    def total(self) -> int:
+        """Messages of all verbs together."""
+        return sum(msgspec.structs.astuple(self))
+
+
+class Failure(msgspec.Struct, frozen=True, kw_only=True):
+    """A peer that has no complete and verified copy, and why."""
+
+    peer: str
+    why: str
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A whole run.
+
+    verified       peers whose finished file was read back from disk and matched
+    goodput_bps    useful payload a second, over all peers, during the transfer
+    bound_s        the lower bound on `seconds.transfer` where capacities are known, and
+    efficiency     bound / transfer, at most 1
+    fairness_jain  Jain's index of the payload that each peer sent
+    actor_calls    calls of Ray actors, by everybody
+    timed_out      the time limit ended the run; stands in the JSON only if so
+    """
+
+    run: str
+    world: str
+    preset: str | None
+    seed: int
+    content: Content
+    peers: int
+    completed: int
+    verified: int
+    nodes: int
+    seconds: Seconds
+    bytes: Bytes
+    goodput_bps: float
+    bound_s: float | None
+    efficiency: float | None
+    fairness_jain: float
+    actor_calls: int
+    messages: Messages
+    failed: list[Failure]
+    timed_out: bool = False
+
+    @property
+    def exit_code(self) -> int:
+        """0 done, 4 some peers incomplete, 5 time limit, 6 a complete peer whose copy did not verify."""
+        if self.verified < self.completed:
+            return 6
+        if self.timed_out:
+            return 5
+        return 4 if self.completed < self.peers else 0
+
+    def as_dict(self) -> dict[str, Any]:
+        """The JSON object as Python values, rounded."""
+        rounded: dict[str, Any] = _rounded(msgspec.to_builtins(self))
+        return rounded
+
+    def to_json(self) -> str:
+        """The JSON object that `--json` prints, on one line."""
+        return msgspec.json.encode(self.as_dict()).decode()
+
+
+def jain(values: Iterable[float]) -> float:
+    """How evenly `values` are spread: 1 when all are equal, 1/n when one has everything.
+
+    `(sum x)^2 / (n sum x^2)`; 1 where there is nothing to spread. (R. Jain, D.-M. Chiu and W. Hawe, "A
+    quantitative measure of fairness and discrimination", DEC-TR-301, 1984.)
+    """
+    shares = list(values)
+    squares = sum(share * share for share in shares)
+    return sum(shares) ** 2 / (len(shares) * squares) if squares else 1.0
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        return float(f"{value:.6g}")
+    if isinstance(value, dict):
+        return {key: _rounded(inner) for key, inner in value.items()}
+    return [_rounded(inner) for inner in value] if isinstance(value, list) else value
