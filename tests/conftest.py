@@ -1,0 +1,34 @@
+"""What tests share: one Ray cluster for all that need one, and hypothesis without chance."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+ROOT = Path(__file__).parent.parent
+sys.path[:0] = [str(ROOT / "experiments"), str(ROOT / "tests")]
+
+# a token of its own in the environment: Ray would write one into the user's home
+os.environ.setdefault("RAY_AUTH_MODE", "token")
+os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+
+settings.register_profile("minibit", derandomize=True, deadline=None, print_blob=True)
+settings.load_profile("minibit")
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[str]:
+    """A local Ray cluster, the same for all tests that ask for it; its address, for other processes."""
+    import ray  # noqa: PLC0415  most tests need no Ray, and it takes seconds to import
+
+    from actors import cluster  # noqa: PLC0415
+
+    cluster.connect()
+    yield ray.get_runtime_context().gcs_address
+    cluster.disconnect()
