@@ -82,6 +82,8 @@ class Timers(Protocol):
 
 
 class Timer(Protocol):
+    """What `call_later` returns."""
+
     def cancel(self) -> None: ...
 
 
@@ -100,6 +102,7 @@ class Gate:
         self._bucket.take(0, timers.time())  # quota gathers from now on
         self._waiting: dict[Granted, int] = {}  # in the order of their turns
         self._timer: Timer | None = None
+        self._serving = False
         self.limited = rate_bps is not None
 
     @property
@@ -110,7 +113,7 @@ class Gate:
         """Another limit from now on, in the middle of whatever passes; None lifts it."""
         self._bucket.change(rate_bps, self._burst_bytes(rate_bps), self._timers.time())
         self.limited = rate_bps is not None
-        self._serve()
+        self._wake()
 
     def ask(self, granted: Granted, want: int) -> int:
         """Ask for up to `want` > 0 bytes: returns the grant, or 0, and `granted` is called with it later.
@@ -123,28 +126,39 @@ class Gate:
                 return self._bucket.take(chunk_bytes, now)
         self._waiting[granted] = want
         if self._timer is None:
-            self._serve()
+            self._wake()
         return 0
 
     def forget(self, granted: Granted) -> None:
         """Its asker is gone: its turn passes to the next."""
         self._waiting.pop(granted, None)
 
-    def _serve(self) -> None:
+    def _wake(self) -> None:
         """Give out turns until the quota is used up; then sleep until there is enough for the next."""
+        if self._serving:  # whoever was granted just now asks again: the loop below comes to it
+            return
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        self._serving = True
+        try:
+            wait_s = self._serve()
+        finally:
+            self._serving = False
+        if 0 < wait_s < math.inf:
+            self._timer = self._timers.call_later(max(wait_s, TICK_S), self._wake)
+
+    def _serve(self) -> float:
+        """Give out turns; returns the seconds until the next is due, 0 when nobody waits."""
         while self._waiting:
             granted, want = next(iter(self._waiting.items()))
             now, chunk_bytes = self._timers.time(), self._chunk_bytes(want)
             wait_s = self._bucket.wait_s(chunk_bytes, now)
             if wait_s > 0:
-                if wait_s < math.inf:
-                    self._timer = self._timers.call_later(max(wait_s, TICK_S), self._serve)
-                return
+                return wait_s
             del self._waiting[granted]  # who asks again from within, asks for its next turn
             granted(self._bucket.take(chunk_bytes, now))
+        return 0.0
 
     def _chunk_bytes(self, want: int) -> int:
         rate_bps = self._bucket.rate_bps

@@ -74,7 +74,7 @@ def shipped(name: str, find: Any) -> Any:
     found = find(name)
     module = __import__(found.__module__, fromlist=["_"])
     if found.__module__ != "__main__":
-        cloudpickle.register_pickle_by_value(module)
+        cloudpickle.register_pickle_by_value(module)  # type: ignore[no-untyped-call]
     return found
 
 

@@ -246,7 +246,7 @@ class Node:
         if farewell is not None:
             self.mailbox.went(peer, farewell, now)
         if peer in self.links:
-            self.links[peer].close(farewell.why if farewell else "it said goodbye", farewell is not None)
+            self.links[peer].close(farewell.why if farewell else "it said goodbye", farewell)
 
     def _finish(self) -> None:
         if isinstance(self.store, Store):

@@ -96,7 +96,7 @@ class Greeting:
                 case _:
                     raise RemoteError(f"REGISTRO after the greeting is {self.stage.value}")
         except RemoteError:
-            if self.stage is not Stage.PROVED:
+            if Stage.REFUSED in MOVES[self.stage]:
                 self._become(Stage.REFUSED)
             raise
 
