@@ -7,28 +7,27 @@ file of it; an attached handle looks and acts, and leaves everything as it is.
 
 from __future__ import annotations
 
-import html
 import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import ray
-from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskError
+from ray.exceptions import GetTimeoutError, RayActorError, RayError
 
-from actors import cluster, launch
+from actors import cluster, launch, tables
+from actors.handle import LOOK_S, PeerHandle
 from actors.launch import Launcher
 from actors.ledger import Ledger
 from actors.peer import actor_name, run_folder
 from actors.run_folder import RunFolder, frames
-from minibit.errors import LocalError, MinibitError
+from minibit.errors import LocalError
 from minibit.events import TRACKER
-from minibit.messages import Desligamento, Message
+from minibit.messages import Desligamento
 from minibit.options import Options
 from minibit.summary import Summary
 from minibit.units import parse_rate, show_bytes
@@ -38,54 +37,10 @@ if TYPE_CHECKING:
 
     from actors.progress import Progress
 
-LOOK_S = 10.0  # for an answer to a question of a person
 STOP_S = 5.0  # for peers to say goodbye
 STALL_S = 120.0  # without a byte anywhere, after which nobody waits any longer
 HOPELESS_S = 5.0  # the same, when blocks are lost
 VERIFY_S = 600.0
-
-
-class PeerHandle:
-    """One actor of a swarm: `swarm[7]`, or `swarm["tracker"]`."""
-
-    def __init__(self, name: str, actor: Any) -> None:
-        self.name = name
-        self.actor = actor
-
-    def snapshot(self) -> dict[str, Any]:
-        """The state of the peer, as plain values."""
-        found: dict[str, Any] = self._ask("snapshot")
-        return found
-
-    def mailbox(self) -> dict[str, Any]:
-        """Messages by verb, `in` and `out`, and the `last` ones."""
-        found: dict[str, Any] = self._ask("mailbox")
-        return found
-
-    def peek(self, look: Callable[[Any], Any]) -> Any:
-        """What `look` makes of the live `Peer`, over there."""
-        return self._ask("peek", look)
-
-    def tell(self, message: Message, sender: str = "notebook") -> None:
-        """Put a message into the peer's mailbox, as if `sender` had said it."""
-        self._ask(message.verb.lower(), sender, message)
-
-    def _ask(self, method: str, *args: Any) -> Any:
-        try:
-            return ray.get(getattr(self.actor, method).remote(*args), timeout=LOOK_S)
-        except RayTaskError as error:
-            raise (error.cause if isinstance(error.cause, MinibitError) else error) from None
-        except RayActorError:
-            raise LocalError(f"{self.name} is not there any more") from None
-        except GetTimeoutError:
-            raise LocalError(f"{self.name} gave no answer within {LOOK_S:g} s: try again") from None
-
-    def __repr__(self) -> str:
-        try:
-            state = self.snapshot()
-            return f"<{self.name}: {state['held']} of {state['blocks']} blocks, {len(state['neighbours'])} neighbours>"
-        except Exception as error:
-            return f"<{self.name}: {error}>"
 
 
 class Swarm:
@@ -266,56 +221,19 @@ class Swarm:
 
     def peers(self) -> pl.DataFrame:
         """A row for each actor: what it holds, its neighbours, its process."""
-        import polars as pl  # noqa: PLC0415  heavy, and scripts without tables don't need it
-
-        columns = ("peer", "behaviour", "held", "blocks", "complete", "leaving", "failure", "host", "port", "pid")
-        rows = [
-            {column: state[column] for column in columns}
-            | {
-                "neighbours": sum(n["standing"] == "sharing" for n in state["neighbours"].values()),
-                "served": sum(n["slot"] != "none" for n in state["neighbours"].values()),
-            }
-            for state in self._snapshots().values()
-        ]
-        return pl.DataFrame(rows, infer_schema_length=None)
+        return tables.peers(self.snapshot())
 
     def blocks(self) -> pl.DataFrame:
         """A row for each block: how many peers hold it, the seed not counted."""
-        import polars as pl  # noqa: PLC0415
-
-        states = {name: state for name, state in self._snapshots().items() if name != TRACKER}
-        count = max((state["blocks"] for state in states.values()), default=0)
-        held = [int(state["inventory"], 16) for state in states.values()]
-        copies = [sum(inventory >> block & 1 for inventory in held) for block in range(count)]
-        return pl.DataFrame({"block": range(count), "copies": copies}, schema={"block": pl.Int64, "copies": pl.Int64})
+        return tables.blocks({name: state for name, state in self.snapshot().items() if name != TRACKER})
 
     def links(self) -> pl.DataFrame:
         """A row for each end of a link: who serves whom, what is asked and queued."""
-        import polars as pl  # noqa: PLC0415
-
-        columns = ("standing", "held", "serves_us", "slot", "blocks_in", "blocks_out", "strikes")
-        rows = [
-            {"peer": name, "neighbour": other}
-            | {column: state[column] for column in columns}
-            | {"asked": len(state["asked"]), "wanted": len(state["wanted"])}
-            for name, snapshot in self._snapshots().items()
-            for other, state in snapshot["neighbours"].items()
-            if state["standing"] in ("linked", "sharing")
-        ]
-        return pl.DataFrame(rows, infer_schema_length=None)
+        return tables.links(self.snapshot())
 
     def mailboxes(self) -> pl.DataFrame:
         """A row for each actor, verb and way: how many messages."""
-        import polars as pl  # noqa: PLC0415
-
-        boxes = self._ask_all("mailbox")
-        rows = [
-            {"peer": name, "way": way, "verb": verb, "messages": count}
-            for name, box in boxes.items()
-            for way in ("in", "out")
-            for verb, count in sorted(box[way].items())
-        ]
-        return pl.DataFrame(rows, infer_schema_length=None)
+        return tables.mailboxes(self._ask_all("mailbox"))
 
     def records(self) -> dict[str, pl.DataFrame]:
         """The tables of the run so far: `blocks`, `peers`, `serving`, `samples`."""
@@ -324,9 +242,6 @@ class Swarm:
 
     def snapshot(self) -> dict[str, dict[str, Any]]:
         """The state of every actor, by name, as plain values."""
-        return self._snapshots()
-
-    def _snapshots(self) -> dict[str, Any]:
         return self._ask_all("snapshot")
 
     def _ask_all(self, method: str) -> dict[str, Any]:
@@ -358,7 +273,7 @@ class Swarm:
 
     def remove(self, peer: int | str) -> None:
         """Let a peer say goodbye and leave."""
-        self[peer]._ask("leave", "removed")
+        self[peer].ask("leave", "removed")
 
     def limit(
         self,
@@ -371,7 +286,7 @@ class Swarm:
         names = [name for name in self._actors if name != TRACKER] if peer is None else [self[peer].name]
         for name in names:
             with suppress(LocalError):
-                self[name]._ask("limit", *rates)
+                self[name].ask("limit", *rates)
 
     def close(self) -> None:
         """End the swarm: ask its peers to leave, then kill what is left, and remove its files."""
@@ -448,25 +363,17 @@ class Swarm:
         self.close()
 
     def __repr__(self) -> str:
-        head, rows = self._table()
-        lines = [head] + [f"  {name:<10} {bar(share)} {100 * share:3.0f} %  {note}" for name, share, note in rows]
-        return "\n".join(lines)
+        return tables.as_text(*self._table())
 
     def _repr_html_(self) -> str:
-        head, rows = self._table()
-        cells = "".join(
-            f"<tr><td>{html.escape(name)}</td><td><progress max='1' value='{share:.3f}'></progress></td>"
-            f"<td style='text-align:right'>{100 * share:.0f}&nbsp;%</td><td>{html.escape(note)}</td></tr>"
-            for name, share, note in rows
-        )
-        return f"<div><b>{html.escape(head)}</b><table>{cells}</table></div>"
+        return tables.as_html(*self._table())
 
     def _table(self) -> tuple[str, list[tuple[str, float, str]]]:
         """A headline, and name, share of the blocks and a note of each peer; never raises."""
         if self._closed:
             return f"Swarm {self.name}: closed", []
         try:
-            states = self._snapshots()
+            states = self.snapshot()
         except Exception as error:
             return f"Swarm {self.name}: {error}", []
         rows = []
@@ -483,12 +390,6 @@ class Swarm:
         if self._launcher is not None:
             size = f", {show_bytes(self._launcher.ledger.manifest.content_bytes)}"
         return f"Swarm {self.name}: {complete} of {len(self._actors) - 1} peers complete{size}", rows
-
-
-def bar(share: float, width: int = 20) -> str:
-    """A share from 0 to 1 as a bar of characters."""
-    full = round(share * width)
-    return "█" * full + "░" * (width - full)
 
 
 def _sweep(run: str) -> None:
