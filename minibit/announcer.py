@@ -2,9 +2,9 @@
 
 News is gathered for `announce_s` into one ESTOQUE a neighbour, and the first news after a pause goes at
 once. That holds for neighbours that we serve; the others can't ask us for anything now, so for them news is
-gathered `PATIENCE` times as long, and told at the latest when they get a slot. A block that a neighbour holds is no news to it. What is withheld so is told when we want nothing
-from it any more: interest has no verb, both ends compute it, and without that it would go on holding a
-slot for us.
+gathered `PATIENCE` times as long, and told at the latest when they get a slot. A block that a neighbour
+holds is no news to it. What is withheld so is told when we want nothing from it any more: interest has no
+verb, both ends compute it, and without that it would go on holding a slot for us.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ class Announcer:
 def whole(neighbour: Neighbour, claims: int) -> Estoque:
     """The first ESTOQUE on a link, and every one that takes something back."""
     neighbour.told = claims
+    neighbour.crossed = neighbour.late | inventory.of(neighbour.asked)
     return Estoque(whole=inventory.to_hex(claims))
 
 

@@ -15,6 +15,7 @@ from minibit.rules import Rules
 
 REMEMBERED = 8  # addresses remembered, as a multiple of the links
 LONGEST_RETRY_S = 60.0
+MOST_DOUBLINGS = 16
 
 
 class Contacts:
@@ -42,8 +43,8 @@ class Contacts:
                 neighbour.failures = 0
 
     def forget(self, neighbour: Neighbour) -> None:
-        """It left the swarm. Who is banned stays so."""
-        if neighbour.standing is not Standing.BANNED:
+        """It left the swarm. Wrong blocks that it sent are not forgotten, or leaving would wash off a ban."""
+        if not neighbour.strikes and neighbour.standing is not Standing.BANNED:
             self.known.pop(neighbour.peer, None)
 
     def move(self, neighbour: Neighbour, move: Move) -> None:
@@ -58,9 +59,8 @@ class Contacts:
 
     def failed(self, neighbour: Neighbour, now: float) -> None:
         """A dial or a link went wrong: leave it alone for a while."""
-        pause_s = min(self._rules.retry_s * 2**neighbour.failures, LONGEST_RETRY_S)
-        neighbour.failures += 1
-        neighbour.retry_at = now + pause_s
+        neighbour.retry_at = now + min(self._rules.retry_s * 2**neighbour.failures, LONGEST_RETRY_S)
+        neighbour.failures = min(neighbour.failures + 1, MOST_DOUBLINGS)
 
     def to_dial(self, now: float, *, starving: bool) -> list[Neighbour]:
         """Whom to connect to now; who starves dials on, though it has half of its links."""
@@ -87,7 +87,7 @@ class Contacts:
         """Who makes room: somebody with whom nothing is left to exchange; else, for a newest one that is
         needy, the one that matters least; else the newest itself."""
         others = [neighbour for neighbour in self.up.values() if neighbour is not newest]
-        for neighbour in others:
+        for neighbour in others if held else ():  # two that hold nothing yet will have something to exchange
             if neighbour.standing is Standing.SHARING and neighbour.theirs == held:
                 return neighbour
         if not needy or not others:

@@ -74,6 +74,7 @@ class Neighbour:
         "blocks_in",
         "blocks_out",
         "came_at",
+        "crossed",
         "doubted",
         "failures",
         "gap_s",
@@ -112,6 +113,7 @@ class Neighbour:
         """Forget what belongs to one link."""
         self.theirs = inventory.EMPTY
         self.told = inventory.EMPTY  # what it has been told that we hold
+        self.crossed = inventory.EMPTY  # blocks that may cross a whole ESTOQUE, which says that we lack them
         self.serves_us = False
         self.slot = Slot.NONE
         self.asked: dict[int, float] = {}  # block -> when we sent the PEDIDO
@@ -140,6 +142,8 @@ class Neighbour:
     def move(self, move: Move) -> None:
         """Change the standing by the table."""
         self.standing = MOVES[self.standing, move]
+        if self.standing is Standing.SHARING:
+            self.failures = 0
         if self.standing not in UP:
             self._reset()
 

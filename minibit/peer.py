@@ -25,6 +25,7 @@ from minibit.contacts import Contacts
 from minibit.errors import LocalError, RemoteError
 from minibit.events import Effect, Event
 from minibit.messages import (
+    Bloco,
     Bloqueio,
     Desbloqueio,
     Desligamento,
@@ -189,8 +190,9 @@ class Peer:
     # the tracker, and whom to know
 
     def _call_tracker(self, now: float) -> None:
-        assert self.address is not None
         me = self.address
+        if me is None:  # whatever was heard by hand: who has not joined has no address to tell
+            return
         self._effects.append(events.Call(Registro(peer=me.peer, host=me.host, port=me.port, alone=self._alone)))
         self._called_at = now
         # taken for lost until LISTA_PEERS comes: a tracker that is gone is asked again, ever more rarely
@@ -237,6 +239,9 @@ class Peer:
     # links
 
     def _on_linked(self, event: events.Linked, now: float) -> None:
+        if event.address.peer == self.name:
+            self._effects.append(events.HangUp(self.name, Desligamento(why="that is my own id")))
+            return
         self.contacts.learn([event.address])
         neighbour = self.contacts.known[event.address.peer]
         if neighbour.standing is Standing.BANNED or self.leaving is not None:
@@ -308,6 +313,7 @@ class Peer:
             self.contacts.move(neighbour, Move.ESTOQUE)
         if gone:
             self.pipeline.refused(neighbour)
+            self._tell(neighbour)  # what was no news while it held the block
             self._pump(now)
         if neighbour.wanted:  # what it holds by now it wants no more
             neighbour.wanted = [block for block in neighbour.wanted if not theirs >> block & 1]
@@ -320,6 +326,9 @@ class Peer:
         if new := theirs & ~neighbour.theirs:
             self.availability.add(new)
         neighbour.theirs = theirs
+
+    def _on_bloco(self, neighbour: Neighbour, message: Bloco, now: float) -> None:
+        raise RemoteError("a BLOCO without its bytes")
 
     def _on_bloqueio(self, neighbour: Neighbour, message: Bloqueio, now: float) -> None:
         neighbour.serves_us = False
@@ -338,6 +347,7 @@ class Peer:
             self._uninvited(neighbour, "PEDIDOs while choked")
         elif not self.held >> block & 1:
             if not self._claims >> block & 1:  # the true inventory is the refusal
+                self._uninvited(neighbour, "PEDIDOs for blocks that we lack")
                 self._send(neighbour.peer, announcer.whole(neighbour, self.held))
         else:
             self._holds(neighbour, neighbour.theirs & ~(1 << block))
@@ -371,6 +381,7 @@ class Peer:
         self.held &= ~(1 << event.block)
         for neighbour in self.contacts.up.values():
             self._send(neighbour.peer, announcer.whole(neighbour, self._claims))
+            self._effects += self.uploads.lost(neighbour, event.block)
         self._pump(now)
 
     # blocks coming in
@@ -415,10 +426,11 @@ class Peer:
     def _take(self, neighbour: Neighbour, block: int, now: float) -> None:
         """`block` is held from now on."""
         self.held |= 1 << block
-        neighbour.told |= 1 << block  # who sent it knows
+        neighbour.told |= 1 << block & ~neighbour.crossed  # who sent it knows
         for other in self.pipeline.call_off(block):
             other.told |= 1 << block
             self._send(other.peer, Estoque(new=(block,)))
+            self._ask(other, now)  # nothing else might come from it that makes us ask
         if self.complete:
             self._finish(now)
         elif (due_s := self.announcer.due_s(now)) <= now:
@@ -504,7 +516,8 @@ class Peer:
             self._decide(self.uploads.fill, now)
 
     def _decide(self, decide: Callable[..., list[Effect]], now: float) -> None:
-        for effect in decide(self.contacts.up.values(), self.held, self.missing, self.availability, now):
+        sharing = [neighbour for neighbour in self.contacts.up.values() if neighbour.standing is Standing.SHARING]
+        for effect in decide(sharing, self.held, self.missing, self.availability, now):
             if isinstance(effect, events.Send) and isinstance(effect.message, Desbloqueio):
                 self._tell(self.contacts.up[effect.peer])  # it should know what it may ask for
             self._effects.append(effect)
@@ -583,6 +596,7 @@ _ON_NEWS: dict[type, Callable[..., None]] = {
 
 _ON_MESSAGE: dict[type, Callable[..., None]] = {
     Estoque: Peer._on_estoque,
+    Bloco: Peer._on_bloco,
     Bloqueio: Peer._on_bloqueio,
     Desbloqueio: Peer._on_desbloqueio,
     Pedido: Peer._on_pedido,

@@ -72,7 +72,7 @@ class SampleRecord(msgspec.Struct, frozen=True, array_like=True, tag="sample"):
     served          neighbours that it serves now
     sent_bytes      payload that it has sent since it started, and
     received_bytes  payload that it has received; both of blocks only
-    control_bytes   everything else on its links, both ways: headers and messages
+    control_bytes   everything else that it has sent on its links: headers and messages
     """
 
     at_s: float

@@ -118,12 +118,12 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def exit_code(self) -> int:
-        """0 done, 4 some peers incomplete, 5 time limit, 6 a complete peer whose copy did not verify."""
+        """0 done, 4 some peers failed, 5 time limit, 6 a complete peer whose copy did not verify."""
         if self.verified < self.completed:
             return 6
         if self.timed_out:
             return 5
-        return 4 if self.completed < self.peers else 0
+        return 4 if self.failed else 0
 
     def as_dict(self) -> dict[str, Any]:
         """The JSON object as Python values, rounded."""

@@ -35,7 +35,7 @@ class Uploads:
 
     def round(self, up: Iterable[Neighbour], held: int, missing: int, rarity: Availability, now: float) -> list[Effect]:
         """The choker's round."""
-        return self._decide(self.choker.round, list(up), held, missing, rarity, now)
+        return self._decide(self.choker.round, list(up), held, missing, rarity, now=now)
 
     def fill(self, up: Iterable[Neighbour], held: int, missing: int, rarity: Availability, now: float) -> list[Effect]:
         """Give free slots at once, if somebody waits for one."""
@@ -45,7 +45,7 @@ class Uploads:
             return []
         if not any(held & ~neighbour.theirs for neighbour in neighbours if neighbour.slot is Slot.NONE):
             return []
-        return self._decide(self.choker.fill, neighbours, held, missing, rarity, now)
+        return self._decide(self.choker.fill, neighbours, held, missing, rarity, now=now)
 
     def close(self, up: Iterable[Neighbour], now: float) -> list[Effect]:
         """Serve nobody any more; blocks under way go on."""
@@ -57,6 +57,13 @@ class Uploads:
             neighbour.wanted.append(block)
         return self.next(neighbour)
 
+    def lost(self, neighbour: Neighbour, block: int) -> list[Effect]:
+        """We hold `block` no more: it won't be sent, nor what is left of it."""
+        neighbour.wanted = [other for other in neighbour.wanted if other != block]
+        if neighbour.sending == block:
+            neighbour.sending = None
+        return self.next(neighbour)
+
     def next(self, neighbour: Neighbour) -> list[Effect]:
         """The next block for it, if none is under way."""
         if neighbour.sending is not None or not neighbour.wanted:
@@ -64,7 +71,7 @@ class Uploads:
         neighbour.sending = neighbour.wanted.pop(0)
         return [SendBlock(neighbour.peer, neighbour.sending, self._behaviour.spoils)]
 
-    def _decide(self, ask, neighbours, held, missing, rarity, now) -> list[Effect]:  # type: ignore[no-untyped-def]
+    def _decide(self, ask, neighbours, held, missing, rarity, *, now) -> list[Effect]:  # type: ignore[no-untyped-def]
         if not self._behaviour.serves:
             return []
         reachable = (missing or inventory.full(held.bit_length())) & ~rarity.nobody

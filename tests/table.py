@@ -1,8 +1,9 @@
 """Conversations at a table: pure peers and a tracker, a fake wire, a virtual clock.
 
-The wire keeps the order of a link and takes `latency_s` for a message and `block_s` for a block; a block that
-is being sent delays what follows it on the same way of the same link, as in the real one. Nothing here
-waits: time jumps from one event to the next. Every line of `transcript` is one fact, in order.
+The wire keeps the order of a link; a message takes `latency_s`, and a block delays what follows it on the same
+way of the same link by its sender's `block_s`, as in the real one. Nothing here waits: time jumps from one
+event to the next. Every line of `transcript` is one fact, in order. After every event the peer that it
+happened to is checked.
 """
 
 from __future__ import annotations
@@ -10,14 +11,14 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Iterable
 from itertools import count
+from math import inf
 from typing import Any, NamedTuple
 
-from minibit import events, inventory, messages
-from minibit.behaviour import BEHAVIOURS
+from minibit import events, inventory, messages, strategies
 from minibit.events import TRACKER
-from minibit.messages import PeerAddress
+from minibit.messages import Message, PeerAddress
 from minibit.peer import Peer
-from minibit.records import Record
+from minibit.records import BlockRecord, PeerRecord, Record, ServingRecord
 from minibit.rules import Rules
 from minibit.tracker import Tracker
 
@@ -33,7 +34,14 @@ class Blocks(NamedTuple):
 
 
 class Table:
-    """Peers that talk to each other. `seed` is the chance of all of them."""
+    """Peers that talk to each other; `seed` is the chance of all of them.
+
+    corrupt   (sender, receiver, block) -> whether the wire spoils this block
+    wire      (sender, receiver, message) -> the delays beyond the usual of every copy that arrives: () is lost,
+              (0.0,) is usual, (0.0, 2.0) comes twice
+    watch     (peer, effect): sees every effect before it is carried out
+    pace      seconds for a block, of peers that differ from `block_s`
+    """
 
     def __init__(
         self,
@@ -43,29 +51,32 @@ class Table:
         seed: int = 1,
         latency_s: float = 0.01,
         block_s: float = 0.1,
-        checked: bool = True,
+        tracker: bool = True,
     ) -> None:
         self.content = Blocks(blocks)
+        self.all = inventory.full(blocks)
         self.rules = rules or Rules()
         self.seed = seed
         self.latency_s = latency_s
         self.block_s = block_s
-        self.checked = checked
+        self.pace: dict[str, float] = {}
         self.now = 0.0
         self.peers: dict[str, Peer] = {}
-        self.tracker = Tracker(self.rules, seed)
-        self.tracker_up = True
+        self.tracker = Tracker(self.rules, seed) if tracker else None
         self.records: list[Record] = []
         self.transcript: list[str] = []
-        self.corrupt: Callable[[str, str, int], bool] = lambda source, receiver, block: False
-        self.lossy: Callable[[str, str, Any], bool] = lambda source, receiver, message: False
-        self.extra_s: Callable[[str, str, Any], float] = lambda source, receiver, message: 0.0
+        self.corrupt: Callable[[str, str, int], bool] = lambda sender, receiver, block: False
+        self.wire: Callable[[str, str, Message], Iterable[float]] = lambda sender, receiver, message: (0.0,)
+        self.watch: Callable[[str, events.Effect], None] = lambda peer, effect: None
+        self._calls_are_said = tracker
         self._links: dict[frozenset[str], int] = {}  # a pair -> the number of its link
-        self._free_at: dict[tuple[str, str], float] = {}  # when a way of a link can take the next
+        self._free_at: dict[tuple[str, str, int], float] = {}  # when a way of a link can take the next
         self._cuts: set[frozenset[str]] = set()
         self._dead: set[str] = set()
+        self._paused: dict[str, list[events.Event]] = {}
         self._numbers = count(1)
         self._queue: list[tuple[float, int, Callable[[], None]]] = []
+        self._wakes: dict[str, float] = {}
 
     # who sits here
 
@@ -79,36 +90,39 @@ class Table:
         join: bool = True,
         start: bool = True,
     ) -> Peer:
-        """One more peer; it joins and may ask at once, unless told otherwise."""
+        """One more peer, or one that comes back; it joins and may ask at once, unless told otherwise."""
         inventory_held = held if isinstance(held, int) else inventory.of(held)
-        peer = Peer(
-            name, self.content, rules or self.rules, self.seed, held=inventory_held, behaviour=BEHAVIOURS[behaviour]()
-        )
+        behaves = strategies.behaviour(behaviour)()
+        peer = Peer(name, self.content, rules or self.rules, self.seed, held=inventory_held, behaviour=behaves)
         self.peers[name] = peer
+        self._dead.discard(name)
         if join:
-            self.tell(name, events.Joining(PeerAddress(name, name, 1)))
+            self.tell(name, events.Joining(_address(name)))
         if start:
             self.tell(name, events.Starting())
         return peer
 
-    def seat_seed(self, name: str = TRACKER, **options: Any) -> Peer:
+    def seat_seed(self, name: str = "seed", **options: Any) -> Peer:
         """A peer that holds everything."""
-        return self.seat(name, inventory.full(self.content.block_count), **options)
+        return self.seat(name, self.all, **options)
 
     # what can be done to them
 
     def tell(self, name: str, event: events.Event) -> None:
-        """This happens to a peer, now."""
-        if name in self._dead:
-            return
-        peer = self.peers[name]
-        self._carry_out(name, peer.handle(event, self.now))
-        if self.checked and not peer.left:
-            peer.check()
+        """This happens to a peer, now; to one that is paused, as soon as it goes on."""
+        if name in self._paused:
+            self._paused[name].append(event)
+        elif name not in self._dead:
+            self._carry_out(name, self.peers[name].handle(event, self.now))
+
+    def inject(self, sender: str, receiver: str, message: Message) -> None:
+        """`receiver` hears a message that `sender` never said."""
+        self.say(f"{sender} => {receiver} {text(message)}")
+        self.tell(receiver, events.Received(sender, message))
 
     def link(self, one: str, other: str) -> None:
         """Connect two peers without the tracker."""
-        self._carry_out(one, [events.Dial(PeerAddress(other, other, 1), False)], force=True)
+        self._dial(one, other, False)
 
     def cut(self, one: str, other: str) -> None:
         """The link breaks, and dials fail until it heals."""
@@ -119,37 +133,65 @@ class Table:
         """The two can reach each other again."""
         self._cuts.discard(frozenset((one, other)))
 
+    def break_links(self, why: str = "reset") -> None:
+        """Every link breaks; dials succeed."""
+        for pair in list(self._links):
+            self._unlink(*sorted(pair), why)
+
+    def leave(self, name: str) -> None:
+        """The peer leaves in good order."""
+        self.tell(name, events.Leaving("enough"))
+
     def kill(self, name: str) -> None:
         """The peer is gone without a word."""
+        self.say(f"{name} dies")
         self._dead.add(name)
         for pair in [pair for pair in self._links if name in pair]:
-            self._unlink(*sorted(pair, key=name.__eq__), "reset")
+            self._unlink(*sorted(pair, key=name.__ne__), "reset")
 
-    def inject(self, sender: str, receiver: str, message: messages.Message) -> None:
-        """`receiver` hears a message that `sender` never said."""
-        self.say(f"{sender} => {receiver} {text(message)}")
-        self.tell(receiver, events.Received(sender, message))
+    def pause(self, name: str) -> None:
+        """The peer does nothing, and its links stand."""
+        self.say(f"{name} falls silent")
+        self._paused[name] = []
+
+    def resume(self, name: str) -> None:
+        """The peer goes on: it hears at once what was said in the meantime."""
+        self.say(f"{name} goes on")
+        for event in self._paused.pop(name):
+            self.tell(name, event)
+        self._arm(name)
+
+    def kill_tracker(self) -> None:
+        """Calls to the tracker fail from now on."""
+        self.say(f"{TRACKER} dies")
+        self.tracker = None
+
+    def restart_tracker(self) -> None:
+        """A tracker is there again; it knows nobody."""
+        self.say(f"{TRACKER} returns")
+        self.tracker = Tracker(self.rules, self.seed)
 
     # time
 
     def run(self, until_s: float) -> None:
         """Let everything happen that happens until then."""
-        while (due := self._next()) is not None and due <= until_s:
-            self._step(due)
-        self.now = max(self.now, until_s)
+        while self._queue and self._queue[0][0] <= until_s:
+            self._step()
+        self.now = until_s
 
     def run_until(self, done: Callable[[], bool], limit_s: float = 10_000.0) -> bool:
         """Let things happen until `done`; False when the limit came first, or nothing more happens."""
         while not done():
-            due = self._next()
-            if due is None or due > limit_s:
+            if not self._queue or self._queue[0][0] > limit_s:
                 return False
-            self._step(due)
+            self._step()
         return True
 
     def run_until_complete(self, limit_s: float = 10_000.0) -> bool:
         """Let things happen until every living peer holds everything."""
-        return self.run_until(lambda: all(self.peers[n].complete for n in self.alive()), limit_s)
+        return self.run_until(lambda: all(self.peers[name].complete for name in self.alive()), limit_s)
+
+    # looking
 
     def alive(self) -> list[str]:
         """The peers that are neither dead nor gone."""
@@ -159,142 +201,183 @@ class Table:
         """Whether a link stands."""
         return frozenset((one, other)) in self._links
 
+    def links(self, name: str) -> list[str]:
+        """The far ends of the links of `name`."""
+        return sorted(far for pair in self._links if name in pair for far in pair - {name})
+
+    def blocks(self, verdict: str = "useful", peer: str | None = None) -> list[BlockRecord]:
+        """The records of blocks with this verdict, of all peers or of one."""
+        rows = (record for record in self.records if isinstance(record, BlockRecord))
+        return [record for record in rows if record.verdict == verdict and peer in (None, record.peer)]
+
+    def lines(self, *parts: str) -> list[str]:
+        """The facts in which all of `parts` occur, without their times."""
+        return [line[10:] for line in self.transcript if all(part in line for part in parts)]
+
     def say(self, line: str) -> None:
         """One more line of the transcript."""
         self.transcript.append(f"{self.now:8.3f}  {line}")
 
     # how it works
 
-    def _next(self) -> float | None:
-        wakes = [self.peers[name].next_wake() for name in self.alive()] + [self.tracker.next_wake()]
-        times = [wake for wake in wakes if wake is not None]
-        if self._queue:
-            times.append(self._queue[0][0])
-        return max(self.now, min(times)) if times else None
+    def _at(self, at_s: float, action: Callable[[], None]) -> None:
+        heapq.heappush(self._queue, (at_s, next(self._numbers), action))
 
-    def _step(self, due: float) -> None:
-        self.now = due
-        if self._queue and self._queue[0][0] <= due:
-            heapq.heappop(self._queue)[2]()
+    def _step(self) -> None:
+        at_s, _, action = heapq.heappop(self._queue)
+        self.now = max(self.now, at_s)
+        action()
+
+    def _arm(self, name: str) -> None:
+        machine = self.tracker if name == TRACKER and name not in self.peers else self.peers[name]
+        wake_s = machine.next_wake() if machine is not None else None
+        if wake_s is not None and wake_s < self._wakes.get(name, inf):
+            self._wakes[name] = wake_s
+            self._at(wake_s, lambda: self._wake(name, wake_s))
+
+    def _wake(self, name: str, at_s: float) -> None:
+        if self._wakes.get(name) != at_s:
+            return  # it wanted to be woken earlier, and was
+        del self._wakes[name]
+        if name in self._paused or name in self._dead:
             return
-        for name in self.alive():
-            peer = self.peers[name]
-            if (wake := peer.next_wake()) is not None and wake <= due:
-                self._carry_out(name, peer.wake(due))
-                if self.checked and not peer.left:
-                    peer.check()
-        if (wake := self.tracker.next_wake()) is not None and wake <= due:
-            self._carry_out(TRACKER, self.tracker.wake(due))
+        machine = self.tracker if name == TRACKER and name not in self.peers else self.peers[name]
+        if machine is not None:
+            self._carry_out(name, machine.wake(self.now))
 
-    def _later(self, delay_s: float, action: Callable[[], None]) -> None:
-        heapq.heappush(self._queue, (self.now + delay_s, next(self._numbers), action))
-
-    def _carry_out(self, name: str, effects: list[events.Effect], force: bool = False) -> None:
+    def _carry_out(self, name: str, effects: list[events.Effect]) -> None:
         for effect in effects:
+            self.watch(name, effect)
             match effect:
-                case events.Call(message=message):
-                    self._send_to_tracker(name, message)
-                case events.Send(peer=peer, message=message):
+                case events.Call(message):
+                    self._call_tracker(name, message)
+                case events.Send(peer, message) if isinstance(message, messages.ListaPeers | messages.NovoPeer):
+                    self.say(f"{name} -> {peer} {text(message)}")
+                    self._at(self.now + self.latency_s, lambda p=peer, m=message: self._news(p, m))
+                case events.Send(peer, message):
                     self._send(name, peer, message)
-                case events.SendBlock(peer=peer, block=block, spoil=spoil):
+                case events.SendBlock(peer, block, spoil):
                     self._send_block(name, peer, block, spoil)
-                case events.Dial(address=address, alone=alone):
-                    self.say(f"{name} dials {address.peer}")
-                    self._later(self.latency_s, lambda a=address, b=alone: self._dial(name, a.peer, b))
-                case events.HangUp(peer=peer, farewell=farewell):
+                case events.Dial(address, alone):
+                    self.say(f"{name} dials {address.peer}" + " alone" * alone)
+                    self._at(self.now + self.latency_s, lambda a=address, b=alone: self._dial(name, a.peer, b))
+                case events.HangUp(peer, farewell):
                     self._hang_up(name, peer, farewell)
-                case events.Note(record=record):
+                case events.Note(record):
                     self.records.append(record)
-                case events.Finish():
-                    self.say(f"{name} is complete")
-                case events.Left(why=why):
-                    self.say(f"{name} left: {why}")
+                    self._note(record)
+                case events.Left(why):
+                    self.say(f"{name} is gone: {why}")
+        self._arm(name)
+        if (peer := self.peers.get(name)) is not None and not peer.left:
+            peer.check()
 
-    def _send_to_tracker(self, name: str, message: messages.Message) -> None:
-        if self.tracker_up:
-            self.say(f"{name} -> {TRACKER} {text(message)}")
-            self._later(
-                self.latency_s,
-                lambda: self._carry_out(TRACKER, self.tracker.handle(events.Received(name, message), self.now)),
-            )
+    def _call_tracker(self, name: str, message: Message) -> None:
+        def call() -> None:
+            if self.tracker is not None:
+                effects = self.tracker.handle(events.Received(name, message), self.now)
+                self.tracker.check()
+                self._carry_out(TRACKER, effects)
 
-    def _send(self, sender: str, receiver: str, message: messages.Message) -> None:
+        if self._calls_are_said:
+            self.say(f"{name} -> {TRACKER} {text(message)}" + " (nobody answers)" * (self.tracker is None))
+        self._at(self.now + self.latency_s, call)
+
+    def _news(self, receiver: str, message: Message) -> None:
+        if receiver in self.peers:
+            self.tell(receiver, events.Received(TRACKER, message))
+
+    def _send(self, sender: str, receiver: str, message: Message) -> None:
         self.say(f"{sender} -> {receiver} {text(message)}")
-        if isinstance(message, messages.ListaPeers | messages.NovoPeer):
-            self._later(self.latency_s, lambda: self.tell(receiver, events.Received(TRACKER, message)))
-            return
-        number = self._links.get(frozenset((sender, receiver)))
-        if number is None or self.lossy(sender, receiver, message):
-            return
-        delay_s = self._queue_on(sender, receiver, 0.0) + self.latency_s + self.extra_s(sender, receiver, message)
-        self._later(
-            delay_s, lambda: self._if_linked(sender, receiver, number, events.Received(sender, message))
-        )
-
-    def _hang_up(self, one: str, other: str, farewell: messages.Desligamento | None) -> None:
-        number = self._links.get(frozenset((one, other)))
-        if farewell is None or number is None:
-            self._unlink(one, other, "farewell", number)
-            return
-        self._send(one, other, farewell)
-        delay_s = self._queue_on(one, other, 0.0) + self.latency_s
-        self._later(delay_s, lambda: self._unlink(one, other, "hung up", number))
+        self._carry(sender, receiver, message, self._free(sender, receiver, 0.0), events.Received(sender, message))
 
     def _send_block(self, sender: str, receiver: str, block: int, spoil: bool) -> None:
         self.say(f"{sender} -> {receiver} BLOCO {block}")
-        number = self._links.get(frozenset((sender, receiver)))
-        if number is None:
-            return
         ok = not (spoil or self.corrupt(sender, receiver, block))
-        sent_s = self._queue_on(sender, receiver, self.block_s)
-        self._later(sent_s, lambda: self._if_linked(receiver, sender, number, events.Sent(receiver, block)))
-        self._later(
-            sent_s + self.latency_s,
-            lambda: self._if_linked(sender, receiver, number, events.Arrived(sender, block, ok)),
-        )
+        sent_s = self._free(sender, receiver, self.pace.get(sender, self.block_s))
+        number = self._links.get(frozenset((sender, receiver)))
+        self._at(sent_s, lambda: self._arrive(receiver, sender, number, events.Sent(receiver, block)))
+        self._carry(sender, receiver, messages.Bloco(block), sent_s, events.Arrived(sender, block, ok))
 
-    def _queue_on(self, sender: str, receiver: str, busy_s: float) -> float:
-        """How long until this way of the link has sent what is `busy_s` long."""
-        free_at = max(self.now, self._free_at.get((sender, receiver), 0.0)) + busy_s
-        self._free_at[sender, receiver] = free_at
-        return free_at - self.now
+    def _carry(self, sender: str, receiver: str, message: Message, sent_s: float, event: events.Event) -> None:
+        number = self._links.get(frozenset((sender, receiver)))
+        for extra_s in self.wire(sender, receiver, message):
+            self._at(sent_s + self.latency_s + extra_s, lambda: self._arrive(sender, receiver, number, event))
 
-    def _if_linked(self, sender: str, receiver: str, number: int, event: events.Event) -> None:
-        if self._links.get(frozenset((sender, receiver))) == number:
+    def _free(self, sender: str, receiver: str, busy_s: float) -> float:
+        """When this way of the link has sent what is `busy_s` long."""
+        way = sender, receiver, self._links.get(frozenset((sender, receiver)), 0)
+        self._free_at[way] = free_at = max(self.now, self._free_at.get(way, 0.0)) + busy_s
+        return free_at
+
+    def _arrive(self, sender: str, receiver: str, number: int | None, event: events.Event) -> None:
+        if number is not None and self._links.get(frozenset((sender, receiver))) == number:
             self.tell(receiver, event)
 
     def _dial(self, one: str, other: str, alone: bool) -> None:
         pair = frozenset((one, other))
         if pair in self._links:
             return
-        if pair in self._cuts or other not in self.peers or {one, other} & self._dead or self.peers[other].left:
+        if pair in self._cuts or other not in self.alive() or one not in self.alive():
+            self.say(f"{one} can't reach {other}")
             self.tell(one, events.Unlinked(other, "unreachable"))
             return
         self._links[pair] = next(self._numbers)
         self.say(f"{one} and {other} are linked")
-        self.tell(one, events.Linked(PeerAddress(other, other, 1), True))
-        self.tell(other, events.Linked(PeerAddress(one, one, 1), False, alone))
+        self.tell(one, events.Linked(_address(other), True))
+        self.tell(other, events.Linked(_address(one), False, alone))
+
+    def _hang_up(self, one: str, other: str, farewell: messages.Desligamento | None) -> None:
+        number = self._links.get(frozenset((one, other)))
+        if number is None:
+            return
+        if farewell is None:
+            self._unlink(one, other, "left", number)
+            return
+        self._send(one, other, farewell)
+        gone_s = self._free(one, other, 0.0) + self.latency_s
+        self._at(gone_s, lambda: self._unlink(one, other, "hung up", number))
 
     def _unlink(self, one: str, other: str, why: str, number: int | None = None) -> None:
         pair = frozenset((one, other))
-        if pair in self._links and number in (None, self._links[pair]):
-            del self._links[pair]
-            self._free_at.pop((one, other), None)
-            self._free_at.pop((other, one), None)
-            self.say(f"{one} and {other} are unlinked: {why}")
-            for end, far in ((one, other), (other, one)):
-                if end not in self._dead:
-                    self.tell(end, events.Unlinked(far, why))
+        if pair not in self._links or number not in (None, self._links[pair]):
+            return
+        del self._links[pair]
+        self.say(f"{one} and {other} are unlinked: {why}")
+        for end, far in ((one, other), (other, one)):
+            self.tell(end, events.Unlinked(far, why))
+
+    def _note(self, record: Record) -> None:
+        match record:
+            case BlockRecord(peer=peer, block=block, source=source, verdict="useful"):
+                self.say(f"{peer} takes {block} from {source}")
+            case BlockRecord(peer=peer, block=block, source=source, verdict=verdict):
+                self.say(f"{peer} finds {block} from {source} {verdict}")
+            case ServingRecord(peer=peer, neighbour=neighbour, slot=slot) if slot != "none":
+                self.say(f"{peer} gives {neighbour} a {slot} slot")
+            case PeerRecord(peer=peer, event=event, why=why) if event in ("completed", "banned"):
+                self.say(f"{peer} is {event}" + f" {why}".rstrip())
 
 
-def text(message: messages.Message) -> str:
+def text(message: Message) -> str:
     """A message for a person: the verb and what it says."""
-    fields = {name: getattr(message, name) for name in message.__struct_fields__}
-    shown = [f"{name}={_value(value)}" for name, value in fields.items() if value not in ("", 0, False, None, ())]
-    return " ".join([message.verb, *shown])
+    match message:
+        case messages.Pedido(block) | messages.Bloco(block):
+            says = str(block)
+        case messages.Estoque(None, new):
+            says = "+" + " ".join(map(str, new))
+        case messages.Estoque(whole):
+            says = " ".join(map(str, inventory.indices(int(whole, 16)))) or "nothing"
+        case messages.ListaPeers(peers) | messages.NovoPeer(peers):
+            says = " ".join(address.peer for address in peers) or "nobody"
+        case messages.Registro(alone=alone):
+            says = "alone" * alone
+        case messages.Desligamento(why=why):
+            says = why
+        case _:
+            says = ""
+    return f"{message.verb} {says}".rstrip()
 
 
-def _value(value: Any) -> str:
-    if isinstance(value, tuple):
-        return ",".join(str(getattr(item, "peer", item)) for item in value)
-    return str(value)
+def _address(name: str) -> PeerAddress:
+    return PeerAddress(name, name, 1)

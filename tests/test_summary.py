@@ -74,7 +74,8 @@ def test_that_the_time_limit_ended_it_is_said_only_then():
     ("changes", "code"),
     [
         ({}, 0),
-        ({"completed": 2, "verified": 2}, 4),
+        ({"completed": 2, "verified": 2, "failed": [Failure(peer="peer-3", why="died")]}, 4),
+        ({"completed": 2, "verified": 2}, 0),  # a corrupter, which nobody waits for
         ({"completed": 2, "verified": 2, "timed_out": True}, 5),
         ({"completed": 2, "verified": 1, "timed_out": True}, 6),
         ({"verified": 2}, 6),

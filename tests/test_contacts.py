@@ -1,0 +1,158 @@
+"""Everybody whom a peer knows: dialling, pauses, room."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+
+from minibit.contacts import LONGEST_RETRY_S, REMEMBERED, Contacts
+from minibit.messages import PeerAddress
+from minibit.neighbour import Move, Neighbour, Slot, Standing
+from minibit.rules import Rules
+
+ALL = 0b1111
+
+
+def address(name: str, port: int = 1) -> PeerAddress:
+    return PeerAddress(name, "host", port)
+
+
+def contacts(names: str = "", *, neighbours: int = 4, linked: str = "") -> Contacts:
+    made = Contacts("me", Rules(neighbours=neighbours), Random(1))
+    made.learn(address(name) for name in [*linked.split(), *names.split()])
+    for name in linked.split():
+        made.move(made.known[name], Move.LINK)
+        made.move(made.known[name], Move.ESTOQUE)
+    return made
+
+
+def names(neighbours: list[Neighbour]) -> set[str]:
+    return {neighbour.peer for neighbour in neighbours}
+
+
+def test_nobody_is_a_contact_of_its_own():
+    assert list(contacts("ana me bia").known) == ["ana", "bia"]
+
+
+def test_who_is_known_already_stays_as_it_is():
+    made = contacts("ana")
+    ana = made.known["ana"]
+    made.learn([address("ana")])
+    assert made.known["ana"] is ana
+
+
+def test_who_came_back_elsewhere_is_dialled_there_without_the_pauses_of_before():
+    made = contacts("ana")
+    for _ in range(5):
+        made.failed(made.known["ana"], 0.0)
+    made.learn([address("ana", 2)])
+    made.failed(made.known["ana"], 100.0)
+    assert made.known["ana"].address.port == 2
+    assert made.next_retry(100.0) == 101.0
+
+
+def test_half_of_the_links_are_dialled_and_the_rest_is_left_for_others():
+    made = contacts("a b c d e f", neighbours=4)
+    dialled = made.to_dial(0.0, starving=False)
+    assert len(dialled) == 2
+    for neighbour in dialled:
+        made.move(neighbour, Move.DIAL)
+    assert made.to_dial(0.0, starving=False) == []
+
+
+def test_who_starves_dials_on_though_all_links_stand():
+    made = contacts("e f", neighbours=4, linked="a b c d")
+    assert made.to_dial(0.0, starving=False) == []
+    assert len(made.to_dial(0.0, starving=True)) == 1
+
+
+def test_the_pause_after_a_failure_grows_to_a_limit_however_often_it_fails():
+    made = contacts("ana")
+    ana, pauses = made.known["ana"], []
+    for _ in range(3000):
+        made.failed(ana, 0.0)
+        pauses.append(ana.retry_at)
+    assert pauses[:8] == [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, LONGEST_RETRY_S, LONGEST_RETRY_S]
+    assert pauses[-1] == LONGEST_RETRY_S
+
+
+def test_a_link_that_went_well_ends_the_growing_of_the_pauses():
+    made = contacts("ana")
+    ana = made.known["ana"]
+    for _ in range(6):
+        made.failed(ana, 0.0)
+    made.move(ana, Move.LINK)
+    made.move(ana, Move.ESTOQUE)
+    made.move(ana, Move.LOSE)
+    made.failed(ana, 100.0)
+    assert ana.retry_at == 101.0
+
+
+def test_who_failed_is_not_dialled_before_its_pause_is_over():
+    made = contacts("ana bia")
+    made.failed(made.known["ana"], 0.0)
+    assert names(made.to_dial(0.5, starving=False)) == {"bia"}
+    assert made.next_retry(0.5) == 1.0
+    assert names(made.to_dial(1.0, starving=False)) == {"ana", "bia"}
+    assert made.next_retry(1.0) is None
+
+
+def test_memory_is_bounded_and_never_loses_who_is_linked_or_banned():
+    made = contacts(neighbours=4, linked="ana bia")
+    made.move(made.known["bia"], Move.BAN)
+    for index in range(1000):
+        made.learn([address(f"p{index}")])
+    assert len(made.known) <= REMEMBERED * 4
+    assert {"ana", "bia", "p999"} <= made.known.keys()
+
+
+def test_who_left_is_forgotten_but_not_its_wrong_blocks():
+    made = contacts("ana bia caio")
+    made.known["bia"].strikes = 2
+    made.move(made.known["caio"], Move.LINK)
+    made.move(made.known["caio"], Move.BAN)
+    for name in ("ana", "bia", "caio"):
+        made.forget(made.known[name])
+    assert list(made.known) == ["bia", "caio"]
+    assert made.known["caio"].standing is Standing.BANNED
+
+
+def crowd(*inventories: int) -> tuple[Contacts, Neighbour]:
+    """A peer with one link too many; the newest, that of `new`, has just come."""
+    made = contacts(neighbours=len(inventories), linked=" ".join(f"p{index}" for index in range(len(inventories))))
+    for index, theirs in enumerate(inventories):
+        made.known[f"p{index}"].theirs = theirs
+    made.learn([address("new")])
+    made.move(made.known["new"], Move.LINK)
+    assert made.crowded
+    return made, made.known["new"]
+
+
+def test_who_has_nothing_left_to_exchange_makes_room():
+    made, newest = crowd(0b0001, ALL, 0b0011)
+    assert made.to_drop(newest, ALL, needy=False).peer == "p1"
+
+
+def test_the_newest_finds_no_room_where_all_have_something_to_exchange():
+    made, newest = crowd(0b0001, 0b0111, 0b0011)
+    assert made.to_drop(newest, ALL, needy=False) is newest
+
+
+def test_for_the_needy_the_one_that_matters_least_makes_room():
+    made, newest = crowd(0b0001, 0b0111, 0b0011)
+    made.known["p0"].slot = Slot.FIXED
+    made.known["p1"].asked = {3: 0.0}
+    assert made.to_drop(newest, ALL, needy=True).peer == "p2"
+    made.known["p2"].blocks_in = 9
+    assert made.to_drop(newest, ALL, needy=True).peer == "p2"
+
+
+def test_two_that_hold_nothing_yet_have_everything_left_to_exchange():
+    made, newest = crowd(0, 0, 0)
+    assert made.to_drop(newest, 0, needy=False) is newest
+
+
+@pytest.mark.parametrize("neighbours", [1, 2, 3])
+def test_even_with_few_links_somebody_is_dialled(neighbours: int):
+    assert contacts("ana bia", neighbours=neighbours).to_dial(0.0, starving=False)

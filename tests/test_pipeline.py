@@ -1,0 +1,218 @@
+"""The PEDIDOs that are open: depth, time-outs, endgame, late blocks."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from minibit import inventory
+from minibit.availability import Availability
+from minibit.errors import LocalError
+from minibit.messages import PeerAddress
+from minibit.neighbour import Neighbour, Standing
+from minibit.picker import Picker, RarestFirst, Sequential
+from minibit.pipeline import MOST_REQUESTERS, Pipeline
+from minibit.rules import Rules
+
+
+class Scene:
+    """A pipeline with neighbours that all serve; `held` gives the inventory of each."""
+
+    def __init__(self, blocks: int, *held: int, picker: Picker | None = None, **rules: float) -> None:
+        self.missing = inventory.full(blocks)
+        self.availability = Availability(blocks)
+        self.neighbours = [Neighbour(PeerAddress(f"p{index}", "h", 1), 20.0) for index in range(len(held))]
+        for neighbour, theirs in zip(self.neighbours, held, strict=True):
+            neighbour.standing, neighbour.serves_us, neighbour.theirs = Standing.SHARING, True, theirs
+            self.availability.add(theirs)
+        self.rules = Rules(**rules)  # type: ignore[arg-type]
+        self.pipeline = Pipeline("me", self.rules, picker or Sequential(Random(1)), self.availability, Random(1))
+
+    def ask(self, now: float = 0.0) -> list[tuple[str, int]]:
+        asks = self.pipeline.ask(self.neighbours, self.missing, now)
+        self.check()
+        return [(neighbour.peer, block) for neighbour, block in asks]
+
+    def arrive(self, index: int, block: int, now: float) -> list[str]:
+        self.pipeline.arrived(self.neighbours[index], block, now)
+        self.missing &= ~(1 << block)
+        called_off = [neighbour.peer for neighbour in self.pipeline.call_off(block)]
+        self.check()
+        return called_off
+
+    def check(self) -> None:
+        asked = [block for neighbour in self.neighbours for block in neighbour.asked]
+        assert inventory.of(asked) == self.pipeline.in_flight
+        for block, requesters in self.pipeline.requesters.items():
+            assert asked.count(block) == len(requesters) <= MOST_REQUESTERS
+            assert len({neighbour.peer for neighbour in requesters}) == len(requesters)
+
+
+def test_two_are_asked_of_a_neighbour_whose_pace_is_unknown():
+    assert Scene(9, 0b111111111).ask() == [("p0", 0), ("p0", 1)]
+
+
+def test_no_block_is_asked_of_two_neighbours_while_others_are_missing():
+    scene = Scene(9, *[inventory.full(9)] * 3)
+    asks = scene.ask()
+    assert len({block for _, block in asks}) == len(asks) == 6
+    assert scene.ask(100.0) != asks
+
+
+def test_a_choked_a_snubbed_and_an_empty_one_are_not_asked():
+    scene = Scene(3, 0b111, 0b111, 0)
+    scene.neighbours[0].serves_us = False
+    scene.neighbours[1].snubbed_until = 5.0
+    assert scene.ask(4.0) == []
+    assert scene.ask(5.0)
+
+
+def test_the_pipeline_bound_holds_with_ten_neighbours_at_once():
+    scene = Scene(400, *[inventory.full(400)] * 10, pipeline=7)
+    for neighbour in scene.neighbours:
+        neighbour.latency_s, neighbour.gap_s = 10.0, 0.001
+    assert len(scene.ask()) == 70
+    assert {len(neighbour.asked) for neighbour in scene.neighbours} == {7}
+
+
+@pytest.mark.parametrize(("latency_s", "gap_s", "depth"), [(0.1, 0.1, 2), (0.5, 0.1, 6), (0.1, 1.0, 2), (9.0, 0.0, 64)])
+def test_the_depth_follows_latency_and_pace(latency_s: float, gap_s: float, depth: int):
+    scene = Scene(100, inventory.full(100))
+    scene.neighbours[0].latency_s, scene.neighbours[0].gap_s = latency_s, gap_s
+    assert len(scene.ask()) == depth
+
+
+def test_latency_is_measured_by_a_pedido_that_had_none_before_it():
+    scene = Scene(9, inventory.full(9))
+    scene.ask(0.0)
+    scene.arrive(0, 1, 3.0)
+    assert scene.neighbours[0].latency_s is None
+    scene.arrive(0, 0, 4.0)
+    assert scene.neighbours[0].latency_s == 4.0
+
+
+def test_rarest_first_holds_over_all_that_serve():
+    scene = Scene(3, 0b111, 0b011, 0b001, picker=RarestFirst(Random(1)), pipeline=1)
+    assert scene.ask() == [("p0", 2), ("p1", 1), ("p2", 0)]
+
+
+def test_what_waits_too_long_is_asked_elsewhere_and_not_at_once_of_the_same():
+    scene = Scene(2, 0b11, 0b11, request_timeout_s=5.0)
+    scene.neighbours[1].serves_us = False
+    scene.ask(0.0)
+    assert scene.pipeline.give_up(scene.neighbours, 4.9) == 5.0
+    assert scene.pipeline.give_up(scene.neighbours, 5.0) == 10.0
+    scene.check()
+    assert scene.ask(5.0) == []
+    scene.neighbours[1].serves_us = True
+    assert scene.ask(5.0) == [("p1", 0), ("p1", 1)]
+
+
+def test_bytes_that_come_are_a_sign_of_life():
+    scene = Scene(2, 0b11, request_timeout_s=5.0)
+    scene.ask(0.0)
+    scene.neighbours[0].heard_at = 4.0
+    assert scene.pipeline.give_up(scene.neighbours, 5.0) == 9.0
+    assert scene.neighbours[0].asked
+
+
+def test_what_is_voided_may_still_come_late():
+    scene = Scene(2, 0b11)
+    scene.ask()
+    scene.pipeline.void_all(scene.neighbours[0])
+    scene.check()
+    assert scene.neighbours[0].late == 0b11
+    assert scene.pipeline.in_flight == 0
+
+
+def test_endgame_asks_a_second_one_and_never_a_third():
+    scene = Scene(1, 0b1, 0b1, 0b1, pipeline=1)
+    assert len(scene.ask(0.0)) == 1
+    assert scene.ask(1.0) == []
+    assert scene.pipeline.wake_at < 100
+    assert len(scene.ask(100.0)) == 1
+    assert scene.ask(200.0) == []
+
+
+def test_in_endgame_the_loser_is_called_off():
+    scene = Scene(1, 0b1, 0b1, pipeline=1)
+    ((first, _),) = scene.ask(0.0)
+    ((second, _),) = scene.ask(100.0)
+    assert {first, second} == {"p0", "p1"}
+    assert scene.arrive(int(second[1]), 0, 101.0) == [first]
+    assert scene.neighbours[int(first[1])].late == 1
+
+
+def test_there_is_no_endgame_before_every_block_that_can_be_asked_is_in_flight():
+    scene = Scene(5, 0b00001, 0b11111, 0b00011, pipeline=1)
+    assert len(scene.ask(0.0)) == 3 - (scene.pipeline.in_flight == 0b11)
+    assert scene.ask(100.0) == []
+
+
+@given(st.lists(st.integers(0, 255), min_size=1, max_size=5), st.data())
+def test_whatever_happens_what_is_asked_is_what_is_in_flight(held: list[int], data: st.DataObject):
+    scene, now = Scene(8, *held, request_timeout_s=5.0, picker=RarestFirst(Random(1))), 0.0
+    for _ in range(12):
+        now += data.draw(st.sampled_from([0.0, 0.5, 3.0, 6.0]))
+        index = data.draw(st.integers(0, len(held) - 1))
+        neighbour = scene.neighbours[index]
+        match data.draw(st.sampled_from(["ask", "ask", "arrive", "arrive", "choke", "serve", "give up", "wrong"])):
+            case "ask":
+                scene.ask(now)
+            case "arrive" if neighbour.asked:
+                scene.arrive(index, data.draw(st.sampled_from(sorted(neighbour.asked))), now)
+            case "wrong" if neighbour.asked:
+                scene.pipeline.arrived(neighbour, data.draw(st.sampled_from(sorted(neighbour.asked))), now)
+            case "choke":
+                neighbour.serves_us = False
+                scene.pipeline.void_all(neighbour)
+            case "serve":
+                neighbour.serves_us = True
+            case "give up":
+                scene.pipeline.give_up(scene.neighbours, now)
+        scene.check()
+        assert not scene.pipeline.in_flight & ~scene.missing
+
+
+class Wrong(Picker):
+    """Answers `answer`, or raises it."""
+
+    answer: object = None
+
+    def pick(self, choices: int, availability: Availability) -> int:
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("answer", [None, -1, 2, 99, "0", 1.0, [0], ZeroDivisionError("ouch"), RecursionError()])
+def test_a_picker_that_errs_is_named(answer: object):
+    picker = Wrong(Random(1))
+    picker.answer = answer
+    scene = Scene(3, 0b011, picker=picker)
+    with pytest.raises(LocalError, match="picker rarest-first"):
+        scene.ask()
+
+
+def test_frequencies_and_the_rarest_blocks_are_logged(caplog: pytest.LogCaptureFixture):
+    scene = Scene(4, 0b1111, 0b0110, 0b0010, picker=RarestFirst(Random(1)), pipeline=1)
+    scene.neighbours[1].serves_us = scene.neighbours[2].serves_us = False
+    with caplog.at_level(logging.DEBUG, "minibit.me"):
+        scene.ask()
+    (line,) = said(caplog)
+    assert line in {f"frequencies [(1, 3), (2, 2), (0, 1), (3, 1)] rarest [0, 3] picked {block}" for block in (0, 3)}
+
+
+def test_nothing_is_logged_unless_it_is_wanted(caplog: pytest.LogCaptureFixture):
+    with caplog.at_level(logging.INFO):
+        Scene(4, 0b1111).ask()
+    assert said(caplog) == []
+
+
+def said(caplog: pytest.LogCaptureFixture) -> Sequence[str]:
+    return [record.getMessage() for record in caplog.records]

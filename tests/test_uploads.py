@@ -1,0 +1,145 @@
+"""Serving: slots as the choker says, one block at a time to each neighbour."""
+
+from __future__ import annotations
+
+from random import Random
+
+from minibit.availability import Availability
+from minibit.behaviour import Corrupter, FreeRider, Honest
+from minibit.choker import NoChoking, TitForTat
+from minibit.events import Effect, Note, Send, SendBlock
+from minibit.messages import Bloqueio, Desbloqueio, PeerAddress
+from minibit.neighbour import Neighbour, Slot, Standing
+from minibit.rules import Rules
+from minibit.uploads import MOST_WANTED, Uploads
+
+HELD, MISSING = 0b0111, 0b1000
+
+
+def neighbours(*inventories: int) -> list[Neighbour]:
+    made = [Neighbour(PeerAddress(f"p{index}", "h", 1), 20.0) for index in range(len(inventories))]
+    for neighbour, theirs in zip(made, inventories, strict=True):
+        neighbour.standing, neighbour.theirs = Standing.SHARING, theirs
+    return made
+
+
+def uploads(slots: int = 2, guests: int = 1, behaviour: Honest | None = None) -> Uploads:
+    rules = Rules(slots=slots, guests=guests)
+    return Uploads("me", rules, TitForTat(slots, guests, 3, Random(1)), behaviour or Honest())
+
+
+def do(made: Uploads, what: str, up: list[Neighbour], missing: int = MISSING, held: int = HELD) -> list[Effect]:
+    availability = Availability(4)
+    for neighbour in up:
+        availability.add(neighbour.theirs)
+    return getattr(made, what)(up, held, missing, availability, 1.0)  # type: ignore[no-any-return]
+
+
+def served(up: list[Neighbour]) -> list[str]:
+    return [neighbour.peer for neighbour in up if neighbour.slot is not Slot.NONE]
+
+
+def told(effects: list[Effect]) -> list[tuple[str, type]]:
+    return [(effect.peer, type(effect.message)) for effect in effects if isinstance(effect, Send)]
+
+
+def test_free_slots_are_given_at_once_to_who_lacks_something_that_we_hold():
+    up = neighbours(0, HELD, MISSING)
+    effects = do(uploads(), "fill", up)
+    assert served(up) == ["p0", "p2"]
+    assert told(effects) == [("p0", Desbloqueio), ("p2", Desbloqueio)]
+    assert sum(isinstance(effect, Note) for effect in effects) == 2
+
+
+def test_where_nobody_waits_nothing_is_decided():
+    made, up = uploads(), neighbours(0, 0)
+    do(made, "fill", up)
+    assert do(made, "fill", up) == []
+    up[0].theirs = HELD
+    assert do(made, "fill", up) == []
+
+
+def test_no_more_are_served_than_there_are_slots():
+    up = neighbours(*[0] * 9)
+    made = uploads(slots=2, guests=1)
+    for _ in range(30):
+        do(made, "round", up)
+        do(made, "fill", up)
+        assert len(served(up)) == 3
+
+
+def test_slots_are_taken_before_they_are_given():
+    made, up = uploads(slots=1, guests=0), neighbours(0, 0)
+    do(made, "round", up[:1])
+    up[1].gave.add(9999, 0.5)
+    effects = do(made, "round", up)
+    assert told(effects) == [("p0", Bloqueio), ("p1", Desbloqueio)]
+
+
+def test_who_rises_from_guest_to_fixed_hears_nothing_of_it():
+    made, up = uploads(slots=1, guests=1), neighbours(0, 0)
+    do(made, "fill", up)
+    guest = next(neighbour for neighbour in up if neighbour.slot is Slot.GUEST)
+    guest.gave.add(9999, 0.5)
+    assert told(do(made, "round", up)) == []
+    assert guest.slot is Slot.FIXED
+
+
+def test_a_free_rider_serves_nobody():
+    up = neighbours(0, 0)
+    made = uploads(behaviour=FreeRider())
+    assert do(made, "round", up) == do(made, "fill", up) == []
+
+
+def test_without_choking_there_is_no_bound():
+    made, up = Uploads("me", Rules(slots=1), NoChoking(1, 1, 3, Random(1)), Honest()), neighbours(*[0] * 40)
+    do(made, "fill", up)
+    assert len(served(up)) == 40
+
+
+def test_one_block_at_a_time_is_under_way_to_a_neighbour():
+    made, (bia,) = uploads(), neighbours(0)
+    bia.slot = Slot.FIXED
+    assert made.wanted(bia, 0) == [SendBlock("p0", 0)]
+    assert made.wanted(bia, 1) == made.wanted(bia, 2) == []
+    bia.sending = None
+    assert made.next(bia) == [SendBlock("p0", 1)]
+
+
+def test_a_second_pedido_for_the_same_block_changes_nothing():
+    made, (bia,) = uploads(), neighbours(0)
+    for block in (0, 0, 1, 1, 0):
+        made.wanted(bia, block)
+    assert (bia.sending, bia.wanted) == (0, [1])
+
+
+def test_pedidos_are_remembered_up_to_a_bound():
+    made, (bia,) = uploads(), neighbours(0)
+    for block in range(MOST_WANTED + 50):
+        made.wanted(bia, block)
+    assert len(bia.wanted) == MOST_WANTED
+
+
+def test_who_is_choked_loses_what_was_not_begun_and_gets_what_was():
+    made, (bia, caio) = uploads(slots=1, guests=0), neighbours(0, 0)
+    do(made, "fill", [bia])
+    made.wanted(bia, 0)
+    made.wanted(bia, 1)
+    effects = made.close([bia, caio], 1.0)
+    assert told(effects) == [("p0", Bloqueio)]
+    assert (bia.sending, bia.wanted) == (0, [])
+    bia.sending = None
+    assert made.next(bia) == []
+
+
+def test_a_block_that_we_hold_no_more_is_not_sent_and_the_next_one_is():
+    made, (bia,) = uploads(), neighbours(0)
+    for block in (0, 1, 2):
+        made.wanted(bia, block)
+    assert made.lost(bia, 1) == []
+    assert made.lost(bia, 0) == [SendBlock("p0", 2)]
+
+
+def test_a_corrupter_spoils_what_it_sends():
+    made, (bia,) = uploads(behaviour=Corrupter()), neighbours(0)
+    assert made.wanted(bia, 0) == [SendBlock("p0", 0, True)]
