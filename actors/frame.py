@@ -9,9 +9,10 @@ payload: `parse` says where it begins and how long it is, and the link puts it i
 from __future__ import annotations
 
 import struct
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from minibit import messages
+from minibit.content import Content
 from minibit.errors import RemoteError
 from minibit.messages import Bloco, Message
 
@@ -19,15 +20,6 @@ PREFIX_BYTES = 8
 HEADER_BYTES_MIN = 4096  # room that any verb has; also all that a stranger has
 
 _PREFIX = struct.Struct("<II")
-
-
-class Content(Protocol):
-    """What a frame must know of the manifest: how many blocks there are, and how long each is."""
-
-    @property
-    def block_count(self) -> int: ...
-
-    def length(self, block: int) -> int: ...
 
 
 class Frame(NamedTuple):

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from actors import frame
+from minibit.content import Content
 from minibit.messages import Message, PeerAddress
 
 if TYPE_CHECKING:
     from actors.link import Link
 
 
-class Manifest(frame.Content, Protocol):
+class Manifest(Content, Protocol):
     """What links must know of the content."""
 
     @property

@@ -26,7 +26,7 @@ from actors.ledger import Ledger
 from actors.peer import Opened, PeerActor, Setup, actor_name, initial_blocks, run_folder
 from actors.run_folder import RunFolder
 from actors.tracker import TrackerActor
-from minibit import inventory, strategies
+from minibit import strategies
 from minibit.errors import ClusterError, DiskFullError, MinibitError, SourceError
 from minibit.events import TRACKER
 from minibit.manifest import Manifest
@@ -120,14 +120,9 @@ class Launcher:
                 TrackerActor, TRACKER, place, self._setup, place.host, str(self._path.absolute())
             )
             behaviour_of = {TRACKER: "honest", **behaviour_of}
-        for name in names:
-            place = self.places[self._launched % len(self.places)]
-            self._launched += 1
-            behaviour = strategies.behaviour(behaviour_of[name])
-            if ":" in behaviour_of[name]:
-                behaviour = shipped(behaviour_of[name], strategies.behaviour)
-            self._actor(PeerActor, name, place, name, self._setup, place.host, behaviour, self.tracker)
         copies = -(-len(names) // len(self.places))
+        for name in names:
+            self._add_peer(name, behaviour_of[name])
         opened: dict[str, Opened] = self.call(
             "open", behaviour_of, copies, timeout_s=SPAWN_S + SPAWN_EACH_S * len(behaviour_of)
         )
@@ -136,12 +131,18 @@ class Launcher:
             self.ledger.open(name, behaviour_of[name], offsets[name], found.held)
         return list(behaviour_of)
 
-    def on_each_machine_else(self, task: Any, *args: Any) -> list[Any]:
-        """Run a Ray task once on every node of the swarm but the first; its references."""
-        away = {place.node_id for place in self.places[1:]}
+    def _add_peer(self, name: str, behaviour: str) -> None:
+        place = self.places[self._launched % len(self.places)]
+        self._launched += 1
+        find = strategies.behaviour
+        kind = shipped(behaviour, find) or find(behaviour)
+        self._actor(PeerActor, name, place, name, self._setup, place.host, kind, self.tracker)
+
+    def on_each_node(self, task: Any, *args: Any) -> list[Any]:
+        """Run a Ray task once on every node of the swarm; its references."""
         return [
-            ray.remote(num_cpus=0, max_retries=0)(task).options(scheduling_strategy=_on(node)).remote(*args)
-            for node in sorted(away)
+            ray.remote(num_cpus=0, max_retries=0)(task).options(scheduling_strategy=_on(place.node_id)).remote(*args)
+            for place in self.places
         ]
 
     def begin(self, names: list[str]) -> None:
@@ -149,14 +150,12 @@ class Launcher:
         ledger = self.ledger
         count = self.options.initial.count(ledger.manifest.block_count)
         if count:
-            shares = {
-                name: list(
-                    inventory.indices(initial_blocks(count, name, self.options.seed, ledger.manifest.block_count))
-                )
-                for name in names
-                if name != TRACKER
-            }
-            self._get({name: self.actors[name].take.remote(share) for name, share in shares.items()}, CALL_S * 10)
+            block_count, seed = ledger.manifest.block_count, self.options.seed
+            shares = {name: initial_blocks(count, name, seed, block_count) for name in names if name != TRACKER}
+            calls = {name: self.actors[name].take.remote(share) for name, share in shares.items()}
+            self._get(calls, CALL_S * 10)
+            for name, share in shares.items():
+                ledger.give(name, share)
         self.call("join", names)
         self.call("start", names)
 

@@ -10,18 +10,19 @@ from collections.abc import Iterator
 from statistics import median
 
 from actors.peer import Drained
-from minibit import bounds
+from minibit import bounds, inventory
 from minibit.events import TRACKER
 from minibit.manifest import Manifest
 from minibit.options import Options
 from minibit.records import BlockRecord, PeerRecord, Record, SampleRecord, decode, shifted
 from minibit.summary import Bytes, Content, Failure, Messages, Seconds, Summary, jain
 
-UNWANTED = ("corrupter",)  # behaviours of which nobody expects that they complete: they are banned
+UNWANTED = ("corrupter", "liar")  # nobody expects that they complete: one is banned, one seems to want nothing
+USELESS = ("corrupter", "free-rider")  # nobody gets a right block from them
 
 
 class Account:
-    """One peer in the ledger. `offset_s` takes its clock to the driver's."""
+    """One peer in the ledger. `offset_s` takes its clock to the driver's, `held` is its inventory."""
 
     def __init__(self, behaviour: str, offset_s: float, held: int) -> None:
         self.behaviour = behaviour
@@ -51,6 +52,7 @@ class Ledger:
         self.accounts: dict[str, Account] = {}
         self.actor_calls = 0  # of the driver
         self.started_at: float | None = None
+        self.limits_known = True  # False once one was changed while the swarm ran
         self._records: list[Record] = []
 
     @property
@@ -59,8 +61,12 @@ class Ledger:
         return {name: account for name, account in self.accounts.items() if name != TRACKER}
 
     def open(self, name: str, behaviour: str, offset_s: float, held: int) -> None:
-        """A new account."""
+        """A new account, of a peer that holds these blocks (an inventory)."""
         self.accounts[name] = Account(behaviour, offset_s, held)
+
+    def give(self, name: str, blocks: int) -> None:
+        """These blocks (an inventory) were given to a peer before it started."""
+        self.accounts[name].held |= blocks
 
     def enter(self, name: str, drained: Drained) -> None:
         """Take what a peer told."""
@@ -71,9 +77,11 @@ class Ledger:
             self._enter(account, shifted(record, account.offset_s))
 
     def died(self, name: str, now: float, why: str = "died") -> None:
-        """The peer is gone without a word."""
+        """The peer is gone without a word, and its copy with it, unless that was verified before."""
         account = self.accounts[name]
-        if account.gone is None:
+        if account.verified is None:
+            account.completed_at = None
+        if account.gone is None or account.gone.startswith("left"):
             account.gone = why
             self._records.append(PeerRecord(now, name, "died", why))
 
@@ -86,7 +94,9 @@ class Ledger:
         self._records.append(record)
         if isinstance(record, SampleRecord):
             account.sample = record
-            account.held = record.held
+        elif isinstance(record, BlockRecord):
+            if record.verdict == "useful":
+                account.held |= 1 << record.block
         elif isinstance(record, PeerRecord):
             self._enter_event(account, record)
 
@@ -114,7 +124,7 @@ class Ledger:
     @property
     def held(self) -> int:
         """Blocks held by all peers together."""
-        return sum(account.held for account in self.peers.values())
+        return sum(account.held.bit_count() for account in self.peers.values())
 
     @property
     def moved_bytes(self) -> int:
@@ -126,22 +136,19 @@ class Ledger:
         return [name for name, account in self.peers.items() if account.waited_for]
 
     def lost_blocks(self) -> list[int]:
-        """Blocks that nobody holds who is still there."""
-        if self.accounts[TRACKER].gone is None:
-            return []
-        held: dict[str, set[int]] = {name: set() for name, account in self.peers.items() if account.gone is None}
-        for record in self._records:
-            if isinstance(record, BlockRecord) and record.verdict == "useful" and record.peer in held:
-                held[record.peer].add(record.block)
-        there = set().union(*held.values())
-        return sorted(set(range(self.manifest.block_count)) - there)
+        """Blocks that nobody holds who is still there and gives them."""
+        there = inventory.EMPTY
+        for account in self.accounts.values():
+            if account.gone is None and account.behaviour not in USELESS:
+                there |= account.held
+        return list(inventory.indices(inventory.full(self.manifest.block_count) & ~there))
 
     def failures(self, why: str) -> list[Failure]:
         """The peers that should have a complete and right copy and have none; `why` for those that just wait."""
         failed = []
         for name, account in self.peers.items():
             if account.completed_at is None and account.behaviour not in UNWANTED:
-                missing = self.manifest.block_count - account.held
+                missing = self.manifest.block_count - account.held.bit_count()
                 failed.append(Failure(peer=name, why=account.gone or f"{why}, {missing} blocks missing"))
             elif account.verified is False:
                 failed.append(Failure(peer=name, why="its finished copy is not what the manifest says"))
@@ -164,7 +171,7 @@ class Ledger:
         for account in self.accounts.values():
             for verb, count in account.messages.items():
                 messages[verb] += count
-        bound_s = self.bound_s()
+        bound_s, all_done = self.bound_s(), self.completed == len(self.peers)
         return Summary(
             run=self.run,
             world="ray",
@@ -198,7 +205,7 @@ class Ledger:
             ),
             goodput_bps=useful_bytes / transfer_s if transfer_s > 0 else 0.0,
             bound_s=bound_s,
-            efficiency=bound_s / transfer_s if bound_s is not None and transfer_s > 0 else None,
+            efficiency=bound_s / transfer_s if all_done and bound_s is not None and transfer_s > 0 else None,
             fairness_jain=jain(s.sent_bytes for s in samples if s.peer != TRACKER),
             actor_calls=self.actor_calls + sum(account.actor_calls for account in self.accounts.values()),
             messages=Messages(**messages),
@@ -209,11 +216,9 @@ class Ledger:
     def bound_s(self) -> float | None:
         """The lower bound on the transfer, where all uplinks are known."""
         options, manifest = self.options, self.manifest
-        serving = [account for account in self.peers.values() if account.behaviour in ("honest", "liar")]
-        others = [
-            account for account in self.peers.values() if account.behaviour not in ("honest", "liar", "free-rider")
-        ]
-        if others or not manifest.block_count:
+        serving = [account for account in self.peers.values() if account.behaviour == "honest"]
+        others = [account for account in self.peers.values() if account.behaviour not in ("honest", "free-rider")]
+        if others or not manifest.block_count or not self.limits_known:
             return None
         return bounds.fluid(
             manifest.content_bytes,

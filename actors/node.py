@@ -129,8 +129,10 @@ class Node:
             pass  # a neighbour doesn't read; we owe it nothing more
         self._cancel_timer()
         await self.links.close(why)
-        for task in self._tasks:
+        tasks = list(self._tasks)
+        for task in tasks:
             task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         if isinstance(self.store, Store):
             self.store.save()
         self.store.close()
@@ -208,8 +210,9 @@ class Node:
                     self._hang_up(peer, farewell, now)
                 case events.Finish():
                     self._finish()
-                case events.Left():
+                case events.Left(why):
                     self.stopped.set()
+                    self._do(self.links.close(why))  # nobody comes in any more
         self._set_timer()
 
     def _set_timer(self) -> None:
@@ -350,4 +353,4 @@ class Node:
 
 
 def _bytes(link: Link) -> tuple[int, int, int]:
-    return link.payload_bytes_out, link.payload_bytes_in, link.control_bytes_in + link.control_bytes_out
+    return link.payload_bytes_out, link.payload_bytes_in, link.control_bytes_out

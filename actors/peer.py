@@ -13,7 +13,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -73,7 +73,7 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Opened(msgspec.Struct, frozen=True):
-    """A peer stands ready: where it listens, its process, the blocks it holds already."""
+    """A peer stands ready: where it listens, its process, the inventory that it holds already."""
 
     address: PeerAddress
     pid: int
@@ -123,7 +123,7 @@ class PeerActor:
         self.node = self._make_node(await asyncio.to_thread(self._open_store))
         first, last = self.setup.data_ports or (0, 0)
         address = await self.node.serve(range(first, last + 1))
-        return Opened(address, os.getpid(), _machine(), self.node.peer.held.bit_count())
+        return Opened(address, os.getpid(), _machine(), self.node.peer.held)
 
     def _check_room(self, copies: int) -> None:
         above = run_folder(self.setup.run, self.setup.folder)
@@ -158,12 +158,13 @@ class PeerActor:
             by_actor_calls=setup.by_actor_calls,
         )
 
-    async def take(self, blocks: Iterable[int]) -> None:
-        """Get the blocks that this peer starts with from the tracker, before anything else."""
-        store, wanted, per_call = self.node.store, list(blocks), max(1, BATCH_BYTES // self.setup.manifest.block_bytes)
+    async def take(self, blocks: int) -> None:
+        """Get the blocks that this peer starts with (an inventory) from the tracker, before anything else."""
+        store, per_call = self.node.store, max(1, BATCH_BYTES // self.setup.manifest.block_bytes)
         assert isinstance(store, Store)
+        wanted = list(inventory.indices(blocks & ~store.held))
         for first in range(0, len(wanted), per_call):
-            batch = [block for block in wanted[first : first + per_call] if not store.held >> block & 1]
+            batch = wanted[first : first + per_call]
             self._call_count += 1
             for block, data in zip(batch, await self._tracker.give.remote(batch), strict=True):
                 if store.verify(block, data):

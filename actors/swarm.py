@@ -91,8 +91,6 @@ class Swarm:
             swarm._launcher.begin(names)
         except BaseException:
             swarm.close()
-            if not any(folder.path.iterdir()):
-                folder.path.rmdir()
             raise
         return swarm
 
@@ -118,6 +116,7 @@ class Swarm:
         """
         if self.summary is not None:
             return self.summary
+        self._check_open()
         ledger = self._ledger
         try:
             why, timed_out = self._wait(ledger, timeout_s, progress)
@@ -169,7 +168,8 @@ class Swarm:
             self._moved = (ledger.moved_bytes, now)
         elif now - since > HOPELESS_S and (lost := ledger.lost_blocks()):
             some = ", ".join(map(str, lost[:10])) + (", ..." if len(lost) > 10 else "")
-            return f"the seed is gone, and nobody holds {len(lost)} blocks any more ({some})"
+            gone = ledger.accounts[TRACKER].gone
+            return f"the seed is gone ({gone}), and nobody holds {len(lost)} blocks any more ({some})"
         elif now - since > max(STALL_S, 4 * ledger.options.rules.request_timeout_s):
             return f"nothing moved for {now - since:.0f} s"
         return None
@@ -284,6 +284,8 @@ class Swarm:
         """New limits for one peer or for all (not the seed), as rates or texts (`4MiB/s`); None lifts one."""
         rates = [None if rate is None else parse_rate(rate) for rate in (upload_bps, download_bps)]
         names = [name for name in self._actors if name != TRACKER] if peer is None else [self[peer].name]
+        if self._launcher is not None:
+            self._launcher.ledger.limits_known = False
         for name in names:
             with suppress(LocalError):
                 self[name].ask("limit", *rates)
@@ -300,7 +302,8 @@ class Swarm:
         except KeyboardInterrupt:
             pass  # told twice: no more goodbyes
         finally:
-            self._kill_all()
+            with cluster.undisturbed():
+                self._kill_all()
 
     def _stop(self) -> None:
         if not self._actors or not ray.is_initialized():
@@ -315,21 +318,25 @@ class Swarm:
             for actor in self._actors.values():
                 with suppress(RayError, ValueError):
                     ray.kill(actor)
-            self._sweep()
             if self._owns_cluster:
                 cluster.disconnect()
+            self._sweep()
         if self._content is not None:
             shutil.rmtree(self._content, ignore_errors=True)
+        if self._folder is not None:
+            with suppress(OSError):  # it is not empty, and stays
+                self._folder.path.rmdir()
 
     def _sweep(self) -> None:
-        """Remove what peers that were killed left, here and on other machines."""
+        """Remove what peers that were killed left, on every machine."""
         if self._launcher is None or self._launcher.options.keep:
             return
-        _sweep(self.name)
-        with suppress(RayError):
-            calls = self._launcher.on_each_machine_else(_sweep, self.name)
-            if calls:
-                ray.wait(calls, num_returns=len(calls), timeout=LOOK_S)
+        if self._owns_cluster:
+            _sweep(self.name)
+            return
+        with suppress(RayError):  # the temporary folder of a cluster need not be ours, not even here
+            calls = self._launcher.on_each_node(_sweep, self.name)
+            ray.wait(calls, num_returns=len(calls), timeout=LOOK_S)
 
     @property
     def _launched(self) -> Launcher:

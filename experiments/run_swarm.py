@@ -6,13 +6,19 @@
 
 The summary goes to standard output, everything else to standard error. How it ended is the exit code:
 0 done, 1 other, 2 usage, 3 source, 4 some peers incomplete, 5 time limit, 6 integrity, 7 no cluster,
-8 disk full, 130 interrupted.
+8 disk full, 130 interrupted by Ctrl-C (143 by SIGTERM, 129 by SIGHUP; all three leave nothing behind).
 """
 
 from __future__ import annotations
 
+import signal
+
+if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # until there is anything to clean up: go at once, without a word
+
 import contextlib
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -22,8 +28,6 @@ from actors.run_folder import RUNS
 from minibit.errors import LocalError, MinibitError
 from minibit.options import Options
 from minibit.summary import Summary
-
-INTERRUPTED = 130
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -61,15 +65,17 @@ def main(file: str | None, as_json: bool, quiet: bool, live: bool, **options: ob
 
     Sizes take B, kB, KiB, MB, MiB, GB, GiB; rates the same with /s; times ms, s, m, h.
     """
+    told: list[int] = []
     try:
-        with contextlib.redirect_stdout(sys.stderr):  # Ray and strategies may print; standard output is for the summary
+        # Ray and strategies may print; standard output is for the summary
+        with interruptible(told), contextlib.redirect_stdout(sys.stderr):
             summary = run(file, quiet, live, options)
     except MinibitError as error:
         complain(str(error))
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         complain("interrupted")
-        sys.exit(INTERRUPTED)
+        sys.exit(128 + (told[0] if told else signal.SIGINT))
     if as_json:
         click.echo(summary.to_json())
     else:
@@ -101,10 +107,33 @@ def run(file: str | None, quiet: bool, live: bool, given: dict[str, object]) -> 
     return summary
 
 
+@contextlib.contextmanager
+def interruptible(told: list[int]) -> Iterator[None]:
+    """SIGTERM and SIGHUP end what is done in here as Ctrl-C does, unless they are ignored (nohup); `told` which."""
+
+    def interrupt(number: int, frame: object) -> None:
+        told.append(number)
+        raise KeyboardInterrupt
+
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    numbers = [one for one in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(one) is signal.SIG_DFL]
+    for number in numbers:
+        signal.signal(number, interrupt)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            signal.signal(number, signal.SIG_DFL)
+
+
 def complain(text: str) -> None:
     """One line on standard error."""
     click.echo(f"run_swarm: {' '.join(text.split())}", err=True)
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # what is left is Ray's farewell

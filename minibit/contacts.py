@@ -94,6 +94,13 @@ class Contacts:
             return newest
         return min(others, key=lambda n: (bool(n.asked), n.slot is not Slot.NONE, n.blocks_in + n.blocks_out))
 
+    def check(self) -> None:
+        """Assert the invariants."""
+        for neighbour in self.known.values():
+            neighbour.check()
+        assert self.up == {peer: neighbour for peer, neighbour in self.known.items() if neighbour.up}
+        assert len(self.up) <= self._rules.neighbours
+
     def _forget_one_if_full(self) -> None:
         if len(self.known) >= REMEMBERED * self._rules.neighbours:
             idle = [n for n in self.known.values() if n.standing is Standing.KNOWN]

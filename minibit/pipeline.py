@@ -26,7 +26,8 @@ from minibit.picker import Picker
 from minibit.rules import Rules
 
 MOST_REQUESTERS = 2
-OVERDUE = 2.0  # a block that takes this many times as long as expected may be asked a second time
+OVERDUE = 2.0  # a block that takes this many times as long as expected may be asked a second time,
+OVERDUE_LEAST_S = 0.5  # and not before: a busy machine makes everybody pause for a moment
 SMOOTHING = 0.3  # weight of the newest gap in the mean
 
 
@@ -124,6 +125,17 @@ class Pipeline:
             elif neighbour.snubbed_until > now:
                 again_at = min(again_at, neighbour.snubbed_until)
         return again_at
+
+    def check(self, neighbours: Iterable[Neighbour]) -> None:
+        """Assert the invariants."""
+        asked: dict[int, list[Neighbour]] = {}
+        for neighbour in neighbours:
+            for block in neighbour.asked:
+                asked.setdefault(block, []).append(neighbour)
+        assert asked.keys() == self.requesters.keys()
+        assert all(set(asked[block]) == set(who) for block, who in self.requesters.items())
+        assert all(len(who) <= MOST_REQUESTERS for who in asked.values())
+        assert inventory.of(asked) == self.in_flight
 
     def _room(self, neighbour: Neighbour, now: float) -> bool:
         """Whether one more PEDIDO may go to it: it serves us, has room, and did not let us wait too long."""

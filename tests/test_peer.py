@@ -33,6 +33,7 @@ from minibit.events import (
     Unlinked,
     Unreadable,
 )
+from minibit.exchange import MOST_STRIKES, MOST_UNINVITED
 from minibit.messages import (
     Bloco,
     Bloqueio,
@@ -47,7 +48,7 @@ from minibit.messages import (
     Registro,
 )
 from minibit.neighbour import Slot, Standing
-from minibit.peer import FAREWELL_S, MOST_STRIKES, MOST_UNINVITED, Peer
+from minibit.peer import FAREWELL_S, Peer
 from minibit.picker import Picker
 from minibit.records import BlockRecord, PeerRecord
 from minibit.rules import Rules
@@ -135,7 +136,7 @@ def test_an_inventory_that_is_none_of_this_content_drops_the_neighbour(whole: st
     ana.link("bia", 0b1)
     assert "bia" in hung_up(ana.hear("bia", Estoque(whole=whole)))
     assert not ana["bia"].up
-    assert ana.peer.availability.nobody == ana.peer.all
+    assert ana.peer.availability.nobody == ana.peer.exchange.all
 
 
 def test_news_of_a_block_out_of_range_drops_the_neighbour():
@@ -667,3 +668,12 @@ def test_a_run_can_be_replayed():
 
     assert told(1) == told(1)
     assert told(1) != told(2)
+
+
+def test_a_pedido_given_up_for_its_silence_is_called_off_when_the_block_came_from_elsewhere():
+    ana = Alone(1, rules=Rules(request_timeout_s=5.0, round_s=100.0))
+    ana.link("bia", 0b1, serves=True)
+    ana.link("caio", 0b1, serves=True)
+    ana.wait(6.0)
+    assert 0 in ana["caio"].asked
+    assert said(ana.do(Arrived("caio", 0, True)), "bia") == [Estoque(new=(0,))]

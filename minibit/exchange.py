@@ -1,0 +1,372 @@
+"""What a peer does with its linked neighbours: inventories, PEDIDOs, blocks, slots.
+
+The other half of the peer: `Peer` knows whom there is and when to come and go; the exchange knows what is held,
+asked, given and told. It sees only neighbours whose link stands. One that breaks the protocol, or sent a wrong
+block too many, is a `RemoteError`, and the peer drops it.
+
+Invariant (`check`): every block is in exactly one of held, in flight, missing; what neighbours were asked is
+what is in flight; nobody is served beyond the slots; nothing is announced that is not held, unless the peer
+is a liar.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from math import inf
+from random import Random
+from typing import Any
+
+from minibit import announcer, events, inventory, strategies
+from minibit.announcer import Announcer
+from minibit.availability import Availability
+from minibit.behaviour import Honest
+from minibit.choker import Choker
+from minibit.content import Content
+from minibit.errors import LocalError, RemoteError
+from minibit.events import Effect
+from minibit.messages import Bloco, Bloqueio, Desbloqueio, Estoque, Message, Pedido
+from minibit.neighbour import Move, Neighbour, Slot, Standing
+from minibit.picker import Picker
+from minibit.pipeline import Pipeline
+from minibit.records import BlockRecord, ServingRecord
+from minibit.rules import Rules
+from minibit.timers import Timers
+from minibit.uploads import Uploads
+
+MOST_STRIKES = 3  # wrong blocks after which a neighbour is banned
+MOST_UNINVITED = 256  # messages without a place after which a neighbour is dropped
+
+
+class Exchange:
+    """The blocks of one peer, and its dealings with the neighbours that are `up`.
+
+    It puts what must be done into `effects`, and when it wants to be called again into `timers`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        content: Content,
+        rules: Rules,
+        chance: Callable[[str], Random],
+        *,
+        held: int,
+        behaviour: Honest,
+        picker: type[Picker] | None,
+        choker: type[Choker] | None,
+        up: Mapping[str, Neighbour],
+        timers: Timers,
+        effects: list[Effect],
+    ) -> None:
+        self.held = held
+        self.all = inventory.full(content.block_count)
+        self.availability = Availability(content.block_count)
+        self.announcer = Announcer(rules.announce_s)
+        self.picker, self.choker = _strategies(rules, chance, picker, choker)
+        self.pipeline = Pipeline(name, rules, self.picker, self.availability, chance("holder"))
+        self.uploads = Uploads(name, rules, self.choker, behaviour)
+        self.asking = False
+        self.closed = False
+        self._name = name
+        self._content = content
+        self._rules = rules
+        self._behaviour = behaviour
+        self._up = up
+        self._timers = timers
+        self._effects = effects
+
+    @property
+    def missing(self) -> int:
+        """The inventory of the blocks that are not held."""
+        return self.all & ~self.held
+
+    @property
+    def claims(self) -> int:
+        """The inventory that is announced."""
+        return self._behaviour.claims(self.held, self._content.block_count)
+
+    @property
+    def starving(self) -> bool:
+        """Whether blocks are wanted that no neighbour holds, and no others."""
+        missing = self.missing
+        return self.asking and bool(missing) and not missing & ~self.availability.nobody
+
+    @property
+    def sending(self) -> bool:
+        """Whether a block is under way to anybody."""
+        return any(neighbour.sending is not None for neighbour in self._up.values())
+
+    def expects(self, neighbour: Neighbour, block: int) -> bool:
+        """Whether the bytes of `block` from it are worth verifying and storing."""
+        return not self.held >> block & 1 and (block in neighbour.asked or bool(neighbour.late >> block & 1))
+
+    # beginning and end
+
+    def start(self, now: float) -> None:
+        """PEDIDOs are allowed from now on."""
+        self.asking = True
+        self.pump(now)
+
+    def close(self, now: float) -> None:
+        """Ask and serve no more; blocks under way to neighbours go out whole."""
+        self.closed = True
+        self._effects += self.uploads.close(self._up.values(), now)
+        for neighbour in self._up.values():
+            self.pipeline.void_all(neighbour)
+
+    def welcome(self, neighbour: Neighbour) -> None:
+        """Its link stands."""
+        self._send(neighbour, announcer.whole(neighbour, self.claims))
+
+    def part(self, neighbour: Neighbour, now: float) -> None:
+        """Its link is gone: what hung on it goes back."""
+        self.availability.remove(neighbour.theirs)
+        self.pipeline.void_all(neighbour)
+        self.choker.forget(neighbour.peer)
+        if neighbour.slot is not Slot.NONE:
+            self._effects.append(events.Note(ServingRecord(now, self._name, neighbour.peer, "none")))
+
+    # messages
+
+    def receive(self, neighbour: Neighbour, message: Message, now: float) -> None:
+        """A control message of a linked neighbour."""
+        _ON_MESSAGE[type(message)](self, neighbour, message, now)
+
+    def _on_estoque(self, neighbour: Neighbour, message: Estoque, now: float) -> None:
+        count = self._content.block_count
+        theirs = neighbour.theirs if message.whole is None else inventory.from_hex(message.whole, count)
+        if message.new:
+            if max(message.new) >= count:
+                raise RemoteError(f"block {max(message.new)} of {count} in an ESTOQUE")
+            theirs |= inventory.of(message.new)
+        gone = neighbour.theirs & ~theirs
+        self._holds(neighbour, theirs)
+        if neighbour.standing is Standing.LINKED:
+            neighbour.move(Move.ESTOQUE)
+        if gone:
+            self.pipeline.refused(neighbour)
+            self._tell(neighbour)  # what was no news while it held the block
+            self.pump(now)
+        if neighbour.wanted:  # what it holds by now it wants no more
+            neighbour.wanted = [block for block in neighbour.wanted if not theirs >> block & 1]
+        self._ask(neighbour, now)
+        self.serve(now)
+
+    def _on_bloqueio(self, neighbour: Neighbour, message: Bloqueio, now: float) -> None:
+        neighbour.serves_us = False
+        self.pipeline.void_all(neighbour)
+        self.pump(now)
+
+    def _on_desbloqueio(self, neighbour: Neighbour, message: Desbloqueio, now: float) -> None:
+        neighbour.serves_us = True
+        self._ask(neighbour, now)
+
+    def _on_pedido(self, neighbour: Neighbour, message: Pedido, now: float) -> None:
+        block = message.block
+        if block >= self._content.block_count:
+            raise RemoteError(f"a PEDIDO for block {block} of {self._content.block_count}")
+        if neighbour.slot is Slot.NONE:  # it may not have heard yet that it is choked
+            _uninvited(neighbour, "PEDIDOs while choked")
+        elif not self.held >> block & 1:
+            if not self.claims >> block & 1:  # the true inventory is the refusal
+                _uninvited(neighbour, "PEDIDOs for blocks that we lack")
+                self._send(neighbour, announcer.whole(neighbour, self.held))
+        else:
+            self._holds(neighbour, neighbour.theirs & ~(1 << block))
+            self._effects += self.uploads.wanted(neighbour, block)
+
+    def _on_bloco(self, neighbour: Neighbour, message: Bloco, now: float) -> None:
+        raise RemoteError("a BLOCO without its bytes")
+
+    def _holds(self, neighbour: Neighbour, theirs: int) -> None:
+        if gone := neighbour.theirs & ~theirs:
+            self.availability.remove(gone)
+        if new := theirs & ~neighbour.theirs:
+            self.availability.add(new)
+        neighbour.theirs = theirs
+
+    # blocks
+
+    def sent(self, neighbour: Neighbour, block: int, now: float) -> None:
+        """The network took the last byte of `block` for it."""
+        if neighbour.sending == block:
+            neighbour.sending = None
+            neighbour.blocks_out += 1
+            neighbour.took.add(self._content.length(block), now)
+            self._holds(neighbour, neighbour.theirs | 1 << block)
+            self._effects += self.uploads.next(neighbour)
+
+    def lose(self, block: int, now: float) -> None:
+        """`block` can't be read any more."""
+        self.held &= ~(1 << block)
+        for neighbour in self._up.values():
+            self._send(neighbour, announcer.whole(neighbour, self.claims))
+            self._effects += self.uploads.lost(neighbour, block)
+        self.pump(now)
+
+    def arrived(self, neighbour: Neighbour, block: int, ok: bool, now: float) -> None:
+        """All bytes of `block` came from it; `ok` is the verdict of the hash."""
+        took_s = 0.0
+        if block in neighbour.asked:
+            took_s = self.pipeline.arrived(neighbour, block, now)
+        elif neighbour.late >> block & 1:
+            neighbour.late ^= 1 << block
+            neighbour.snubbed_until = now
+        else:
+            self._note(neighbour, block, took_s, "double", now)
+            _uninvited(neighbour, "blocks that nobody asked for")
+            return
+        if not ok:
+            self._note(neighbour, block, took_s, "rejected", now)
+            self._reject(neighbour, block, now)
+            return
+        neighbour.blocks_in += 1
+        neighbour.gave.add(self._content.length(block), now)
+        if self.held >> block & 1:
+            self._note(neighbour, block, took_s, "double", now)
+        else:
+            self._note(neighbour, block, took_s, "useful", now)
+            self._take(neighbour, block, now)
+        self._ask(neighbour, now)
+        self.serve(now)
+
+    def _take(self, neighbour: Neighbour, block: int, now: float) -> None:
+        """`block` is held from now on."""
+        self.held |= 1 << block
+        neighbour.told |= 1 << block & ~neighbour.crossed  # who sent it knows
+        called_off = self.pipeline.call_off(block)
+        for other in self._up.values():  # also those whose PEDIDO was given up: they may still answer it
+            if other.serves_us and other.late >> block & 1 and not other.told >> block & 1:
+                other.told |= 1 << block
+                self._send(other, Estoque(new=(block,)))
+        for other in called_off:
+            self._ask(other, now)  # nothing else might come from it that makes us ask
+        due_s = self.announcer.due_s(now)
+        if not self.missing:
+            self.announce(now, everybody=True)
+        elif due_s <= now:
+            self.announce(now)
+        else:
+            self._timers.set_earlier("announce", due_s)
+
+    def _reject(self, neighbour: Neighbour, block: int, now: float) -> None:
+        neighbour.strikes += 1
+        if neighbour.strikes >= MOST_STRIKES:
+            raise RemoteError("banned")
+        if self.availability.count(block) > 1:
+            neighbour.doubted |= 1 << block
+        self.pump(now)
+
+    # telling
+
+    def announce(self, now: float, *, everybody: bool = False) -> None:
+        """Tell the news to those for whom it is due, or to all."""
+        found, again_at = self.announcer.news(self._up.values(), self.claims, now, everybody=everybody)
+        for neighbour, estoque in found:
+            self._send(neighbour, estoque)
+        if again_at < inf:
+            self._timers.set("announce", again_at)
+
+    def _tell(self, neighbour: Neighbour) -> None:
+        if (estoque := announcer.untold(neighbour, self.claims)) is not None:
+            self._send(neighbour, estoque)
+
+    # asking
+
+    def pump(self, now: float) -> None:
+        """Ask everybody who serves us for blocks."""
+        self._ask_of(self._up.values(), now)
+
+    def _ask(self, neighbour: Neighbour, now: float) -> None:
+        """Ask this neighbour, the only one for whom anything changed; all when endgame is there."""
+        if neighbour.serves_us:
+            endgame = not self.missing & ~self.pipeline.in_flight
+            self._ask_of(self._up.values() if endgame else (neighbour,), now)
+
+    def _ask_of(self, neighbours: Iterable[Neighbour], now: float) -> None:
+        missing = self.missing
+        if not missing or not self.asking or self.closed:
+            return
+        asks = self.pipeline.ask(neighbours, missing, now)
+        for neighbour, block in asks:
+            self._send(neighbour, Pedido(block))
+        if asks:
+            self._timers.set_earlier("requests", now + self._rules.request_timeout_s)
+        if self.pipeline.wake_at < inf:
+            self._timers.set_earlier("endgame", self.pipeline.wake_at)
+
+    def check_requests(self, now: float) -> None:
+        """Give up PEDIDOs that wait too long."""
+        again_at = self.pipeline.give_up(self._up.values(), now)
+        if again_at < inf:
+            self._timers.set("requests", again_at)
+        self.pump(now)
+
+    # serving
+
+    def round(self, now: float) -> None:
+        """The choker's round; and doubts of the last one are forgotten."""
+        for neighbour in self._up.values():
+            neighbour.doubted = inventory.EMPTY
+        self._decide(self.uploads.round, now)
+        self.pump(now)
+
+    def serve(self, now: float) -> None:
+        """Give free slots at once."""
+        self._decide(self.uploads.fill, now)
+
+    def _decide(self, decide: Callable[..., list[Effect]], now: float) -> None:
+        if self.closed:
+            return
+        sharing = [n for n in self._up.values() if n.standing is Standing.SHARING]
+        for effect in decide(sharing, self.held, self.missing, self.availability, now):
+            if isinstance(effect, events.Send) and isinstance(effect.message, Desbloqueio):
+                self._tell(self._up[effect.peer])  # it should know what it may ask for
+            self._effects.append(effect)
+
+    def _send(self, neighbour: Neighbour, message: Message) -> None:
+        self._effects.append(events.Send(neighbour.peer, message))
+
+    def _note(self, source: Neighbour, block: int, took_s: float, verdict: Any, now: float) -> None:
+        length_bytes = self._content.length(block)
+        record = BlockRecord(now, self._name, block, source.peer, took_s, verdict, length_bytes)
+        self._effects.append(events.Note(record))
+
+    def check(self) -> None:
+        """Assert the invariants."""
+        self.pipeline.check(self._up.values())
+        assert not self.held & self.pipeline.in_flight
+        assert not self.held & ~self.all
+        self.availability.check(neighbour.theirs for neighbour in self._up.values())
+        served = [neighbour for neighbour in self._up.values() if neighbour.slot is not Slot.NONE]
+        assert self.uploads.slots is None or len(served) <= self.uploads.slots
+        assert all(not neighbour.told & ~self.claims for neighbour in self._up.values())
+
+
+def _strategies(
+    rules: Rules, chance: Callable[[str], Random], picker: type[Picker] | None, choker: type[Choker] | None
+) -> tuple[Picker, Choker]:
+    make_picker = picker or strategies.picker(rules.picker)
+    make_choker = choker or strategies.choker(rules.choker)
+    try:
+        return (
+            make_picker(chance("picker")),
+            make_choker(rules.slots, rules.guests, rules.guest_rounds, chance("choker")),
+        )
+    except Exception as error:  # whatever somebody's strategy raises
+        raise LocalError(f"strategy {type(error).__name__}: {error} ({rules.picker}, {rules.choker})") from error
+
+
+def _uninvited(neighbour: Neighbour, what: str) -> None:
+    neighbour.uninvited += 1
+    if neighbour.uninvited > MOST_UNINVITED:
+        raise RemoteError(f"{neighbour.uninvited} {what}")
+
+
+_ON_MESSAGE: dict[type, Callable[..., None]] = {
+    Estoque: Exchange._on_estoque,
+    Bloqueio: Exchange._on_bloqueio,
+    Desbloqueio: Exchange._on_desbloqueio,
+    Pedido: Exchange._on_pedido,
+    Bloco: Exchange._on_bloco,
+}
