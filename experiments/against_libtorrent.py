@@ -1,0 +1,196 @@
+"""Minibit beside libtorrent: the same content, as many peers and neighbours, the same disk, the same hour.
+
+    python experiments/against_libtorrent.py --peers 50 --size 100MiB
+    python experiments/against_libtorrent.py --peers 20 --repeat 3 --json -- --block-size 1MiB
+
+Both give one file to N peers on this machine, each with its own folder in the temporary folder, and both verify
+every copy. One runs after the other, and each is gone before the other starts: libtorrent lives in processes of
+its own (see libtorrent_swarm.py, also for what makes it as fast as it gets), Minibit is `run_swarm.py` with the
+options below, and with whatever stands after `--`. Spawning is not part of the transfer, on either side.
+
+Goodput is peers x content / transfer time. libtorrent is tried with each --piece-size, and its best counts; with
+--repeat everything is done so often, in turn, and medians count. Compare the ratio, not the figures: they change
+with the machine and the hour.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import click
+import libtorrent
+from libtorrent_swarm import Result, RivalError, share
+from tables import show
+
+from actors.content import make
+from minibit.errors import LocalError, MinibitError
+from minibit.units import parse_bytes, parse_duration, show_bytes, show_duration, show_rate
+
+RUN_SWARM = Path(__file__).with_name("run_swarm.py")
+INTERRUPTED = 130
+GOODBYE_S = 60.0  # for a swarm that was interrupted to end by itself
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--peers", default=50, show_default=True, type=click.IntRange(1), help="Beside the seed.")
+@click.option("--size", default="100MiB", show_default=True, metavar="SIZE", help="Of the content, which is made.")
+@click.option("--neighbours", default=20, show_default=True, type=click.IntRange(2), help="Most links of one peer.")
+@click.option("--repeat", default=1, show_default=True, type=click.IntRange(1), help="Rounds; medians count.")
+@click.option("--preset", default="lan", show_default=True, metavar="NAME", help="Of Minibit.")
+@click.option(
+    "--piece-size", multiple=True, default=("256KiB", "1MiB"), show_default=True, metavar="SIZE", help="Of libtorrent."
+)
+@click.option("--processes", default=1, show_default=True, type=click.IntRange(1), help="That share its sessions.")
+@click.option("--untuned", is_flag=True, help="libtorrent's settings as they come.")
+@click.option("--timeout", default="10m", show_default=True, metavar="TIME", help="Limit of each swarm.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.argument("ours", nargs=-1)
+def main(
+    *,
+    peers: int,
+    size: str,
+    neighbours: int,
+    repeat: int,
+    preset: str,
+    piece_size: tuple[str, ...],
+    processes: int,
+    untuned: bool,
+    timeout: str,
+    as_json: bool,
+    ours: tuple[str, ...],
+) -> None:
+    """Measure Minibit and libtorrent side by side. OURS, after --, goes to run_swarm.py as it stands."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    rivals: dict[int, list[Result]] = {}
+    minibits: list[dict[str, Any]] = []
+    try:
+        pieces = [parse_bytes(size) for size in piece_size]
+        options = ["--peers", peers, "--neighbours", neighbours, "--preset", preset, "--timeout", timeout, *ours]
+        with tempfile.TemporaryDirectory(prefix="minibit-rival-") as name:
+            content = make(Path(name, "source", "content"), parse_bytes(size), seed=1)
+            for _ in range(repeat):
+                for piece_bytes in pieces:
+                    with tempfile.TemporaryDirectory(prefix="copies-", dir=name) as copies:
+                        result = share(
+                            content,
+                            Path(copies),
+                            peers,
+                            neighbours=neighbours,
+                            piece_bytes=piece_bytes,
+                            processes=processes,
+                            tuned=not untuned,
+                            timeout_s=parse_duration(timeout),
+                        )
+                    rivals.setdefault(piece_bytes, []).append(result)
+                    say(f"libtorrent, pieces of {show_bytes(piece_bytes)}", result.transfer_s, result.goodput_bps)
+                with tempfile.TemporaryDirectory(prefix="run-", dir=name) as folder:
+                    minibits.append(minibit(content, [*map(str, options), "--out", folder]))
+                say("Minibit", minibits[-1]["seconds"]["transfer"], minibits[-1]["goodput_bps"])
+    except (MinibitError, RivalError) as error:
+        click.echo(f"against_libtorrent: {error}", err=True)
+        sys.exit(error.exit_code if isinstance(error, MinibitError) else 1)
+    except KeyboardInterrupt:
+        click.echo("against_libtorrent: interrupted", err=True)
+        sys.exit(INTERRUPTED)
+    found = compared(rivals, minibits)
+    if as_json:
+        click.echo(json.dumps(found))
+    else:
+        show_compared(found)
+
+
+def minibit(content: Path, options: list[str]) -> dict[str, Any]:
+    """The summary of one swarm of ours, with every copy verified; an interrupted one ends before we do."""
+    command = [sys.executable, str(RUN_SWARM), str(content), "--json", "--quiet", *options]
+    # a session of its own: Ctrl-C reaches it once, from us
+    with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True) as child:
+        try:
+            told, _ = child.communicate()
+        except BaseException:
+            child.send_signal(signal.SIGINT)
+            try:
+                child.wait(GOODBYE_S)
+            except subprocess.TimeoutExpired:
+                child.kill()
+            raise
+    if child.returncode:
+        raise LocalError(f"run_swarm.py failed with exit code {child.returncode}: it said why")
+    summary: dict[str, Any] = json.loads(told)
+    return summary
+
+
+def say(who: str, transfer_s: float, goodput_bps: float) -> None:
+    """How one swarm went, on standard error."""
+    click.echo(f"{who}: {show_duration(transfer_s)}, {show_rate(goodput_bps)}", err=True)
+
+
+def compared(rivals: dict[int, list[Result]], minibits: list[dict[str, Any]]) -> dict[str, Any]:
+    """All results, the medians of each contestant, and the ratio of goodputs: Minibit / libtorrent's best."""
+    theirs = [
+        {
+            "piece_bytes": piece_bytes,
+            "spawn_s": median(result.spawn_s + result.link_s for result in results),
+            "transfer_s": median(result.transfer_s for result in results),
+            "goodput_bps": median(result.goodput_bps for result in results),
+            "verified": min(result.verified for result in results),
+            "runs": [result._asdict() for result in results],
+        }
+        for piece_bytes, results in rivals.items()
+    ]
+    ours = {
+        "block_bytes": minibits[0]["content"]["block_bytes"],
+        "spawn_s": median(summary["seconds"]["spawn"] for summary in minibits),
+        "transfer_s": median(summary["seconds"]["transfer"] for summary in minibits),
+        "goodput_bps": median(summary["goodput_bps"] for summary in minibits),
+        "verified": min(summary["verified"] for summary in minibits),
+        "runs": minibits,
+    }
+    best = max(theirs, key=lambda row: row["goodput_bps"])
+    return {
+        "peers": minibits[0]["peers"],
+        "content_bytes": minibits[0]["content"]["bytes"],
+        "ratio": ours["goodput_bps"] / best["goodput_bps"],
+        "best_piece_bytes": best["piece_bytes"],
+        "libtorrent_version": libtorrent.__version__,
+        "libtorrent": theirs,
+        "minibit": ours,
+    }
+
+
+def show_compared(found: dict[str, Any]) -> None:
+    """The comparison for a person."""
+    rows = [(f"libtorrent {found['libtorrent_version']}", row["piece_bytes"], row) for row in found["libtorrent"]]
+    rows.append(("Minibit", found["minibit"]["block_bytes"], found["minibit"]))
+    show(
+        (
+            f"{found['peers']} x {show_bytes(found['content_bytes'])}",
+            "blocks",
+            "spawn",
+            "transfer",
+            "goodput",
+            "verified",
+        ),
+        [
+            (
+                who,
+                show_bytes(block_bytes),
+                show_duration(row["spawn_s"]),
+                show_duration(row["transfer_s"]),
+                show_rate(row["goodput_bps"]),
+                f"{row['verified']} of {found['peers']}",
+            )
+            for who, block_bytes, row in rows
+        ],
+    )
+    click.echo(f"\nMinibit / libtorrent's best: {found['ratio']:.2f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,313 @@
+"""What a swarm of real actors costs on this machine: one question for each command.
+
+    python experiments/bench.py spawn      # the start, beside that of as many actors that do nothing
+    python experiments/bench.py growth     # goodput with 10, 20 ... 50 peers: does it fall?
+    python experiments/bench.py limited    # uplinks limited: how far above the lower bound?
+    python experiments/bench.py control    # actor calls, control bytes and waste, at two block sizes
+    python experiments/bench.py --json growth --peers 5,10 --size 16MiB
+
+Each starts a Ray cluster of its own, and leaves nothing. Figures are those of the run's summary; compare them
+with each other, not with those of another hour.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from statistics import mean, median
+from typing import Any, NamedTuple
+
+import click
+import psutil
+import ray
+from tables import show
+
+from actors import Swarm, cluster
+from minibit import bounds
+from minibit.errors import LocalError, MinibitError
+from minibit.summary import Summary
+from minibit.units import parse_bytes, parse_rate, show_bytes, show_duration, show_rate
+
+INTERRUPTED = 130
+TIMEOUT_S = 900.0
+MB = 1e6
+
+
+class Numbers(click.ParamType):
+    """Whole numbers from 1, with commas between them."""
+
+    name = "N,N,..."
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[int]:
+        try:
+            numbers = [int(part) for part in value.split(",")]
+        except ValueError:
+            numbers = []
+        if not numbers or min(numbers) < 1:
+            self.fail(f"{value!r}: give whole numbers from 1, e.g. 10,20,50", param, ctx)
+        return numbers
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
+@click.pass_context
+def main(context: click.Context, as_json: bool) -> None:
+    """Measure what a swarm of real actors costs on this machine."""
+    context.obj = as_json
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+@contextmanager
+def ray_cluster() -> Iterator[None]:
+    """A Ray cluster for one command; what goes wrong becomes a line and an exit code."""
+    try:
+        cluster.connect()
+        yield
+    except MinibitError as error:
+        click.echo(f"bench: {error}", err=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        click.echo("bench: interrupted", err=True)
+        sys.exit(INTERRUPTED)
+    finally:
+        cluster.disconnect()
+
+
+@contextmanager
+def swarm(**options: Any) -> Iterator[Swarm]:
+    """A swarm whose run folder goes with it."""
+    with tempfile.TemporaryDirectory(prefix="minibit-bench-") as folder, Swarm.launch(out=folder, **options) as running:
+        yield running
+
+
+def run(**options: Any) -> Summary:
+    """One whole swarm, with every copy verified; an incomplete one counts for nothing."""
+    with swarm(**options) as running:
+        summary = running.wait(timeout_s=TIMEOUT_S)
+    if summary.exit_code:
+        why = {failure.why for failure in summary.failed}
+        raise LocalError(f"{summary.verified} of {summary.peers} peers have a verified copy: {', '.join(why)}")
+    told = f"{show_duration(summary.seconds.transfer)}, {show_rate(summary.goodput_bps)}"
+    click.echo(f"{summary.peers} peers, {show_bytes(summary.content.bytes)}: {told}", err=True)
+    return summary
+
+
+# spawn
+
+
+class Noop:
+    """An actor that does nothing: what Ray itself costs."""
+
+    async def pid(self) -> int:
+        return os.getpid()
+
+
+class Start(NamedTuple):
+    """One start: how long until all actors answered, and the private memory of each, at rest."""
+
+    spawn_s: float
+    private_bytes: float
+
+
+@main.command()
+@click.option("--peers", default=50, show_default=True, type=click.IntRange(1))
+@click.option("--repeat", default=2, show_default=True, type=click.IntRange(1), help="In turn; medians count.")
+@click.pass_obj
+def spawn(as_json: bool, peers: int, repeat: int) -> None:
+    """The start of a swarm beside that of as many actors that do nothing."""
+    with ray_cluster():
+        noops(2)  # whoever is first would pay for what Ray reads from the disk
+        starts = [(noops(peers + 1), peers_and_tracker(peers)) for _ in range(repeat)]
+    nothing, ours = (Start(*map(median, zip(*some, strict=True))) for some in zip(*starts, strict=True))
+    found = {
+        "actors": peers + 1,
+        "noop_spawn_s": nothing.spawn_s,
+        "swarm_spawn_s": ours.spawn_s,
+        "spawn_ratio": ours.spawn_s / nothing.spawn_s,
+        "noop_private_bytes": nothing.private_bytes,
+        "peer_private_bytes": ours.private_bytes,
+        "extra_private_bytes": ours.private_bytes - nothing.private_bytes,
+    }
+    if as_json:
+        click.echo(json.dumps(found))
+        return
+    show(
+        (f"{peers + 1} actors", "up in", "private memory, each"),
+        [
+            (who, show_duration(start.spawn_s), f"{start.private_bytes / MB:.1f} MB")
+            for who, start in (("no-op", nothing), ("a swarm", ours))
+        ],
+    )
+    click.echo(f"\nspawn ratio {found['spawn_ratio']:.2f}, {found['extra_private_bytes'] / MB:.1f} MB more a peer")
+
+
+def noops(count: int) -> Start:
+    """Start so many actors that do nothing, with the options that peers get, and end them."""
+    kind = ray.remote(num_cpus=0, max_restarts=0)(Noop)
+    started_at = time.monotonic()
+    actors = [kind.remote() for _ in range(count)]
+    pids = ray.get([actor.pid.remote() for actor in actors])
+    spawn_s = time.monotonic() - started_at
+    private_bytes = private_memory(pids)
+    for actor in actors:
+        ray.kill(actor)
+    wait_for_end(pids)
+    return Start(spawn_s, private_bytes)
+
+
+def peers_and_tracker(peers: int) -> Start:
+    """Start a swarm of so many peers, let it share next to nothing, and end it."""
+    with swarm(peers=peers, size="1MiB", preset="lan") as running:
+        summary = running.wait(timeout_s=TIMEOUT_S)
+        states = running.snapshot()
+        private_bytes = private_memory([state["pid"] for name, state in states.items() if name != "tracker"])
+    wait_for_end([state["pid"] for state in states.values()])
+    return Start(summary.seconds.spawn, private_bytes)
+
+
+def private_memory(pids: list[int]) -> float:
+    """The bytes that would be free if one of these processes ended, on average."""
+    return mean(psutil.Process(pid).memory_full_info().uss for pid in pids)
+
+
+def wait_for_end(pids: list[int]) -> None:
+    """Until these processes are gone: the next start must not share the machine with them."""
+    psutil.wait_procs([psutil.Process(pid) for pid in pids if psutil.pid_exists(pid)], timeout=30)
+
+
+# growth
+
+
+@main.command()
+@click.option("--peers", default="10,20,30,40,50", show_default=True, type=Numbers())
+@click.option("--size", default="100MiB", show_default=True, metavar="SIZE")
+@click.option("--preset", default="lan", show_default=True, metavar="NAME")
+@click.option("--repeat", default=1, show_default=True, type=click.IntRange(1), help="In turn; medians count.")
+@click.pass_obj
+def growth(as_json: bool, peers: list[int], size: str, preset: str, repeat: int) -> None:
+    """Goodput of all peers together, with more and more of them and the same content."""
+    with ray_cluster():
+        rounds = [[run(peers=count, size=size, preset=preset) for count in peers] for _ in range(repeat)]
+    rows = [
+        {
+            "peers": count,
+            "transfer_s": median(summary.seconds.transfer for summary in summaries),
+            "goodput_bps": median(summary.goodput_bps for summary in summaries),
+        }
+        for count, summaries in zip(peers, zip(*rounds, strict=True), strict=True)
+    ]
+    goodputs_bps = [row["goodput_bps"] for row in rows]
+    spread = (max(goodputs_bps) - min(goodputs_bps)) / mean(goodputs_bps)
+    if as_json:
+        click.echo(json.dumps({"content_bytes": parse_bytes(size), "runs": rows, "spread": spread}))
+        return
+    show(
+        ("peers", "transfer", "goodput"),
+        [(row["peers"], show_duration(row["transfer_s"]), show_rate(row["goodput_bps"])) for row in rows],
+    )
+    click.echo(f"\nspread (max - min) / mean: {spread:.2f}")
+
+
+# limited
+
+
+@main.command()
+@click.option("--peers", default=20, show_default=True, type=click.IntRange(1))
+@click.option("--size", default="32MiB", show_default=True, metavar="SIZE")
+@click.option("--upload", default="2MiB/s", show_default=True, metavar="RATE", help="Of each peer.")
+@click.option("--seed-upload", default="2MiB/s", show_default=True, metavar="RATE", help="Of the tracker.")
+@click.option("--preset", default=None, metavar="NAME")
+@click.option("--block-size", default=None, metavar="SIZE")
+@click.pass_obj
+def limited(as_json: bool, seed_upload: str, upload: str, **options: Any) -> None:
+    """How close a swarm with limited uplinks comes to the lower bound; exit code 1 if it is below."""
+    with ray_cluster():
+        summary = run(upload=upload, seed_upload=seed_upload, **options)
+    content, peers, transfer_s = summary.content, summary.peers, summary.seconds.transfer
+    upload_bps, seed_upload_bps = parse_rate(upload), parse_rate(seed_upload)
+    fluid_s = bounds.fluid(content.bytes, peers, seed_upload_bps=seed_upload_bps, upload_bps=upload_bps)
+    # where uplinks differ: nobody can be faster than if all were as fast as the fastest
+    block_s = content.bytes / content.blocks / max(upload_bps, seed_upload_bps)
+    bound_s = max(fluid_s or 0.0, bounds.blocks(content.blocks, peers, block_s))
+    found = {
+        "peers": peers,
+        "content_bytes": content.bytes,
+        "blocks": content.blocks,
+        "transfer_s": transfer_s,
+        "bound_s": bound_s,
+        "fluid_bound_s": fluid_s,
+        "over_bound": transfer_s / bound_s,
+        "fairness_jain": summary.fairness_jain,
+        "seed_copies": summary.bytes.seed_sent / content.bytes,
+    }
+    if as_json:
+        click.echo(json.dumps(found))
+    else:
+        show(
+            (f"{peers} peers, {show_bytes(content.bytes)} in {content.blocks} blocks", ""),
+            [
+                ("transfer", show_duration(transfer_s)),
+                ("lower bound", show_duration(bound_s)),
+                ("transfer / bound", f"{found['over_bound']:.3f}"),
+                ("copies that the seed sent", f"{found['seed_copies']:.2f}"),
+                ("fairness (Jain)", f"{found['fairness_jain']:.3f}"),
+            ],
+        )
+    if transfer_s < bound_s:
+        click.echo("bench: the transfer is faster than possible: bytes or time are counted wrong", err=True)
+        sys.exit(1)
+
+
+# control
+
+
+@main.command()
+@click.option("--peers", default=20, show_default=True, type=click.IntRange(1))
+@click.option("--size", default="64MiB", show_default=True, metavar="SIZE")
+@click.option("--preset", default="lan", show_default=True, metavar="NAME")
+@click.option("--block-size", multiple=True, default=("64KiB", "1MiB"), show_default=True, metavar="SIZE")
+@click.pass_obj
+def control(as_json: bool, block_size: tuple[str, ...], **options: Any) -> None:
+    """What is sent beside the blocks, for the same content in small and in large ones."""
+    with ray_cluster():
+        summaries = [run(block_size=size, **options) for size in block_size]
+    rows = [
+        {
+            "block_bytes": summary.content.block_bytes,
+            "blocks": summary.content.blocks,
+            "transfer_s": summary.seconds.transfer,
+            "actor_calls": summary.actor_calls,
+            "messages": summary.messages.total,
+            "control_share": summary.bytes.control / summary.bytes.moved,
+            "waste_share": summary.bytes.wasted / summary.bytes.moved,
+        }
+        for summary in summaries
+    ]
+    if as_json:
+        click.echo(json.dumps({"peers": options["peers"], "content_bytes": parse_bytes(options["size"]), "runs": rows}))
+        return
+    show(
+        ("blocks", "count", "transfer", "actor calls", "messages", "control / payload", "waste / payload"),
+        [
+            (
+                show_bytes(row["block_bytes"]),
+                row["blocks"],
+                show_duration(row["transfer_s"]),
+                row["actor_calls"],
+                row["messages"],
+                f"{100 * row['control_share']:.3f} %",
+                f"{100 * row['waste_share']:.3f} %",
+            )
+            for row in rows
+        ],
+    )
+
+
+if __name__ == "__main__":
+    main()

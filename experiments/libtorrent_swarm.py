@@ -1,0 +1,288 @@
+"""A swarm of libtorrent sessions on this machine: the rival that Minibit is measured beside.
+
+One seed and N peers, each a session of its own with its own folder, listening on loopback. No DHT, no tracker,
+no local discovery: a random graph says who is whose neighbour, and `connect_peer` links them. It is meant to be
+as fast as libtorrent can be made here:
+
+- Few processes. All sessions in one is quickest, or as quick as one process for each core; one process for each
+  session needs a third more CPU for the same bytes (measured with 20 peers and with 50, see `--processes`).
+- TCP only, no encryption, v1 torrents (SHA-1: half the cost of SHA-256 without SHA instructions).
+- On loopback libtorrent serves everybody: it ignores its unchoke slots and rate limits for local addresses as
+  long as its peer-class filter is not cleared. That is the quicker way, so it is left so; a comparison of
+  *strategies* would have to clear it.
+- `TUNED` settings, on top: larger buffers and fewer disk threads. Without them it is as it comes.
+
+Time is kept as Minibit keeps it: sessions are started and linked first, and the clock runs from the first byte
+that the seed sends to the last peer's last verified piece. libtorrent verifies every piece on arrival; when all
+its processes have ended, every copy is read back and compared with the content.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import random
+import signal
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import libtorrent as lt
+from blake3 import blake3
+
+LOOPBACK = "127.0.0.1"
+SEED = 0  # its number; the peers are 1 to N
+LOOK_S = 0.01
+READY = (lt.torrent_status.downloading, lt.torrent_status.finished, lt.torrent_status.seeding)
+
+ALONE = {  # nothing but the links that we ask for
+    "listen_interfaces": f"{LOOPBACK}:0",
+    "enable_dht": False,
+    "enable_lsd": False,
+    "enable_upnp": False,
+    "enable_natpmp": False,
+    "enable_ip_notifier": False,
+    "enable_incoming_utp": False,
+    "enable_outgoing_utp": False,
+    "in_enc_policy": 2,  # pe_disabled
+    "out_enc_policy": 2,
+    "allow_multiple_connections_per_ip": True,  # else the second peer on loopback is refused
+    "listen_queue_size": 256,
+    "connection_speed": 500,  # dial all neighbours at once
+    "tick_interval": 100,  # ms; new links are dialled once a tick
+    "alert_mask": int(lt.alert_category.error | lt.alert_category.status),
+}
+TUNED = {
+    "aio_threads": 2,
+    "send_socket_buffer_size": 1 << 20,
+    "recv_socket_buffer_size": 1 << 20,
+    "send_buffer_watermark": 3 << 20,
+    "send_buffer_low_watermark": 1 << 20,
+    "send_buffer_watermark_factor": 150,
+    "send_not_sent_low_watermark": 512 << 10,
+}
+
+
+class RivalError(Exception):
+    """The libtorrent swarm failed: a copy differs, a session reports an error, or time is up."""
+
+
+class Result(NamedTuple):
+    """What one swarm came to.
+
+    spawn_s      until all sessions listened and had loaded the torrent, in seconds
+    link_s       from then to the first byte that the seed sent
+    transfer_s   from that byte to the last peer complete
+    goodput_bps  peers x content / transfer_s, in bytes a second
+    verified     copies that were read back and are the content; all of them, or there is no result
+    """
+
+    peers: int
+    piece_bytes: int
+    spawn_s: float
+    link_s: float
+    transfer_s: float
+    goodput_bps: float
+    verified: int
+
+
+class _Share(NamedTuple):
+    """What one process has to do: sessions for `nodes`; the content is in `source`, the copies go below `folder`."""
+
+    nodes: range
+    torrent: bytes
+    source: Path
+    folder: Path
+    settings: dict[str, Any]
+
+
+def share(
+    content: Path,
+    folder: Path,
+    peers: int,
+    *,
+    neighbours: int = 20,
+    piece_bytes: int = 1 << 20,
+    processes: int = 1,
+    tuned: bool = True,
+    seed: int = 1,
+    timeout_s: float = 600.0,
+) -> Result:
+    """Give `content`, a file, to `peers` sessions with folders below `folder`, an empty one; what it came to.
+
+    The copies stay in `folder`. `RivalError` says what went wrong; no process of the swarm stays either way.
+    """
+    started_at = time.monotonic()
+    deadline = started_at + timeout_s
+    torrent = make_torrent(content, piece_bytes)
+    nodes = range(peers + 1)
+    settings = ALONE | (TUNED if tuned else {})
+    parts = [nodes[first::processes] for first in range(min(processes, len(nodes)))]
+    shares = [_Share(part, torrent, content.parent, folder, settings) for part in parts]
+    edges = graph(len(nodes), neighbours, random.Random(f"{seed}/graph"))
+
+    with _processes(shares) as pipes:
+        ports = _merged(pipes, deadline)
+        spawned_at = time.monotonic()
+        for pipe, part in zip(pipes, parts, strict=True):
+            pipe.send([(node, ports[other]) for node, other in edges if node in part])
+        ends_at = _merged(pipes, deadline)
+        for pipe in pipes:
+            pipe.send("end")
+    began_at = ends_at.pop(SEED)
+    transfer_s = max(ends_at.values()) - began_at
+    verified = _verified(content, [folder / f"{node}" / content.name for node in nodes[1:]])
+    return Result(
+        peers=peers,
+        piece_bytes=piece_bytes,
+        spawn_s=spawned_at - started_at,
+        link_s=began_at - spawned_at,
+        transfer_s=transfer_s,
+        goodput_bps=peers * content.stat().st_size / transfer_s,
+        verified=verified,
+    )
+
+
+def graph(nodes: int, neighbours: int, chance: random.Random) -> list[tuple[int, int]]:
+    """A random connected graph where nobody has more than `neighbours`: pairs of who dials and who is dialled.
+
+    A ring in random order keeps it in one piece; then pairs are linked at random while both have room.
+    """
+    ring = chance.sample(range(nodes), nodes)
+    edges = {frozenset(pair) for pair in zip(ring, ring[1:] + ring[:1], strict=True) if len(set(pair)) == 2}
+    degree: dict[int, int] = defaultdict(int)
+    for node in (node for edge in edges for node in edge):
+        degree[node] += 1
+    pairs = [(one, other) for one in range(nodes) for other in range(one)]
+    chance.shuffle(pairs)
+    for one, other in pairs:
+        if max(degree[one], degree[other]) < neighbours and frozenset((one, other)) not in edges:
+            edges.add(frozenset((one, other)))
+            degree[one] += 1
+            degree[other] += 1
+    return [(one, other) if chance.random() < 0.5 else (other, one) for one, other in sorted(map(sorted, edges))]
+
+
+def make_torrent(content: Path, piece_bytes: int) -> bytes:
+    """The torrent file of one file."""
+    torrent = lt.create_torrent(lt.list_files(str(content)), piece_bytes, lt.create_torrent.v1_only)
+    lt.set_piece_hashes(torrent, str(content.parent))
+    return bytes(lt.bencode(torrent.generate()))
+
+
+# In the parent: processes and what they say
+
+
+@contextmanager
+def _processes(shares: list[_Share]) -> Iterator[list[Connection]]:
+    """A process for each of `shares`, and our ends of their pipes; they are gone afterwards, whatever happens."""
+    spawn = multiprocessing.get_context("spawn")
+    running, pipes = [], []
+    try:
+        for share in shares:
+            ours, theirs = spawn.Pipe()
+            process = spawn.Process(target=_host, args=(theirs, share), daemon=True)
+            process.start()
+            theirs.close()
+            running.append(process)
+            pipes.append(ours)
+        yield pipes
+        for process in running:
+            process.join()
+    finally:
+        for process in running:
+            process.kill()
+            process.join()
+        for pipe in pipes:
+            pipe.close()
+
+
+def _merged(pipes: list[Connection], deadline: float) -> dict[int, Any]:
+    """The next answer of every process, as one dict by node."""
+    answers: dict[int, Any] = {}
+    waiting = set(pipes)
+    while waiting:
+        ready = wait(waiting, max(0.0, deadline - time.monotonic()))
+        if not ready:
+            raise RivalError("the libtorrent swarm was not complete within the time limit")
+        for pipe in ready:
+            try:
+                answer = pipe.recv()
+            except EOFError:
+                raise RivalError("a process of the libtorrent swarm died") from None
+            if isinstance(answer, str):
+                raise RivalError(answer)
+            answers.update(answer)
+            waiting.discard(pipe)
+    return answers
+
+
+def _verified(content: Path, copies: list[Path]) -> int:
+    """How many copies there are; `RivalError` if one is not the content."""
+    expected = _digest(content)
+    for copy in copies:
+        if _digest(copy) != expected:
+            raise RivalError(f"{copy} is not the content")
+    return len(copies)
+
+
+def _digest(path: Path) -> bytes:
+    return blake3(max_threads=blake3.AUTO).update_mmap(path).digest()
+
+
+# In a process of the swarm
+
+
+def _host(pipe: Connection, share: _Share) -> None:
+    """Says the ports of its sessions, is told whom to dial, says when each was complete (the seed: when it began)."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is our parent's to hear; it ends us
+    sessions, torrents = {}, {}
+    with suppress(EOFError, BrokenPipeError):  # our parent is gone, and so are we
+        for node in share.nodes:
+            sessions[node] = lt.session(share.settings, 0)  # no plugins
+            torrents[node] = sessions[node].add_torrent(_params(node, share))
+        while not all(torrents[node].status().state in READY and sessions[node].listen_port() for node in sessions):
+            _pause(pipe)
+        pipe.send({node: session.listen_port() for node, session in sessions.items()})
+        for node, port in pipe.recv():
+            torrents[node].connect_peer((LOOPBACK, port))
+        try:
+            pipe.send(_ends(pipe, sessions, torrents))
+            pipe.recv()
+        except RivalError as error:
+            pipe.send(str(error))
+    # the sessions end here, each when its files are closed
+
+
+def _params(node: int, share: _Share) -> lt.add_torrent_params:
+    params = lt.load_torrent_buffer(share.torrent)
+    params.flags = lt.torrent_flags.seed_mode if node == SEED else 0  # by default it would be paused, and queued
+    params.save_path = str(share.source if node == SEED else share.folder / f"{node}")
+    return params
+
+
+def _ends(
+    pipe: Connection, sessions: dict[int, lt.session], torrents: dict[int, lt.torrent_handle]
+) -> dict[int, float]:
+    """When each peer was complete, and when the seed sent its first byte, on the clock of this machine."""
+    at: dict[int, float] = {}
+    while len(at) < len(sessions):
+        if SEED in torrents and SEED not in at and torrents[SEED].status().total_payload_upload:
+            at[SEED] = time.monotonic()
+        for node, session in sessions.items():
+            for alert in session.pop_alerts():
+                if isinstance(alert, lt.torrent_finished_alert) and node != SEED:
+                    at[node] = time.monotonic()
+                elif isinstance(alert, lt.file_error_alert | lt.torrent_error_alert | lt.hash_failed_alert):
+                    raise RivalError(f"libtorrent session {node}: {alert.message()}")
+        _pause(pipe)
+    return at
+
+
+def _pause(pipe: Connection) -> None:
+    """A moment, in which nothing comes unless our parent is gone."""
+    if pipe.poll(LOOK_S):
+        pipe.recv()

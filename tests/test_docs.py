@@ -1,0 +1,86 @@
+"""The documents: what they point to is there, every sentence of the protocol has its test, every verb its word."""
+
+from __future__ import annotations
+
+import ast
+import re
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from minibit.messages import VERBS
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *DOCS.rglob("*.md")])
+KEPT = [*PAGES, *sorted(DOCS.rglob("*.svg")), *sorted((ROOT / "experiments").rglob("*.ipynb"))]
+
+FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)|(?:src|href)=\"([^\"]+)\"")
+SENTENCE = re.compile(r"^- \*\*P(\d+)\.\*\* (.+(?:\n  .+)*)", re.MULTILINE)
+TEST = re.compile(r"`(tests/\w+\.py)::(\w+)`")
+MACHINE_PATH = re.compile(r"(?<![\w.])(?:/(?:home|root|work|Users|opt|mnt|srv)/|/tmp/\w|[A-Z]:\\\\)")
+
+
+def name(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def headings(page: Path) -> set[str]:
+    """The anchors that a page has, as GitHub makes them."""
+    lines = FENCE.sub("", page.read_text()).splitlines()
+    titles = [line.lstrip("#").strip() for line in lines if line.startswith("#")]
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@cache
+def functions_in(path: str) -> set[str]:
+    if not (ROOT / path).exists():
+        return set()
+    nodes = ast.walk(ast.parse((ROOT / path).read_text()))
+    return {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
+
+
+def sentences() -> list[tuple[int, str]]:
+    return [(int(number), text) for number, text in SENTENCE.findall((DOCS / "protocol.md").read_text())]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_links_inside_the_repository_lead_somewhere(page: Path):
+    broken = []
+    for target in (one or other for one, other in LINK.findall(FENCE.sub("", page.read_text()))):
+        if re.match(r"[a-z]+:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        found = (page.parent / path).resolve() if path else page
+        if not found.is_relative_to(ROOT) or not found.exists() or (anchor and anchor not in headings(found)):
+            broken.append(target)
+    assert broken == []
+
+
+@pytest.mark.parametrize("page", KEPT, ids=name)
+def test_no_document_has_a_path_of_somebody_s_machine(page: Path):
+    assert MACHINE_PATH.findall(page.read_text()) == []
+
+
+def test_every_sentence_of_the_protocol_names_a_test_that_exists():
+    assert [number for number, _ in sentences()] == list(range(1, len(sentences()) + 1))
+    named = {number: TEST.findall(text) for number, text in sentences()}
+    assert [number for number, tests in named.items() if not tests] == []
+    assert [
+        f"P{number}: {path}::{test}"
+        for number, tests in named.items()
+        for path, test in tests
+        if not test.startswith("test_") or test not in functions_in(path)
+    ] == []
+
+
+def test_the_protocol_has_a_sentence_about_every_verb():
+    told = " ".join(text for _, text in sentences())
+    assert [verb for verb in VERBS if verb not in told] == []
+
+
+def test_the_glossary_has_every_verb_and_no_other():
+    rows = re.findall(r"^\| `([A-Z_]+)` \|", (DOCS / "glossary.md").read_text(), re.MULTILINE)
+    assert rows == list(VERBS)
