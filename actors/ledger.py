@@ -215,6 +215,8 @@ class Ledger:
 
     def bound_s(self) -> float | None:
         """The lower bound on the transfer, where all uplinks are known."""
+        if self.limits_changed:
+            return None
         options, manifest = self.options, self.manifest
         serving = [account for account in self.peers.values() if account.behaviour == "honest"]
         others = [account for account in self.peers.values() if account.behaviour not in ("honest", "free-rider")]

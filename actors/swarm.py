@@ -285,6 +285,8 @@ class Swarm:
         rates = [None if rate is None else parse_rate(rate) for rate in (upload_bps, download_bps)]
         names = [name for name in self._actors if name != TRACKER] if peer is None else [self[peer].name]
         if self._launcher is not None:
+            self._launcher.ledger.limits_changed = True
+        if self._launcher is not None:
             self._launcher.ledger.limits_known = False
         for name in names:
             with suppress(LocalError):

@@ -175,7 +175,7 @@ class Pipeline:
             free = len(more) + 1 < MOST_REQUESTERS and first is not neighbour
             if free and (neighbour.theirs & ~neighbour.doubted) >> block & 1:
                 gap_s = first.gap_s or self._typical_s or self._rules.request_timeout_s / 4
-                due_s = first.asked[block] + OVERDUE * gap_s * (1 + len(first.asked))
+                due_s = first.asked[block] + max(OVERDUE_LEAST_S, OVERDUE * gap_s * (1 + len(first.asked)))
                 if due_s <= now:
                     return block
                 self.wake_at = min(self.wake_at, due_s)
