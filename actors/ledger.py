@@ -52,7 +52,7 @@ class Ledger:
         self.accounts: dict[str, Account] = {}
         self.actor_calls = 0  # of the driver
         self.started_at: float | None = None
-        self.limits_known = True  # False once one was changed while the swarm ran
+        self.limits_changed = False  # while the swarm ran
         self._records: list[Record] = []
 
     @property
@@ -220,7 +220,7 @@ class Ledger:
         options, manifest = self.options, self.manifest
         serving = [account for account in self.peers.values() if account.behaviour == "honest"]
         others = [account for account in self.peers.values() if account.behaviour not in ("honest", "free-rider")]
-        if others or not manifest.block_count or not self.limits_known:
+        if others or not manifest.block_count:
             return None
         return bounds.fluid(
             manifest.content_bytes,

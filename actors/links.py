@@ -130,6 +130,8 @@ class Links:
                 except BaseException:
                     sock.close()
                     raise
+                if link.closed:  # at once: the transport closed the descriptor, and uvloop forgot to tell the socket
+                    sock.detach()
                 await link.proved()
         except TimeoutError:
             if peer not in self:

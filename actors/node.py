@@ -166,9 +166,9 @@ class Node:
         if number is None:
             self._take(sender, message)
             return
-        waiting = self._held_back[sender]
-        if number >= self._expected[sender] and len(waiting) < HELD_BACK_MAX:
-            waiting[number] = message
+        expected = self._expected[sender]
+        if expected <= number < expected + HELD_BACK_MAX:
+            self._held_back[sender][number] = message
             self._take_in_order(sender)
 
     def _take_in_order(self, sender: str) -> None:

@@ -286,8 +286,6 @@ class Swarm:
         names = [name for name in self._actors if name != TRACKER] if peer is None else [self[peer].name]
         if self._launcher is not None:
             self._launcher.ledger.limits_changed = True
-        if self._launcher is not None:
-            self._launcher.ledger.limits_known = False
         for name in names:
             with suppress(LocalError):
                 self[name].ask("limit", *rates)

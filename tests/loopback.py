@@ -157,7 +157,12 @@ class Loopback:
     async def seat(self, name: str, store: Store | Source | None = None, start: bool = True, **options: Any) -> Node:
         """One more node, which joins at once."""
         store = store or Store.open(self.folder / name, self.manifest)
-        common = {"rules": self.rules, "seed": self.seed, "key": KEY, "by_actor_calls": self._by_actor_calls}
+        common: dict[str, Any] = {
+            "rules": self.rules,
+            "seed": self.seed,
+            "key": KEY,
+            "by_actor_calls": self._by_actor_calls,
+        }
         self.outsides[name] = self._outside(self, name)
         node = Node(name, self.manifest, store, self.outsides[name], **(common | options))
         self.nodes[name] = node

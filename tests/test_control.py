@@ -198,13 +198,16 @@ async def test_a_link_that_comes_back_goes_on_with_the_numbers(film, tmp_path):
 
 
 @on_uvloop
-async def test_what_is_held_back_is_bounded(film, tmp_path, monkeypatch):
+async def test_what_is_held_back_is_bounded_and_the_next_one_is_always_taken(film, tmp_path, monkeypatch):
     monkeypatch.setattr(node, "HELD_BACK_MAX", 10)
     async with Loopback(film, tmp_path / "copies") as swarm:
         _, two = await linked(swarm)
+        heard = Heard(two, monkeypatch)
         for number in range(1, 100):
-            two.receive("one", Pedido(0), number)
-        assert len(two._held_back["one"]) == 10
+            two.receive("one", Pedido(number), number)
+        assert len(two._held_back["one"]) < 10
+        two.receive("one", Pedido(0), 0)
+        assert heard.numbers == list(range(10))
 
 
 @on_uvloop

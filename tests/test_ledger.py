@@ -303,6 +303,19 @@ def test_the_efficiency_is_bound_over_transfer():
     assert (found.bound_s, found.efficiency) == (pytest.approx(10), pytest.approx(0.5))
 
 
+def test_there_is_no_bound_once_limits_were_changed_while_it_ran():
+    run = ledger("honest", seed_upload=39, upload=39)
+    run.limits_changed = True
+    assert run.bound_s() is None
+
+
+def test_there_is_no_efficiency_where_not_all_are_complete():
+    run = ledger("honest", "honest", seed_upload=39, upload=39)
+    tell(run, "a", event("a", "started", 5.0), event("a", "completed", 6.0))
+    found = summary(run)
+    assert (found.bound_s, found.efficiency) == (pytest.approx(10), None)
+
+
 @pytest.mark.parametrize("behaviour", ["slow", "corrupter", "liar"])
 def test_there_is_no_bound_where_somebody_gives_less_than_its_limit_or_takes_nothing(behaviour):
     assert ledger("honest", behaviour, seed_upload=50, upload=14).bound_s() is None
