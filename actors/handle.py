@@ -9,7 +9,7 @@ import ray
 from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
 
 from minibit.errors import LocalError, MinibitError
-from minibit.messages import Message
+from minibit.messages import Bloco, Message
 
 LOOK_S = 10.0  # for an answer to a question of a person
 
@@ -37,6 +37,8 @@ class PeerHandle:
 
     def tell(self, message: Message, sender: str = "notebook") -> None:
         """Put a message into the peer's mailbox, as if `sender` had said it."""
+        if isinstance(message, Bloco):
+            raise LocalError("a BLOCO comes with its bytes, so it comes by a link only: tell any other verb")
         self.ask(message.verb.lower(), sender, message)
 
     def ask(self, method: str, *args: Any) -> Any:

@@ -137,10 +137,12 @@ class Node:
             self.store.save()
         self.store.close()
 
-    def limit(self, *, upload_bps: float | None = None, download_bps: float | None = None) -> None:
-        """New limits from now on, in bytes a second; None lifts one."""
-        self.links.upload.limit(self._allowed(upload_bps))
-        self.links.download.limit(download_bps)
+    def limit(self, **rates: float | None) -> None:
+        """New `upload_bps` and `download_bps` from now on; None lifts one, one that is missing stays."""
+        if "upload_bps" in rates:
+            self.links.upload.limit(self._allowed(rates["upload_bps"]))
+        if "download_bps" in rates:
+            self.links.download.limit(rates["download_bps"])
 
     def drain(self) -> list[Record]:
         """The records since the last call, and one sample of how things stand."""

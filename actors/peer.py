@@ -14,6 +14,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -196,6 +197,9 @@ class PeerActor:
             call.cancel()
         if erase and isinstance(self.node.store, Store):
             await asyncio.to_thread(self.node.store.discard)
+        if erase:
+            with suppress(OSError):  # others of this run are still there; the last one out succeeds
+                run_folder(self.setup.run, self.setup.folder).rmdir()
 
     async def verify(self) -> bool:
         """Whether the finished copy, read back from disk, is what the manifest says."""
@@ -232,9 +236,9 @@ class PeerActor:
         """What `look` makes of the live `Peer`."""
         return look(self.node.peer)
 
-    async def limit(self, upload_bps: float | None = None, download_bps: float | None = None) -> None:
-        """New limits from now on, in bytes a second; None lifts one."""
-        self.node.limit(upload_bps=upload_bps, download_bps=download_bps)
+    async def limit(self, rates: dict[str, float | None]) -> None:
+        """New `upload_bps` and `download_bps` from now on; None lifts one, one that is missing stays."""
+        self.node.limit(**rates)
 
     # the mirror: a method for every verb
 

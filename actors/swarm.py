@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from actors.progress import Progress
 
 STOP_S = 5.0  # for peers to say goodbye
+SWEEP_S = 20.0  # for nodes to remove what killed peers left
 STALL_S = 120.0  # without a byte anywhere, after which nobody waits any longer
 HOPELESS_S = 5.0  # the same, when blocks are lost
 VERIFY_S = 600.0
@@ -56,6 +57,7 @@ class Swarm:
         self._content: Path | None = None  # made for this run
         self._owns_cluster = False
         self._closed = False
+        self._clean = False  # every actor stopped by itself, and took its files along
         self._began_at = time.monotonic()
         self._spawn_s = 0.0
         self._moved = (0, 0.0)  # bytes, and when they were last more than before
@@ -275,20 +277,23 @@ class Swarm:
         """Let a peer say goodbye and leave."""
         self[peer].ask("leave", "removed")
 
-    def limit(
-        self,
-        upload_bps: float | str | None = None,
-        download_bps: float | str | None = None,
-        peer: int | str | None = None,
-    ) -> None:
-        """New limits for one peer or for all (not the seed), as rates or texts (`4MiB/s`); None lifts one."""
-        rates = [None if rate is None else parse_rate(rate) for rate in (upload_bps, download_bps)]
-        names = [name for name in self._actors if name != TRACKER] if peer is None else [self[peer].name]
+    def limit(self, peer: int | str | None = None, **limits: float | str | None) -> None:
+        """New `upload_bps` or `download_bps` for one peer, or for all but the seed, as rates or texts (`4MiB/s`).
+
+        None lifts one; one that isn't named stays as it is.
+        """
+        if unknown := limits.keys() - {"upload_bps", "download_bps"}:
+            raise LocalError(f"limit takes upload_bps and download_bps, not {', '.join(sorted(unknown))}")
+        rates = {name: None if rate is None else parse_rate(rate) for name, rate in limits.items()}
         if self._launcher is not None:
             self._launcher.ledger.limits_changed = True
-        for name in names:
-            with suppress(LocalError):
-                self[name].ask("limit", *rates)
+        if peer is not None:
+            self[peer].ask("limit", rates)
+            return
+        for name in self._actors:
+            with suppress(LocalError):  # it is gone
+                if name != TRACKER:
+                    self[name].ask("limit", rates)
 
     def close(self) -> None:
         """End the swarm: ask its peers to leave, then kill what is left, and remove its files."""
@@ -309,9 +314,11 @@ class Swarm:
         if not self._actors or not ray.is_initialized():
             return
         erase = not self._ledger.options.keep
-        with suppress(RayError):
-            calls = [actor.stop.remote(erase) for actor in self._actors.values()]
-            ray.wait(calls, num_returns=len(calls), timeout=STOP_S)
+        calls = [actor.stop.remote(erase) for actor in self._actors.values()]
+        ray.wait(calls, num_returns=len(calls), timeout=STOP_S)
+        with suppress(RayError):  # one died, or is not there yet
+            ray.get(calls, timeout=0)
+            self._clean = True
 
     def _kill_all(self) -> None:
         if ray.is_initialized():
@@ -328,15 +335,15 @@ class Swarm:
                 self._folder.path.rmdir()
 
     def _sweep(self) -> None:
-        """Remove what peers that were killed left, on every machine."""
-        if self._launcher is None or self._launcher.options.keep:
+        """Remove what peers that did not stop by themselves left, on every machine."""
+        if self._clean or self._launcher is None or self._launcher.options.keep:
             return
         if self._owns_cluster:
             _sweep(self.name)
             return
         with suppress(RayError):  # the temporary folder of a cluster need not be ours, not even here
             calls = self._launcher.on_each_node(_sweep, self.name)
-            ray.wait(calls, num_returns=len(calls), timeout=LOOK_S)
+            ray.wait(calls, num_returns=len(calls), timeout=SWEEP_S)
 
     @property
     def _launched(self) -> Launcher:
@@ -375,7 +382,7 @@ class Swarm:
     def _repr_html_(self) -> str:
         return tables.as_html(*self._table())
 
-    def _table(self) -> tuple[str, list[tuple[str, float, str]]]:
+    def _table(self) -> tuple[str, list[tables.Row]]:
         """A headline, and name, share of the blocks and a note of each peer; never raises."""
         if self._closed:
             return f"Swarm {self.name}: closed", []
@@ -383,20 +390,11 @@ class Swarm:
             states = self.snapshot()
         except Exception as error:
             return f"Swarm {self.name}: {error}", []
-        rows = []
-        for name in self._actors:
-            state = states.get(name)
-            if state is None:
-                rows.append((name, 0.0, "gone"))
-                continue
-            share = state["held"] / state["blocks"] if state["blocks"] else 1.0
-            note = state["failure"] or state["leaving"] or ("complete" if state["complete"] else "")
-            rows.append((name, share, note if name != TRACKER else "seed"))
         complete = sum(state["complete"] for name, state in states.items() if name != TRACKER)
         size = ""
         if self._launcher is not None:
             size = f", {show_bytes(self._launcher.ledger.manifest.content_bytes)}"
-        return f"Swarm {self.name}: {complete} of {len(self._actors) - 1} peers complete{size}", rows
+        return f"Swarm {self.name}: {complete} of {len(self._actors) - 1} peers complete{size}", tables.overview(self._actors, states)
 
 
 def _sweep(run: str) -> None:

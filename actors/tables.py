@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
+
+from minibit.events import TRACKER
 
 if TYPE_CHECKING:
     import polars as pl
@@ -13,16 +15,47 @@ Snapshots = Mapping[str, Mapping[str, Any]]
 Row = tuple[str, float, str]  # a name, a share from 0 to 1, a note
 
 
+PEERS = {
+    "peer": str,
+    "behaviour": str,
+    "held": int,
+    "blocks": int,
+    "complete": bool,
+    "leaving": str,
+    "failure": str,
+    "host": str,
+    "port": int,
+    "pid": int,
+    "neighbours": int,
+    "served": int,
+}
+LINKS = {
+    "peer": str,
+    "neighbour": str,
+    "standing": str,
+    "held": int,
+    "serves_us": bool,
+    "slot": str,
+    "blocks_in": int,
+    "blocks_out": int,
+    "strikes": int,
+    "asked": int,
+    "wanted": int,
+}
+
+
 def peers(snapshots: Snapshots) -> pl.DataFrame:
     """A row for each actor: what it holds, its neighbours, its process."""
-    columns = ("peer", "behaviour", "held", "blocks", "complete", "leaving", "failure", "host", "port", "pid")
     return _table(
-        {column: state[column] for column in columns}
-        | {
-            "neighbours": sum(n["standing"] == "sharing" for n in state["neighbours"].values()),
-            "served": sum(n["slot"] != "none" for n in state["neighbours"].values()),
-        }
-        for state in snapshots.values()
+        PEERS,
+        (
+            {
+                **state,
+                "neighbours": sum(n["standing"] == "sharing" for n in state["neighbours"].values()),
+                "served": sum(n["slot"] != "none" for n in state["neighbours"].values()),
+            }
+            for state in snapshots.values()
+        ),
     )
 
 
@@ -30,30 +63,48 @@ def blocks(snapshots: Snapshots) -> pl.DataFrame:
     """A row for each block: how many of these peers hold it."""
     count = max((state["blocks"] for state in snapshots.values()), default=0)
     held = [int(state["inventory"], 16) for state in snapshots.values()]
-    return _table({"block": block, "copies": sum(one >> block & 1 for one in held)} for block in range(count))
+    copies = ({"block": block, "copies": sum(one >> block & 1 for one in held)} for block in range(count))
+    return _table({"block": int, "copies": int}, copies)
 
 
 def links(snapshots: Snapshots) -> pl.DataFrame:
     """A row for each end of a link: who serves whom, what is asked and queued."""
-    columns = ("standing", "held", "serves_us", "slot", "blocks_in", "blocks_out", "strikes")
     return _table(
-        {"peer": name, "neighbour": other}
-        | {column: state[column] for column in columns}
-        | {"asked": len(state["asked"]), "wanted": len(state["wanted"])}
-        for name, snapshot in snapshots.items()
-        for other, state in snapshot["neighbours"].items()
-        if state["standing"] in ("linked", "sharing")
+        LINKS,
+        (
+            {**state, "peer": name, "neighbour": other, "asked": len(state["asked"]), "wanted": len(state["wanted"])}
+            for name, snapshot in snapshots.items()
+            for other, state in snapshot["neighbours"].items()
+            if state["standing"] in ("linked", "sharing")
+        ),
     )
 
 
 def mailboxes(boxes: Snapshots) -> pl.DataFrame:
     """A row for each actor, verb and way: how many messages."""
     return _table(
-        {"peer": name, "way": way, "verb": verb, "messages": count}
-        for name, box in boxes.items()
-        for way in ("in", "out")
-        for verb, count in sorted(box[way].items())
+        {"peer": str, "way": str, "verb": str, "messages": int},
+        (
+            {"peer": name, "way": way, "verb": verb, "messages": count}
+            for name, box in boxes.items()
+            for way in ("in", "out")
+            for verb, count in sorted(box[way].items())
+        ),
     )
+
+
+def overview(names: Iterable[str], snapshots: Snapshots) -> list[Row]:
+    """A row for each of the actors called `names`, whether it is there or not."""
+    rows = []
+    for name in names:
+        state = snapshots.get(name)
+        if state is None:
+            rows.append((name, 0.0, "gone"))
+            continue
+        share = state["held"] / state["blocks"] if state["blocks"] else 1.0
+        note = state["failure"] or state["leaving"] or ("complete" if state["complete"] else "")
+        rows.append((name, share, note if name != TRACKER else "seed"))
+    return rows
 
 
 def as_text(head: str, rows: list[Row]) -> str:
@@ -77,7 +128,8 @@ def bar(share: float, width: int = 20) -> str:
     return "█" * full + "░" * (width - full)
 
 
-def _table(rows: Any) -> pl.DataFrame:
+def _table(schema: Mapping[str, type], rows: Iterable[Mapping[str, Any]]) -> pl.DataFrame:
+    """The rows with the columns of `schema`, and no others."""
     import polars as pl  # noqa: PLC0415  heavy, and scripts without tables don't need it
 
-    return pl.DataFrame(list(rows), infer_schema_length=None)
+    return pl.DataFrame([{column: row[column] for column in schema} for row in rows], schema=dict(schema))

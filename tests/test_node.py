@@ -206,7 +206,7 @@ async def test_a_node_that_dies_with_blocks_in_flight_costs_nobody_a_block(film,
         await swarm.until(lambda: not any("peer-1" in node.links for node in nodes[1:]))
         swarm.check()
         for node in swarm.nodes.values():
-            node.limit()
+            node.limit(upload_bps=None, download_bps=None)
         await swarm.until_complete(*others)
         swarm.check_copies(*others)
         useful = Counter((record.peer, record.block) for record in swarm.arrivals() if record.verdict == "useful")
@@ -367,7 +367,7 @@ async def test_a_file_that_only_loses_its_name_is_shared_to_the_end(film, copies
         await swarm.until(lambda: node.peer.held)
         film.rename(film.with_name("renamed"))
         film.write_bytes(b"something else")
-        swarm.nodes[TRACKER].limit()
+        swarm.nodes[TRACKER].limit(upload_bps=None, download_bps=None)
         await swarm.until_complete()
         assert swarm.copy("peer-1").read_bytes() == film.with_name("renamed").read_bytes()
 
@@ -383,7 +383,7 @@ async def test_a_node_that_comes_back_asks_only_for_what_it_lacks(film, copies):
         assert not node.peer.complete
         held = node.peer.held
 
-        seed.limit()
+        seed.limit(upload_bps=None, download_bps=None)
         node = await swarm.seat("peer-1")
         assert node.peer.held == held
         await swarm.until_complete("peer-1")
@@ -405,7 +405,7 @@ async def test_a_node_that_crashed_re_hashes_and_lies_to_nobody(film, copies):
         with partial.open("r+b") as file:  # a block that the state file lists, and that the crash damaged
             file.seek(first * 16 * KIB)
             file.write(b"damaged")
-        seed.limit()
+        seed.limit(upload_bps=None, download_bps=None)
         node = await swarm.seat("peer-1")
         assert not node.peer.held >> first & 1
         await swarm.until_complete("peer-1")
@@ -442,8 +442,8 @@ async def test_a_limit_can_be_lifted_in_the_middle(film, copies, limited):
         node = await swarm.seat("peer-1", **options)
         await swarm.until(lambda: node.drain()[-1].received_bytes)
         assert not node.peer.complete
-        seed.limit()
-        node.limit()
+        seed.limit(upload_bps=None, download_bps=None)
+        node.limit(upload_bps=None, download_bps=None)
         await swarm.until_complete()
         swarm.check_copies()
 
@@ -453,7 +453,7 @@ async def test_a_slow_peer_stays_slow_whatever_limit_it_is_given(film, copies):
     async with Loopback(film, copies) as swarm:
         node = await swarm.seat("slow", behaviour=Slow, upload_bps=1e9)
         assert node.links.upload.rate_bps == Slow.upload_bps
-        node.limit()
+        node.limit(upload_bps=None, download_bps=None)
         assert node.links.upload.rate_bps == Slow.upload_bps
         node.limit(upload_bps=1000.0)
         assert node.links.upload.rate_bps == 1000
