@@ -23,7 +23,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from actors import content
 from actors.cluster import NAMESPACE, Place
 from actors.ledger import Ledger
-from actors.peer import Opened, PeerActor, Setup, actor_name, initial_blocks, run_folder
+from actors.peer import Opened, PeerActor, Setup, actor_name, initial_blocks
 from actors.run_folder import RunFolder
 from actors.tracker import TrackerActor
 from minibit import strategies
@@ -89,8 +89,9 @@ class Launcher:
         self.tracker: Any = None
         self._path = path
         self._launched = 0
-        kept = str(run.files.absolute()) if options.keep else None
-        self.folder = run_folder(run.name, kept)
+        # a name that no other run has, also none of the same name that was cut short: only kept copies are resumed
+        scratch = f"minibit-{run.name}-{secrets.token_hex(4)}"
+        self.folder = str(run.files.absolute()) if options.keep else scratch
         self._setup = ray.put(
             Setup(
                 run=run.name,
@@ -105,7 +106,7 @@ class Launcher:
                 download_bps=options.download_bps,
                 seed_upload_bps=options.seed_upload_bps,
                 data_ports=options.data_ports,
-                folder=kept,
+                folder=self.folder,
             )
         )
 

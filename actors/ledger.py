@@ -33,6 +33,7 @@ class Account:
         self.verified: bool | None = None
         self.banned_by: set[str] = set()
         self.sample: SampleRecord | None = None
+        self.batches = 0  # of news that came
         self.messages: dict[str, int] = {}
         self.actor_calls = 0
 
@@ -71,6 +72,7 @@ class Ledger:
     def enter(self, name: str, drained: Drained) -> None:
         """Take what a peer told."""
         account = self.accounts[name]
+        account.batches += 1
         account.messages = drained.messages
         account.actor_calls = drained.actor_calls
         for record in decode(drained.records):

@@ -55,7 +55,7 @@ BATCH_BYTES = 8 << 20  # of blocks that a peer is given by an actor call, before
 class Setup(msgspec.Struct, frozen=True, kw_only=True):
     """What all actors of one run are told alike; it travels once, through Ray's object store.
 
-    `folder` is where the copies go, None for each machine's own temporary folder.
+    `folder` is where the copies go; one that isn't absolute is in each machine's own temporary folder.
     """
 
     run: str
@@ -70,7 +70,7 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     download_bps: float | None
     seed_upload_bps: float | None
     data_ports: tuple[int, int] | None
-    folder: str | None
+    folder: str
 
 
 class Opened(msgspec.Struct, frozen=True):
@@ -95,9 +95,9 @@ def actor_name(run: str, peer: str) -> str:
     return f"minibit:{run}:{peer}"
 
 
-def run_folder(run: str, folder: str | None) -> Path:
-    """Where the copies of a run's peers lie on this machine."""
-    return Path(folder) if folder is not None else Path(tempfile.gettempdir()) / f"minibit-{run}"
+def copies_folder(folder: str) -> Path:
+    """Where the copies of a run's peers lie on this machine: `folder`, in the temporary one unless absolute."""
+    return Path(tempfile.gettempdir(), folder)
 
 
 class PeerActor:
@@ -113,6 +113,8 @@ class PeerActor:
         self._peers: dict[str, Any] = {}
         self._calls: set[asyncio.Task[None]] = set()
         self._call_count = 0
+        self._batch_number = -1
+        self._batch: Drained
         if level := os.environ.get("MINIBIT_LOG"):
             logging.basicConfig(level=level.upper(), format="%(asctime)s %(name)s %(message)s")
 
@@ -127,7 +129,7 @@ class PeerActor:
         return Opened(address, os.getpid(), _machine(), self.node.peer.held)
 
     def _check_room(self, copies: int) -> None:
-        above = run_folder(self.setup.run, self.setup.folder)
+        above = copies_folder(self.setup.folder)
         while not above.exists():
             above = above.parent
         need_bytes, free_bytes = copies * self.setup.manifest.content_bytes, shutil.disk_usage(above).free
@@ -138,7 +140,7 @@ class PeerActor:
             )
 
     def _open_store(self) -> Store | Source:
-        return Store.open(run_folder(self.setup.run, self.setup.folder) / self.name, self.setup.manifest)
+        return Store.open(copies_folder(self.setup.folder) / self.name, self.setup.manifest)
 
     def _make_node(self, store: Store | Source) -> Node:
         setup = self.setup
@@ -196,10 +198,10 @@ class PeerActor:
         for call in self._calls:
             call.cancel()
         if erase and isinstance(self.node.store, Store):
-            await asyncio.to_thread(self.node.store.discard)
-        if erase:
+            folder = self.node.store.folder  # this peer's own, and the store is closed
+            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
             with suppress(OSError):  # others of this run are still there; the last one out succeeds
-                run_folder(self.setup.run, self.setup.folder).rmdir()
+                folder.parent.rmdir()
 
     async def verify(self) -> bool:
         """Whether the finished copy, read back from disk, is what the manifest says."""
@@ -212,9 +214,13 @@ class PeerActor:
         """The monotonic clock that records use, and the machine whose clock it is."""
         return time.monotonic(), _machine()
 
-    async def drain(self) -> Drained:
-        """What is new."""
-        return Drained(records.encode(self.node.drain()), dict(self.node.mailbox.outgoing), self._call_count)
+    async def drain(self, number: int) -> Drained:
+        """The batch of news of that number: a new one, or, when its answer was lost, the last one again."""
+        if number != self._batch_number:
+            self._batch_number = number
+            batch = records.encode(self.node.drain())
+            self._batch = Drained(batch, dict(self.node.mailbox.outgoing), self._call_count)
+        return self._batch
 
     async def snapshot(self) -> dict[str, Any]:
         """The state of the peer, as plain values."""

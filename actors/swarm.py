@@ -23,7 +23,7 @@ from actors import cluster, launch, tables
 from actors.handle import LOOK_S, PeerHandle
 from actors.launch import Launcher
 from actors.ledger import Ledger
-from actors.peer import actor_name, run_folder
+from actors.peer import actor_name, copies_folder
 from actors.run_folder import RunFolder, frames
 from minibit.errors import LocalError
 from minibit.events import TRACKER
@@ -191,7 +191,7 @@ class Swarm:
         """Take the news of every peer; who is dead is struck off the tracker's roster."""
         ledger = self._ledger
         calls = {
-            name: self._actors[name].drain.remote()
+            name: self._actors[name].drain.remote(account.batches)
             for name, account in ledger.accounts.items()
             if account.gone is None or account.gone.startswith("left")
         }
@@ -239,7 +239,8 @@ class Swarm:
 
     def records(self) -> dict[str, pl.DataFrame]:
         """The tables of the run so far: `blocks`, `peers`, `serving`, `samples`."""
-        self._drain_if_open()
+        if not self._closed:
+            self._drain()
         return frames(self._ledger.records())
 
     def snapshot(self) -> dict[str, dict[str, Any]]:
@@ -339,10 +340,10 @@ class Swarm:
         if self._clean or self._launcher is None or self._launcher.options.keep:
             return
         if self._owns_cluster:
-            _sweep(self.name)
+            _sweep(self._launcher.folder)
             return
         with suppress(RayError):  # the temporary folder of a cluster need not be ours, not even here
-            calls = self._launcher.on_each_node(_sweep, self.name)
+            calls = self._launcher.on_each_node(_sweep, self._launcher.folder)
             ray.wait(calls, num_returns=len(calls), timeout=SWEEP_S)
 
     @property
@@ -361,10 +362,6 @@ class Swarm:
     def _check_open(self) -> None:
         if self._closed:
             raise LocalError(f"the swarm {self.name} is closed: launch another")
-
-    def _drain_if_open(self) -> None:
-        if not self._closed:
-            self._drain()
 
     # showing
 
@@ -394,9 +391,10 @@ class Swarm:
         size = ""
         if self._launcher is not None:
             size = f", {show_bytes(self._launcher.ledger.manifest.content_bytes)}"
-        return f"Swarm {self.name}: {complete} of {len(self._actors) - 1} peers complete{size}", tables.overview(self._actors, states)
+        head = f"Swarm {self.name}: {complete} of {len(self._actors) - 1} peers complete{size}"
+        return head, tables.overview(self._actors, states)
 
 
-def _sweep(run: str) -> None:
-    """Remove a run's files on this machine."""
-    shutil.rmtree(run_folder(run, None), ignore_errors=True)
+def _sweep(folder: str) -> None:
+    """Remove the copies of a run on this machine."""
+    shutil.rmtree(copies_folder(folder), ignore_errors=True)

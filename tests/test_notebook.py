@@ -80,6 +80,6 @@ def test_it_runs_from_top_to_bottom_and_leaves_nothing_behind(ray_cluster, tmp_p
 
     run = summary["run"]
     assert (tmp_path / "runs" / run / "run.json").exists()
-    assert not (Path(tempfile.gettempdir()) / f"minibit-{run}").exists()
+    assert not list(Path(tempfile.gettempdir()).glob(f"minibit-{run}*"))
     named = [actor["name"] for actor in ray.util.list_named_actors(all_namespaces=True)]
     assert not [name for name in named if name.startswith(f"minibit:{run}:")]
