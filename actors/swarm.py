@@ -145,7 +145,7 @@ class Swarm:
     def _wait(self, ledger: Ledger, timeout_s: float | None, progress: Progress | None) -> tuple[str, bool]:
         """Why the waiting ended, and whether it was by the time limit."""
         blocks = ledger.manifest.block_count * len(ledger.peers)
-        every_s = min(1.0, 0.1 + 0.02 * len(ledger.accounts))
+        every_s = min(2.0, 0.1 + 0.03 * len(ledger.accounts))
         looked_at, moved_before = time.monotonic(), 0
         while True:
             self._drain()

@@ -278,22 +278,35 @@ class Exchange:
         self._ask_of(self._up.values(), now)
 
     def _ask(self, neighbour: Neighbour, now: float) -> None:
-        """Ask this neighbour, the only one for whom anything changed; all when endgame is there."""
+        """Ask this neighbour, the only one for whom anything changed."""
         if neighbour.serves_us:
-            endgame = not self.missing & ~self.pipeline.in_flight
-            self._ask_of(self._up.values() if endgame else (neighbour,), now)
+            self._ask_of((neighbour,), now)
 
     def _ask_of(self, neighbours: Iterable[Neighbour], now: float) -> None:
         missing = self.missing
         if not missing or not self.asking or self.closed:
             return
-        asks = self.pipeline.ask(neighbours, missing, now)
+        self._send_pedidos(self.pipeline.ask(neighbours, missing, now), now)
+        if not missing & ~self.pipeline.in_flight and "endgame" not in self._timers:
+            self._await_overdue(now)
+
+    def endgame(self, now: float) -> None:
+        """Every missing block is in flight, and one of them takes too long: ask it a second time."""
+        if self.missing & ~self.pipeline.in_flight or self.closed:
+            self.pump(now)
+            return
+        self._send_pedidos(self.pipeline.ask_again(self._up.values(), now), now)
+        self._await_overdue(now)
+
+    def _await_overdue(self, now: float) -> None:
+        if (at_s := self.pipeline.next_overdue(now)) < inf:
+            self._timers.set("endgame", at_s)
+
+    def _send_pedidos(self, asks: list[tuple[Neighbour, int]], now: float) -> None:
         for neighbour, block in asks:
             self._send(neighbour, Pedido(block))
         if asks:
             self._timers.set_earlier("requests", now + self._rules.request_timeout_s)
-        if self.pipeline.wake_at < inf:
-            self._timers.set_earlier("endgame", self.pipeline.wake_at)
 
     def check_requests(self, now: float) -> None:
         """Give up PEDIDOs that wait too long."""

@@ -366,7 +366,7 @@ _ON_NEWS: dict[type, Callable[..., None]] = {
 _ON_TIMER: dict[str, Callable[[Peer, float], None]] = {
     "announce": lambda peer, now: peer.exchange.announce(now),
     "dial": Peer._dial,
-    "endgame": lambda peer, now: peer.exchange.pump(now),
+    "endgame": lambda peer, now: peer.exchange.endgame(now),
     "farewell": Peer._depart,
     "requests": lambda peer, now: peer.exchange.check_requests(now),
     "round": Peer._round,

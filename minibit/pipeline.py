@@ -25,7 +25,7 @@ from minibit.neighbour import Neighbour
 from minibit.picker import Picker
 from minibit.rules import Rules
 
-MOST_REQUESTERS = 2
+MOST_REQUESTERS = 2  # of one block, and that only in endgame
 OVERDUE = 2.0  # a block that takes this many times as long as expected may be asked a second time,
 OVERDUE_LEAST_S = 0.5  # and not before: a busy machine makes everybody pause for a moment
 SMOOTHING = 0.3  # weight of the newest gap in the mean
@@ -43,11 +43,9 @@ class Pipeline:
         self._typical_s: float | None = None  # mean gap over all neighbours
         self.requesters: dict[int, list[Neighbour]] = {}
         self.in_flight = inventory.EMPTY
-        self.wake_at = inf  # when a block that is in flight may be asked a second time
 
     def ask(self, neighbours: Iterable[Neighbour], missing: int, now: float) -> list[tuple[Neighbour, int]]:
         """The PEDIDOs to send now, so that all who serve us have enough to do."""
-        self.wake_at = inf
         ready = [neighbour for neighbour in neighbours if self._room(neighbour, now)]
         fresh = missing & ~self.in_flight
         asks: list[tuple[Neighbour, int]] = []
@@ -65,10 +63,31 @@ class Pipeline:
             fresh ^= 1 << block
             if not self._room(neighbour, now):
                 ready.remove(neighbour)
-        for neighbour in ready if missing else ():
-            if (overdue := self._overdue(neighbour, now)) is not None:
-                asks.append(self._ask(neighbour, overdue, now))
         return asks
+
+    def ask_again(self, neighbours: Iterable[Neighbour], now: float) -> list[tuple[Neighbour, int]]:
+        """Endgame: second PEDIDOs for the blocks in flight that take too long, at neighbours with room."""
+        ready = [neighbour for neighbour in neighbours if self._room(neighbour, now)]
+        asks: list[tuple[Neighbour, int]] = []
+        for block, (first, *more) in list(self.requesters.items()):
+            if not more and self._overdue_at(first, block) <= now:
+                holders = [n for n in ready if n is not first and (n.theirs & ~n.doubted) >> block & 1]
+                if holders:
+                    neighbour = self._rng.choice(holders)
+                    asks.append(self._ask(neighbour, block, now))
+                    if not self._room(neighbour, now):
+                        ready.remove(neighbour)
+        return asks
+
+    def next_overdue(self, now: float) -> float:
+        """When to look for blocks that take too long; infinite when none may be asked again."""
+        times = [self._overdue_at(first, block) for block, (first, *more) in self.requesters.items() if not more]
+        # of one that is overdue nobody who has room holds a copy: look again in a while
+        return min((due_s if due_s > now else now + OVERDUE_LEAST_S for due_s in times), default=inf)
+
+    def _overdue_at(self, first: Neighbour, block: int) -> float:
+        gap_s = first.gap_s or self._typical_s or self._rules.request_timeout_s / 4
+        return first.asked[block] + max(OVERDUE_LEAST_S, OVERDUE * gap_s * (1 + len(first.asked)))
 
     def arrived(self, neighbour: Neighbour, block: int, now: float) -> float:
         """`block` came whole; how long it took, in seconds."""
@@ -168,19 +187,6 @@ class Pipeline:
             rarest = list(inventory.indices(self._availability.rarest(choices)[1]))
             self._log.debug("frequencies %s rarest %s picked %d", frequencies, rarest, block)
         return block
-
-    def _overdue(self, neighbour: Neighbour, now: float) -> int | None:
-        """A block in flight elsewhere that takes too long, and that `neighbour` holds."""
-        for block, (first, *more) in self.requesters.items():
-            free = len(more) + 1 < MOST_REQUESTERS and first is not neighbour
-            if free and (neighbour.theirs & ~neighbour.doubted) >> block & 1:
-                gap_s = first.gap_s or self._typical_s or self._rules.request_timeout_s / 4
-                due_s = first.asked[block] + max(OVERDUE_LEAST_S, OVERDUE * gap_s * (1 + len(first.asked)))
-                if due_s <= now:
-                    return block
-                self.wake_at = min(self.wake_at, due_s)
-        return None
-
 
 def _mean(old: float | None, new: float) -> float:
     return new if old is None else old + SMOOTHING * (new - old)

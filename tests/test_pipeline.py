@@ -35,6 +35,8 @@ class Scene:
 
     def ask(self, now: float = 0.0) -> list[tuple[str, int]]:
         asks = self.pipeline.ask(self.neighbours, self.missing, now)
+        if not self.missing & ~self.pipeline.in_flight:
+            asks += self.pipeline.ask_again(self.neighbours, now)
         self.check()
         return [(neighbour.peer, block) for neighbour, block in asks]
 
@@ -134,7 +136,7 @@ def test_endgame_asks_a_second_one_and_never_a_third():
     scene = Scene(1, 0b1, 0b1, 0b1, pipeline=1)
     assert len(scene.ask(0.0)) == 1
     assert scene.ask(1.0) == []
-    assert scene.pipeline.wake_at < 100
+    assert 1 < scene.pipeline.next_overdue(1.0) < 100
     assert len(scene.ask(100.0)) == 1
     assert scene.ask(200.0) == []
 
