@@ -23,7 +23,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from actors import content
 from actors.cluster import NAMESPACE, Place
 from actors.ledger import Ledger
-from actors.peer import Opened, PeerActor, Setup, actor_name, initial_blocks
+from actors.peer import Opened, PeerActor, Setup, actor_name, initial_blocks, machine
 from actors.run_folder import RunFolder
 from actors.tracker import TrackerActor
 from minibit import strategies
@@ -78,6 +78,10 @@ def shipped(name: str, find: Any) -> Any:
     return found
 
 
+# once for each class: every call of ray.remote would send the class anew
+REMOTE: dict[type, Any] = {kind: ray.remote(kind) for kind in (PeerActor, TrackerActor)}
+
+
 class Launcher:
     """Starts the actors of one run, and more of them later."""
 
@@ -127,9 +131,10 @@ class Launcher:
         opened: dict[str, Opened] = self.call(
             "open", behaviour_of, copies, timeout_s=SPAWN_S + SPAWN_EACH_S * len(behaviour_of)
         )
-        offsets = self._offsets(behaviour_of)
+        here = machine()
         for name, found in opened.items():
-            self.ledger.open(name, behaviour_of[name], offsets[name], found.held)
+            offset_s = 0.0 if found.machine == here else self._offset(name)
+            self.ledger.open(name, behaviour_of[name], offset_s, found.held)
         return list(behaviour_of)
 
     def _add_peer(self, name: str, behaviour: str) -> None:
@@ -187,22 +192,15 @@ class Launcher:
             "max_restarts": 0,
             "scheduling_strategy": _on(place.node_id),
         }
-        self.actors[name] = ray.remote(kind).options(**options).remote(*args)
+        self.actors[name] = REMOTE[kind].options(**options).remote(*args)
         return self.actors[name]
 
-    def _offsets(self, names: Iterable[str]) -> dict[str, float]:
-        """What to add to the clock of each peer for ours: nothing on our machine, else by the quickest answer."""
-        offsets = {}
-        here = Path("/proc/sys/kernel/random/boot_id").read_text().strip() if os.name == "posix" else ""
-        for name, (_, machine) in self.call("clock", names).items():
-            offsets[name] = 0.0 if machine == here else self._offset(name)
-        return offsets
-
     def _offset(self, name: str) -> float:
+        """What to add to the clock of a peer on another machine for ours, by the quickest of some answers."""
         best = (float("inf"), 0.0)
         for _ in range(OFFSET_TRIES):
             asked_at = time.monotonic()
-            theirs = self.call("clock", [name])[name][0]
+            theirs = self.call("clock", [name])[name]
             round_trip_s = time.monotonic() - asked_at
             best = min(best, (round_trip_s, asked_at + round_trip_s / 2 - theirs))
         return best[1]

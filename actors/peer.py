@@ -126,7 +126,7 @@ class PeerActor:
         self.node = self._make_node(await asyncio.to_thread(self._open_store))
         first, last = self.setup.data_ports or (0, 0)
         address = await self.node.serve(range(first, last + 1))
-        return Opened(address, os.getpid(), _machine(), self.node.peer.held)
+        return Opened(address, os.getpid(), machine(), self.node.peer.held)
 
     def _check_room(self, copies: int) -> None:
         above = copies_folder(self.setup.folder)
@@ -210,9 +210,9 @@ class PeerActor:
 
     # looking
 
-    async def clock(self) -> tuple[float, str]:
-        """The monotonic clock that records use, and the machine whose clock it is."""
-        return time.monotonic(), _machine()
+    async def clock(self) -> float:
+        """The monotonic clock that records use."""
+        return time.monotonic()
 
     async def drain(self, number: int) -> Drained:
         """The batch of news of that number: a new one, or, when its answer was lost, the last one again."""
@@ -312,7 +312,7 @@ class PeerActor:
             self.node.receive(TRACKER, answer)
 
 
-def _machine() -> str:
+def machine() -> str:
     """Names the machine whose monotonic clock we read."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
