@@ -188,5 +188,6 @@ class Pipeline:
             self._log.debug("frequencies %s rarest %s picked %d", frequencies, rarest, block)
         return block
 
+
 def _mean(old: float | None, new: float) -> float:
     return new if old is None else old + SMOOTHING * (new - old)

@@ -51,10 +51,10 @@ def test_bittorrent_is_the_defaults_said_aloud():
     assert Options.build(preset="bittorrent").rules == Rules()
 
 
-def test_lan_has_short_rounds_more_slots_and_large_blocks():
+def test_lan_has_short_rounds_large_blocks_and_few_messages():
     lan = Options.build(preset="lan")
     assert lan.rules.round_s < Rules().round_s
-    assert lan.rules.slots > Rules().slots
+    assert lan.rules.announce_s > Rules().announce_s
     assert lan.block_bytes_for(1 << 30) == lan.block_scale * auto_block_bytes(1 << 30) > auto_block_bytes(1 << 30)
     assert lan.block_bytes_for(1 << 40) == BLOCK_BYTES_MAX
     assert Options.build(preset="lan", block_size="1MiB").block_bytes_for(1 << 30) == 1 << 20
