@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -89,15 +89,17 @@ def mark(found: os.stat_result) -> tuple[int, int, int]:
     return found.st_size, found.st_mtime_ns, found.st_ino
 
 
-def scan(path: Path, block_bytes: int | None = None, hash: HashName = "blake3") -> Manifest:
+def scan(path: Path, block_bytes: int | Callable[[int], int] = auto_block_bytes, hash: HashName = "blake3") -> Manifest:
     """The manifest of one file, or of a folder with all the files below it in the order of their paths.
+
+    `block_bytes` may be what gives it for the bytes of the content, which is known before anything is hashed.
 
     A link to a file counts as that file if it stays inside the folder. Folders without a file are left
     out. `SourceError` for what is missing, unreadable, neither file nor folder, a link to a folder or out
     of the content, a name that another system couldn't have, and for content that changes meanwhile.
     """
     path = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would take the name of what a link leads to
-    if block_bytes is not None and not 1 <= block_bytes <= BLOCK_BYTES_MAX:
+    if isinstance(block_bytes, int) and not 1 <= block_bytes <= BLOCK_BYTES_MAX:
         raise LocalError(f"blocks of {block_bytes} bytes: take 1 to {BLOCK_BYTES_MAX}")
     if hash not in get_args(HashName):
         raise LocalError(f"the hash {hash!r}: take one of {', '.join(get_args(HashName))}")
@@ -133,11 +135,13 @@ def _listing(path: Path) -> dict[str, os.stat_result]:
     return dict(sorted(files.items()))
 
 
-def _unhashed(path: Path, listing: dict[str, os.stat_result], block_bytes: int | None, hash: HashName) -> Manifest:
+def _unhashed(
+    path: Path, listing: dict[str, os.stat_result], block_bytes: int | Callable[[int], int], hash: HashName
+) -> Manifest:
     """The manifest with digests of zeros, so that what is wrong with a name is said before all is hashed."""
     files = tuple(FileEntry(below, found.st_size, found.st_mode & 0o777) for below, found in listing.items())
-    if block_bytes is None:
-        block_bytes = auto_block_bytes(sum(entry.bytes for entry in files))
+    if not isinstance(block_bytes, int):
+        block_bytes = block_bytes(sum(entry.bytes for entry in files))
     manifest = Manifest(path.name, path.is_dir(), files, block_bytes, hash, b"")
     manifest = msgspec.structs.replace(manifest, digests=bytes(manifest.block_count * DIGEST_BYTES))
     if fault := manifest.fault():

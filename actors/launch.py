@@ -59,14 +59,6 @@ def source(path: str | os.PathLike[str] | None, options: Options, folder: Path) 
     return content.make(folder / "content", options.size_bytes, options.seed)
 
 
-def manifest(path: Path, options: Options) -> Manifest:
-    """The manifest of the content, by the options."""
-    found = content.scan(path, options.block_bytes, options.hash)
-    if options.block_bytes is None and options.block_scale > 1:
-        return content.scan(path, options.block_bytes_for(found.content_bytes), options.hash)
-    return found
-
-
 def shipped(name: str, find: Any) -> Any:
     """The class of a strategy of somebody's own, to be sent by value: workers need not have its module."""
     if ":" not in name:
@@ -90,7 +82,6 @@ class Launcher:
         self.options = options
         self.places = places
         self.actors: dict[str, Any] = {}
-        self.tracker: Any = None
         self._path = path
         self._launched = 0
         # a name that no other run has, also none of the same name that was cut short: only kept copies are resumed
@@ -119,11 +110,9 @@ class Launcher:
         width = max(2, len(str(self.options.peers)))
         names = [f"peer-{self._launched + 1 + index:0{width}}" for index in range(len(behaviours))]
         behaviour_of = dict(zip(names, behaviours, strict=True))
-        if self.tracker is None:
+        if TRACKER not in self.actors:
             place = self.places[0]
-            self.tracker = self._actor(
-                TrackerActor, TRACKER, place, self._setup, place.host, str(self._path.absolute())
-            )
+            self._actor(TrackerActor, TRACKER, place, self._setup, place.host, str(self._path.absolute()))
             behaviour_of = {TRACKER: "honest", **behaviour_of}
         copies = -(-len(names) // len(self.places))
         for name in names:
@@ -142,7 +131,7 @@ class Launcher:
         self._launched += 1
         find = strategies.behaviour
         kind = shipped(behaviour, find) or find(behaviour)
-        self._actor(PeerActor, name, place, name, self._setup, place.host, kind, self.tracker)
+        self._actor(PeerActor, name, place, name, self._setup, place.host, kind, self.actors[TRACKER])
 
     def on_each_node(self, task: Any, *args: Any) -> list[Any]:
         """Run a Ray task once on every node of the swarm; its references."""
@@ -184,7 +173,7 @@ class Launcher:
                 f"the swarm did not start within {timeout_s:.0f} s: give fewer --peers, or a larger cluster"
             ) from None
 
-    def _actor(self, kind: type, name: str, place: Place, *args: Any) -> Any:
+    def _actor(self, kind: type, name: str, place: Place, *args: Any) -> None:
         options = {
             "name": actor_name(self.ledger.run, name),
             "namespace": NAMESPACE,
@@ -193,7 +182,6 @@ class Launcher:
             "scheduling_strategy": _on(place.node_id),
         }
         self.actors[name] = REMOTE[kind].options(**options).remote(*args)
-        return self.actors[name]
 
     def _offset(self, name: str) -> float:
         """What to add to the clock of a peer on another machine for ours, by the quickest of some answers."""

@@ -285,27 +285,30 @@ class PeerActor:
 
     def call_tracker(self, message: Message) -> None:
         """Say `message` to the tracker, and hear its answer."""
-        self._call(self._tracker, message, ())
+        self._call(self._tracker, message)
 
     def call_peer(self, peer: str, message: Message, number: int) -> None:
-        """Say `message` to another peer."""
+        """Say the `number`th message to another peer."""
+        self._call_peer(peer, message, number)
+
+    def _call_peer(self, peer: str, message: Message, *number: int) -> None:
         actor = self._peers.get(peer)
         if actor is None:
             try:
                 actor = self._peers[peer] = ray.get_actor(actor_name(self.setup.run, peer), NAMESPACE)
             except ValueError:
                 return  # it died; its link will tell
-        self._call(actor, message, () if number < 0 else (number,))
+        self._call(actor, message, *number)
 
-    def _call(self, actor: Any, message: Message, beside: tuple[int, ...]) -> None:
+    def _call(self, actor: Any, message: Message, *number: int) -> None:
         self._call_count += 1
-        task = asyncio.get_running_loop().create_task(self._answered(actor, message, beside))
+        task = asyncio.get_running_loop().create_task(self._answered(actor, message, *number))
         self._calls.add(task)
         task.add_done_callback(self._calls.discard)
 
-    async def _answered(self, actor: Any, message: Message, beside: tuple[int, ...]) -> None:
+    async def _answered(self, actor: Any, message: Message, *number: int) -> None:
         try:
-            answer = await getattr(actor, message.verb.lower()).remote(self.name, message, *beside)
+            answer = await getattr(actor, message.verb.lower()).remote(self.name, message, *number)
         except RayError:
             return  # it is gone; the core asks again, or its link ends
         if answer is not None:

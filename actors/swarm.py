@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import ray
 from ray.exceptions import GetTimeoutError, RayActorError, RayError
 
-from actors import cluster, launch, tables
+from actors import cluster, content, launch, tables
 from actors.handle import LOOK_S, PeerHandle
 from actors.launch import Launcher
 from actors.ledger import Ledger
@@ -80,7 +80,7 @@ class Swarm:
         swarm._folder, swarm._content, swarm._began_at = folder, made, began_at
         try:
             source = launch.source(path, chosen, made)
-            manifest = launch.manifest(source, chosen)
+            manifest = content.scan(source, chosen.block_bytes_for, chosen.hash)
             swarm._owns_cluster = cluster.connect(chosen.address)
             places = cluster.places()
             swarm._launcher = Launcher(folder, chosen, source, manifest, places)

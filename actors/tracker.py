@@ -13,7 +13,6 @@ from pathlib import Path
 
 import msgspec
 
-from actors.node import Node
 from actors.peer import PeerActor, Setup
 from actors.store import Source, Store
 from minibit.behaviour import Honest
@@ -39,9 +38,6 @@ class TrackerActor(PeerActor):
 
     def _open_store(self) -> Store | Source:
         return Source(Path(self._path), self.setup.manifest)
-
-    def _make_node(self, store: Store | Source) -> Node:
-        return super()._make_node(store)
 
     async def give(self, blocks: Iterable[int]) -> list[bytes]:
         """The bytes of blocks that a peer starts with."""
@@ -94,7 +90,7 @@ class TrackerActor(PeerActor):
             elif effect.peer == TRACKER:
                 self.node.receive(TRACKER, effect.message)
             else:
-                self.call_peer(effect.peer, effect.message, -1)
+                self._call_peer(effect.peer, effect.message)
         self._set_timer()
         return answers
 

@@ -227,3 +227,13 @@ def test_content_that_can_not_be_made_leaves_nothing_behind(tmp_path: Path):
     with pytest.raises(SourceError, match="can't make"):
         make(tmp_path / "taken", 10, seed=1)
     assert [path.name for path in tmp_path.iterdir()] == ["taken"]
+
+
+def test_the_size_of_blocks_may_follow_from_the_size_of_the_content(tmp_path):
+    path = tmp_path / "film"
+    path.write_bytes(bytes(100_000))
+    asked = []
+    manifest = scan(path, lambda content_bytes: asked.append(content_bytes) or 30_000)
+    assert (manifest.block_bytes, manifest.block_count) == (30_000, 4)
+    assert asked == [100_000]
+    assert manifest == scan(path, 30_000)
