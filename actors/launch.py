@@ -22,15 +22,15 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from actors import content
 from actors.cluster import NAMESPACE, Place
-from actors.ledger import Ledger
-from actors.peer import Opened, PeerActor, Setup, actor_name, initial_blocks, machine
+from actors.peer import Opened, PeerActor, Setup, actor_name, machine
 from actors.run_folder import RunFolder
 from actors.tracker import TrackerActor
 from minibit import strategies
 from minibit.errors import ClusterError, DiskFullError, MinibitError, SourceError
 from minibit.events import TRACKER
+from minibit.ledger import Ledger
 from minibit.manifest import Manifest
-from minibit.options import Options
+from minibit.options import Options, initial_blocks
 from minibit.units import show_bytes
 
 SPAWN_S = 60.0  # for the actors to come up, and for each of them
@@ -68,6 +68,15 @@ def shipped(name: str, find: Any) -> Any:
     if found.__module__ != "__main__":
         cloudpickle.register_pickle_by_value(module)  # type: ignore[no-untyped-call]
     return found
+
+
+def limits(name: str, behaviour: str, options: Options) -> dict[str, float | None]:
+    """The `upload_bps` and `download_bps` that bind a peer: those of the options, and its behaviour's own."""
+    if name == TRACKER:
+        return {"upload_bps": options.seed_upload_bps, "download_bps": None}
+    uploads_bps = (options.upload_bps, strategies.behaviour(behaviour).upload_bps)
+    upload_bps = min((rate for rate in uploads_bps if rate is not None), default=None)
+    return {"upload_bps": upload_bps, "download_bps": options.download_bps}
 
 
 # once for each class: every call of ray.remote would send the class anew
@@ -123,7 +132,8 @@ class Launcher:
         here = machine()
         for name, found in opened.items():
             offset_s = 0.0 if found.machine == here else self._offset(name)
-            self.ledger.open(name, behaviour_of[name], offset_s, found.held)
+            rates = limits(name, behaviour_of[name], self.options)
+            self.ledger.open(name, behaviour_of[name], offset_s, found.held, **rates)
         return list(behaviour_of)
 
     def _add_peer(self, name: str, behaviour: str) -> None:
@@ -143,9 +153,9 @@ class Launcher:
     def begin(self, names: list[str]) -> None:
         """Let them join, and, when they know each other, ask for blocks."""
         ledger = self.ledger
-        count = self.options.initial.count(ledger.manifest.block_count)
+        count = self.options.initial.count(ledger.content.block_count)
         if count:
-            block_count, seed = ledger.manifest.block_count, self.options.seed
+            block_count, seed = ledger.content.block_count, self.options.seed
             shares = {name: initial_blocks(count, name, seed, block_count) for name in names if name != TRACKER}
             calls = {name: self.actors[name].take.remote(share) for name, share in shares.items()}
             self._get(calls, CALL_S * 10)

@@ -16,7 +16,6 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from random import Random
 from typing import Any
 
 import msgspec
@@ -321,8 +320,3 @@ def machine() -> str:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
         return os.uname().nodename
-
-
-def initial_blocks(count: int, peer: str, seed: int, block_count: int) -> int:
-    """The inventory that a peer starts with: `count` blocks at random."""
-    return inventory.of(Random(f"{seed}/{peer}/initial").sample(range(block_count), count))

@@ -22,13 +22,14 @@ from ray.exceptions import GetTimeoutError, RayActorError, RayError
 from actors import cluster, content, launch, tables
 from actors.handle import LOOK_S, PeerHandle
 from actors.launch import Launcher
-from actors.ledger import Ledger
 from actors.peer import actor_name, copies_folder
 from actors.run_folder import RunFolder, frames
 from minibit.errors import LocalError
 from minibit.events import TRACKER
+from minibit.ledger import Ledger
 from minibit.messages import Desligamento
 from minibit.options import Options
+from minibit.records import decode
 from minibit.summary import Summary
 from minibit.units import parse_rate, show_bytes
 
@@ -144,7 +145,7 @@ class Swarm:
 
     def _wait(self, ledger: Ledger, timeout_s: float | None, progress: Progress | None) -> tuple[str, bool]:
         """Why the waiting ended, and whether it was by the time limit."""
-        blocks = ledger.manifest.block_count * len(ledger.peers)
+        blocks = ledger.content.block_count * len(ledger.peers)
         every_s = min(2.0, 0.1 + 0.03 * len(ledger.accounts))
         looked_at, moved_before = time.monotonic(), 0
         while True:
@@ -156,11 +157,11 @@ class Swarm:
             looked_at, moved_before = now, ledger.moved_bytes
             if not ledger.waiting():
                 return "", False
-            if timeout_s is not None and now - (ledger.started_at or now) >= timeout_s:
+            if timeout_s is not None and ledger.elapsed_s(now) >= timeout_s:
                 return f"the time limit of {timeout_s:g} s came first", True
             if (why := self._hopeless(ledger, now)) is not None:
                 return why, False
-            left_s = every_s if timeout_s is None else min(every_s, (ledger.started_at or now) + timeout_s - now)
+            left_s = every_s if timeout_s is None else min(every_s, timeout_s - ledger.elapsed_s(now))
             time.sleep(max(0.0, left_s))
 
     def _hopeless(self, ledger: Ledger, now: float) -> str | None:
@@ -199,7 +200,8 @@ class Swarm:
         deadline = time.monotonic() + LOOK_S
         for name, call in calls.items():
             try:
-                ledger.enter(name, ray.get(call, timeout=max(0.0, deadline - time.monotonic())))
+                told = ray.get(call, timeout=max(0.0, deadline - time.monotonic()))
+                ledger.enter(name, decode(told.records), told.messages, told.actor_calls)
             except RayActorError:
                 ledger.died(name, time.monotonic())
                 if name != TRACKER and ledger.accounts[TRACKER].gone is None:
@@ -388,9 +390,7 @@ class Swarm:
         except Exception as error:
             return f"Swarm {self.name}: {error}", []
         complete = sum(state["complete"] for name, state in states.items() if name != TRACKER)
-        size = ""
-        if self._launcher is not None:
-            size = f", {show_bytes(self._launcher.ledger.manifest.content_bytes)}"
+        size = f", {show_bytes(self._launcher.ledger.content.content_bytes)}" if self._launcher is not None else ""
         head = f"Swarm {self.name}: {complete} of {len(self._actors) - 1} peers complete{size}"
         return head, tables.overview(self._actors, states)
 

@@ -231,10 +231,9 @@ def limited(as_json: bool, seed_upload: str, upload: str, **options: Any) -> Non
         summary = run(upload=upload, seed_upload=seed_upload, **options)
     content, peers, transfer_s = summary.content, summary.peers, summary.seconds.transfer
     upload_bps, seed_upload_bps = parse_rate(upload), parse_rate(seed_upload)
-    fluid_s = bounds.fluid(content.bytes, peers, seed_upload_bps=seed_upload_bps, upload_bps=upload_bps)
-    # where uplinks differ: nobody can be faster than if all were as fast as the fastest
-    block_s = content.bytes / content.blocks / max(upload_bps, seed_upload_bps)
-    bound_s = max(fluid_s or 0.0, bounds.blocks(content.blocks, peers, block_s))
+    members = [bounds.Member(upload_bps)] * peers
+    fluid_s = bounds.fluid(content.bytes, members, seed_upload_bps=seed_upload_bps)
+    bound_s = bounds.makespan(content.bytes, content.block_bytes, members, seed_upload_bps=seed_upload_bps) or 0.0
     found = {
         "peers": peers,
         "content_bytes": content.bytes,

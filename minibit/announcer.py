@@ -39,8 +39,15 @@ class Announcer:
         all_due_s = self._told_all_at + PATIENCE * self._announce_s
         if everybody or now >= all_due_s:
             everybody, self._told_all_at, all_due_s = True, now, inf
-        found = [(n, untold(n, claims)) for n in neighbours if everybody or n.slot is not Slot.NONE]
-        return [(neighbour, estoque) for neighbour, estoque in found if estoque is not None], all_due_s
+        found = []
+        said: Estoque | None = None
+        for neighbour in neighbours:
+            if everybody or neighbour.slot is not Slot.NONE:
+                estoque = untold(neighbour, claims)
+                if estoque is not None:
+                    said = said if estoque == said else estoque  # the same news for many is said once
+                    found.append((neighbour, said))
+        return found, all_due_s
 
 
 def whole(neighbour: Neighbour, claims: int) -> Estoque:
@@ -53,6 +60,8 @@ def whole(neighbour: Neighbour, claims: int) -> Estoque:
 def untold(neighbour: Neighbour, claims: int) -> Estoque | None:
     """The ESTOQUE that this neighbour needs, or None. It counts as told."""
     blocks = claims & ~neighbour.told
+    if not blocks:
+        return None
     wants_nothing = not neighbour.theirs & ~claims
     believed_to_want = neighbour.theirs & ~neighbour.told
     if not (wants_nothing and believed_to_want):

@@ -1,60 +1,157 @@
-"""How fast a swarm can be at best: lower bounds on the makespan, the time at which the last peer completes.
+"""How fast a swarm can be at best, and the laws that good swarms follow.
 
-A makespan below a bound means that bytes were counted wrong. A *mean* time below it is legal. `bound /
-makespan` is the efficiency of a run.
+`fluid`, `blocks` and `makespan` are lower bounds on the makespan: the time from the first PEDIDO allowed until
+the last peer that wants the content has it. They hold whatever picker and choker do, for blocks that travel
+whole, each from one neighbour, and are served by nobody before they are complete. A makespan below a bound
+means that bytes were counted wrong. A *mean* time below it is legal. `bound / makespan` is the efficiency of a
+run. The other functions are laws, of theory or of measurement: each says where it holds.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import inf, log2
+from typing import NamedTuple
 
 from minibit.errors import LocalError
 
 
-def fluid(
-    content_bytes: int,
-    peers: int,
-    *,
-    seed_upload_bps: float | None,
-    upload_bps: float | Sequence[float] | None,
-    download_bps: float | None = None,
-    free_riders: int = 0,
-    held_bytes: int = 0,
+class Member(NamedTuple):
+    """What a bound needs to know of one peer; the seed is none of them.
+
+    upload_bps    bytes a second; None for no limit. Of no account where it doesn't serve
+    download_bps  the same
+    wants         whether the swarm isn't done before it is complete
+    serves        whether it ever uploads: a free rider wants and doesn't serve
+    held_bytes    of the content, what it holds at the start
+    """
+
+    upload_bps: float | None = None
+    download_bps: float | None = None
+    wants: bool = True
+    serves: bool = True
+    held_bytes: int = 0
+
+
+def makespan(
+    content_bytes: int, block_bytes: int, members: Sequence[Member], *, seed_upload_bps: float | None
 ) -> float | None:
-    """Seconds in which `peers` could have the content if it flowed like water; None if nothing limits them.
+    """The best lower bound in seconds that is known here; None where nothing limits, or nothing is missing.
+
+    The larger of `fluid` and `blocks`, which say what they assume.
+    """
+    bound_s = max(
+        fluid(content_bytes, members, seed_upload_bps=seed_upload_bps) or 0.0,
+        blocks(content_bytes, block_bytes, members, seed_upload_bps=seed_upload_bps) or 0.0,
+    )
+    return bound_s or None
+
+
+def fluid(content_bytes: int, members: Sequence[Member], *, seed_upload_bps: float | None) -> float | None:
+    """Seconds in which all who want it could have the content if it flowed like water; None if nothing limits.
 
     `max(F / u_s, F / d_min, N F / (u_s + sum u_i))`: the seed must send everything once, the slowest peer
-    must receive everything, and all together must send everything to everybody. Free riders want the content
-    and give nothing: they leave the sum but stay in N. (R. Kumar and K. W. Ross, "Peer-assisted file
-    distribution: the minimum distribution time", HotWeb 2006.)
-
-    seed_upload_bps  u_s, bytes a second; None for no limit
-    upload_bps       u_i of every peer that serves (one number for all, or one each); None for no limit
-    download_bps     d_min, of the slowest peer; None for no limit
-    held_bytes       what each peer holds at the start, picked at random: it needs that much less, and the
-                     seed may be spared any block, so its own term is left out
+    must receive everything, and all together must send everything to everybody. Who wants nothing leaves N, and
+    who doesn't serve the sum. What is held at the start need not be sent: the seed may be spared all of it, even
+    if no block is held twice. (R. Kumar and K. W. Ross, "Peer-assisted file distribution: the minimum
+    distribution time", HotWeb 2006.)
     """
-    serving = peers - free_riders
-    if isinstance(upload_bps, Sequence) and len(upload_bps) != serving:
-        raise LocalError(f"{len(upload_bps)} uplinks for {serving} peers that serve: give one for each")
-    missing_bytes = content_bytes - held_bytes
-    terms = []
-    if seed_upload_bps is not None and not held_bytes:
-        terms.append(content_bytes / seed_upload_bps)
-    if download_bps is not None:
-        terms.append(missing_bytes / download_bps)
-    if seed_upload_bps is not None and (upload_bps is not None or not serving):
-        uplinks_bps = sum(upload_bps) if isinstance(upload_bps, Sequence) else serving * (upload_bps or 0.0)
-        terms.append(peers * missing_bytes / (seed_upload_bps + uplinks_bps))
-    return max(terms, default=None)
+    wanting = [member for member in members if member.wants]
+    if not wanting:
+        return None
+    serving_bps = sum(_limit_bps(member.upload_bps) for member in members if member.serves)
+    fresh_bytes = max(0, content_bytes - sum(member.held_bytes for member in members))
+    missing_bytes = sum(content_bytes - member.held_bytes for member in wanting)
+    seed_s = _took_s(fresh_bytes, seed_upload_bps)
+    slowest_s = max(_took_s(content_bytes - member.held_bytes, member.download_bps) for member in wanting)
+    together_s = _took_s(missing_bytes, serving_bps + _limit_bps(seed_upload_bps))
+    return max(seed_s, slowest_s, together_s) or None
 
 
-def blocks(block_count: int, peers: int, block_s: float) -> float:
-    """Seconds that `peers` need at least for blocks that travel whole, all uplinks equal, the seed's too.
+def blocks(
+    content_bytes: int, block_bytes: int, members: Sequence[Member], *, seed_upload_bps: float | None
+) -> float | None:
+    """Seconds that blocks need at least which travel whole; None if nothing limits, or anybody holds anything.
 
-    `(M + floor(log2 N)) tau`, where tau (`block_s`) is the time that one uplink needs for one block: M rounds
-    for the seed to send each block once, and log2 N for the last one to double until everybody holds it.
-    (J. Mundinger, R. Weber and G. Weiss, "Optimal scheduling of peer-to-peer file dissemination", Journal of
-    Scheduling 11, 2008.)
+    `F / u_s + floor(log2 N) b / u_max`: nobody but the seed can give a block before the seed has sent it, and
+    the one that it sends last must still double until N hold it. With all uplinks equal, the seed's too, that is
+    `(M + floor(log2 N)) tau`, where tau is the time that one uplink needs for one block. (J. Mundinger, R. Weber
+    and G. Weiss, "Optimal scheduling of peer-to-peer file dissemination", Journal of Scheduling 11, 2008.)
+
+    With any uplinks it stays a bound, also where an uplink is shared by several blocks (derived): until the j-th
+    copy of the last block is out, the seed has sent F and (j - 1) blocks; who holds a block sends its k-th copy
+    of it no earlier than k times tau after that, tau of the fastest uplink of all. So at most 2^(r+1) - 1 peers
+    hold it r times tau after F / u_s. Where the last block of the content is short, it might be the one that
+    the seed sends last; then the bound is that, or the one of the whole blocks alone, whichever is larger.
     """
-    return (block_count + peers.bit_length() - 1) * block_s
+    wanting = sum(member.wants for member in members)
+    if not wanting or any(member.held_bytes for member in members):
+        return None
+    serving_bps = (_limit_bps(member.upload_bps) for member in members if member.serves)
+    fastest_bps = max(_limit_bps(seed_upload_bps), *serving_bps, 0.0)
+    doublings = wanting.bit_length() - 1
+    whole_bytes = content_bytes - content_bytes % block_bytes
+    bound_s = max(
+        _took_s(sent_bytes, seed_upload_bps) + doublings * _took_s(shortest_bytes, fastest_bps)
+        for sent_bytes, shortest_bytes in (
+            (content_bytes, content_bytes % block_bytes or block_bytes),
+            (whole_bytes, block_bytes if whole_bytes else 0),
+        )
+    )
+    return bound_s or None
+
+
+def startup_s(peers: int, slots: int, block_s: float) -> float:
+    """Seconds that slots cost at the start: what a good swarm needs over the fluid bound.
+
+    `k / log2(1 + k) log2(N) tau`: who serves k at once hands on a block k times later, to k times as many, so the
+    holders grow by 1 + k in k tau. Derived, and no bound: the law of good swarms, to be compared with what was
+    measured. It is valid for a seed at least twice as fast as a peer, k <= 5 and M >= 100, with all uplinks of
+    peers equal.
+
+    peers    N
+    slots    k, the guest slot included
+    block_s  tau, the time that one uplink needs for one block
+    """
+    _check(peers >= 1 and slots >= 1, f"{peers} peers and {slots} slots: give 1 of each or more")
+    return slots / log2(1 + slots) * log2(peers) * block_s
+
+
+def free_rider_share(slots: int) -> float:
+    """The rate at which a free rider receives, as a share of an honest peer's.
+
+    `1 / (n + 1)` with n regular slots and one for a guest: everybody is the guest of one neighbour at a time, on
+    average, and who gives is served in n regular slots besides. It holds while peers still trade, before the
+    first are complete, and with equal uplinks. (D. Qiu and R. Srikant, "Modeling and performance analysis of
+    BitTorrent-like peer-to-peer networks", SIGCOMM 2004.)
+    """
+    _check(slots >= 0, f"{slots} slots: give a number from 0")
+    return 1 / (slots + 1)
+
+
+def stable(seed_blocks_per_s: float, arrivals_per_s: float) -> bool:
+    """Whether the peers of an open swarm stay few for ever, or gather, all without the same block.
+
+    Peers arrive empty, at random, and leave when complete; the seed stays. Then the swarm is stable if the seed
+    gives more blocks a second than peers arrive (U_s > lambda), and if it gives less, it isn't: the peers that
+    lack one block grow by lambda - U_s a second. That is so with every picker, rarest first too. The theorem
+    leaves the border open, which counts as not stable here. (B. Hajek and J. Zhu, "The missing piece syndrome in
+    peer-to-peer communication", ISIT 2010.)
+    """
+    return seed_blocks_per_s > arrivals_per_s
+
+
+def _limit_bps(rate_bps: float | None) -> float:
+    return inf if rate_bps is None else rate_bps
+
+
+def _took_s(sent_bytes: int, rate_bps: float | None) -> float:
+    """Seconds for so many bytes; without end at rate 0."""
+    if not sent_bytes or rate_bps is None:
+        return 0.0
+    return sent_bytes / rate_bps if rate_bps else inf
+
+
+def _check(holds: bool, wrong: str) -> None:
+    if not holds:
+        raise LocalError(wrong)

@@ -14,3 +14,23 @@ class Content(Protocol):
 
     def length(self, block: int) -> int:
         """The bytes of `block`."""
+
+
+class SharedContent(Content, Protocol):
+    """What the books of a run say of the content besides: a `Manifest`, or content that is only simulated."""
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+
+    @property
+    def content_bytes(self) -> int:
+        """All of it."""
+
+    @property
+    def block_bytes(self) -> int:
+        """Of every block but the last, which may be shorter."""
+
+    @property
+    def digest(self) -> str:
+        """The name of the swarm that shares it."""

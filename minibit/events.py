@@ -74,14 +74,7 @@ class Sent(NamedTuple):
     block: int
 
 
-class Unreadable(NamedTuple):
-    """Our own disk could not give or take `block`; no neighbour is to blame."""
-
-    block: int
-    why: str
-
-
-Event = Joining | Starting | Leaving | Received | Linked | Unlinked | Arrived | Progressed | Sent | Unreadable
+Event = Joining | Starting | Leaving | Received | Linked | Unlinked | Arrived | Progressed | Sent
 
 # effects
 

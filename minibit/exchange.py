@@ -134,23 +134,40 @@ class Exchange:
 
     def _on_estoque(self, neighbour: Neighbour, message: Estoque, now: float) -> None:
         count = self._content.block_count
+        if message.new and max(message.new) >= count:
+            raise RemoteError(f"block {max(message.new)} of {count} in an ESTOQUE")
+        news = inventory.of(message.new)
+        if message.whole is None and neighbour.standing is Standing.SHARING:
+            self._on_news(neighbour, news & ~neighbour.theirs, now)
+            return
         theirs = neighbour.theirs if message.whole is None else inventory.from_hex(message.whole, count)
-        if message.new:
-            if max(message.new) >= count:
-                raise RemoteError(f"block {max(message.new)} of {count} in an ESTOQUE")
-            theirs |= inventory.of(message.new)
-        gone = neighbour.theirs & ~theirs
-        self._holds(neighbour, theirs)
-        if neighbour.standing is Standing.LINKED:
-            neighbour.move(Move.ESTOQUE)
+        gone = neighbour.theirs & ~(theirs | news)
+        self._holds(neighbour, theirs | news)
+        neighbour.move(Move.ESTOQUE)
         if gone:
             self.pipeline.refused(neighbour)
             self._tell(neighbour)  # what was no news while it held the block
             self.pump(now)
-        if neighbour.wanted:  # what it holds by now it wants no more
-            neighbour.wanted = [block for block in neighbour.wanted if not theirs >> block & 1]
+        self._wants_no_more(neighbour)
         self._ask(neighbour, now)
         self.serve(now)
+
+    def _on_news(self, neighbour: Neighbour, news: int, now: float) -> None:
+        """What comes twenty times for every block in the swarm: a neighbour holds more than before."""
+        if news:
+            self.availability.add(news)
+            neighbour.theirs |= news
+            self._wants_no_more(neighbour)
+            if neighbour.serves_us and news & ~self.held:
+                self._ask(neighbour, now)
+            if neighbour.slot is not Slot.NONE and not self.held & ~neighbour.theirs:
+                self.serve(now)  # its interest ended; nobody else's changed
+
+    @staticmethod
+    def _wants_no_more(neighbour: Neighbour) -> None:
+        """PEDIDOs for blocks that it holds by now are void."""
+        if neighbour.wanted:
+            neighbour.wanted = [block for block in neighbour.wanted if not neighbour.theirs >> block & 1]
 
     def _on_bloqueio(self, neighbour: Neighbour, message: Bloqueio, now: float) -> None:
         neighbour.serves_us = False
@@ -195,14 +212,6 @@ class Exchange:
             neighbour.took.add(self._content.length(block), now)
             self._holds(neighbour, neighbour.theirs | 1 << block)
             self._effects += self.uploads.next(neighbour)
-
-    def lose(self, block: int, now: float) -> None:
-        """`block` can't be read any more."""
-        self.held &= ~(1 << block)
-        for neighbour in self._up.values():
-            self._send(neighbour, announcer.whole(neighbour, self.claims))
-            self._effects += self.uploads.lost(neighbour, block)
-        self.pump(now)
 
     def arrived(self, neighbour: Neighbour, block: int, ok: bool, now: float) -> None:
         """All bytes of `block` came from it; `ok` is the verdict of the hash."""
@@ -279,7 +288,7 @@ class Exchange:
 
     def _ask(self, neighbour: Neighbour, now: float) -> None:
         """Ask this neighbour, the only one for whom anything changed."""
-        if neighbour.serves_us:
+        if neighbour.serves_us and self.pipeline.has_room(neighbour, now):
             self._ask_of((neighbour,), now)
 
     def _ask_of(self, neighbours: Iterable[Neighbour], now: float) -> None:

@@ -11,11 +11,12 @@ import operator
 import re
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
+from random import Random
 from typing import Any, NamedTuple, get_args
 
 import msgspec
 
-from minibit import strategies
+from minibit import inventory, strategies
 from minibit.errors import LocalError
 from minibit.manifest import BLOCK_BYTES_MAX, HashName, auto_block_bytes
 from minibit.rules import PRESETS, Rules
@@ -32,6 +33,11 @@ class Initial(NamedTuple):
         """How many of `block_count` blocks that is; the share is rounded down."""
         share = int(self.share * block_count + 1e-9)  # 0.29 of 100 is 28.999999999999996
         return min(block_count, share + self.blocks)
+
+
+def initial_blocks(count: int, peer: str, seed: int, block_count: int) -> int:
+    """The inventory that a peer starts with: `count` blocks at random."""
+    return inventory.of(Random(f"{seed}/{peer}/initial").sample(range(block_count), count))
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):

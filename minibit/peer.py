@@ -314,10 +314,6 @@ class Peer:
             self.exchange.sent(neighbour, event.block, now)
             self._depart_if_idle(now)
 
-    def _on_unreadable(self, event: events.Unreadable, now: float) -> None:
-        self.completed = False
-        self.exchange.lose(event.block, now)
-
     # looking
 
     def snapshot(self) -> dict[str, Any]:
@@ -353,7 +349,6 @@ _ON_EVENT: dict[type, Callable[..., None]] = {
     events.Arrived: Peer._on_arrived,
     events.Progressed: Peer._on_progressed,
     events.Sent: Peer._on_sent,
-    events.Unreadable: Peer._on_unreadable,
 }
 
 # what concerns the swarm may come from the tracker, or from a notebook's hand; no link is needed

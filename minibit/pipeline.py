@@ -46,7 +46,7 @@ class Pipeline:
 
     def ask(self, neighbours: Iterable[Neighbour], missing: int, now: float) -> list[tuple[Neighbour, int]]:
         """The PEDIDOs to send now, so that all who serve us have enough to do."""
-        ready = [neighbour for neighbour in neighbours if self._room(neighbour, now)]
+        ready = [neighbour for neighbour in neighbours if self.has_room(neighbour, now)]
         fresh = missing & ~self.in_flight
         asks: list[tuple[Neighbour, int]] = []
         while ready and fresh:
@@ -61,13 +61,13 @@ class Pipeline:
             neighbour = holders[0] if len(holders) == 1 else self._rng.choice(holders)
             asks.append(self._ask(neighbour, block, now))
             fresh ^= 1 << block
-            if not self._room(neighbour, now):
+            if not self.has_room(neighbour, now):
                 ready.remove(neighbour)
         return asks
 
     def ask_again(self, neighbours: Iterable[Neighbour], now: float) -> list[tuple[Neighbour, int]]:
         """Endgame: second PEDIDOs for the blocks in flight that take too long, at neighbours with room."""
-        ready = [neighbour for neighbour in neighbours if self._room(neighbour, now)]
+        ready = [neighbour for neighbour in neighbours if self.has_room(neighbour, now)]
         asks: list[tuple[Neighbour, int]] = []
         for block, (first, *more) in list(self.requesters.items()):
             if not more and self._overdue_at(first, block) <= now:
@@ -75,7 +75,7 @@ class Pipeline:
                 if holders:
                     neighbour = self._rng.choice(holders)
                     asks.append(self._ask(neighbour, block, now))
-                    if not self._room(neighbour, now):
+                    if not self.has_room(neighbour, now):
                         ready.remove(neighbour)
         return asks
 
@@ -156,7 +156,7 @@ class Pipeline:
         assert all(len(who) <= MOST_REQUESTERS for who in asked.values())
         assert inventory.of(asked) == self.in_flight
 
-    def _room(self, neighbour: Neighbour, now: float) -> bool:
+    def has_room(self, neighbour: Neighbour, now: float) -> bool:
         """Whether one more PEDIDO may go to it: it serves us, has room, and did not let us wait too long."""
         if not neighbour.serves_us or neighbour.snubbed_until > now:
             return False

@@ -8,34 +8,33 @@ from math import inf
 class Timers:
     """At most one time for each name."""
 
-    __slots__ = ("_due",)
+    __slots__ = ("_due", "_next")
 
     def __init__(self) -> None:
         self._due: dict[str, float] = {}
+        self._next: float | None = None  # the earliest, which is asked for after every event
 
     def set(self, name: str, at_s: float) -> None:
         """Wake for `name` at that time, and not at another."""
         self._due[name] = at_s
+        self._next = min(self._due.values())
 
     def set_earlier(self, name: str, at_s: float) -> None:
         """Wake for `name` at that time, unless it is due before."""
         if at_s < self._due.get(name, inf):
-            self._due[name] = at_s
-
-    def clear(self, name: str) -> None:
-        """Don't wake for `name`."""
-        self._due.pop(name, None)
+            self.set(name, at_s)
 
     def __contains__(self, name: str) -> bool:
         return name in self._due
 
     def next(self) -> float | None:
         """The earliest time, or None."""
-        return min(self._due.values(), default=None)
+        return self._next
 
     def pop(self, now: float) -> list[str]:
         """The names that are due, in order of time (then of name); they are set no more."""
         due = sorted((at_s, name) for name, at_s in self._due.items() if at_s <= now)
         for _, name in due:
             del self._due[name]
+        self._next = min(self._due.values(), default=None)
         return [name for _, name in due]

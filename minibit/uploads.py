@@ -57,13 +57,6 @@ class Uploads:
             neighbour.wanted.append(block)
         return self.next(neighbour)
 
-    def lost(self, neighbour: Neighbour, block: int) -> list[Effect]:
-        """We hold `block` no more: it won't be sent, nor what is left of it."""
-        neighbour.wanted = [other for other in neighbour.wanted if other != block]
-        if neighbour.sending == block:
-            neighbour.sending = None
-        return self.next(neighbour)
-
     def next(self, neighbour: Neighbour) -> list[Effect]:
         """The next block for it, if none is under way."""
         if neighbour.sending is not None or not neighbour.wanted:

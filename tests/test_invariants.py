@@ -270,19 +270,6 @@ def test_half_of_32_seeds_corrupt_and_break_links_and_all_complete():
     assert {record.source for record in table.blocks("rejected")} <= set(bad)
 
 
-def test_a_disk_that_loses_blocks_blames_nobody_and_all_complete():
-    table = swarm(5, 30)
-    rng = Random(1)
-    for at_s in (0.4, 0.6, 0.8, 1.0, 3.0):
-        table.run(at_s)
-        peer = table.peers["p01"]
-        if peer.held:
-            table.tell("p01", events.Unreadable(inventory.choice(peer.held, rng), "disk"))
-    assert table.run_until_complete(60)
-    assert not table.blocks("rejected")
-    assert not [record for record in table.records if isinstance(record, PeerRecord) and record.event == "banned"]
-
-
 # time and death
 
 
@@ -383,7 +370,6 @@ HAPPENED = st.one_of(
     st.builds(events.Progressed, st.just("eva")),
     st.builds(events.Linked, st.builds(PeerAddress, NAMES, st.just("h"), st.just(1)), st.booleans(), st.booleans()),
     st.builds(events.Unlinked, NAMES, st.just("why")),
-    st.builds(events.Unreadable, HELD_INDEX, st.just("disk")),
     st.sampled_from([0.05, 1.0, 5.0]),
 )
 

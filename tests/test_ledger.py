@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 import pytest
 
-from actors.ledger import Ledger
-from actors.peer import Drained
-from minibit import inventory, records
+from minibit import bounds, inventory
+from minibit.bounds import Member
 from minibit.events import TRACKER
+from minibit.ledger import Ledger
 from minibit.manifest import FileEntry, Manifest
 from minibit.options import Options
-from minibit.records import BlockRecord, PeerRecord, Record, SampleRecord
+from minibit.records import BlockRecord, PeerRecord, Record, SampleRecord, ServingRecord
 from minibit.summary import Failure, Summary
 
 BLOCKS = 4
@@ -19,17 +21,23 @@ FILM = Manifest("film", False, (FileEntry("film", 390, 0o644),), BLOCK_BYTES, "b
 ALL = inventory.full(BLOCKS)
 
 
-def ledger(*behaviours: str, manifest: Manifest = FILM, **options: object) -> Ledger:
-    """A ledger of a tracker and peers a, b, c, ... of these behaviours."""
-    made = Ledger("tuesday", Options.build(**({"peers": max(1, len(behaviours))} | options)), manifest)
-    made.open(TRACKER, "honest", 0.0, inventory.full(manifest.block_count))
+def ledger(
+    *behaviours: str,
+    manifest: Manifest = FILM,
+    seed_upload: float | None = None,
+    upload: float | None = None,
+    download: float | None = None,
+) -> Ledger:
+    """A ledger of a tracker and peers a, b, c, ... of these behaviours, all with these limits."""
+    made = Ledger("tuesday", Options.build(peers=max(1, len(behaviours))), manifest)
+    made.open(TRACKER, "honest", 0.0, inventory.full(manifest.block_count), upload_bps=seed_upload)
     for name, behaviour in zip("abcdefgh", behaviours, strict=False):
-        made.open(name, behaviour, 0.0, inventory.EMPTY)
+        made.open(name, behaviour, 0.0, inventory.EMPTY, upload_bps=upload, download_bps=download)
     return made
 
 
 def tell(made: Ledger, name: str, *told: Record, calls: int = 0, **messages: int) -> None:
-    made.enter(name, Drained(records.encode(told), messages, calls))
+    made.enter(name, told, messages, calls)
 
 
 def event(peer: str, what: str, at_s: float = 0.0, why: str = "") -> PeerRecord:
@@ -153,7 +161,64 @@ def test_who_is_banned_is_noted_with_all_who_banned_it():
 def test_a_peer_that_is_not_in_the_books_can_be_banned():
     run = ledger("honest")
     tell(run, "a", event("somebody", "banned", 1.0, "by a"))
+    run.enter_all([event("somebody", "banned", 2.0, "by a")])
     assert run.waiting() == ["a"]
+    assert run.accounts["a"].banned_by == set()
+
+
+# records of many
+
+
+def test_records_of_many_peers_are_entered_together_each_to_the_account_of_its_peer():
+    apart, together = ledger("honest", "honest", "corrupter"), ledger("honest", "honest", "corrupter")
+    told = {
+        "a": [event("a", "started", 0.0), block("a", 0, 1.0), event("c", "banned", 2.0, "by a"), sample("a", 10, 100)],
+        "b": [event("b", "started", 0.5), block("b", 1, 1.5, verdict="double"), event("b", "failed", 3.0, "no room")],
+        "c": [event("c", "joined", 0.2), block("c", 2, 1.2), ServingRecord(1.3, "c", "a", "guest")],
+    }
+    for name, records in told.items():
+        for record in records:
+            tell(apart, name, record, PEDIDO=1)
+    together.enter_all(sorted(chain(*told.values()), key=lambda record: record.at_s))
+    for name in told:
+        together.enter(name, [], {"PEDIDO": 1})
+    assert sorted(apart.records(), key=repr) == sorted(together.records(), key=repr)
+    assert [record.at_s for record in together.records()] == sorted(record.at_s for record in together.records())
+    assert summary(apart) == summary(together)
+    assert [
+        [(account.held, account.gone, account.banned_by, account.sample) for account in run.accounts.values()]
+        for run in (apart, together)
+    ] == [
+        [
+            (ALL, None, set(), None),
+            (0b0001, None, set(), sample("a", 10, 100)),
+            (0, "no room", set(), None),
+            (0b0100, None, {"by a"}, None),
+        ]
+    ] * 2
+    assert together.moved_bytes == 100
+
+
+def test_records_of_somebody_who_has_no_account_are_a_bug():
+    with pytest.raises(KeyError, match="somebody"):
+        ledger("honest").enter_all([event("somebody", "started")])
+
+
+def test_on_one_clock_from_zero_on_no_record_is_copied():
+    run = ledger("honest")
+    told = [event("a", "started", 0.0), block("a", 0, 1.0)]
+    run.enter("a", told[:1], {})
+    run.enter_all(told[1:])
+    assert [id(record) for record in run.records()] == [id(record) for record in told]
+
+
+def test_a_death_is_known_from_its_record_too():
+    run = ledger("honest", "honest")
+    run.enter_all([event("a", "completed", 2.0), event("a", "died", 3.0, "power cut"), event("b", "died", 4.0)])
+    run.died("a", 5.0)
+    assert (run.waiting(), run.completed) == ([], 0)
+    assert run.failures("") == [Failure(peer="a", why="power cut"), Failure(peer="b", why="died")]
+    assert [record.at_s for record in run.records()] == [2.0, 3.0, 4.0]
 
 
 # blocks
@@ -213,11 +278,19 @@ def test_zero_is_the_first_pedido_allowed_on_the_drivers_clock():
     assert (seconds.first, seconds.median, seconds.last, seconds.transfer) == (3.0, 3.5, 4.0, 4.0)
 
 
-def test_who_starts_later_does_not_move_zero():
+@pytest.mark.parametrize("zero", [10.0, 0.0])
+def test_who_starts_later_does_not_move_zero(zero):
     run = ledger("honest", "honest")
-    tell(run, "a", event("a", "started", 10.0))
-    tell(run, "b", event("b", "started", 20.0))
-    assert run.started_at == 10.0
+    tell(run, "a", event("a", "started", zero))
+    tell(run, "b", event("b", "started", zero + 10.0))
+    assert run.started_at == zero
+
+
+def test_what_passed_since_the_start_is_nothing_before_it():
+    run = ledger("honest")
+    assert run.elapsed_s(5.0) == 0
+    tell(run, "a", event("a", "started", 0.0))
+    assert run.elapsed_s(5.0) == 5
 
 
 def test_the_transfer_lasts_until_the_last_is_complete_or_until_the_waiting_ended():
@@ -235,6 +308,13 @@ def test_a_run_that_never_started_has_a_summary():
     assert found.seconds.transfer == found.goodput_bps == 0
     assert found.seconds.first is found.seconds.median is found.seconds.last is None
     assert found.exit_code == 4
+
+
+def test_the_summary_names_the_world():
+    assert summary(ledger("honest")).world == "ray"
+    simulated = Ledger("tuesday", Options(), FILM, "sim")
+    simulated.open(TRACKER, "honest", 0.0, ALL)
+    assert summary(simulated).world == "sim"
 
 
 # sums
@@ -290,10 +370,14 @@ def test_there_is_no_bound_where_nothing_is_limited():
 
 
 def test_the_bound_is_the_largest_of_the_seed_the_slowest_and_all_together():
-    assert ledger("honest", "honest", seed_upload=39, upload=1000).bound_s() == pytest.approx(10)
+    assert ledger("honest", "honest", seed_upload=39).bound_s() == pytest.approx(10)
     assert ledger("honest", "honest", download=13).bound_s() == pytest.approx(30)
     assert ledger("honest", "honest", seed_upload=50, upload=14).bound_s() == pytest.approx(2 * 390 / 78)
     assert ledger("honest", "free-rider", seed_upload=50, upload=15).bound_s() == pytest.approx(2 * 390 / 65)
+
+
+def test_the_bound_knows_that_blocks_travel_whole():
+    assert ledger(*["honest"] * 4, seed_upload=100, upload=100).bound_s() == pytest.approx((390 + 2 * 90) / 100)
 
 
 def test_the_efficiency_is_bound_over_transfer():
@@ -313,12 +397,48 @@ def test_there_is_no_efficiency_where_not_all_are_complete():
     run = ledger("honest", "honest", seed_upload=39, upload=39)
     tell(run, "a", event("a", "started", 5.0), event("a", "completed", 6.0))
     found = summary(run)
-    assert (found.bound_s, found.efficiency) == (pytest.approx(10), None)
+    assert (found.bound_s, found.efficiency) == (pytest.approx((390 + 90) / 39), None)
 
 
-@pytest.mark.parametrize("behaviour", ["slow", "corrupter", "liar"])
-def test_there_is_no_bound_where_somebody_gives_less_than_its_limit_or_takes_nothing(behaviour):
-    assert ledger("honest", behaviour, seed_upload=50, upload=14).bound_s() is None
+@pytest.mark.parametrize("behaviour", ["corrupter", "liar"])
+def test_who_is_not_waited_for_may_give_and_is_not_counted(behaviour):
+    assert ledger("honest", "honest", behaviour, seed_upload=50, upload=10).bound_s() == pytest.approx(2 * 390 / 80)
+
+
+def test_each_peer_has_limits_of_its_own():
+    run = ledger("honest", seed_upload=100, upload=100)
+    run.open("c", "slow", 0.0, 0, upload_bps=50, download_bps=100)
+    run.open("d", "my:Class", 0.0, 0, upload_bps=20, download_bps=13)
+    assert run.bound_s() == pytest.approx(390 / 13)
+    run.open("d", "my:Class", 0.0, 0, upload_bps=20)
+    members = [Member(100), Member(50, 100), Member(20)]
+    assert run.bound_s() == bounds.makespan(390, BLOCK_BYTES, members, seed_upload_bps=100)
+
+
+def test_where_one_uplink_is_unknown_only_what_is_known_limits():
+    run = ledger("honest", seed_upload=100, upload=10)
+    assert run.bound_s() == pytest.approx(390 / 100)
+    run.open("b", "honest", 0.0, 0)
+    run.open("c", "honest", 0.0, 0)
+    assert run.bound_s() == pytest.approx(390 / 100)
+
+
+def test_what_was_held_at_the_start_need_not_be_sent():
+    run = ledger("honest", "honest", upload=10, download=10, seed_upload=100)
+    run.give("a", 0b1001)
+    tell(run, "a", event("a", "started"), block("a", 1))  # that came by the links
+    assert run.bound_s() == pytest.approx(390 / 10)
+    run.give("b", 0b1000)
+    assert run.bound_s() == pytest.approx(300 / 10)
+
+
+def test_who_will_not_complete_any_more_is_not_counted():
+    run = ledger("honest", "honest", "honest", seed_upload=50, upload=10)
+    assert run.bound_s() == pytest.approx(3 * 390 / 80)
+    run.died("b", 5.0)
+    assert run.bound_s() == pytest.approx(2 * 390 / 80)
+    tell(run, "c", event("c", "completed", 5.0), event("c", "left", 5.0, "complete"))
+    assert run.bound_s() == pytest.approx(2 * 390 / 80)
 
 
 def test_there_is_no_bound_for_empty_content():

@@ -31,7 +31,6 @@ from minibit.events import (
     Sent,
     Starting,
     Unlinked,
-    Unreadable,
 )
 from minibit.exchange import MOST_STRIKES, MOST_UNINVITED
 from minibit.messages import (
@@ -330,35 +329,6 @@ def test_three_wrong_blocks_ban_however_many_links_they_came_by():
     assert hung_up(ana.do(Linked(address("bia"), False))) == {"bia": "banned"}
     ana.do(Received("bia", NovoPeer((PeerAddress("bia", "elsewhere", 2),))))
     assert ana["bia"].standing is Standing.BANNED
-
-
-def test_our_own_disk_is_blamed_on_nobody():
-    ana = Alone(4, 0b11)
-    ana.link("bia", 0b0001)
-    ana.link("caio", 0b0000)
-    ana.hear("caio", Pedido(0), Pedido(1))
-    effects = ana.do(Unreadable(1, "disk"))
-    assert said(effects, "bia")[0] == said(effects, "caio")[0] == Estoque(whole="1")
-    assert hung_up(effects) == {}
-    assert sent(effects + ana.do(Sent("caio", 0)), "caio") == []
-    assert ana["caio"].strikes == ana["bia"].strikes == 0
-
-
-def test_a_block_that_cannot_be_read_in_the_middle_of_sending_holds_up_no_other():
-    ana = Alone(4, 0b11)
-    ana.link("bia", 0)
-    ana.hear("bia", Pedido(1), Pedido(0))
-    assert sent(ana.do(Unreadable(1, "disk")), "bia") == [0]
-
-
-def test_a_block_that_our_disk_lost_is_asked_again():
-    ana = Alone(2, 0b11)
-    ana.link("bia", 0b10, serves=True)
-    assert not ana.peer.pipeline.in_flight
-    assert asked(ana.do(Unreadable(1, "disk")), "bia") == [1]
-    effects = ana.do(Arrived("bia", 1, True))
-    assert ana.peer.complete
-    assert verdicts(effects) == ["useful"]
 
 
 def test_who_lost_a_block_is_told_that_we_hold_it():

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from math import inf
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -59,13 +57,3 @@ def test_a_timer_is_set_earlier_and_never_later_unless_set_anew():
     assert timers.next() == 3.0
     timers.set("a", 7.0)
     assert timers.next() == 7.0
-
-
-def test_a_timer_that_is_cleared_is_not_due():
-    timers = Timers()
-    timers.set("a", 1.0)
-    timers.clear("a")
-    timers.clear("never set")
-    assert "a" not in timers
-    assert timers.next() is None
-    assert timers.pop(inf) == []

@@ -13,12 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from actors import Swarm, content
+from actors import Swarm, content, launch
 from actors import swarm as rooms
-from actors.peer import initial_blocks
 from actors.run_folder import TABLES
 from minibit import inventory
+from minibit.behaviour import Slow
 from minibit.errors import LocalError, SourceError
+from minibit.events import TRACKER
 from minibit.messages import (
     Bloqueio,
     Desbloqueio,
@@ -30,6 +31,7 @@ from minibit.messages import (
     PeerAddress,
     Registro,
 )
+from minibit.options import Options, initial_blocks
 
 pytestmark = pytest.mark.ray
 
@@ -319,6 +321,34 @@ def test_control_by_links_makes_no_actor_call_for_a_block_and_control_by_actors_
         assert (summary.completed, summary.verified, summary.exit_code) == (2, 2, 0)
         assert calls(swarm) >= summary.messages.PEDIDO + summary.messages.ESTOQUE + summary.messages.DESBLOQUEIO
         assert swarm["tracker"].mailbox()["in"]["PEDIDO"] >= 16
+
+
+@pytest.mark.parametrize(
+    ("name", "behaviour", "given_bps", "upload_bps", "download_bps"),
+    [
+        (TRACKER, "honest", (8.0, 5.0, 7.0), 7.0, None),
+        ("peer-01", "free-rider", (8.0, 5.0, 7.0), 8.0, 5.0),
+        ("peer-01", "honest", (None, None, 7.0), None, None),
+        ("peer-01", "slow", (None, None, 7.0), Slow.upload_bps, None),
+        ("peer-01", "slow", (8.0, None, 7.0), 8.0, None),
+        ("peer-01", "slow", (MIB, None, None), Slow.upload_bps, None),
+        ("peer-01", "minibit.behaviour:Slow", (MIB, None, None), Slow.upload_bps, None),
+    ],
+)
+def test_the_lower_of_the_options_and_the_behaviour_limits_a_peer(name, behaviour, given_bps, upload_bps, download_bps):
+    fields = dict(zip(("upload_bps", "download_bps", "seed_upload_bps"), given_bps, strict=True))
+    found = launch.limits(name, behaviour, Options(**fields))
+    assert found == {"upload_bps": upload_bps, "download_bps": download_bps}
+
+
+def test_the_books_know_the_limits_of_everybody(ray_cluster, tmp_path):
+    options = {"seed_upload": "16MiB/s", "upload": "1MiB/s", "behave": "slow=1"}
+    with Swarm.launch(name="limits", peers=2, size="256KiB", out=tmp_path / "run", **options) as swarm:
+        summary = swarm.wait(timeout_s=BOUND_S)
+        accounts = swarm._ledger.accounts
+        assert [account.upload_bps for account in accounts.values()] == [16 * MIB, MIB, Slow.upload_bps]
+        assert summary.bound_s == pytest.approx(512 / (17 * 1024 + 32))
+        assert summary.efficiency is not None
 
 
 # strategies of somebody's own

@@ -132,14 +132,6 @@ def test_who_is_choked_loses_what_was_not_begun_and_gets_what_was():
     assert made.next(bia) == []
 
 
-def test_a_block_that_we_hold_no_more_is_not_sent_and_the_next_one_is():
-    made, (bia,) = uploads(), neighbours(0)
-    for block in (0, 1, 2):
-        made.wanted(bia, block)
-    assert made.lost(bia, 1) == []
-    assert made.lost(bia, 0) == [SendBlock("p0", 2)]
-
-
 def test_a_corrupter_spoils_what_it_sends():
     made, (bia,) = uploads(behaviour=Corrupter()), neighbours(0)
     assert made.wanted(bia, 0) == [SendBlock("p0", 0, True)]

@@ -1,20 +1,20 @@
-"""What the driver knows of a run: the records of all peers on one time axis, and what they add up to.
+"""What is known of a run, real or simulated: the records of all peers on one time axis, and what they add up to.
 
-Peers note the time of their own machine's clock. The ledger moves it to the driver's clock by the offset that
-was measured when the peer was opened, and sets zero to the first PEDIDO allowed.
+Peers note the time of their own machine's clock. The ledger moves it to its own by the offset that was measured
+when the peer was opened, and sets zero to the first PEDIDO allowed. Where all share one clock nothing is moved,
+and no record is copied: a simulation may have millions.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from statistics import median
 
-from actors.peer import Drained
 from minibit import bounds, inventory
+from minibit.content import SharedContent
 from minibit.events import TRACKER
-from minibit.manifest import Manifest
 from minibit.options import Options
-from minibit.records import BlockRecord, PeerRecord, Record, SampleRecord, decode, shifted
+from minibit.records import BlockRecord, PeerRecord, Record, SampleRecord, shifted
 from minibit.summary import Bytes, Content, Failure, Messages, Seconds, Summary, jain
 
 UNWANTED = ("corrupter", "liar")  # nobody expects that they complete: one is banned, one seems to want nothing
@@ -22,12 +22,20 @@ USELESS = ("corrupter", "free-rider")  # nobody gets a right block from them
 
 
 class Account:
-    """One peer in the ledger. `offset_s` takes its clock to the driver's, `held` is its inventory."""
+    """One peer in the ledger. `offset_s` takes its clock to the ledger's, `held` is its inventory.
 
-    def __init__(self, behaviour: str, offset_s: float, held: int) -> None:
+    `upload_bps` and `download_bps` are its own limits, in bytes a second; None for no limit.
+    """
+
+    def __init__(
+        self, behaviour: str, offset_s: float, held: int, upload_bps: float | None, download_bps: float | None
+    ) -> None:
         self.behaviour = behaviour
         self.offset_s = offset_s
         self.held = held
+        self.held_at_start = held
+        self.upload_bps = upload_bps
+        self.download_bps = download_bps
         self.completed_at: float | None = None
         self.gone: str | None = None  # why nothing more comes from it
         self.verified: bool | None = None
@@ -42,14 +50,29 @@ class Account:
         """Whether the run isn't over before this peer is complete."""
         return self.completed_at is None and self.gone is None and self.behaviour not in UNWANTED
 
+    @property
+    def expected(self) -> bool:
+        """Whether it is one of those whose completion makes the run: complete, or waited for."""
+        return self.behaviour not in UNWANTED and (self.completed_at is not None or self.gone is None)
+
+    def die(self, why: str) -> bool:
+        """It is gone without a word, and its copy with it, unless that was verified before; whether that is news."""
+        if self.verified is None:
+            self.completed_at = None
+        news = self.gone is None or self.gone.startswith("left")
+        if news:
+            self.gone = why
+        return news
+
 
 class Ledger:
-    """The accounts of tracker and peers, by name, and all records."""
+    """The accounts of tracker and peers, by name, and all records; of a run in the `world` `ray` or `sim`."""
 
-    def __init__(self, run: str, options: Options, manifest: Manifest) -> None:
+    def __init__(self, run: str, options: Options, content: SharedContent, world: str = "ray") -> None:
         self.run = run
         self.options = options
-        self.manifest = manifest
+        self.content = content
+        self.world = world
         self.accounts: dict[str, Account] = {}
         self.actor_calls = 0  # of the driver
         self.started_at: float | None = None
@@ -61,60 +84,78 @@ class Ledger:
         """The accounts of all but the tracker."""
         return {name: account for name, account in self.accounts.items() if name != TRACKER}
 
-    def open(self, name: str, behaviour: str, offset_s: float, held: int) -> None:
-        """A new account, of a peer that holds these blocks (an inventory)."""
-        self.accounts[name] = Account(behaviour, offset_s, held)
+    def open(
+        self,
+        name: str,
+        behaviour: str,
+        offset_s: float,
+        held: int,
+        *,
+        upload_bps: float | None = None,
+        download_bps: float | None = None,
+    ) -> None:
+        """A new account, of a peer that holds these blocks (an inventory) and has these limits (None: none)."""
+        self.accounts[name] = Account(behaviour, offset_s, held, upload_bps, download_bps)
 
     def give(self, name: str, blocks: int) -> None:
         """These blocks (an inventory) were given to a peer before it started."""
-        self.accounts[name].held |= blocks
+        account = self.accounts[name]
+        account.held |= blocks
+        account.held_at_start |= blocks
 
-    def enter(self, name: str, drained: Drained) -> None:
-        """Take what a peer told."""
+    def enter(self, name: str, records: Iterable[Record], messages: dict[str, int], actor_calls: int = 0) -> None:
+        """Take what a peer told: records of its own clock, messages so far by verb, actor calls so far."""
         account = self.accounts[name]
         account.batches += 1
-        account.messages = drained.messages
-        account.actor_calls = drained.actor_calls
-        for record in decode(drained.records):
-            self._enter(account, shifted(record, account.offset_s))
+        account.messages = messages
+        account.actor_calls = actor_calls
+        offset_s = account.offset_s
+        self.enter_all((shifted(record, offset_s) for record in records) if offset_s else records)
+
+    def enter_all(self, records: Iterable[Record]) -> None:
+        """Take records of any peers, in the order of time, that are on the ledger's axis already."""
+        accounts, keep = self.accounts, self._records.append
+        for record in records:
+            keep(record)
+            if isinstance(record, BlockRecord):
+                if record.verdict == "useful":
+                    accounts[record.peer].held |= 1 << record.block
+            elif isinstance(record, SampleRecord):
+                accounts[record.peer].sample = record
+            elif isinstance(record, PeerRecord):
+                self._enter_event(record)
 
     def died(self, name: str, now: float, why: str = "died") -> None:
         """The peer is gone without a word, and its copy with it, unless that was verified before."""
-        account = self.accounts[name]
-        if account.verified is None:
-            account.completed_at = None
-        if account.gone is None or account.gone.startswith("left"):
-            account.gone = why
+        if self.accounts[name].die(why):
             self._records.append(PeerRecord(now, name, "died", why))
 
     def records(self) -> Iterator[Record]:
         """All records, on the run's axis."""
-        zero = self.started_at or 0.0
-        return (shifted(record, -zero) for record in self._records)
+        zero = self.started_at
+        return (shifted(record, -zero) for record in self._records) if zero else iter(self._records)
 
-    def _enter(self, account: Account, record: Record) -> None:
-        self._records.append(record)
-        if isinstance(record, SampleRecord):
-            account.sample = record
-        elif isinstance(record, BlockRecord):
-            if record.verdict == "useful":
-                account.held |= 1 << record.block
-        elif isinstance(record, PeerRecord):
-            self._enter_event(account, record)
+    def elapsed_s(self, now: float) -> float:
+        """Seconds since the first PEDIDO was allowed; 0 before."""
+        return 0.0 if self.started_at is None else now - self.started_at
 
-    def _enter_event(self, account: Account, record: PeerRecord) -> None:
+    def _enter_event(self, record: PeerRecord) -> None:
+        if record.event == "banned":  # noted by who banned it, perhaps of somebody who is not in the books
+            if (banned := self.accounts.get(record.peer)) is not None:
+                banned.banned_by.add(record.why)
+            return
+        account = self.accounts[record.peer]
         match record.event:
             case "started":
-                self.started_at = min(record.at_s, self.started_at or record.at_s)
+                self.started_at = record.at_s if self.started_at is None else min(record.at_s, self.started_at)
             case "completed":
                 account.completed_at = record.at_s
             case "failed":
                 account.gone = record.why
             case "left":
                 account.gone = account.gone or f"left ({record.why})"
-            case "banned":
-                if (banned := self.accounts.get(record.peer)) is not None:
-                    banned.banned_by.add(record.why)
+            case "died":
+                account.die(record.why or "died")
 
     # what it adds up to
 
@@ -143,14 +184,14 @@ class Ledger:
         for account in self.accounts.values():
             if account.gone is None and account.behaviour not in USELESS:
                 there |= account.held
-        return list(inventory.indices(inventory.full(self.manifest.block_count) & ~there))
+        return list(inventory.indices(inventory.full(self.content.block_count) & ~there))
 
     def failures(self, why: str) -> list[Failure]:
         """The peers that should have a complete and right copy and have none; `why` for those that just wait."""
         failed = []
         for name, account in self.peers.items():
             if account.completed_at is None and account.behaviour not in UNWANTED:
-                missing = self.manifest.block_count - account.held.bit_count()
+                missing = self.content.block_count - account.held.bit_count()
                 failed.append(Failure(peer=name, why=account.gone or f"{why}, {missing} blocks missing"))
             elif account.verified is False:
                 failed.append(Failure(peer=name, why="its finished copy is not what the manifest says"))
@@ -160,7 +201,7 @@ class Ledger:
         self, *, nodes: int, spawn_s: float, verify_s: float, total_s: float, now: float, why: str, timed_out: bool
     ) -> Summary:
         """The whole run; `now` is when waiting ended."""
-        manifest, options = self.manifest, self.options
+        content, options = self.content, self.options
         zero = self.started_at if self.started_at is not None else now
         done = sorted(a.completed_at - zero for a in self.peers.values() if a.completed_at is not None)
         transfer_s = now - zero if self.waiting() or not done else done[-1]
@@ -176,15 +217,15 @@ class Ledger:
         bound_s, all_done = self.bound_s(), self.completed == len(self.peers)
         return Summary(
             run=self.run,
-            world="ray",
+            world=self.world,
             preset=options.preset,
             seed=options.seed,
             content=Content(
-                name=manifest.name,
-                bytes=manifest.content_bytes,
-                blocks=manifest.block_count,
-                block_bytes=manifest.block_bytes,
-                digest=manifest.digest,
+                name=content.name,
+                bytes=content.content_bytes,
+                blocks=content.block_count,
+                block_bytes=content.block_bytes,
+                digest=content.digest,
             ),
             peers=len(self.peers),
             completed=self.completed,
@@ -216,20 +257,25 @@ class Ledger:
         )
 
     def bound_s(self) -> float | None:
-        """The lower bound on the transfer, where all uplinks are known."""
+        """The lower bound on the transfer, of those who are complete or may be; None where too little is known."""
         if self.limits_changed:
             return None
-        options, manifest = self.options, self.manifest
-        serving = [account for account in self.peers.values() if account.behaviour == "honest"]
-        others = [account for account in self.peers.values() if account.behaviour not in ("honest", "free-rider")]
-        if others or not manifest.block_count:
-            return None
-        return bounds.fluid(
-            manifest.content_bytes,
-            len(self.peers),
-            seed_upload_bps=options.seed_upload_bps,
-            upload_bps=options.upload_bps if options.upload_bps is None else [options.upload_bps] * len(serving),
-            download_bps=options.download_bps,
-            free_riders=len(self.peers) - len(serving),
-            held_bytes=options.initial.count(manifest.block_count) * manifest.block_bytes,
-        )
+        members = [
+            bounds.Member(
+                upload_bps=account.upload_bps,
+                download_bps=account.download_bps,
+                wants=account.expected,
+                serves=account.behaviour != "free-rider",
+                held_bytes=self._bytes_of(account.held_at_start),
+            )
+            for account in self.peers.values()
+        ]
+        content, seed = self.content, self.accounts[TRACKER]
+        return bounds.makespan(content.content_bytes, content.block_bytes, members, seed_upload_bps=seed.upload_bps)
+
+    def _bytes_of(self, held: int) -> int:
+        """The bytes of these blocks (an inventory)."""
+        content = self.content
+        last = content.block_count - 1
+        short_bytes = content.block_bytes - content.length(last) if last >= 0 and held >> last else 0
+        return held.bit_count() * content.block_bytes - short_bytes

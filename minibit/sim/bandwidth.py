@@ -1,0 +1,202 @@
+"""Who gets how many bytes a second: blocks as flows of a fluid through uplinks, and downlinks where they bind.
+
+Rates are max-min fair: where only uplinks bind, each uploader's flows share its uplink equally, and what begins
+or ends there touches nobody else. A downlink binds only where all that its senders could give is more than it
+takes; then the rates of everybody connected by such downlinks are filled up together, like water
+(D. Bertsekas and R. Gallager, "Data Networks", section 6.5.2). A flow may have a ceiling of its own (a slow link).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import inf
+from typing import Any
+
+from minibit.sim.clock import Clock
+
+NOTHING_BYTES = 1e-6  # what rounding may leave of a block that is over
+
+
+class End:
+    """One machine's connection: `up_bps` and `down_bps` are bytes a second; 0 lets nothing pass."""
+
+    __slots__ = ("down_bps", "receiving", "sending", "up_bps", "version")
+
+    def __init__(self, up_bps: float, down_bps: float = inf) -> None:
+        self.up_bps = up_bps
+        self.down_bps = down_bps
+        self.sending: list[Flow] = []
+        self.receiving: list[Flow] = []
+        self.version = 0  # of the plan when the next of its flows is over
+
+
+class Flow:
+    """The bytes of one block on their way."""
+
+    __slots__ = ("args", "ceiling_bps", "done", "left_bytes", "rate_bps", "settled_s", "source", "target")
+
+    def __init__(
+        self,
+        source: End,
+        target: End,
+        left_bytes: float,
+        done: Callable[..., object],
+        args: tuple[Any, ...],
+        ceiling_bps: float,
+    ) -> None:
+        self.source = source
+        self.target = target
+        self.left_bytes = left_bytes
+        self.done: Callable[..., object] | None = done  # None once it is over
+        self.args = args
+        self.ceiling_bps = ceiling_bps
+        self.rate_bps = 0.0
+        self.settled_s = 0.0  # when left_bytes was right
+
+
+class Bandwidth:
+    """Shares all ends among all flows."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._touched: dict[int, End] = {}  # ends whose flows changed, to be shared anew
+        self._gathering = False
+
+    def start(
+        self,
+        source: End,
+        target: End,
+        size_bytes: float,
+        done: Callable[..., object],
+        *args: Any,
+        ceiling_bps: float = inf,
+    ) -> Flow:
+        """Send so many bytes; `done(*args)` is called when the last one left."""
+        flow = Flow(source, target, size_bytes, done, args, ceiling_bps)
+        flow.settled_s = self._clock.now
+        source.sending.append(flow)
+        target.receiving.append(flow)
+        self._touch(source)
+        return flow
+
+    def stop(self, flow: Flow) -> None:
+        """Send no more of it; `done` is not called."""
+        if flow.done is not None:
+            self._remove(flow)
+            self._touch(flow.source)
+
+    def limit(self, end: End, up_bps: float, down_bps: float) -> None:
+        """Other limits from now on."""
+        end.up_bps, end.down_bps = up_bps, down_bps
+        self._touch(end, *(flow.source for flow in end.receiving))
+
+    def cap(self, flow: Flow, ceiling_bps: float) -> None:
+        """Another ceiling for this flow from now on."""
+        flow.ceiling_bps = ceiling_bps
+        self._touch(flow.source)
+
+    def _remove(self, flow: Flow) -> None:
+        flow.done = None
+        flow.source.sending.remove(flow)
+        flow.target.receiving.remove(flow)
+        if flow.target.down_bps < inf:  # what it leaves is for those that share its downlink
+            for other in flow.target.receiving:
+                self._touched[id(other.source)] = other.source
+
+    def _touch(self, *ends: End) -> None:
+        for end in ends:
+            self._touched[id(end)] = end
+        if not self._gathering:
+            self._share()
+
+    def _share(self) -> None:
+        """New rates for the flows of all that were touched, and of those whose rates depend on them."""
+        now = self._clock.now
+        ends, self._touched = self._touched, {}
+        for end in ends.values():
+            if any(flow.target.down_bps < inf or flow.ceiling_bps < inf for flow in end.sending):
+                self._fill(_connected(ends))
+                return
+        for end in ends.values():
+            sending = end.sending
+            if sending:
+                rate_bps = end.up_bps / len(sending)
+                for flow in sending:
+                    flow.left_bytes -= flow.rate_bps * (now - flow.settled_s)
+                    flow.settled_s = now
+                    flow.rate_bps = rate_bps
+            self._plan(end)
+
+    def _plan(self, end: End) -> None:
+        """Be called when the next of its flows is over; what was planned before is void."""
+        end.version += 1
+        next_s, first = inf, None
+        for flow in end.sending:
+            if flow.rate_bps > 0 and (left_s := flow.left_bytes / flow.rate_bps) < next_s:
+                next_s, first = left_s, flow
+        if first is not None:
+            self._clock.at(self._clock.now + max(0.0, next_s), self._over, end, end.version, first)
+
+    def _over(self, end: End, version: int, first: Flow) -> None:
+        if end.version != version:
+            return
+        now = self._clock.now
+        self._gathering = True
+        for flow in list(end.sending):
+            left_bytes = flow.left_bytes - flow.rate_bps * (now - flow.settled_s)
+            if (flow is first or left_bytes < NOTHING_BYTES) and (done := flow.done) is not None:
+                self._remove(flow)
+                done(*flow.args)
+        self._gathering = False
+        self._touch(end)
+
+    def _fill(self, sources: list[End]) -> None:
+        """Max-min fair rates for all flows of these ends, which depend on nobody else."""
+        now = self._clock.now
+        flows = [flow for source in sources for flow in source.sending]
+        left_bps: dict[int, float] = {}
+        users: dict[int, list[Flow]] = {}
+        limits: dict[Flow, list[int]] = {}
+        for flow in flows:
+            flow.left_bytes -= flow.rate_bps * (now - flow.settled_s)
+            flow.settled_s = now
+            flow.rate_bps = 0.0
+            limits[flow] = [id(flow.source)]
+            left_bps[id(flow.source)] = flow.source.up_bps
+            if flow.target.down_bps < inf:
+                limits[flow].append(-id(flow.target))
+                left_bps[-id(flow.target)] = flow.target.down_bps
+            for limit in limits[flow]:
+                users.setdefault(limit, []).append(flow)
+        scale = {limit: 1e-9 * max(1.0, bps) for limit, bps in left_bps.items()}
+        level_bps = 0.0
+        while limits:
+            shares_bps = [left_bps[limit] / len(sharing) for limit, sharing in users.items() if sharing]
+            step_bps = min(*shares_bps, min(flow.ceiling_bps for flow in limits) - level_bps)
+            level_bps += step_bps
+            for limit, sharing in users.items():
+                left_bps[limit] -= step_bps * len(sharing)
+            for flow, limiting in list(limits.items()):
+                at_ceiling = flow.ceiling_bps <= level_bps * (1 + 1e-12)
+                if at_ceiling or any(left_bps[limit] <= scale[limit] for limit in limiting):
+                    flow.rate_bps = level_bps
+                    del limits[flow]
+                    for limit in limiting:
+                        users[limit].remove(flow)
+        for source in sources:
+            self._plan(source)
+
+
+def _connected(ends: dict[int, End]) -> list[End]:
+    """These ends, and all whose flows meet theirs at a downlink that may bind, directly or through others."""
+    found = dict(ends)
+    ahead = list(ends.values())
+    while ahead:
+        for flow in ahead.pop().sending:
+            target = flow.target
+            if target.down_bps < sum(other.source.up_bps for other in target.receiving):
+                for other in target.receiving:
+                    if id(other.source) not in found:
+                        found[id(other.source)] = other.source
+                        ahead.append(other.source)
+    return list(found.values())

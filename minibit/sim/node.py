@@ -1,0 +1,99 @@
+"""A simulated machine with one peer on it, and its ends of links."""
+
+from __future__ import annotations
+
+from collections import Counter
+from math import inf
+
+from minibit import events
+from minibit.peer import Peer
+from minibit.records import SampleRecord
+from minibit.sim.bandwidth import End, Flow
+
+
+class Node:
+    """A peer in its machine.
+
+    ways         what it sends, by neighbour; one for every link that it believes to stand
+    inbox        what it will hear when it goes on; None unless it is paused
+    side         of a split network; 0 is the tracker's
+    corrupts     share of the blocks it sends that arrive wrong
+    stay_s       after which it leaves once it is complete; None: by the rules
+    sent         messages, by verb
+    journal      every event (None: a wake) with its time; None: none is kept
+    """
+
+    __slots__ = (
+        "alive",
+        "awake_bps",
+        "control_bytes",
+        "corrupts",
+        "end",
+        "inbox",
+        "journal",
+        "name",
+        "peer",
+        "received_bytes",
+        "sent",
+        "sent_bytes",
+        "side",
+        "stay_s",
+        "wake_s",
+        "ways",
+    )
+
+    def __init__(self, peer: Peer, end: End, *, stay_s: float | None = None, journal: bool = False) -> None:
+        self.name = peer.name
+        self.peer = peer
+        self.end = end
+        self.awake_bps = end.up_bps  # its uplink, while it is not paused
+        self.ways: dict[str, Way] = {}
+        self.alive = True
+        self.inbox: list[events.Event] | None = None
+        self.side = 0
+        self.corrupts = 0.0
+        self.stay_s = stay_s
+        self.wake_s = inf  # when its next wake is planned
+        self.sent: Counter[type] = Counter()
+        self.sent_bytes = 0
+        self.received_bytes = 0
+        self.control_bytes = 0
+        self.journal: list[tuple[float, events.Event | None]] | None = [] if journal else None
+
+    @property
+    def up(self) -> bool:
+        """Whether it is neither dead nor gone; it may be paused."""
+        return self.alive and not self.peer.left
+
+    def sample(self, now: float) -> SampleRecord:
+        """How far it is."""
+        peer = self.peer
+        up = peer.contacts.up.values()
+        return SampleRecord(
+            now,
+            self.name,
+            peer.held.bit_count(),
+            len(peer.pipeline.requesters),
+            len(up),
+            sum(neighbour.slot.value != "none" for neighbour in up),
+            self.sent_bytes,
+            self.received_bytes,
+            self.control_bytes,
+        )
+
+
+class Way:
+    """One direction of a link: what `sender` sends to `receiver`; `back` is the other."""
+
+    __slots__ = ("back", "ceiling_bps", "delay_s", "flow", "held", "open", "ready_s", "receiver", "sender")
+
+    def __init__(self, sender: Node, receiver: Node) -> None:
+        self.sender = sender
+        self.receiver = receiver
+        self.back: Way
+        self.open = True  # what was sent arrives
+        self.flow: Flow | None = None  # the block that is under way, and
+        self.held: list[events.Received] = []  # what waits behind it
+        self.ceiling_bps = inf
+        self.delay_s = 0.0  # beyond the usual
+        self.ready_s = 0.0  # when the last of what was delayed arrives: nothing overtakes it

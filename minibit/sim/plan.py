@@ -1,0 +1,108 @@
+"""When what happens: a scenario's arrivals and faults as plain moments, chosen by the seed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from itertools import combinations
+from math import inf
+from random import Random
+
+from minibit.errors import LocalError
+from minibit.sim.scenario import OF_PAIRS, Arrivals, Fault
+from minibit.sim.world import World
+
+Action = Callable[[], object]
+
+
+def arrival_times(arrivals: Arrivals, peers: int, rng: Random) -> list[float]:
+    """When each of so many peers joins, in seconds, in ascending order."""
+    later = max(0, peers - arrivals.already)
+    times = [0.0] * (peers - later)
+    if arrivals.pattern == "poisson":
+        now = 0.0
+        for _ in range(later):
+            now += rng.expovariate(arrivals.rate)
+            times.append(now)
+    elif arrivals.pattern == "crowd" and arrivals.within_s:
+        times += sorted(rng.expovariate(1 / arrivals.within_s) for _ in range(later))
+    else:
+        times += sorted(rng.random() * arrivals.within_s for _ in range(later))
+    return times
+
+
+def put_in(world: World, faults: Iterable[Fault], names: Sequence[str], seed: int | str) -> float:
+    """Plan the faults; `names` are all peers that will ever be there, and the tracker's. When the last one is over."""
+    over_s = [0.0]
+    for index, fault in enumerate(faults):
+        rng = Random(f"{seed}/fault/{index}")
+        if fault.kind == "tracker-gone":
+            over_s.append(_plan(world, fault, rng, world.kill_tracker, world.restart_tracker))
+        elif fault.kind == "split":
+            over_s.append(_plan(world, fault, rng, *_of_side(world, _hit(fault, list(names), rng))))
+        elif fault.kind in OF_PAIRS:
+            for one, other in _hit_pairs(fault, names, rng):
+                over_s.append(_plan(world, fault, rng, *_of_pair(world, fault, one, other)))
+        else:
+            for name in _hit(fault, list(names), rng):
+                over_s.append(_plan(world, fault, rng, *_of_peer(world, fault, name)))
+    return max(over_s)
+
+
+def _of_peer(world: World, fault: Fault, name: str) -> tuple[Action, Action | None]:
+    match fault.kind:
+        case "dies":
+            return lambda: world.kill(name), None
+        case "leaves":
+            return lambda: world.leave(name), None
+        case "pauses":
+            return lambda: world.pause(name), lambda: world.resume(name)
+        case _:
+            return lambda: world.corrupt(name, fault.share), lambda: world.corrupt(name, 0.0)
+
+
+def _of_pair(world: World, fault: Fault, one: str, other: str) -> tuple[Action, Action]:
+    network = world.network
+    if fault.kind == "cut":
+        return (
+            lambda: world.of_pair(one, other, network.cut),
+            lambda: world.of_pair(one, other, network.heal),
+        )
+    ceiling_bps = fault.rate_bps if fault.kind == "slow" else inf
+    delay_s = fault.by_s if fault.kind == "delayed" else 0.0
+    return (
+        lambda: world.of_pair(one, other, network.shape, ceiling_bps=ceiling_bps, delay_s=delay_s),
+        lambda: world.of_pair(one, other, network.shape),
+    )
+
+
+def _of_side(world: World, names: list[str]) -> tuple[Action, Action]:
+    return lambda: world.split(names, 1), lambda: world.split(names, 0)
+
+
+def _plan(world: World, fault: Fault, rng: Random, begin: Action, end: Action | None) -> float:
+    at_s = float(fault.at_s) if fault.until_s is None else rng.uniform(fault.at_s, fault.until_s)
+    world.clock.at(at_s, begin)
+    if fault.lasts_s is None or end is None:
+        return at_s
+    world.clock.at(at_s + fault.lasts_s, end)
+    return at_s + fault.lasts_s
+
+
+def _hit(fault: Fault, names: list[str], rng: Random) -> list[str]:
+    """The peers that a fault hits."""
+    if isinstance(fault.peers, tuple):
+        if unknown := [name for name in fault.peers if name not in names]:
+            raise LocalError(f"faults: there is no peer {unknown[0]!r}: there are {names[0]} to {names[-1]}")
+        return list(fault.peers)
+    if isinstance(fault.peers, int):
+        return rng.sample(names, min(fault.peers, len(names)))
+    return [name for name in names if rng.random() < fault.probability]
+
+
+def _hit_pairs(fault: Fault, names: Sequence[str], rng: Random) -> list[tuple[str, str]]:
+    if isinstance(fault.peers, tuple):
+        return list(combinations(_hit(fault, list(names), rng), 2))
+    pairs = list(combinations(names, 2))
+    if isinstance(fault.peers, int):
+        return rng.sample(pairs, min(fault.peers, len(pairs)))
+    return [pair for pair in pairs if rng.random() < fault.probability]

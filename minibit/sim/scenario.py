@@ -1,0 +1,179 @@
+"""What a simulated swarm lives through beside its options: classes of peers, arrivals, departures, faults.
+
+A scenario is a TOML table, or the same as Python values, with the units of the command line:
+
+    latency = "20ms"
+    stay = "5m"
+
+    [[classes]]
+    name = "slow"
+    peers = 13
+    upload = "20kB/s"
+
+    [arrivals]
+    pattern = "poisson"
+    rate = 2.0
+
+    [[faults]]
+    kind = "dies"
+    at = "10s"
+    until = "60s"
+    peers = 2
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import field
+
+from minibit import strategies
+from minibit.errors import LocalError
+from minibit.units import parse_duration, parse_rate
+
+
+class Seconds(float):
+    """A time, from a number or from a text such as `250ms`."""
+
+
+class RateBps(float):
+    """Bytes a second, above zero, from a number or from a text such as `4MiB/s`."""
+
+
+Whole = Annotated[int, msgspec.Meta(ge=0)]
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Kind = Literal["dies", "leaves", "pauses", "cut", "split", "slow", "delayed", "corrupt", "tracker-gone"]
+
+OF_PAIRS = ("cut", "slow", "delayed")  # faults of the link of two peers
+
+
+class PeerClass(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """So many peers with limits of their own.
+
+    upload, download  bytes a second; None: as the options say
+    behaviour         of all of them
+    lacks             the only blocks that they don't hold at the start; None: they hold what the options say
+    """
+
+    name: str
+    peers: Whole
+    upload_bps: RateBps | None = field(name="upload", default=None)
+    download_bps: RateBps | None = field(name="download", default=None)
+    behaviour: str = "honest"
+    lacks: tuple[Whole, ...] | None = None
+
+
+class Arrivals(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """When the peers join.
+
+    pattern  `together` (evenly within `within`), `poisson` (`rate` peers a second), or `crowd` (a flash crowd: ever
+             fewer, each after `within` on average)
+    already  so many are there at the start, whatever the pattern
+    """
+
+    pattern: Literal["together", "poisson", "crowd"] = "together"
+    within_s: Seconds = field(name="within", default=Seconds(0))
+    rate: Annotated[float, msgspec.Meta(gt=0)] = 1.0
+    already: Whole = 0
+
+
+class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Something that goes wrong.
+
+    kind         dies: the peer is gone without a word, and its links break
+                 leaves: the peer says goodbye and goes
+                 pauses: the peer does nothing, and its links stand
+                 cut: the link of two peers breaks, and can't be made again
+                 split: the peers hit can't reach the others, nor the tracker
+                 slow: the link of two peers takes `rate` bytes a second at most
+                 delayed: what is sent on the link of two peers takes `by` longer
+                 corrupt: of the blocks that the peer sends, the share `share` is wrong
+                 tracker-gone: nobody answers at the tracker; when it returns, it knows nobody
+    at, until    when: at a time, or, for each that it hits, at a moment by chance between these two
+    lasts        until it is over; None: it stays
+    peers        whom it hits: names, or so many (so many pairs) by chance
+    probability  instead of `peers`: of each peer (of each pair) to be hit
+    """
+
+    kind: Kind
+    at_s: Seconds = field(name="at", default=Seconds(0))
+    until_s: Seconds | None = field(name="until", default=None)
+    lasts_s: Seconds | None = field(name="lasts", default=None)
+    peers: tuple[str, ...] | Whole | None = None
+    probability: Share = 1.0
+    rate_bps: RateBps = field(name="rate", default=RateBps(1024))
+    by_s: Seconds = field(name="by", default=Seconds(1))
+    share: Share = 1.0
+
+
+class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything that the options of a run don't say.
+
+    latency  one way, on every link
+    connect  from a dial to a proven link; None: four latencies
+    stay     after which a peer that is complete leaves; None: by the rule `leave`
+    sample   between two samples of every peer; None: a second, and more for more than a hundred peers
+    classes  of the first peers, in this order; all others are as the options say
+    """
+
+    latency_s: Seconds = field(name="latency", default=Seconds(0.01))
+    connect_s: Seconds | None = field(name="connect", default=None)
+    stay_s: Seconds | None = field(name="stay", default=None)
+    sample_s: Seconds | None = field(name="sample", default=None)
+    classes: tuple[PeerClass, ...] = ()
+    arrivals: Arrivals = Arrivals()
+    faults: tuple[Fault, ...] = ()
+
+    @classmethod
+    def build(cls, table: Mapping[str, Any], peers: int) -> Scenario:
+        """The scenario that a table says, for so many peers; `LocalError` names the key and says what it takes."""
+        scenario: Scenario = read(table, cls)
+        named = sum(kind.peers for kind in scenario.classes)
+        if named > peers:
+            raise LocalError(f"classes: {named} peers in classes, and {peers} in all: give fewer, or more --peers")
+        for kind in scenario.classes:
+            strategies.behaviour(kind.behaviour)
+        return scenario
+
+
+def read(table: Mapping[str, Any], cls: Any) -> Any:
+    """The struct `cls` that a table says; `LocalError` names the key and says what it takes."""
+    try:
+        return msgspec.convert(table, cls, dec_hook=_read_quantity)
+    except msgspec.ValidationError as error:
+        raise LocalError(_explained(str(error), cls)) from None
+
+
+def _read_quantity(kind: type, value: Any) -> Any:
+    try:
+        if kind is Seconds:
+            return Seconds(parse_duration(value))
+        rate_bps = RateBps(parse_rate(value))
+    except LocalError as error:
+        raise ValueError(str(error)) from None
+    if rate_bps <= 0:
+        raise ValueError(f"{value!r} won't do: give more than nothing")
+    return rate_bps
+
+
+def _explained(text: str, cls: Any) -> str:
+    """What msgspec says of a wrong table, with the key first; for an unknown one, those that there are."""
+    what, _, path = text.partition(" - at `$")
+    path = path.rstrip("`").lstrip(".")
+    if unknown := re.fullmatch(r"Object contains unknown field `(.*)`", what):
+        for part in re.findall(r"[a-z_]+", path):
+            cls = _inner(cls, part)
+        keys = [one.encode_name for one in msgspec.structs.fields(cls)]
+        nearest = get_close_matches(unknown[1], keys, 1) or keys
+        return f"{path + '.' if path else ''}{unknown[1]}: there is no such key: give {', '.join(nearest)}"
+    return f"{path or 'the table'}: {what[:1].lower()}{what[1:]}"
+
+
+def _inner(cls: Any, key: str) -> Any:
+    """The struct that stands at `key` of a struct, alone or in a tuple."""
+    (kind,) = [one.type for one in msgspec.structs.fields(cls) if one.encode_name == key]
+    return next((arg for arg in getattr(kind, "__args__", ()) if hasattr(arg, "__struct_fields__")), kind)

@@ -1,0 +1,220 @@
+"""One simulated run, from the options of the command line to its summary.
+
+The same options, records and summary as a run of real actors. A peer without a limit has a line of `LINE_BPS`
+here; the copies of peers that completed count as verified, since no block is held whose verdict was bad.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterable
+from math import inf
+from random import Random
+
+from minibit import inventory, strategies
+from minibit.content import SharedContent
+from minibit.errors import LocalError
+from minibit.events import TRACKER
+from minibit.ledger import UNWANTED, Ledger
+from minibit.options import Options, initial_blocks
+from minibit.records import Record
+from minibit.sim import plan
+from minibit.sim.scenario import PeerClass, Scenario
+from minibit.sim.world import Watcher, World
+from minibit.summary import Summary
+
+LINE_BPS = 125e6  # a gigabit a second, for who has no limit
+STALL_S = 120.0  # without a byte anywhere, after which nobody waits any longer
+HOPELESS_S = 5.0  # the same, when blocks are lost
+
+
+class VirtualContent:
+    """Content without bytes: `content_bytes` in blocks of `block_bytes`, of which the last may be short."""
+
+    digest = "virtual"
+
+    def __init__(self, name: str, content_bytes: int, block_bytes: int) -> None:
+        self.name = name
+        self.content_bytes = content_bytes
+        self.block_bytes = block_bytes
+        self.block_count = -(-content_bytes // block_bytes)
+
+    def length(self, block: int) -> int:
+        """The bytes of `block`."""
+        return min(self.block_bytes, self.content_bytes - block * self.block_bytes)
+
+
+class Simulation:
+    """A run that is ready to go; `run` takes it to its end, or `world.clock.step` from event to event.
+
+    content   what is shared; None: as the options say
+    watchers  see every event and effect
+    journal   names of peers whose events are kept (`minibit.sim.journal`)
+    """
+
+    def __init__(
+        self,
+        options: Options,
+        scenario: Scenario | None = None,
+        *,
+        content: SharedContent | None = None,
+        watchers: Iterable[Watcher] = (),
+        journal: Iterable[str] = (),
+    ) -> None:
+        self.options = options
+        self.scenario = scenario = scenario or Scenario()
+        size_bytes = options.size_bytes
+        self.content = content or VirtualContent("made content", size_bytes, options.block_bytes_for(size_bytes))
+        self.ledger = Ledger(options.name or "simulation", options, self.content, world="sim")
+        self.world = World(
+            self.content,
+            options.rules,
+            options.seed,
+            latency_s=scenario.latency_s,
+            connect_s=scenario.connect_s,
+            watchers=tuple(watchers),
+        )
+        self.class_of: dict[str, str] = {}  # of peers that have one
+        self._journal = frozenset(journal)
+        self._sample_s = scenario.sample_s or max(1.0, options.peers / 100)
+        self._progress: Callable[[Ledger], object] | None = None
+        self._moved = (0, 0.0)  # bytes, and when they were last more than before
+        self._hopeless: str | None = None
+        self._plan()
+
+    @property
+    def records(self) -> Iterable[Record]:
+        """All records so far."""
+        self._drain()
+        return self.ledger.records()
+
+    def run(self, progress: Callable[[Ledger], object] | None = None) -> Summary:
+        """Go on until every peer is complete or can't be, or until the time limit; what it came to.
+
+        `progress` is called with the ledger at every sample.
+        """
+        self._progress = progress
+        world = self.world
+        clock = world.clock
+        limit_s = self.options.timeout_s or inf
+        was_enabled = gc.isenabled()
+        gc.disable()  # nothing here waits for it, and it would look at millions of records again and again
+        try:
+            while world.waiting and self._hopeless is None and clock.next_s <= limit_s:
+                clock.step()
+        finally:
+            if was_enabled:
+                gc.enable()
+        timed_out = bool(world.waiting) and self._hopeless is None
+        why = f"the time limit of {limit_s:g} s came first" if timed_out else self._hopeless or ""
+        return self._summary(limit_s if timed_out else clock.now, why, timed_out)
+
+    # before it begins
+
+    def _plan(self) -> None:
+        options, scenario, world = self.options, self.scenario, self.world
+        width = max(2, len(str(options.peers)))
+        names = [f"peer-{index + 1:0{width}}" for index in range(options.peers)]
+        if unknown := sorted(self._journal.difference(names, [TRACKER])):
+            raise LocalError(f"there is no peer {unknown[0]!r} to keep a journal of: there are {TRACKER}, {names[0]} "
+                             f"to {names[-1]}")  # fmt: skip
+        classes: list[PeerClass | None] = [kind for kind in scenario.classes for _ in range(kind.peers)]
+        classes += [None] * (options.peers - len(classes))
+        behaviours = [kind.behaviour if kind else "honest" for kind in classes]
+        odd = [sort for sort, count in options.behave.items() for _ in range(count)]
+        if odd:
+            behaviours[-len(odd) :] = odd
+        times = plan.arrival_times(scenario.arrivals, options.peers, Random(f"{options.seed}/arrivals"))
+        self._seat(TRACKER, None, "honest")
+        for name, kind, behaviour, at_s in zip(names, classes, behaviours, times, strict=True):
+            if kind is not None:
+                self.class_of[name] = kind.name
+            if behaviour not in UNWANTED:
+                world.waiting[name] = None
+            world.clock.at(at_s, self._seat, name, kind, behaviour)
+        quiet_s = plan.put_in(world, scenario.faults, [*names, TRACKER], options.seed)
+        self._quiet_s = max(quiet_s, times[-1])  # nothing is planned after that
+        world.clock.at(self._sample_s, self._look)
+
+    def _seat(self, name: str, kind: PeerClass | None, behaviour: str) -> None:
+        options = self.options
+        seed = name == TRACKER
+        limits = [options.seed_upload_bps if seed else options.upload_bps, None if seed else options.download_bps]
+        held = self.world.all if seed else self._held_at_start(name, kind)
+        if kind is not None:
+            limits = [kind.upload_bps or limits[0], kind.download_bps or limits[1]]
+        behaves = strategies.behaviour(behaviour)
+        up_bps = min(limits[0] or LINE_BPS, behaves.upload_bps or inf)
+        down_bps = limits[1] or inf
+        self.ledger.open(name, behaviour, 0.0, held, upload_bps=up_bps, download_bps=limits[1])
+        self.world.seat(
+            name,
+            held=held,
+            behaviour=behaves,
+            stays=seed,
+            stay_s=None if seed else self.scenario.stay_s,
+            up_bps=up_bps,
+            down_bps=down_bps,
+            journal=name in self._journal,
+        )
+
+    def _held_at_start(self, name: str, kind: PeerClass | None) -> int:
+        if kind is not None and kind.lacks is not None:
+            return self.world.all & ~inventory.of(kind.lacks)
+        count = self.options.initial.count(self.content.block_count)
+        return initial_blocks(count, name, self.options.seed, self.content.block_count)
+
+    # while it goes
+
+    def _look(self) -> None:
+        """Once in a while: samples, progress, and whether anything will still come."""
+        world, ledger = self.world, self.ledger
+        world.sample()
+        self._drain()
+        if self._progress is not None:
+            self._progress(ledger)
+        self._hopeless = self._why_hopeless()
+        world.clock.at(world.now + self._sample_s, self._look)
+
+    def _drain(self) -> None:
+        records = self.world.records
+        self.ledger.enter_all(records)
+        records.clear()
+
+    def _why_hopeless(self) -> str | None:
+        """Why nothing more will come, or None."""
+        now = self.world.now
+        moved_bytes = self.world.network.arrived_bytes
+        before_bytes, since_s = self._moved
+        if moved_bytes != before_bytes or now < self._quiet_s:
+            self._moved = (moved_bytes, now)
+        elif now - since_s >= HOPELESS_S and (lost := self.ledger.lost_blocks()):
+            some = ", ".join(map(str, lost[:10])) + (", ..." if len(lost) > 10 else "")
+            return f"nobody holds {len(lost)} {'block' if len(lost) == 1 else 'blocks'} any more ({some})"
+        elif now - since_s >= self._patience_s:
+            return f"nothing moved for {now - since_s:.0f} s"
+        return None
+
+    @property
+    def _patience_s(self) -> float:
+        """For how long nothing need move while all is well: until time-outs are over, or one slow block is there."""
+        rules = self.options.rules
+        slowest_bps = min((node.awake_bps for node in self.world.nodes.values() if node.up), default=LINE_BPS)
+        block_s = 2 * self.content.block_bytes * (rules.slots + rules.guests) / slowest_bps
+        return max(STALL_S, 4 * rules.request_timeout_s, block_s)
+
+    def _summary(self, now: float, why: str, timed_out: bool) -> Summary:
+        ledger, world = self.ledger, self.world
+        world.sample()
+        self._drain()
+        for name, node in world.nodes.items():
+            account = ledger.accounts[name]
+            account.messages = world.messages(node)
+            if account.completed_at is not None:
+                account.verified = True
+        return ledger.summary(nodes=1, spawn_s=0.0, verify_s=0.0, total_s=now, now=now, why=why, timed_out=timed_out)
+
+
+def simulate(options: Options, scenario: Scenario | None = None) -> Summary:
+    """A whole simulated run, for who wants no more than its summary."""
+    return Simulation(options, scenario).run()
