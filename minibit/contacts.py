@@ -62,21 +62,20 @@ class Contacts:
         neighbour.retry_at = now + min(self._rules.retry_s * 2**neighbour.failures, LONGEST_RETRY_S)
         neighbour.failures = min(neighbour.failures + 1, MOST_DOUBLINGS)
 
-    def to_dial(self, now: float, *, starving: bool) -> list[Neighbour]:
-        """Whom to connect to now; who starves dials on, though it has half of its links."""
-        most = self._rules.neighbours if starving else (self._rules.neighbours + 1) // 2
-        count = most - len(self.up) - self.dialling
-        if starving:
-            count = max(count, 1 - self.dialling)
-        if count <= 0:
-            return []
-        ready = [n for n in self.known.values() if n.standing is Standing.KNOWN and n.retry_at <= now]
-        return self._rng.sample(ready, min(count, len(ready)))
+    def to_dial(self, now: float, *, one_more: bool = False) -> tuple[list[Neighbour], float | None]:
+        """Whom to connect to now, and when to look again, if links are still short then.
 
-    def next_retry(self, now: float) -> float | None:
-        """When the next of the addresses that failed may be dialled again."""
-        waiting = [n.retry_at for n in self.known.values() if n.standing is Standing.KNOWN and n.retry_at > now]
-        return min(waiting, default=None)
+        `one_more`: at least one, though half of the links stand.
+        """
+        short = (self._rules.neighbours + 1) // 2 - len(self.up) - self.dialling
+        count = max(short, 1 - self.dialling) if one_more else short
+        if count <= 0:
+            return [], None
+        idle = [neighbour for neighbour in self.known.values() if neighbour.standing is Standing.KNOWN]
+        ready = [neighbour for neighbour in idle if neighbour.retry_at <= now]
+        if short <= len(ready):
+            return self._rng.sample(ready, min(count, len(ready))), None
+        return ready, min((neighbour.retry_at for neighbour in idle if neighbour.retry_at > now), default=None)
 
     @property
     def crowded(self) -> bool:

@@ -206,7 +206,8 @@ class Peer:
         if not self._alone:
             self._pause_s = self.rules.retry_s
         self._timers.set("tracker", now + self.rules.tracker_s)
-        self._meet(message.peers, now)
+        # who is alone tries one more each time, and not all: at the start of a large swarm, everybody is
+        self._meet(message.peers, now, one_more=self._alone)
 
     def _on_novo_peer(self, sender: str, message: NovoPeer, now: float) -> None:
         self._meet(message.peers, now)
@@ -214,18 +215,19 @@ class Peer:
     def _on_registro(self, sender: str, message: Registro, now: float) -> None:
         self._meet((PeerAddress(message.peer, message.host, message.port),), now)
 
-    def _meet(self, addresses: tuple[PeerAddress, ...], now: float) -> None:
+    def _meet(self, addresses: tuple[PeerAddress, ...], now: float, *, one_more: bool = False) -> None:
         self.contacts.learn(addresses)
-        self._dial(now)
+        self._dial(now, one_more=one_more)
 
-    def _dial(self, now: float) -> None:
+    def _dial(self, now: float, *, one_more: bool = False) -> None:
         if self.leaving is not None or self.address is None:
             return
-        for neighbour in self.contacts.to_dial(now, starving=self._alone):
+        found, again_at = self.contacts.to_dial(now, one_more=one_more)
+        for neighbour in found:
             self.contacts.move(neighbour, Move.DIAL)
             self._effects.append(events.Dial(neighbour.address, self._alone))
-        if (at_s := self.contacts.next_retry(now)) is not None:
-            self._timers.set_earlier("dial", at_s)
+        if again_at is not None:
+            self._timers.set_earlier("dial", again_at)
 
     # links
 

@@ -3,7 +3,8 @@
 The picker says which block, chance says which of its holders. The depth follows rate and latency: a
 neighbour gets as many PEDIDOs as it answers in the time that one alone takes, and one more, so that it is
 never idle and never far ahead. Latency is measured only by PEDIDOs that had none before them, or the queue
-that we made ourselves would count as latency.
+that we made ourselves would count as latency. A neighbour whose blocks take long is asked for one at a time: it
+would be idle for a moment only, and what stands in its queue nobody else is asked for, who might be quicker.
 
 Endgame begins when every missing block is in flight: one that takes too long is asked a second time.
 
@@ -28,6 +29,7 @@ from minibit.rules import Rules
 MOST_REQUESTERS = 2  # of one block, and that only in endgame
 OVERDUE = 2.0  # a block that takes this many times as long as expected may be asked a second time,
 OVERDUE_LEAST_S = 0.5  # and not before: a busy machine makes everybody pause for a moment
+SLOW_S = 0.5  # a block that takes longer takes long
 SMOOTHING = 0.3  # weight of the newest gap in the mean
 
 
@@ -161,7 +163,9 @@ class Pipeline:
         if not neighbour.serves_us or neighbour.snubbed_until > now:
             return False
         depth = 2
-        if neighbour.gap_s is not None and neighbour.latency_s is not None:
+        if neighbour.gap_s is not None and neighbour.gap_s > SLOW_S:
+            depth = 1
+        elif neighbour.gap_s is not None and neighbour.latency_s is not None:
             depth = max(depth, ceil(neighbour.latency_s / max(neighbour.gap_s, 1e-9)) + 1)
         return len(neighbour.asked) < min(depth, self._rules.pipeline)
 

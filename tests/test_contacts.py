@@ -49,22 +49,22 @@ def test_who_came_back_elsewhere_is_dialled_there_without_the_pauses_of_before()
     made.learn([address("ana", 2)])
     made.failed(made.known["ana"], 100.0)
     assert made.known["ana"].address.port == 2
-    assert made.next_retry(100.0) == 101.0
+    assert made.to_dial(100.0) == ([], 101.0)
 
 
 def test_half_of_the_links_are_dialled_and_the_rest_is_left_for_others():
     made = contacts("a b c d e f", neighbours=4)
-    dialled = made.to_dial(0.0, starving=False)
+    dialled = made.to_dial(0.0)[0]
     assert len(dialled) == 2
     for neighbour in dialled:
         made.move(neighbour, Move.DIAL)
-    assert made.to_dial(0.0, starving=False) == []
+    assert made.to_dial(0.0)[0] == []
 
 
-def test_who_starves_dials_on_though_all_links_stand():
+def test_who_starves_dials_one_more_though_all_links_stand():
     made = contacts("e f", neighbours=4, linked="a b c d")
-    assert made.to_dial(0.0, starving=False) == []
-    assert len(made.to_dial(0.0, starving=True)) == 1
+    assert made.to_dial(0.0)[0] == []
+    assert len(made.to_dial(0.0, one_more=True)[0]) == 1
 
 
 def test_the_pause_after_a_failure_grows_to_a_limit_however_often_it_fails():
@@ -92,10 +92,16 @@ def test_a_link_that_went_well_ends_the_growing_of_the_pauses():
 def test_who_failed_is_not_dialled_before_its_pause_is_over():
     made = contacts("ana bia")
     made.failed(made.known["ana"], 0.0)
-    assert names(made.to_dial(0.5, starving=False)) == {"bia"}
-    assert made.next_retry(0.5) == 1.0
-    assert names(made.to_dial(1.0, starving=False)) == {"ana", "bia"}
-    assert made.next_retry(1.0) is None
+    ready, again_at = made.to_dial(0.5)
+    assert (names(ready), again_at) == ({"bia"}, 1.0)
+    ready, again_at = made.to_dial(1.0)
+    assert (names(ready), again_at) == ({"ana", "bia"}, None)
+
+
+def test_who_has_half_of_its_links_does_not_look_again():
+    made = contacts("e f", neighbours=4, linked="a b")
+    made.failed(made.known["e"], 0.0)
+    assert made.to_dial(0.5) == ([], None)
 
 
 def test_memory_is_bounded_and_never_loses_who_is_linked_or_banned():
@@ -155,4 +161,4 @@ def test_two_that_hold_nothing_yet_have_everything_left_to_exchange():
 
 @pytest.mark.parametrize("neighbours", [1, 2, 3])
 def test_even_with_few_links_somebody_is_dialled(neighbours: int):
-    assert contacts("ana bia", neighbours=neighbours).to_dial(0.0, starving=False)
+    assert contacts("ana bia", neighbours=neighbours).to_dial(0.0)[0]

@@ -82,11 +82,17 @@ def test_the_pipeline_bound_holds_with_ten_neighbours_at_once():
     assert {len(neighbour.asked) for neighbour in scene.neighbours} == {7}
 
 
-@pytest.mark.parametrize(("latency_s", "gap_s", "depth"), [(0.1, 0.1, 2), (0.5, 0.1, 6), (0.1, 1.0, 2), (9.0, 0.0, 64)])
+@pytest.mark.parametrize(("latency_s", "gap_s", "depth"), [(0.1, 0.1, 2), (0.5, 0.1, 6), (9.0, 0.0, 64)])
 def test_the_depth_follows_latency_and_pace(latency_s: float, gap_s: float, depth: int):
     scene = Scene(100, inventory.full(100))
     scene.neighbours[0].latency_s, scene.neighbours[0].gap_s = latency_s, gap_s
     assert len(scene.ask()) == depth
+
+
+def test_of_a_neighbour_whose_blocks_take_long_one_is_asked_at_a_time():
+    scene = Scene(9, 0b111111111)
+    scene.neighbours[0].latency_s, scene.neighbours[0].gap_s = 2.0, 2.0
+    assert scene.ask() == [("p0", 0)]
 
 
 def test_latency_is_measured_by_a_pedido_that_had_none_before_it():
