@@ -10,6 +10,7 @@ verb, both ends compute it, and without that it would go on holding a slot for u
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from math import inf
 
 from minibit import inventory
@@ -40,13 +41,13 @@ class Announcer:
         if everybody or now >= all_due_s:
             everybody, self._told_all_at, all_due_s = True, now, inf
         found = []
-        said: Estoque | None = None
         for neighbour in neighbours:
-            if everybody or neighbour.slot is not Slot.NONE:
-                estoque = untold(neighbour, claims)
-                if estoque is not None:
-                    said = said if estoque == said else estoque  # the same news for many is said once
-                    found.append((neighbour, said))
+            if (
+                (everybody or neighbour.slot is not Slot.NONE)
+                and claims & ~neighbour.told
+                and (estoque := untold(neighbour, claims)) is not None
+            ):
+                found.append((neighbour, estoque))
         return found, all_due_s
 
 
@@ -60,8 +61,6 @@ def whole(neighbour: Neighbour, claims: int) -> Estoque:
 def untold(neighbour: Neighbour, claims: int) -> Estoque | None:
     """The ESTOQUE that this neighbour needs, or None. It counts as told."""
     blocks = claims & ~neighbour.told
-    if not blocks:
-        return None
     wants_nothing = not neighbour.theirs & ~claims
     believed_to_want = neighbour.theirs & ~neighbour.told
     if not (wants_nothing and believed_to_want):
@@ -71,4 +70,10 @@ def untold(neighbour: Neighbour, claims: int) -> Estoque | None:
     if blocks.bit_count() * 5 > claims.bit_length() // 4:  # an index costs about five digits
         return whole(neighbour, claims)
     neighbour.told |= blocks
+    return _new(blocks)
+
+
+@lru_cache(maxsize=64)
+def _new(blocks: int) -> Estoque:
+    """The same news goes to many neighbours."""
     return Estoque(new=tuple(inventory.indices(blocks)))

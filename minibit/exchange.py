@@ -215,6 +215,7 @@ class Exchange:
 
     def arrived(self, neighbour: Neighbour, block: int, ok: bool, now: float) -> None:
         """All bytes of `block` came from it; `ok` is the verdict of the hash."""
+        neighbour.heard_at = now
         took_s = 0.0
         if block in neighbour.asked:
             took_s = self.pipeline.arrived(neighbour, block, now)
@@ -340,8 +341,7 @@ class Exchange:
     def _decide(self, decide: Callable[..., list[Effect]], now: float) -> None:
         if self.closed:
             return
-        sharing = [n for n in self._up.values() if n.standing is Standing.SHARING]
-        for effect in decide(sharing, self.held, self.missing, self.availability, now):
+        for effect in decide(self._up.values(), self.held, self.missing, self.availability, now):
             if isinstance(effect, events.Send) and isinstance(effect.message, Desbloqueio):
                 self._tell(self._up[effect.peer])  # it should know what it may ask for
             self._effects.append(effect)

@@ -60,6 +60,8 @@ class Peer:
         self.leaving: str | None = None
         self.left = False
         self._starved_rounds = 0
+        self._hungry_rounds = 0
+        self._held_last_round = held
         self._called_at = -inf
         self._pause_s = rules.retry_s
         self._timers = Timers()
@@ -90,11 +92,11 @@ class Peer:
         """Take what happened at `now` (seconds, never going back); what the world must do, in order."""
         if not self.left:
             _ON_EVENT[type(event)](self, event, now)
-        return self._take_effects()
+        return self._take_effects() if self._effects else []
 
     def next_wake(self) -> float | None:
         """When `wake` must be called; None for not at all."""
-        return None if self.left else self._timers.next()
+        return None if self.left else self._timers.next
 
     def wake(self, now: float) -> list[Effect]:
         """Do what is due at `now`."""
@@ -184,6 +186,8 @@ class Peer:
         me = self.address
         if me is None:  # whatever was heard by hand: who has not joined has no address to tell
             return
+        if self._alone:  # one more each time, and not all at once: at the start of a large swarm everybody is
+            self._dial(now, one_more=True)
         self._effects.append(events.Call(Registro(peer=me.peer, host=me.host, port=me.port, alone=self._alone)))
         self._called_at = now
         # taken for lost until LISTA_PEERS comes: a tracker that is gone is asked again, ever more rarely
@@ -192,12 +196,15 @@ class Peer:
 
     @property
     def _alone(self) -> bool:
-        """Whether nobody could feed us for a whole round."""
-        return self._starved_rounds > 1
+        """Whether nobody could feed us for a whole round, or nobody did for as long as two guests keep their slot."""
+        return self._starved_rounds > 1 or self._hungry_rounds > 2 * (self.rules.guest_rounds + 1)
 
     def _round(self, now: float) -> None:
         self._timers.set("round", now + self.rules.round_s)
         self._starved_rounds = self._starved_rounds + 1 if self.exchange.starving else 0
+        hungry = self.started and not self.complete and self.held == self._held_last_round
+        self._hungry_rounds = self._hungry_rounds + 1 if hungry else 0
+        self._held_last_round = self.held
         if self._alone:
             self._timers.set_earlier("tracker", max(now, self._called_at + self._pause_s))
         self.exchange.round(now)
@@ -206,8 +213,7 @@ class Peer:
         if not self._alone:
             self._pause_s = self.rules.retry_s
         self._timers.set("tracker", now + self.rules.tracker_s)
-        # who is alone tries one more each time, and not all: at the start of a large swarm, everybody is
-        self._meet(message.peers, now, one_more=self._alone)
+        self._meet(message.peers, now)
 
     def _on_novo_peer(self, sender: str, message: NovoPeer, now: float) -> None:
         self._meet(message.peers, now)
@@ -215,9 +221,9 @@ class Peer:
     def _on_registro(self, sender: str, message: Registro, now: float) -> None:
         self._meet((PeerAddress(message.peer, message.host, message.port),), now)
 
-    def _meet(self, addresses: tuple[PeerAddress, ...], now: float, *, one_more: bool = False) -> None:
+    def _meet(self, addresses: tuple[PeerAddress, ...], now: float) -> None:
         self.contacts.learn(addresses)
-        self._dial(now, one_more=one_more)
+        self._dial(now)
 
     def _dial(self, now: float, *, one_more: bool = False) -> None:
         if self.leaving is not None or self.address is None:
@@ -294,18 +300,18 @@ class Peer:
             if message.peer == sender:
                 self.contacts.forget(neighbour)
         else:
-            self._trade(neighbour, now, self.exchange.receive, message)
+            try:
+                self.exchange.receive(neighbour, message, now)
+            except RemoteError as error:
+                self._drop(neighbour, str(error), now)
 
     def _on_arrived(self, event: events.Arrived, now: float) -> None:
         if (neighbour := self.contacts.up.get(event.sender)) is not None:
-            self._trade(neighbour, now, self.exchange.arrived, event.block, event.ok)
+            try:
+                self.exchange.arrived(neighbour, event.block, event.ok, now)
+            except RemoteError as error:
+                self._drop(neighbour, str(error), now)
             self._finish_if_complete(now)
-
-    def _trade(self, neighbour: Neighbour, now: float, step: Callable[..., None], *facts: Any) -> None:
-        try:
-            step(neighbour, *facts, now)
-        except RemoteError as error:
-            self._drop(neighbour, str(error), now)
 
     def _on_progressed(self, event: events.Progressed, now: float) -> None:
         if (neighbour := self.contacts.up.get(event.sender)) is not None:

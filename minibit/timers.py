@@ -8,16 +8,16 @@ from math import inf
 class Timers:
     """At most one time for each name."""
 
-    __slots__ = ("_due", "_next")
+    __slots__ = ("_due", "next")
 
     def __init__(self) -> None:
         self._due: dict[str, float] = {}
-        self._next: float | None = None  # the earliest, which is asked for after every event
+        self.next: float | None = None  # the earliest time, which is asked for after every event
 
     def set(self, name: str, at_s: float) -> None:
         """Wake for `name` at that time, and not at another."""
         self._due[name] = at_s
-        self._next = min(self._due.values())
+        self.next = min(self._due.values())
 
     def set_earlier(self, name: str, at_s: float) -> None:
         """Wake for `name` at that time, unless it is due before."""
@@ -27,14 +27,10 @@ class Timers:
     def __contains__(self, name: str) -> bool:
         return name in self._due
 
-    def next(self) -> float | None:
-        """The earliest time, or None."""
-        return self._next
-
     def pop(self, now: float) -> list[str]:
         """The names that are due, in order of time (then of name); they are set no more."""
         due = sorted((at_s, name) for name, at_s in self._due.items() if at_s <= now)
         for _, name in due:
             del self._due[name]
-        self._next = min(self._due.values(), default=None)
+        self.next = min(self._due.values(), default=None)
         return [name for _, name in due]

@@ -41,7 +41,7 @@ class Tracker:
 
     def next_wake(self) -> float | None:
         """When `wake` must be called, in the caller's seconds; None for not at all."""
-        return self._timers.next()
+        return self._timers.next
 
     def wake(self, now: float) -> list[Effect]:
         """Do what is due."""

@@ -16,7 +16,7 @@ from minibit.choker import Choker, NoChoking, Row, Serving
 from minibit.errors import LocalError
 from minibit.events import Effect, Note, Send, SendBlock
 from minibit.messages import Bloqueio, Desbloqueio
-from minibit.neighbour import Neighbour, Slot
+from minibit.neighbour import Neighbour, Slot, Standing
 from minibit.records import ServingRecord
 from minibit.rules import Rules
 
@@ -35,15 +35,20 @@ class Uploads:
 
     def round(self, up: Iterable[Neighbour], held: int, missing: int, rarity: Availability, now: float) -> list[Effect]:
         """The choker's round."""
-        return self._decide(self.choker.round, list(up), held, missing, rarity, now=now)
+        neighbours = [neighbour for neighbour in up if neighbour.standing is Standing.SHARING]
+        return self._decide(self.choker.round, neighbours, held, missing, rarity, now=now)
 
     def fill(self, up: Iterable[Neighbour], held: int, missing: int, rarity: Availability, now: float) -> list[Effect]:
         """Give free slots at once, if somebody waits for one."""
-        neighbours = list(up)
-        served = [neighbour for neighbour in neighbours if neighbour.slot is not Slot.NONE]
-        if len(served) == self.slots and all(held & ~neighbour.theirs for neighbour in served):
-            return []
-        if not any(held & ~neighbour.theirs for neighbour in neighbours if neighbour.slot is Slot.NONE):
+        neighbours = [neighbour for neighbour in up if neighbour.standing is Standing.SHARING]
+        waiting, used = False, 0
+        for neighbour in neighbours:
+            if held & ~neighbour.theirs:
+                if neighbour.slot is Slot.NONE:
+                    waiting = True
+                else:
+                    used += 1
+        if not waiting or used == self.slots:
             return []
         return self._decide(self.choker.fill, neighbours, held, missing, rarity, now=now)
 

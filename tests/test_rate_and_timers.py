@@ -42,9 +42,9 @@ def test_timers_are_due_in_order_of_time_then_of_name():
     timers = Timers()
     for name, at_s in (("c", 2.0), ("b", 1.0), ("a", 2.0), ("d", 3.0)):
         timers.set(name, at_s)
-    assert timers.next() == 1.0
+    assert timers.next == 1.0
     assert timers.pop(2.5) == ["b", "a", "c"]
-    assert timers.next() == 3.0
+    assert timers.next == 3.0
     assert timers.pop(2.5) == []
 
 
@@ -52,8 +52,8 @@ def test_a_timer_is_set_earlier_and_never_later_unless_set_anew():
     timers = Timers()
     timers.set_earlier("a", 5.0)
     timers.set_earlier("a", 9.0)
-    assert timers.next() == 5.0
+    assert timers.next == 5.0
     timers.set_earlier("a", 3.0)
-    assert timers.next() == 3.0
+    assert timers.next == 3.0
     timers.set("a", 7.0)
-    assert timers.next() == 7.0
+    assert timers.next == 7.0
