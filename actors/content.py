@@ -89,6 +89,12 @@ def mark(found: os.stat_result) -> tuple[int, int, int]:
     return found.st_size, found.st_mtime_ns, found.st_ino
 
 
+def check_source(path: str | os.PathLike[str]) -> None:
+    """Fail before anything is started where there is nothing to share."""
+    if not os.path.lexists(path):
+        raise SourceError(f"there is no {path}: give a file or a folder, or leave it out to share made content")
+
+
 def scan(path: Path, block_bytes: int | Callable[[int], int] = auto_block_bytes, hash: HashName = "blake3") -> Manifest:
     """The manifest of one file, or of a folder with all the files below it in the order of their paths.
 

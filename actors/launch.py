@@ -26,7 +26,7 @@ from actors.peer import Opened, PeerActor, Setup, actor_name, machine
 from actors.run_folder import RunFolder
 from actors.tracker import TrackerActor
 from minibit import strategies
-from minibit.errors import ClusterError, DiskFullError, MinibitError, SourceError
+from minibit.errors import ClusterError, DiskFullError, MinibitError
 from minibit.events import TRACKER
 from minibit.ledger import Ledger
 from minibit.manifest import Manifest
@@ -37,12 +37,6 @@ SPAWN_S = 60.0  # for the actors to come up, and for each of them
 SPAWN_EACH_S = 5.0
 CALL_S = 60.0  # for anything else that is asked of all of them
 OFFSET_TRIES = 3
-
-
-def check_source(path: str | os.PathLike[str]) -> None:
-    """Fail before anything is started where there is nothing to share."""
-    if not os.path.lexists(path):
-        raise SourceError(f"there is no {path}: give a file or a folder, or leave it out to share made content")
 
 
 def source(path: str | os.PathLike[str] | None, options: Options, folder: Path) -> Path:

@@ -23,6 +23,7 @@ from minibit.summary import Failure, Summary
 from minibit.units import show_bytes, show_duration, show_rate
 
 LINE_EVERY_S = 5.0
+DRAW_EVERY_S = 0.2
 NAMED_AT_ONCE = 6  # peers named in one row of the table; standard error names them all
 
 
@@ -36,7 +37,7 @@ class Progress:
         self._console = Console(file=file or sys.stderr, highlight=False, soft_wrap=True)
         self._clock = clock
         self._started_at = clock()
-        self._line_at = self._started_at - LINE_EVERY_S
+        self._shown_at = self._started_at - LINE_EVERY_S
         self._done = False
         self._bars: Bars | None = None
 
@@ -45,20 +46,32 @@ class Progress:
         if not self._quiet:
             self._console.print(text, style="dim", markup=False)
 
-    def update(self, completed: int, peers: int, held: int, total: int, rate_bps: float) -> None:
-        """`completed` of `peers`; `held` of `total` blocks, over all peers; useful payload a second."""
+    @property
+    def due(self) -> bool:
+        """Whether it is time to show something, for who would `update` far too often."""
+        every_s = DRAW_EVERY_S if self._console.is_interactive else LINE_EVERY_S
+        return not self._quiet and self._clock() - self._shown_at >= every_s
+
+    def update(
+        self, completed: int, peers: int, held: int, total: int, rate_bps: float, virtual_s: float | None = None
+    ) -> None:
+        """`completed` of `peers`; `held` of `total` blocks, over all peers; useful payload a second.
+
+        `virtual_s` is the time in a simulation, and `rate_bps` then by that time.
+        """
         if self._quiet:
             return
+        virtual = "" if virtual_s is None else f"{show_duration(round(virtual_s, 1))} simulated"
+        now, done = self._clock(), completed == peers
         if self._console.is_interactive:
-            self._draw(completed, peers, held, total, rate_bps)
-            return
-        now = self._clock()
-        done = completed == peers
-        if now - self._line_at >= LINE_EVERY_S or (done and not self._done):
-            self._line_at, self._done = now, done
+            self._shown_at = now
+            self._draw(completed, peers, held, total, rate_bps, virtual)
+        elif now - self._shown_at >= LINE_EVERY_S or (done and not self._done):
+            self._shown_at, self._done = now, done
             share = held / total if total else 1.0
             self._console.print(
-                f"{show_duration(round(now - self._started_at))}: {100 * share:.0f} % of the blocks, "
+                f"{virtual and f'{virtual} in '}{show_duration(round(now - self._started_at))}: "
+                f"{100 * share:.0f} % of the blocks, "
                 f"{completed} of {peers} peers complete, {show_rate(rate_bps)}"
             )
 
@@ -68,7 +81,7 @@ class Progress:
             self._bars.stop()
             self._bars = None
 
-    def _draw(self, completed: int, peers: int, held: int, total: int, rate_bps: float) -> None:
+    def _draw(self, completed: int, peers: int, held: int, total: int, rate_bps: float, virtual: str) -> None:
         if self._bars is None:
             self._bars = Bars(
                 TextColumn("{task.description:>6}"),
@@ -76,14 +89,15 @@ class Progress:
                 TaskProgressColumn(),
                 TextColumn("{task.fields[beside]}"),
                 TimeElapsedColumn(),
+                TextColumn("{task.fields[virtual]}"),
                 console=self._console,
                 auto_refresh=False,
             )
-            self._bars.add_task("blocks", beside="")
-            self._bars.add_task("peers", beside="")
+            self._bars.add_task("blocks", beside="", virtual="")
+            self._bars.add_task("peers", beside="", virtual="")
             self._bars.start()
         blocks, complete = self._bars.task_ids
-        self._bars.update(blocks, completed=held, total=total, beside=f"{show_rate(rate_bps):>10}")
+        self._bars.update(blocks, completed=held, total=total, beside=f"{show_rate(rate_bps):>10}", virtual=virtual)
         self._bars.update(complete, completed=completed, total=peers, beside=f"{completed} of {peers}".rjust(10))
         self._bars.refresh()
 
@@ -115,9 +129,11 @@ def _rows(summary: Summary) -> Iterator[tuple[str | None, ...]]:
     yield "run", summary.world, summary.run, summary.preset and f"preset {summary.preset}", f"seed {summary.seed}"
     blocks = f"{content.blocks:,} blocks of {show_bytes(content.block_bytes)}"
     yield "content", show_bytes(content.bytes), content.name, blocks
+    real = summary.world != "sim"
     nodes = "on 1 node" if summary.nodes == 1 else f"on {summary.nodes} nodes"
+    where = (f"{summary.verified} verified", nodes) if real else ()
     late = "time limit reached" if summary.timed_out else None
-    yield "complete", f"{summary.completed} of {summary.peers}", f"{summary.verified} verified", nodes, late
+    yield "complete", f"{summary.completed} of {summary.peers}", *where, late
     yield "transfer", show_duration(seconds.transfer), _finishes(summary)
     if summary.bound_s is not None and summary.efficiency is not None:
         yield "at best", show_duration(summary.bound_s), f"efficiency {summary.efficiency:.2f}"
@@ -126,8 +142,9 @@ def _rows(summary: Summary) -> Iterator[tuple[str | None, ...]]:
     copies = f"seed sent {sent.seed_sent / content.bytes:.2f} copies" if content.bytes else None
     yield "moved", show_bytes(sent.moved), f"{wasted} wasted", f"{control} control", copies
     each = f"{messages.total / summary.peers:,.0f} a peer"
-    yield "messages", f"{messages.total:,}", each, f"{summary.actor_calls:,} actor calls"
-    yield "in all", show_duration(seconds.total), f"spawning {spawning}", f"verifying {verifying}"
+    yield "messages", f"{messages.total:,}", each, f"{summary.actor_calls:,} actor calls" if real else None
+    around = (f"spawning {spawning}", f"verifying {verifying}") if real else ("in virtual time",)
+    yield "in all", show_duration(seconds.total), *around
     for why, names in failures(summary.failed).items():
         more = f" and {len(names) - NAMED_AT_ONCE} more" if len(names) > NAMED_AT_ONCE else ""
         yield "failed", str(len(names)), f"{', '.join(names[:NAMED_AT_ONCE])}{more}: {why}"

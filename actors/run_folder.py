@@ -1,15 +1,16 @@
 """The folder of one run: what it was told, what it came to, and what happened in it.
 
-    runs/NAME/run.json          {"summary": ..., "options": ..., "versions": ...}
+    runs/NAME/run.json          {"summary": ..., "options": ..., "versions": ...}, of a simulated run the "scenario" too
     runs/NAME/blocks.parquet    one row for each block that arrived (`BlockRecord`)
     runs/NAME/peers.parquet     joined, completed, left, died... (`PeerRecord`)
     runs/NAME/serving.parquet   who serves whom from when (`ServingRecord`)
     runs/NAME/samples.parquet   how far each peer is, once in a while (`SampleRecord`)
+    runs/NAME/peer-07.journal   what happened to a simulated peer, with `--journal`
     runs/NAME/files/peer-07/    the peers' copies, with `--keep`
 
-The columns of a table are the fields of its record, also when it has no row. Every file is written beside
-its place and then renamed, `run.json` last: a folder with a `run.json` is a whole run, and no killed run
-leaves half a table. Only the driver writes here.
+The columns of a table are the fields of its record, also when it has no row. All files are written beside their
+places and then renamed, `run.json` last: a folder with a `run.json` is a whole run, and a run that is killed
+leaves no half one. Only the driver writes here.
 """
 
 from __future__ import annotations
@@ -21,12 +22,13 @@ import platform
 import random
 import string
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 RUNS = Path("runs")
+ROWS_AT_ONCE = 100_000  # that stand twice in memory while a table is made
 TABLES: dict[str, type[Record]] = {
     "blocks": BlockRecord,
     "peers": PeerRecord,
@@ -87,31 +90,40 @@ class RunFolder:
         """Where the copies of peers go that are kept."""
         return self.path / "files"
 
-    def write(self, summary: Summary, options: Options, records: Iterable[Record]) -> None:
-        """The whole run: its tables (where polars is installed), then run.json."""
-        self.write_tables(records)
+    def write(
+        self,
+        summary: Summary,
+        options: Options,
+        records: Iterable[Record],
+        scenario: dict[str, Any] | None = None,
+        journals: Mapping[str, bytes] | None = None,
+    ) -> None:
+        """The whole run or nothing: its tables (where polars is installed), what else there is, then run.json.
+
+        `scenario` is what a simulated run lived through, `journals` are its journals, by the name of the file.
+        """
         run = {"summary": summary.as_dict(), "options": msgspec.to_builtins(options), "versions": versions()}
-        text = msgspec.json.format(msgspec.json.encode(run), indent=2)
-        self._put("run.json", text + b"\n")
-
-    def write_tables(self, records: Iterable[Record]) -> list[Path]:
-        """The four tables, as Parquet; none where polars is not installed (`pip install minibit[lab]`)."""
+        if scenario is not None:
+            run["scenario"] = scenario
+        text = msgspec.json.format(msgspec.json.encode(run), indent=2) + b"\n"
+        beside: dict[Path, Path] = {}
         try:
-            tables = frames(records)
-        except ImportError:
-            return []
-        return [self._put(f"{name}.parquet", _parquet(frame)) for name, frame in tables.items()]
+            for name, data in _files(records, {**(journals or {}), "run.json": text}):
+                path = self.path / name
+                beside[path] = path.with_name(f".{name}.new")
+                with _explained(path):
+                    beside[path].write_bytes(data)
+            for path, new in beside.items():
+                with _explained(path):
+                    new.replace(path)
+        finally:
+            for new in beside.values():
+                new.unlink(missing_ok=True)
 
-    def _put(self, name: str, data: bytes) -> Path:
-        path = self.path / name
-        beside = path.with_name(f".{name}.new")
-        with _explained(path):
-            try:
-                beside.write_bytes(data)
-                beside.replace(path)
-            finally:
-                beside.unlink(missing_ok=True)
-        return path
+    def remove_if_empty(self) -> None:
+        """Of a run that came to nothing, no folder stays, unless somebody else has something in it."""
+        with suppress(OSError):
+            self.path.rmdir()
 
 
 def new_name() -> str:
@@ -125,18 +137,30 @@ def frames(records: Iterable[Record]) -> dict[str, pl.DataFrame]:
 
     Times and durations are Float64 (seconds), counts and bytes Int64, all else String.
     """
+    return dict(_frames(records))
+
+
+def _frames(records: Iterable[Record]) -> Iterator[tuple[str, pl.DataFrame]]:
+    """One table after the other: where there are millions of records, only one need be there at once."""
     import polars as pl  # noqa: PLC0415  heavy, and peers never need it
 
     dtypes = {float: pl.Float64, int: pl.Int64}
     rows: dict[type, list[Record]] = {kind: [] for kind in TABLES.values()}
     for record in records:
         rows[type(record)].append(record)
-    tables = {}
     for name, kind in TABLES.items():
+        found = rows.pop(kind)
         schema = {field.name: dtypes.get(field.type, pl.String) for field in msgspec.structs.fields(kind)}
-        columns = {column: [getattr(row, column) for row in rows[kind]] for column in schema}
-        tables[name] = pl.DataFrame(columns, schema=schema).sort("at_s", "peer", maintain_order=True)
-    return tables
+        parts = [_part(found[at : at + ROWS_AT_ONCE], schema) for at in range(0, len(found) or 1, ROWS_AT_ONCE)]
+        frame = pl.concat(parts)
+        del found, parts
+        yield name, frame if frame["at_s"].is_sorted() else frame.sort("at_s", maintain_order=True)
+
+
+def _part(rows: list[Record], schema: dict[str, Any]) -> pl.DataFrame:
+    import polars as pl  # noqa: PLC0415
+
+    return pl.DataFrame({column: [getattr(row, column) for row in rows] for column in schema}, schema=schema)
 
 
 def versions() -> dict[str, str]:
@@ -150,10 +174,14 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _parquet(frame: pl.DataFrame) -> bytes:
-    buffer = io.BytesIO()  # and not straight to disk: polars hides what the system says about a full one
-    frame.write_parquet(buffer)
-    return buffer.getvalue()
+def _files(records: Iterable[Record], others: dict[str, bytes]) -> Iterator[tuple[str, bytes | memoryview]]:
+    """The tables, where polars is installed (`pip install minibit[lab]`), and then the others."""
+    if find_spec("polars") is not None:
+        for name, frame in _frames(records):
+            buffer = io.BytesIO()  # and not straight to disk: polars hides what the system says about a full one
+            frame.write_parquet(buffer)
+            yield f"{name}.parquet", buffer.getbuffer()
+    yield from others.items()
 
 
 @contextmanager

@@ -74,7 +74,7 @@ class Swarm:
         chosen = Options.build(**options)
         began_at = time.monotonic()
         if path is not None:
-            launch.check_source(path)
+            content.check_source(path)
         folder = RunFolder.create(chosen.name, chosen.out)
         made = Path(tempfile.gettempdir()) / f"minibit-{folder.name}-content"
         swarm = cls(folder.name, {})
@@ -334,8 +334,7 @@ class Swarm:
         if self._content is not None:
             shutil.rmtree(self._content, ignore_errors=True)
         if self._folder is not None:
-            with suppress(OSError):  # it is not empty, and stays
-                self._folder.path.rmdir()
+            self._folder.remove_if_empty()
 
     def _sweep(self) -> None:
         """Remove what peers that did not stop by themselves left, on every machine."""

@@ -3,6 +3,7 @@
     python experiments/run_swarm.py --peers 50
     python experiments/run_swarm.py film.mp4 --preset classic --json
     python experiments/run_swarm.py model.bin --peers 16 --address auto --out shared --keep
+    python experiments/run_swarm.py --world sim --peers 1000 --upload 1MiB/s --scenario faults.toml
 
 The summary goes to standard output, everything else to standard error. How it ended is the exit code:
 0 done, 1 other, 2 usage, 3 source, 4 some peers incomplete, 5 time limit, 6 integrity, 7 no cluster,
@@ -18,16 +19,22 @@ if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_
 
 import contextlib
 import sys
-from collections.abc import Iterator
+import time
+import tomllib
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
+from actors import content
 from actors.progress import Progress, failures, show_summary
-from actors.run_folder import RUNS
+from actors.run_folder import RUNS, RunFolder
 from minibit.errors import LocalError, MinibitError
 from minibit.options import Options
+from minibit.sim import Scenario, Simulation
 from minibit.summary import Summary
+from minibit.units import show_duration
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -48,7 +55,9 @@ from minibit.summary import Summary
 @click.option("--upload", metavar="RATE", help="Limit of each peer, e.g. 4MiB/s. [none]")
 @click.option("--download", metavar="RATE", help="Limit of each peer. [none]")
 @click.option("--seed-upload", metavar="RATE", help="Limit of the tracker. [none]")
-@click.option("--world", metavar="NAME", help="ray: real actors; sim: comes later. [ray]")
+@click.option("--world", metavar="NAME", help="ray: real actors; sim: the same peers, simulated. [ray]")
+@click.option("--scenario", metavar="FILE", help="Of --world sim: classes, arrivals and faults, as TOML. [none]")
+@click.option("--journal", metavar="PEER,...", multiple=True, help="Of --world sim: keep the journals of these peers.")
 @click.option("--control", metavar="NAME", help="How control verbs travel between peers: links or actors. [links]")
 @click.option("--address", metavar="ADDR", envvar="RAY_ADDRESS", help="Of a Ray cluster, or auto. [a local one]")
 @click.option("--data-ports", metavar="A-B", help="Ports for block servers, e.g. 40000-40100. [any]")
@@ -60,16 +69,22 @@ from minibit.summary import Summary
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object.")
 @click.option("--quiet", is_flag=True, help="Show no progress.")
 @click.option("--live", is_flag=True, help="The live page: comes later.")
-def main(file: str | None, as_json: bool, quiet: bool, live: bool, **options: object) -> None:
+@click.pass_context
+def main(context: click.Context, file: str | None, as_json: bool, quiet: bool, **options: object) -> None:
     """Share FILE (a file or a folder), or made content, among a swarm of Ray actors.
 
     Sizes take B, kB, KiB, MB, MiB, GB, GiB; rates the same with /s; times ms, s, m, h.
+
+    With --world sim the swarm is simulated, in virtual time and without Ray; a peer that has no --upload then has a
+    line of 1 Gbit/s.
     """
+    if options["world"] == "sim" and context.get_parameter_source("address") is ParameterSource.ENVIRONMENT:
+        options["address"] = None
     told: list[int] = []
     try:
         # Ray and strategies may print; standard output is for the summary
         with interruptible(told), contextlib.redirect_stdout(sys.stderr):
-            summary = run(file, quiet, live, options)
+            summary = run(file, quiet, **options)
     except MinibitError as error:
         complain(str(error))
         sys.exit(error.exit_code)
@@ -85,19 +100,26 @@ def main(file: str | None, as_json: bool, quiet: bool, live: bool, **options: ob
     sys.exit(summary.exit_code)
 
 
-def run(file: str | None, quiet: bool, live: bool, given: dict[str, object]) -> Summary:
+def run(
+    file: str | None, quiet: bool, live: bool, scenario: str | None, journal: Sequence[str], **given: object
+) -> Summary:
     """One whole swarm, from its options to its summary."""
     if str(Path.cwd()) not in sys.path:
         sys.path.append(str(Path.cwd()))  # for strategies of one's own, as module:Class
     options = Options.build(**given)
     if options.world == "sim":
-        raise LocalError("--world sim comes with a later version: give --world ray")
+        refuse("ray", **{"--control actors": options.control == "actors", "--address": options.address,
+                         "--data-ports": options.data_ports, "--keep": options.keep, "--live": live})  # fmt: skip
+        journals = [name.strip() for names in journal for name in names.split(",")]
+        with Progress(quiet) as progress:
+            return simulate(file, options, scenario, journals, progress)
+    refuse("sim", **{"--scenario": scenario, "--journal": journal})
     if live:
         raise LocalError("--live comes with a later version: look at the run in a notebook, with Swarm.attach")
-    from actors.swarm import Swarm  # noqa: PLC0415  imports Ray, which --help and a wrong value need not wait for
+    from actors.swarm import Swarm  # noqa: PLC0415  imports Ray, which nothing else here needs to wait for
 
     with Progress(quiet) as progress:
-        progress.say(f"starting the tracker and {options.peers} {'peer' if options.peers == 1 else 'peers'}")
+        progress.say(f"starting {everybody(options)}")
         chosen = {name: value for name, value in given.items() if value is not None}
         with Swarm.launch(file, **chosen) as swarm:
             summary: Summary = swarm.wait(timeout_s=options.timeout_s, progress=progress)
@@ -105,6 +127,87 @@ def run(file: str | None, quiet: bool, live: bool, given: dict[str, object]) -> 
         if folder.exists():
             progress.say(f"records in {folder}")
     return summary
+
+
+def refuse(world: str, **given: object) -> None:
+    """Fail for an option that has a meaning in the other world only."""
+    for option, value in given.items():
+        if value:
+            raise LocalError(f"{option} has a meaning with --world {world} only: leave it out, or give that")
+
+
+def everybody(options: Options) -> str:
+    """Who is in the swarm, in words."""
+    return f"the tracker and {options.peers} {'peer' if options.peers == 1 else 'peers'}"
+
+
+def simulate(
+    file: str | None, options: Options, scenario: str | None, journals: list[str], progress: Progress
+) -> Summary:
+    """One whole simulated swarm. Its summary has virtual times only; that of the wall is told to who watches."""
+    manifest = None
+    if file is not None:
+        content.check_source(file)
+        manifest = content.scan(Path(file), options.block_bytes_for, options.hash)
+    lived = read_scenario(scenario, options.peers)
+    try:
+        simulation = Simulation(options, lived, content=manifest, journal=journals)
+    except LocalError as error:  # of the names of peers that it knows only now
+        key = str(error).partition(":")[0]
+        of_what = "--" if key == "journal" else f"--scenario {scenario}: " if key.startswith("faults") else ""
+        raise LocalError(f"{of_what}{error}") from None
+    folder = RunFolder.create(options.name, options.out)
+    simulation.ledger.run = folder.name
+    try:
+        progress.say(f"simulating {everybody(options)}")
+        began_at = time.perf_counter()
+        show = shown_by(progress)
+        summary = simulation.run(show)
+        show(simulation, last=True)
+        took_s, blocks = time.perf_counter() - began_at, summary.messages.BLOCO
+        progress.say(
+            f"simulated {show_duration(summary.seconds.total)} in {show_duration(took_s)}: "
+            f"{blocks:,} blocks, {blocks / took_s:,.0f} a second"
+        )
+        kept = {f"{name}.journal": found.encode() for name, found in simulation.journals.items()}
+        folder.write(summary, options, simulation.records, lived.as_dict(), kept)
+        progress.say(f"records in {folder.path}")
+    finally:
+        folder.remove_if_empty()
+    return summary
+
+
+def read_scenario(path: str | None, peers: int) -> Scenario:
+    """The scenario in a file, or the usual one."""
+    if path is None:
+        return Scenario()
+    try:
+        table = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise LocalError(f"--scenario {path}: {error.strerror}: give a TOML file, as in docs/simulation.md") from None
+    except ValueError as error:  # no TOML, or not even UTF-8
+        raise LocalError(f"--scenario {path}: it is no TOML: {error}") from None
+    try:
+        return Scenario.build(table, peers)
+    except LocalError as error:
+        raise LocalError(f"--scenario {path}: {error}") from None
+
+
+def shown_by(progress: Progress) -> Callable[..., None]:
+    """What a simulation calls again and again, to be shown whenever it is time on the wall."""
+    then_s, then_bytes = 0.0, 0
+
+    def show(simulation: Simulation, last: bool = False) -> None:
+        nonlocal then_s, then_bytes
+        if progress.due or last:
+            ledger, now_s, now_bytes = simulation.ledger, simulation.world.now, simulation.world.network.arrived_bytes
+            rate_bps = (now_bytes - then_bytes) / (now_s - then_s) if now_s > then_s else 0.0
+            peers = simulation.options.peers
+            blocks = peers * ledger.content.block_count
+            progress.update(ledger.completed, peers, ledger.held, blocks, rate_bps, now_s)
+            then_s, then_bytes = now_s, now_bytes
+
+    return show
 
 
 @contextlib.contextmanager

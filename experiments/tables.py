@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from rich.console import Console
 from rich.table import Table
 
-WIDTH_ELSEWHERE = 160  # in a file or a pipe, where nothing has to fit
+WIDTH_MAX = 1000
 
 
 def show(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -18,6 +18,6 @@ def show(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     for row in rows:
         table.add_row(*map(str, row))
     console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = WIDTH_ELSEWHERE
+    wide = console.options.update(max_width=WIDTH_MAX)
+    console.width = max(console.width, console.measure(table, options=wide).maximum)  # no figure is cut
     console.print(table)

@@ -65,7 +65,7 @@ class Contacts:
     def to_dial(self, now: float, *, one_more: bool = False) -> tuple[list[Neighbour], float | None]:
         """Whom to connect to now, and when to look again, if links are still short then.
 
-        `one_more`: at least one, though half of the links stand.
+        `one_more`: at least one, though half of the links stand; of these who was left alone for longest.
         """
         short = (self._rules.neighbours + 1) // 2 - len(self.up) - self.dialling
         count = max(short, 1 - self.dialling) if one_more else short
@@ -74,7 +74,8 @@ class Contacts:
         idle = [neighbour for neighbour in self.known.values() if neighbour.standing is Standing.KNOWN]
         ready = [neighbour for neighbour in idle if neighbour.retry_at <= now]
         if short <= len(ready):
-            return self._rng.sample(ready, min(count, len(ready))), None
+            found = self._rng.sample(ready, min(len(ready) if one_more else count, len(ready)))
+            return sorted(found, key=lambda n: n.retry_at)[:count] if one_more else found, None
         return ready, min((neighbour.retry_at for neighbour in idle if neighbour.retry_at > now), default=None)
 
     @property

@@ -14,7 +14,7 @@ from typing import Literal
 import msgspec
 
 
-class BlockRecord(msgspec.Struct, frozen=True, array_like=True, tag="block"):
+class BlockRecord(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="block"):
     """A block arrived at `peer`.
 
     at_s      seconds on the run's axis at which its last byte was there
@@ -35,7 +35,7 @@ class BlockRecord(msgspec.Struct, frozen=True, array_like=True, tag="block"):
     bytes: int
 
 
-class ServingRecord(msgspec.Struct, frozen=True, array_like=True, tag="serving"):
+class ServingRecord(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="serving"):
     """`peer` serves `neighbour` from now on in this slot: `fixed`, `guest`, or `none` (no longer)."""
 
     at_s: float
@@ -44,7 +44,7 @@ class ServingRecord(msgspec.Struct, frozen=True, array_like=True, tag="serving")
     slot: Literal["fixed", "guest", "none"]
 
 
-class PeerRecord(msgspec.Struct, frozen=True, array_like=True, tag="peer"):
+class PeerRecord(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="peer"):
     """Something happened in the life of `peer`; `why` says more where it did not go as wished.
 
     joined     its REGISTRO was answered
@@ -62,7 +62,7 @@ class PeerRecord(msgspec.Struct, frozen=True, array_like=True, tag="peer"):
     why: str = ""
 
 
-class SampleRecord(msgspec.Struct, frozen=True, array_like=True, tag="sample"):
+class SampleRecord(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="sample"):
     """How far `peer` is.
 
     at_s            seconds on the run's axis

@@ -67,6 +67,16 @@ def test_who_starves_dials_one_more_though_all_links_stand():
     assert len(made.to_dial(0.0, one_more=True)[0]) == 1
 
 
+def test_who_starves_tries_everybody_in_turn():
+    made = contacts("e f g", neighbours=2, linked="a b")
+    tried = []
+    for now in (10.0, 20.0, 30.0):
+        ((neighbour,), _) = made.to_dial(now, one_more=True)
+        tried.append(neighbour.peer)
+        made.failed(neighbour, now)
+    assert sorted(tried) == ["e", "f", "g"]
+
+
 def test_the_pause_after_a_failure_grows_to_a_limit_however_often_it_fails():
     made = contacts("ana")
     ana, pauses = made.known["ana"], []

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import ast
 import re
+import tomllib
 from functools import cache
 from pathlib import Path
+from typing import Any, get_args
 
+import msgspec
 import pytest
 
 from minibit.messages import VERBS
+from minibit.options import Options
+from minibit.sim import Scenario, Simulation
+from minibit.sim.scenario import Arrivals, Fault, PeerClass
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -20,6 +26,7 @@ FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)|(?:src|href)=\"([^\"]+)\"")
 SENTENCE = re.compile(r"^- \*\*P(\d+)\.\*\* (.+(?:\n  .+)*)", re.MULTILINE)
 TEST = re.compile(r"`(tests/\w+\.py)::(\w+)`")
+TOML = re.compile(r"^```toml\n(.*?)^```", re.MULTILINE | re.DOTALL)
 MACHINE_PATH = re.compile(r"(?<![\w.])(?:/(?:home|root|work|Users|opt|mnt|srv)/|/tmp/\w|[A-Z]:\\\\)")
 
 
@@ -84,3 +91,38 @@ def test_the_protocol_has_a_sentence_about_every_verb():
 def test_the_glossary_has_every_verb_and_no_other():
     rows = re.findall(r"^\| `([A-Z_]+)` \|", (DOCS / "glossary.md").read_text(), re.MULTILINE)
     assert rows == list(VERBS)
+
+
+SCENARIOS = TOML.findall((DOCS / "simulation.md").read_text())
+
+
+@pytest.mark.parametrize("text", SCENARIOS)
+def test_every_scenario_in_the_documents_can_be_simulated(text: str):
+    options = Options.build(peers=40, size="1MiB", upload="1MiB/s", timeout="30s")
+    scenario = Scenario.build(tomllib.loads(text), options.peers)
+    assert scenario.as_dict()
+    assert Simulation(options, scenario).run().peers == 40
+
+
+def test_the_scenarios_in_the_documents_show_every_key_every_fault_and_every_pattern():
+    tables = [tomllib.loads(text) for text in SCENARIOS]
+    shown = {
+        Scenario: tables,
+        PeerClass: [one for table in tables for one in table.get("classes", ())],
+        Arrivals: [table["arrivals"] for table in tables if "arrivals" in table],
+        Fault: [one for table in tables for one in table.get("faults", ())],
+    }
+    for kind, found in shown.items():
+        keys = {field.encode_name for field in msgspec.structs.fields(kind)}
+        assert keys == {key for one in found for key in one}
+    for kind, key in ((Fault, "kind"), (Arrivals, "pattern")):
+        (values,) = [field.type for field in msgspec.structs.fields(kind) if field.name == key]
+        assert set(get_args(values)) == {one[key] for one in shown[kind]}
+
+
+def test_the_program_about_the_simulation_runs(capsys):
+    (program,) = re.findall(r"^```python\n(.*?)^```", (DOCS / "simulation.md").read_text(), re.MULTILINE | re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(program, names)
+    assert capsys.readouterr().out.startswith("Seconds(")
+    assert len(names["arrivals"]) > 1000

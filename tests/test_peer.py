@@ -238,6 +238,23 @@ def test_a_block_that_comes_late_is_used_if_it_is_still_missing():
     assert later in ana["bia"].asked or ana.peer.expects("bia", later)
 
 
+def test_a_block_that_comes_late_is_a_sign_of_life():
+    ana = Alone(6, rules=Rules(request_timeout_s=4.0))
+    ana.link("bia", 0b111111, serves=True)
+    late, *_ = ana["bia"].asked
+    ana.wait(4.0)  # given up, and nothing is asked of it for a while
+    ana.wait(4.0)
+    assert ana["bia"].asked
+    assert late not in ana["bia"].asked
+    ana.wait(2.0)
+    ana.do(Arrived("bia", late, True))
+    before = set(ana["bia"].asked)
+    ana.wait(3.0)
+    assert before <= ana["bia"].asked.keys()
+    ana.wait(2.0)
+    assert not ana["bia"].asked
+
+
 def test_a_block_that_comes_late_and_was_asked_elsewhere_calls_the_other_off_who_is_asked_for_the_next():
     ana = Alone(4, rules=Rules(pipeline=1))
     ana.link("bia", 0b0001, serves=True)
@@ -542,6 +559,33 @@ def test_a_peer_whom_nobody_can_feed_for_a_round_asks_the_tracker_as_one_that_is
     call, *_ = [effect for effect in ana.wait(8.0) if isinstance(effect, Call)]
     assert isinstance(call.message, Registro)
     assert call.message.alone
+
+
+@pytest.mark.parametrize("behaviour", ["free-rider", "liar"])
+@pytest.mark.parametrize("tracker", [True, False])
+def test_a_peer_whose_neighbours_hold_what_it_lacks_and_never_give_it_looks_for_others(behaviour: str, tracker: bool):
+    table = Table(4, Rules(round_s=1.0, request_timeout_s=2.0, neighbours=2))
+    for name in ("bia", "caio"):
+        table.seat(name, table.all if behaviour == "free-rider" else (), behaviour=behaviour)
+    table.seat("ana")
+    for name in ("bia", "caio"):
+        table.link("ana", name)
+    table.run(1.0)
+    table.seat_seed()
+    table.run(3.0)
+    if not tracker:
+        table.kill_tracker()
+    assert table.run_until(lambda: table.peers["ana"].complete, 60.0)
+
+
+def test_who_is_fed_now_and_then_is_not_alone():
+    ana = Alone(6, rules=Rules(tracker_s=1000.0, guest_rounds=1))
+    ana.hear("tracker", ListaPeers(()))
+    ana.link("bia", 0b111111, serves=True)
+    for _ in range(5):
+        ana.do(Arrived("bia", min(ana["bia"].asked), True))
+        assert not [effect for effect in ana.wait(25.0) if isinstance(effect, Call)]
+    assert [effect for effect in ana.wait(60.0) if isinstance(effect, Call)]
 
 
 def test_limits_that_are_reached_while_many_come_at_once_hold():

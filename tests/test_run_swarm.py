@@ -108,7 +108,7 @@ def test_the_address_may_come_from_the_environment(ran, monkeypatch):
     [
         (["--peers", "0"], "run_swarm: --peers: '0' won't do: give a whole number from 1\n"),
         (["--size", "64MiBB"], "run_swarm: --size: '64MiBB' is no size: give e.g. 64MiB, 500kB\n"),
-        (["--world", "sim"], "run_swarm: --world sim comes with a later version: give --world ray\n"),
+        (["--world", "moon"], "run_swarm: --world: 'moon' won't do: give ray or sim\n"),
     ],
 )
 def test_a_wrong_value_is_one_line_and_exit_code_2_and_no_swarm(ran, arguments, said):

@@ -88,7 +88,8 @@ class Bandwidth:
     def limit(self, end: End, up_bps: float, down_bps: float) -> None:
         """Other limits from now on."""
         end.up_bps, end.down_bps = up_bps, down_bps
-        self._touch(end, *(flow.source for flow in end.receiving))
+        beside = [other for flow in end.sending if flow.target.down_bps < inf for other in flow.target.receiving]
+        self._touch(end, *(flow.source for flow in end.receiving + beside))
 
     def cap(self, flow: Flow, ceiling_bps: float) -> None:
         """Another ceiling for this flow from now on."""

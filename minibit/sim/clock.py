@@ -21,7 +21,7 @@ class Clock:
     def at(self, at_s: float, action: Callable[..., object], *args: Any) -> None:
         """Call `action(*args)` at that time; a time that is past means now, after what is planned for now."""
         self.planned += 1
-        heapq.heappush(self._plan, (at_s, self.planned, action, args))
+        heapq.heappush(self._plan, (max(at_s, self.now), self.planned, action, args))
 
     @property
     def next_s(self) -> float:
@@ -30,6 +30,5 @@ class Clock:
 
     def step(self) -> None:
         """Let the next thing happen; something must be planned."""
-        at_s, _, action, args = heapq.heappop(self._plan)
-        self.now = max(self.now, at_s)
+        self.now, _, action, args = heapq.heappop(self._plan)
         action(*args)

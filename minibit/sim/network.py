@@ -7,7 +7,7 @@ make it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from math import inf
 from random import Random
 
@@ -15,38 +15,50 @@ from minibit import events, messages
 from minibit.content import Content
 from minibit.events import Event
 from minibit.messages import Bloco, Desligamento, Message, PeerAddress
-from minibit.sim.bandwidth import Bandwidth, Flow
+from minibit.sim.bandwidth import Bandwidth
 from minibit.sim.clock import Clock
 from minibit.sim.node import Node, Way
 
 FRAME_BYTES = 8  # before the header of every message on a link
 SILENT_DIAL_S = 5.0  # after which a dial to a peer that is paused is given up
-RESPONSE_S = 10.0  # between two signs of life of a block that is under way
+SILENT_LINK_S = 120.0  # after which a link to one is, as `actors.links` does it
+PROGRESS_S = 10.0  # between two signs of life of a block that is under way, at most
 
 
 class Network:
-    """All links. `tell` brings an event to a node; `latency_s` is one way, `connect_s` from a dial to a proven link."""
+    """All links between `nodes`, and what goes wrong with them, whether the nodes are there yet or not.
+
+    `tell` brings an event to a node; `latency_s` is one way, `connect_s` from a dial to a proven link, `progress_s`
+    between two signs of life of a block that is under way.
+    """
 
     def __init__(
         self,
         clock: Clock,
+        nodes: Mapping[str, Node],
         content: Content,
         tell: Callable[[Node, Event], None],
         *,
         latency_s: float,
         connect_s: float,
+        progress_s: float,
         rng: Random,
     ) -> None:
         self.latency_s = latency_s
         self.connect_s = connect_s
+        self.progress_s = progress_s
         self.bandwidth = Bandwidth(clock)
         self.arrived_bytes = 0  # payload, over all nodes
         self._clock = clock
+        self._nodes = nodes
         self._content = content
         self._tell = tell
         self._rng = rng
         self._cuts: set[frozenset[str]] = set()
-        self._shapes: dict[frozenset[str], tuple[float, float]] = {}  # ceiling and delay of pairs that have one
+        self._ceilings_bps: dict[frozenset[str], float] = {}
+        self._delays_s: dict[frozenset[str], float] = {}
+        self._sides: dict[str, int] = {}  # of a split network; who isn't named is on side 0
+        self._corrupts: dict[str, float] = {}  # share of the blocks that arrive wrong, by sender
         self._said = events.Received("", Desligamento())  # the last message sent, and its size
         self._said_bytes = 0
         self._mail: list[tuple[Way, Event]] = []  # what was sent last, and when it arrives
@@ -59,7 +71,7 @@ class Network:
         """Carry a message to a neighbour."""
         if (way := node.ways.get(peer)) is not None:
             node.sent[type(message)] += 1
-            if message is not self._said.message:  # the same news goes to many
+            if message is not self._said.message or node.name != self._said.sender:  # the same news goes to many
                 self._said = events.Received(node.name, message)
                 self._said_bytes = len(messages.encode(message)) + FRAME_BYTES
             node.control_bytes += self._said_bytes
@@ -73,7 +85,8 @@ class Network:
         if (way := node.ways.get(peer)) is not None:
             node.sent[Bloco] += 1
             node.control_bytes += len(messages.encode(Bloco(block))) + FRAME_BYTES
-            ok = not (spoil or (node.corrupts > 0 and self._rng.random() < node.corrupts))
+            share = self.corrupts(node.name)
+            ok = not (spoil or (share > 0 and self._rng.random() < share))
             way.flow = self.bandwidth.start(
                 node.end,
                 way.receiver.end,
@@ -84,13 +97,19 @@ class Network:
                 ok,
                 ceiling_bps=way.ceiling_bps,
             )
-            self._clock.at(self._clock.now + RESPONSE_S, self._progress, way, way.flow)
+            if not node.progressing:
+                node.progressing = True
+                self._clock.at(self._clock.now + self.progress_s, self._progress, node)
 
-    def _progress(self, way: Way, flow: Flow) -> None:
-        if flow.done is not None:
-            if flow.rate_bps > 0 and way.open:
-                self._tell(way.receiver, events.Progressed(way.sender.name))
-            self._clock.at(self._clock.now + RESPONSE_S, self._progress, way, flow)
+    def _progress(self, node: Node) -> None:
+        """Of all blocks that are under way from a node, once in a while: bytes keep coming."""
+        under_way = [way for way in node.ways.values() if way.flow is not None]
+        for way in under_way:
+            if way.flow is not None and way.flow.rate_bps > 0 and way.open:
+                self._tell(way.receiver, events.Progressed(node.name))
+        node.progressing = bool(under_way)
+        if under_way:
+            self._clock.at(self._clock.now + self.progress_s, self._progress, node)
 
     def _block_sent(self, way: Way, block: int, ok: bool) -> None:
         way.flow = None
@@ -130,36 +149,47 @@ class Network:
 
     # links begin
 
-    def dial(self, node: Node, other: Node | None, peer: str, alone: bool) -> None:
+    def dial(self, node: Node, peer: str, alone: bool) -> None:
         """Connect to a peer; answered by Linked or by Unlinked."""
-        self._clock.at(self._clock.now + self.connect_s, self._connect, node, other, peer, alone)
+        self._clock.at(self._clock.now + self.connect_s, self._connect, node, peer, alone)
 
-    def _connect(self, node: Node, other: Node | None, peer: str, alone: bool) -> None:
+    def _connect(self, node: Node, peer: str, alone: bool) -> None:
         if peer in node.ways or not node.up:
             return
+        other = self._nodes.get(peer)
         if other is None or node.name in other.ways or not self.reachable(node, other):
             self._tell(node, events.Unlinked(peer, "unreachable"))
-        elif other.inbox is not None:
-            self._clock.at(self._clock.now + SILENT_DIAL_S, self._tell, node, events.Unlinked(peer, "silent"))
+        elif node.inbox is not None or other.inbox is not None:
+            self._clock.at(self._clock.now + SILENT_DIAL_S, self._give_up, node, peer)
         else:
             forth, back = Way(node, other), Way(other, node)
             forth.back, back.back = back, forth
             node.ways[peer], other.ways[node.name] = forth, back
-            self._apply_shape(forth)
+            self._shape(forth)
             self._tell(node, events.Linked(address(peer), True))
             self._tell(other, events.Linked(address(node.name), False, alone))
 
+    def _give_up(self, node: Node, peer: str) -> None:
+        if peer not in node.ways:  # it may have dialled us in the meantime
+            self._tell(node, events.Unlinked(peer, "silent"))
+
     def reachable(self, one: Node, other: Node) -> bool:
         """Whether a link between the two could be made, if both were awake."""
-        if not (one.up and other.up and one.side == other.side):
+        if not (one.up and other.up and self.together(one.name, other.name)):
             return False
         return not self._cuts or frozenset((one.name, other.name)) not in self._cuts
+
+    def together(self, one: str, other: str) -> bool:
+        """Whether two names are on the same side of the network; `tracker` is the tracker's."""
+        return not self._sides or self._sides.get(one, 0) == self._sides.get(other, 0)
 
     # links end
 
     def hang_up(self, node: Node, peer: str, farewell: Desligamento | None) -> None:
-        """Close a link, after what was sent on it before."""
+        """Close a link, after what was sent on it before; with a farewell, unless that would cut a block."""
         if (way := node.ways.pop(peer, None)) is not None:
+            if way.flow is not None:
+                farewell = None
             if farewell is not None:
                 node.sent[Desligamento] += 1
             self._end(way, farewell, "hung up")
@@ -212,38 +242,70 @@ class Network:
 
     # what goes wrong
 
-    def cut(self, one: Node, other: Node) -> None:
+    def silent(self, node: Node) -> None:
+        """The node gave no sign of life for so long that its links break."""
+        for way in list(node.ways.values()):
+            self._break(way, f"silent for {SILENT_LINK_S:g} s")
+
+    def cut(self, one: str, other: str) -> None:
         """The link of two peers breaks, and can't be made again until it heals."""
-        self._cuts.add(frozenset((one.name, other.name)))
-        if (way := one.ways.get(other.name)) is not None:
+        self._cuts.add(frozenset((one, other)))
+        if (way := self._way(one, other)) is not None:
             self._break(way, "cut")
 
-    def heal(self, one: Node, other: Node) -> None:
+    def heal(self, one: str, other: str) -> None:
         """The two can reach each other again."""
-        self._cuts.discard(frozenset((one.name, other.name)))
+        self._cuts.discard(frozenset((one, other)))
 
-    def shape(self, one: Node, other: Node, ceiling_bps: float = inf, delay_s: float = 0.0) -> None:
-        """The link of two peers takes so many bytes a second at most, and so much longer, from now on."""
-        self._shapes[frozenset((one.name, other.name))] = ceiling_bps, delay_s
-        if (way := one.ways.get(other.name)) is not None:
-            self._apply_shape(way)
+    def slow(self, one: str, other: str, ceiling_bps: float = inf) -> None:
+        """The link of two peers takes so many bytes a second at most, from now on."""
+        self._ceilings_bps[frozenset((one, other))] = ceiling_bps
+        if (way := self._way(one, other)) is not None:
+            self._shape(way)
 
-    def _apply_shape(self, way: Way) -> None:
-        if self._shapes and (found := self._shapes.get(frozenset((way.sender.name, way.receiver.name)))):
-            for one in (way, way.back):
-                one.ceiling_bps, one.delay_s = found
-                if one.flow is not None:
-                    self.bandwidth.cap(one.flow, one.ceiling_bps)
+    def delay(self, one: str, other: str, delay_s: float = 0.0) -> None:
+        """What is sent on the link of two peers takes so much longer, from now on."""
+        self._delays_s[frozenset((one, other))] = delay_s
+        if (way := self._way(one, other)) is not None:
+            self._shape(way)
 
-    def split(self, nodes: Iterable[Node], side: int) -> None:
-        """These nodes are on that side of the network from now on: their links to another break."""
-        moved = list(nodes)
-        for node in moved:
-            node.side = side
-        for node in moved:
-            for way in list(node.ways.values()):
-                if way.receiver.side != side:
+    def _way(self, one: str, other: str) -> Way | None:
+        node = self._nodes.get(one)
+        return None if node is None else node.ways.get(other)
+
+    def _shape(self, way: Way) -> None:
+        """Both ways of a link are as slow as they should be."""
+        if not (self._ceilings_bps or self._delays_s):
+            return
+        pair = frozenset((way.sender.name, way.receiver.name))
+        for one in (way, way.back):
+            one.delay_s = self._delays_s.get(pair, 0.0)
+            one.ceiling_bps = self._ceilings_bps.get(pair, inf)
+            if one.flow is not None:
+                self.bandwidth.cap(one.flow, one.ceiling_bps)
+
+    def split(self, names: Iterable[str], side: int) -> None:
+        """These peers are on that side of the network from now on: their links to another break."""
+        moved = list(names)
+        self._sides.update(dict.fromkeys(moved, side))
+        for name in moved:
+            node = self._nodes.get(name)
+            for way in list(node.ways.values()) if node is not None else ():
+                if not self.together(name, way.receiver.name):
                     self._break(way, "split")
+
+    @property
+    def slowest_bps(self) -> float:
+        """What the slowest link of two peers takes."""
+        return min(self._ceilings_bps.values(), default=inf)
+
+    def corrupts(self, name: str) -> float:
+        """The share of the blocks sent by this peer that arrives wrong."""
+        return self._corrupts.get(name, 0.0)
+
+    def corrupt(self, name: str, share: float) -> None:
+        """This share of the blocks that the peer sends arrives wrong, from now on."""
+        self._corrupts[name] = share
 
 
 def address(name: str) -> PeerAddress:

@@ -9,6 +9,7 @@ from minibit import events
 from minibit.peer import Peer
 from minibit.records import SampleRecord
 from minibit.sim.bandwidth import End, Flow
+from minibit.sim.journal import Journal
 
 
 class Node:
@@ -16,33 +17,30 @@ class Node:
 
     ways         what it sends, by neighbour; one for every link that it believes to stand
     inbox        what it will hear when it goes on; None unless it is paused
-    side         of a split network; 0 is the tracker's
-    corrupts     share of the blocks it sends that arrive wrong
     stay_s       after which it leaves once it is complete; None: by the rules
     sent         messages, by verb
-    journal      every event (None: a wake) with its time; None: none is kept
+    journal      everything that happens to it; None: none is kept
     """
 
     __slots__ = (
         "alive",
         "awake_bps",
         "control_bytes",
-        "corrupts",
         "end",
         "inbox",
         "journal",
         "name",
         "peer",
+        "progressing",
         "received_bytes",
         "sent",
         "sent_bytes",
-        "side",
         "stay_s",
         "wake_s",
         "ways",
     )
 
-    def __init__(self, peer: Peer, end: End, *, stay_s: float | None = None, journal: bool = False) -> None:
+    def __init__(self, peer: Peer, end: End, *, stay_s: float | None = None) -> None:
         self.name = peer.name
         self.peer = peer
         self.end = end
@@ -50,15 +48,14 @@ class Node:
         self.ways: dict[str, Way] = {}
         self.alive = True
         self.inbox: list[events.Event] | None = None
-        self.side = 0
-        self.corrupts = 0.0
         self.stay_s = stay_s
         self.wake_s = inf  # when its next wake is planned
+        self.progressing = False  # it will say that its blocks go on
         self.sent: Counter[type] = Counter()
         self.sent_bytes = 0
         self.received_bytes = 0
         self.control_bytes = 0
-        self.journal: list[tuple[float, events.Event | None]] | None = [] if journal else None
+        self.journal: Journal | None = None
 
     @property
     def up(self) -> bool:

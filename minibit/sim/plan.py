@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from itertools import combinations
-from math import inf
 from random import Random
 
 from minibit.errors import LocalError
+from minibit.sim.network import Network
 from minibit.sim.scenario import OF_PAIRS, Arrivals, Fault
 from minibit.sim.world import World
 
@@ -34,14 +34,19 @@ def put_in(world: World, faults: Iterable[Fault], names: Sequence[str], seed: in
     """Plan the faults; `names` are all peers that will ever be there, and the tracker's. When the last one is over."""
     over_s = [0.0]
     for index, fault in enumerate(faults):
+        if isinstance(fault.peers, tuple) and (unknown := [name for name in fault.peers if name not in names]):
+            there = f"{names[0]} to {names[-2]}, and {names[-1]}"
+            raise LocalError(f"faults[{index}].peers: there is no peer {unknown[0]!r}: there are {there}")
         rng = Random(f"{seed}/fault/{index}")
         if fault.kind == "tracker-gone":
             over_s.append(_plan(world, fault, rng, world.kill_tracker, world.restart_tracker))
         elif fault.kind == "split":
-            over_s.append(_plan(world, fault, rng, *_of_side(world, _hit(fault, list(names), rng))))
+            side = index + 1  # of its own: two splits at once are apart from each other
+            hit = _hit(fault, list(names), rng)
+            over_s.append(_plan(world, fault, rng, *_of_side(world.network, hit, side)))
         elif fault.kind in OF_PAIRS:
             for one, other in _hit_pairs(fault, names, rng):
-                over_s.append(_plan(world, fault, rng, *_of_pair(world, fault, one, other)))
+                over_s.append(_plan(world, fault, rng, *_of_pair(world.network, fault, one, other)))
         else:
             for name in _hit(fault, list(names), rng):
                 over_s.append(_plan(world, fault, rng, *_of_peer(world, fault, name)))
@@ -57,26 +62,21 @@ def _of_peer(world: World, fault: Fault, name: str) -> tuple[Action, Action | No
         case "pauses":
             return lambda: world.pause(name), lambda: world.resume(name)
         case _:
-            return lambda: world.corrupt(name, fault.share), lambda: world.corrupt(name, 0.0)
+            return lambda: world.network.corrupt(name, fault.share), lambda: world.network.corrupt(name, 0.0)
 
 
-def _of_pair(world: World, fault: Fault, one: str, other: str) -> tuple[Action, Action]:
-    network = world.network
-    if fault.kind == "cut":
-        return (
-            lambda: world.of_pair(one, other, network.cut),
-            lambda: world.of_pair(one, other, network.heal),
-        )
-    ceiling_bps = fault.rate_bps if fault.kind == "slow" else inf
-    delay_s = fault.by_s if fault.kind == "delayed" else 0.0
-    return (
-        lambda: world.of_pair(one, other, network.shape, ceiling_bps=ceiling_bps, delay_s=delay_s),
-        lambda: world.of_pair(one, other, network.shape),
-    )
+def _of_pair(network: Network, fault: Fault, one: str, other: str) -> tuple[Action, Action]:
+    match fault.kind:
+        case "cut":
+            return lambda: network.cut(one, other), lambda: network.heal(one, other)
+        case "slow":
+            return lambda: network.slow(one, other, fault.rate_bps), lambda: network.slow(one, other)
+        case _:
+            return lambda: network.delay(one, other, fault.by_s), lambda: network.delay(one, other)
 
 
-def _of_side(world: World, names: list[str]) -> tuple[Action, Action]:
-    return lambda: world.split(names, 1), lambda: world.split(names, 0)
+def _of_side(network: Network, names: list[str], side: int) -> tuple[Action, Action]:
+    return lambda: network.split(names, side), lambda: network.split(names, 0)
 
 
 def _plan(world: World, fault: Fault, rng: Random, begin: Action, end: Action | None) -> float:
@@ -91,8 +91,6 @@ def _plan(world: World, fault: Fault, rng: Random, begin: Action, end: Action | 
 def _hit(fault: Fault, names: list[str], rng: Random) -> list[str]:
     """The peers that a fault hits."""
     if isinstance(fault.peers, tuple):
-        if unknown := [name for name in fault.peers if name not in names]:
-            raise LocalError(f"faults: there is no peer {unknown[0]!r}: there are {names[0]} to {names[-1]}")
         return list(fault.peers)
     if isinstance(fault.peers, int):
         return rng.sample(names, min(fault.peers, len(names)))

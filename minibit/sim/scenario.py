@@ -26,7 +26,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from difflib import get_close_matches
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import msgspec
 from msgspec import field
@@ -135,9 +135,22 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         named = sum(kind.peers for kind in scenario.classes)
         if named > peers:
             raise LocalError(f"classes: {named} peers in classes, and {peers} in all: give fewer, or more --peers")
-        for kind in scenario.classes:
-            strategies.behaviour(kind.behaviour)
+        for index, kind in enumerate(scenario.classes):
+            try:
+                strategies.behaviour(kind.behaviour)
+            except LocalError as error:
+                raise LocalError(f"classes[{index}].behaviour: {error}") from None
+        for index, fault in enumerate(scenario.faults):
+            if fault.until_s is not None and fault.until_s < fault.at_s:
+                raise LocalError(f"faults[{index}].until: {fault.until_s:g} s won't do: give `at` or later")
+            if fault.kind in OF_PAIRS and isinstance(fault.peers, tuple) and len(fault.peers) < 2:
+                raise LocalError(f"faults[{index}].peers: {fault.kind} takes two names at least, or a number of pairs")
         return scenario
+
+    def as_dict(self) -> dict[str, Any]:
+        """The table that says this scenario, in plain values and base units, without what is as usual."""
+        table: dict[str, Any] = _plain(self)
+        return table
 
 
 def read(table: Mapping[str, Any], cls: Any) -> Any:
@@ -160,20 +173,43 @@ def _read_quantity(kind: type, value: Any) -> Any:
     return rate_bps
 
 
+def _plain(value: Any) -> Any:
+    """A value of a scenario as JSON has it; of a struct, only what differs from the defaults."""
+    if isinstance(value, msgspec.Struct):
+        fields = msgspec.structs.fields(type(value))
+        return {one.encode_name: _plain(own) for one in fields if (own := getattr(value, one.name)) != one.default}
+    if isinstance(value, tuple):
+        return [_plain(one) for one in value]
+    return float(value) if isinstance(value, float) else value
+
+
+_WORDS = {"object": "a table", "array": "a list", "str": "a text", "int": "a whole number", "float": "a number"}
+
+
 def _explained(text: str, cls: Any) -> str:
-    """What msgspec says of a wrong table, with the key first; for an unknown one, those that there are."""
+    """What msgspec says of a wrong table, as `key: what it takes`."""
     what, _, path = text.partition(" - at `$")
     path = path.rstrip("`").lstrip(".")
-    if unknown := re.fullmatch(r"Object contains unknown field `(.*)`", what):
-        for part in re.findall(r"[a-z_]+", path):
-            cls = _inner(cls, part)
-        keys = [one.encode_name for one in msgspec.structs.fields(cls)]
-        nearest = get_close_matches(unknown[1], keys, 1) or keys
-        return f"{path + '.' if path else ''}{unknown[1]}: there is no such key: give {', '.join(nearest)}"
-    return f"{path or 'the table'}: {what[:1].lower()}{what[1:]}"
+    kind = cls
+    for key in re.findall(r"[a-z_]+", path):
+        kind = _inner(kind, key)
+    if found := re.fullmatch(r"Object contains unknown field `(.*)`", what):
+        keys = [one.encode_name for one in msgspec.structs.fields(kind)]
+        nearest = get_close_matches(found[1], keys, 1) or keys
+        return f"{path}{'.' * bool(path)}{found[1]}: there is no such key: give {', '.join(nearest)}"
+    if found := re.fullmatch(r"Object missing required field `(.*)`", what):
+        return f"{path}.{found[1]}: must be given"
+    if get_origin(kind) is Literal:
+        wrong = what.removeprefix("Invalid enum value ")
+        what = (f"{wrong} won't do: " if wrong != what else "") + f"give {', '.join(get_args(kind))}"
+    elif found := re.match(r"Expected `(.*?)`", what):
+        takes = " or ".join(_WORDS[word] for word in found[1].split(" | ") if word in _WORDS)
+        rest = re.sub(r", got `(.*)`", lambda got: f", not {_WORDS.get(got[1], got[1])}", what[found.end() :])
+        what = f"give {takes}{rest}"
+    return f"{path or 'the scenario'}: {what}"
 
 
 def _inner(cls: Any, key: str) -> Any:
-    """The struct that stands at `key` of a struct, alone or in a tuple."""
+    """What stands at `key` of a struct: its kind, or that of the structs in its tuple."""
     (kind,) = [one.type for one in msgspec.structs.fields(cls) if one.encode_name == key]
-    return next((arg for arg in getattr(kind, "__args__", ()) if hasattr(arg, "__struct_fields__")), kind)
+    return next((arg for arg in get_args(kind) if hasattr(arg, "__struct_fields__")), kind)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Iterable
+from functools import partial
 from math import inf
 from random import Random
 
@@ -18,30 +19,18 @@ from minibit.events import TRACKER
 from minibit.ledger import UNWANTED, Ledger
 from minibit.options import Options, initial_blocks
 from minibit.records import Record
-from minibit.sim import plan
+from minibit.sim import plan, reach
+from minibit.sim.content import VirtualContent
+from minibit.sim.journal import Journal
 from minibit.sim.scenario import PeerClass, Scenario
 from minibit.sim.world import Watcher, World
 from minibit.summary import Summary
 
 LINE_BPS = 125e6  # a gigabit a second, for who has no limit
-STALL_S = 120.0  # without a byte anywhere, after which nobody waits any longer
-HOPELESS_S = 5.0  # the same, when blocks are lost
-
-
-class VirtualContent:
-    """Content without bytes: `content_bytes` in blocks of `block_bytes`, of which the last may be short."""
-
-    digest = "virtual"
-
-    def __init__(self, name: str, content_bytes: int, block_bytes: int) -> None:
-        self.name = name
-        self.content_bytes = content_bytes
-        self.block_bytes = block_bytes
-        self.block_count = -(-content_bytes // block_bytes)
-
-    def length(self, block: int) -> int:
-        """The bytes of `block`."""
-        return min(self.block_bytes, self.content_bytes - block * self.block_bytes)
+HOPELESS_S = 5.0  # without a byte anywhere, when blocks are lost, after which nobody waits any longer
+DOUBT_S = 30.0  # the same, after which one looks whether anybody can reach a block that it lacks
+LOOK_S = 1.0  # between two looks whether anything will still come
+EVENTS_AT_ONCE = 100  # between two calls of `progress`: some hundredths of a second on the wall
 
 
 class Simulation:
@@ -65,7 +54,7 @@ class Simulation:
         self.scenario = scenario = scenario or Scenario()
         size_bytes = options.size_bytes
         self.content = content or VirtualContent("made content", size_bytes, options.block_bytes_for(size_bytes))
-        self.ledger = Ledger(options.name or "simulation", options, self.content, world="sim")
+        self._ledger = Ledger(options.name or "simulation", options, self.content, world="sim")
         self.world = World(
             self.content,
             options.rules,
@@ -77,37 +66,56 @@ class Simulation:
         self.class_of: dict[str, str] = {}  # of peers that have one
         self._journal = frozenset(journal)
         self._sample_s = scenario.sample_s or max(1.0, options.peers / 100)
-        self._progress: Callable[[Ledger], object] | None = None
         self._moved = (0, 0.0)  # bytes, and when they were last more than before
+        self._doubt_s = DOUBT_S
         self._hopeless: str | None = None
         self._plan()
 
     @property
+    def ledger(self) -> Ledger:
+        """The books, up to now."""
+        self._drain()
+        return self._ledger
+
+    @property
     def records(self) -> Iterable[Record]:
         """All records so far."""
-        self._drain()
         return self.ledger.records()
 
-    def run(self, progress: Callable[[Ledger], object] | None = None) -> Summary:
+    @property
+    def journals(self) -> dict[str, Journal]:
+        """Of the peers that were named, as far as they came."""
+        return {name: node.journal for name, node in self.world.nodes.items() if node.journal is not None}
+
+    def run(self, progress: Callable[[Simulation], object] | None = None) -> Summary:
         """Go on until every peer is complete or can't be, or until the time limit; what it came to.
 
-        `progress` is called with the ledger at every sample.
+        `progress` is called with this simulation every `EVENTS_AT_ONCE` events. Here is no clock but the virtual
+        one: who is called looks at the one on the wall, and goes again if it is not yet time to look further.
         """
-        self._progress = progress
-        world = self.world
-        clock = world.clock
         limit_s = self.options.timeout_s or inf
         was_enabled = gc.isenabled()
         gc.disable()  # nothing here waits for it, and it would look at millions of records again and again
         try:
-            while world.waiting and self._hopeless is None and clock.next_s <= limit_s:
-                clock.step()
+            while self._go_on(limit_s):
+                if progress is not None:
+                    progress(self)
         finally:
             if was_enabled:
                 gc.enable()
-        timed_out = bool(world.waiting) and self._hopeless is None
+        timed_out = bool(self.world.waiting) and self._hopeless is None
+        self.world.over(timed_out)
         why = f"the time limit of {limit_s:g} s came first" if timed_out else self._hopeless or ""
-        return self._summary(limit_s if timed_out else clock.now, why, timed_out)
+        return self._summary(limit_s if timed_out else self.world.now, why, timed_out)
+
+    def _go_on(self, limit_s: float) -> bool:
+        """Let so many more things happen; False once nothing more is to happen in this run."""
+        world, clock = self.world, self.world.clock
+        for _ in range(EVENTS_AT_ONCE):
+            if not world.waiting or self._hopeless is not None or clock.next_s > limit_s:
+                return False
+            clock.step()
+        return True
 
     # before it begins
 
@@ -116,8 +124,8 @@ class Simulation:
         width = max(2, len(str(options.peers)))
         names = [f"peer-{index + 1:0{width}}" for index in range(options.peers)]
         if unknown := sorted(self._journal.difference(names, [TRACKER])):
-            raise LocalError(f"there is no peer {unknown[0]!r} to keep a journal of: there are {TRACKER}, {names[0]} "
-                             f"to {names[-1]}")  # fmt: skip
+            there = f"{TRACKER}, and {names[0]} to {names[-1]}"
+            raise LocalError(f"journal: there is no peer {unknown[0]!r}: there are {there}")
         classes: list[PeerClass | None] = [kind for kind in scenario.classes for _ in range(kind.peers)]
         classes += [None] * (options.peers - len(classes))
         behaviours = [kind.behaviour if kind else "honest" for kind in classes]
@@ -125,18 +133,20 @@ class Simulation:
         if odd:
             behaviours[-len(odd) :] = odd
         times = plan.arrival_times(scenario.arrivals, options.peers, Random(f"{options.seed}/arrivals"))
-        self._seat(TRACKER, None, "honest")
+        self._expect(TRACKER, None, "honest", 0.0)
         for name, kind, behaviour, at_s in zip(names, classes, behaviours, times, strict=True):
             if kind is not None:
                 self.class_of[name] = kind.name
             if behaviour not in UNWANTED:
                 world.waiting[name] = None
-            world.clock.at(at_s, self._seat, name, kind, behaviour)
+            self._expect(name, kind, behaviour, at_s)
         quiet_s = plan.put_in(world, scenario.faults, [*names, TRACKER], options.seed)
         self._quiet_s = max(quiet_s, times[-1])  # nothing is planned after that
-        world.clock.at(self._sample_s, self._look)
+        world.clock.at(self._sample_s, self._sample)
+        world.clock.at(LOOK_S, self._look)
 
-    def _seat(self, name: str, kind: PeerClass | None, behaviour: str) -> None:
+    def _expect(self, name: str, kind: PeerClass | None, behaviour: str, at_s: float) -> None:
+        """Open the account of a peer, which takes its seat then."""
         options = self.options
         seed = name == TRACKER
         limits = [options.seed_upload_bps if seed else options.upload_bps, None if seed else options.download_bps]
@@ -145,18 +155,22 @@ class Simulation:
             limits = [kind.upload_bps or limits[0], kind.download_bps or limits[1]]
         behaves = strategies.behaviour(behaviour)
         up_bps = min(limits[0] or LINE_BPS, behaves.upload_bps or inf)
-        down_bps = limits[1] or inf
-        self.ledger.open(name, behaviour, 0.0, held, upload_bps=up_bps, download_bps=limits[1])
-        self.world.seat(
+        self._ledger.open(name, behaviour, 0.0, held, upload_bps=up_bps, download_bps=limits[1])
+        seat = partial(
+            self.world.seat,
             name,
             held=held,
             behaviour=behaves,
             stays=seed,
             stay_s=None if seed else self.scenario.stay_s,
             up_bps=up_bps,
-            down_bps=down_bps,
+            down_bps=limits[1] or inf,
             journal=name in self._journal,
         )
+        if seed:
+            seat()  # before all others
+        else:
+            self.world.clock.at(at_s, seat)
 
     def _held_at_start(self, name: str, kind: PeerClass | None) -> int:
         if kind is not None and kind.lacks is not None:
@@ -166,19 +180,17 @@ class Simulation:
 
     # while it goes
 
+    def _sample(self) -> None:
+        self.world.sample()
+        self.world.clock.at(self.world.now + self._sample_s, self._sample)
+
     def _look(self) -> None:
-        """Once in a while: samples, progress, and whether anything will still come."""
-        world, ledger = self.world, self.ledger
-        world.sample()
-        self._drain()
-        if self._progress is not None:
-            self._progress(ledger)
         self._hopeless = self._why_hopeless()
-        world.clock.at(world.now + self._sample_s, self._look)
+        self.world.clock.at(self.world.now + LOOK_S, self._look)
 
     def _drain(self) -> None:
         records = self.world.records
-        self.ledger.enter_all(records)
+        self._ledger.enter_all(records)
         records.clear()
 
     def _why_hopeless(self) -> str | None:
@@ -188,25 +200,22 @@ class Simulation:
         before_bytes, since_s = self._moved
         if moved_bytes != before_bytes or now < self._quiet_s:
             self._moved = (moved_bytes, now)
+            self._doubt_s = DOUBT_S
         elif now - since_s >= HOPELESS_S and (lost := self.ledger.lost_blocks()):
             some = ", ".join(map(str, lost[:10])) + (", ..." if len(lost) > 10 else "")
             return f"nobody holds {len(lost)} {'block' if len(lost) == 1 else 'blocks'} any more ({some})"
-        elif now - since_s >= self._patience_s:
+        elif now - since_s >= reach.patience_s(self.world):
             return f"nothing moved for {now - since_s:.0f} s"
+        elif now - since_s >= self._doubt_s:
+            self._doubt_s *= 2  # to look at everybody takes its time
+            if not any(reach.within(self.world, reach.reach(self.world), at_best=True).values()):
+                return "nobody can reach a block that it lacks"
         return None
 
-    @property
-    def _patience_s(self) -> float:
-        """For how long nothing need move while all is well: until time-outs are over, or one slow block is there."""
-        rules = self.options.rules
-        slowest_bps = min((node.awake_bps for node in self.world.nodes.values() if node.up), default=LINE_BPS)
-        block_s = 2 * self.content.block_bytes * (rules.slots + rules.guests) / slowest_bps
-        return max(STALL_S, 4 * rules.request_timeout_s, block_s)
-
     def _summary(self, now: float, why: str, timed_out: bool) -> Summary:
-        ledger, world = self.ledger, self.world
+        world = self.world
         world.sample()
-        self._drain()
+        ledger = self.ledger
         for name, node in world.nodes.items():
             account = ledger.accounts[name]
             account.messages = world.messages(node)

@@ -11,13 +11,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from math import inf
 from random import Random
-from typing import Any, Protocol
+from typing import Any, Literal
 
 import msgspec
 
 from minibit import events, inventory
 from minibit.behaviour import Honest
 from minibit.content import Content
+from minibit.errors import LocalError
 from minibit.events import TRACKER
 from minibit.messages import Message
 from minibit.peer import Peer
@@ -25,19 +26,26 @@ from minibit.records import PeerRecord, Record
 from minibit.rules import Rules
 from minibit.sim.bandwidth import End
 from minibit.sim.clock import Clock
-from minibit.sim.network import Network, address
+from minibit.sim.journal import Journal
+from minibit.sim.network import PROGRESS_S, SILENT_LINK_S, Network, address
 from minibit.sim.node import Node
 from minibit.tracker import Tracker
 
 
-class Watcher(Protocol):
+class Watcher:
     """Somebody who sees everything that happens, and asserts what he likes (`minibit.sim.checkers`)."""
 
+    def told(self, world: World, node: Node, event: events.Event | None) -> None:
+        """An event (None: a wake) is about to be handled."""
+
     def did(self, world: World, node: Node, effect: events.Effect) -> None:
-        """This is about to be carried out."""
+        """This, which follows from the event, is about to be carried out."""
 
     def after(self, world: World, node: Node, event: events.Event | None) -> None:
-        """An event (None: a wake) was handled, and all its effects carried out."""
+        """The event was handled, and all its effects carried out."""
+
+    def over(self, world: World, timed_out: bool) -> None:
+        """The run is over: nothing more will come, or its time limit came first."""
 
 
 class World:
@@ -58,15 +66,17 @@ class World:
         self.seed = seed
         self.all = inventory.full(content.block_count)
         self.clock = Clock()
+        self.nodes: dict[str, Node] = {}
         self.network = Network(
             self.clock,
+            self.nodes,
             content,
             self.tell,
             latency_s=latency_s,
             connect_s=4 * latency_s if connect_s is None else connect_s,
+            progress_s=min(PROGRESS_S, rules.request_timeout_s / 3),  # or what is slow would be taken for silent
             rng=Random(f"{seed}/network"),
         )
-        self.nodes: dict[str, Node] = {}
         self.tracker: Tracker | None = Tracker(rules, seed)
         self.records: list[Record] = []
         self.waiting: dict[str, None] = {}  # the peers of whom it is expected that they complete, and who have not
@@ -99,7 +109,9 @@ class World:
         """
         rules = msgspec.structs.replace(self.rules, leave="never") if stays or stay_s is not None else self.rules
         peer = Peer(name, self.content, rules, self.seed, held=held, behaviour=behaviour())
-        node = self.nodes[name] = Node(peer, End(up_bps, down_bps), stay_s=stay_s, journal=journal)
+        node = self.nodes[name] = Node(peer, End(up_bps, down_bps), stay_s=stay_s)
+        if journal:
+            node.journal = Journal.of(peer, self.seed)
         self.tell(node, events.Joining(address(name)))
         self.tell(node, events.Starting())
         return node
@@ -109,18 +121,27 @@ class World:
         if node.inbox is not None:
             node.inbox.append(event)
         elif node.alive and not node.peer.left:
-            if node.journal is not None:
-                node.journal.append((self.clock.now, event))
-            self._carry_out(node, event, node.peer.handle(event, self.clock.now))
+            self._handle(node, event)
 
     def _wake(self, node: Node, wake_s: float) -> None:
         if node.wake_s != wake_s:
             return  # it wanted to be woken earlier, and was
         node.wake_s = inf
         if node.inbox is None and node.alive:
-            if node.journal is not None:
-                node.journal.append((self.clock.now, None))
-            self._carry_out(node, None, node.peer.wake(self.clock.now))
+            self._handle(node, None)
+
+    def _handle(self, node: Node, event: events.Event | None) -> None:
+        now = self.clock.now
+        if node.journal is not None:
+            node.journal.add(now, event)
+        for watcher in self._watchers:
+            watcher.told(self, node, event)
+        try:
+            effects = node.peer.wake(now) if event is None else node.peer.handle(event, now)
+        except LocalError as error:  # a strategy of somebody's own is broken
+            self._end(node, "failed", str(error))
+        else:
+            self._carry_out(node, event, effects)
 
     def _carry_out(self, node: Node, event: events.Event | None, effects: list[events.Effect]) -> None:
         for effect in effects:
@@ -144,8 +165,7 @@ class World:
         self.network.send_block(node, effect.peer, effect.block, effect.spoil)
 
     def _dial(self, node: Node, effect: events.Dial) -> None:
-        peer = effect.address.peer
-        self.network.dial(node, self.nodes.get(peer), peer, effect.alone)
+        self.network.dial(node, effect.address.peer, effect.alone)
 
     def _hang_up(self, node: Node, effect: events.HangUp) -> None:
         self.network.hang_up(node, effect.peer, effect.farewell)
@@ -166,7 +186,7 @@ class World:
 
     def _call_tracker(self, node: Node, effect: events.Call) -> None:
         node.sent[type(effect.message)] += 1
-        if node.side == 0:
+        if self.network.together(node.name, TRACKER):
             self.clock.at(self.clock.now + self.network.latency_s, self._tracker_hears, node.name, effect.message)
 
     def _tracker_hears(self, sender: str, message: Message) -> None:
@@ -183,7 +203,7 @@ class World:
         for effect in effects:
             assert isinstance(effect, events.Send)
             self._tracker_sent[type(effect.message)] += 1
-            if (node := self.nodes.get(effect.peer)) is not None and node.side == 0:
+            if (node := self.nodes.get(effect.peer)) is not None and self.network.together(node.name, TRACKER):
                 news = events.Received(TRACKER, effect.message)
                 self.clock.at(self.clock.now + self.network.latency_s, self.tell, node, news)
         wake_s = tracker.next_wake()
@@ -199,7 +219,7 @@ class World:
         """A tracker is there again, and knows nobody."""
         self.tracker = Tracker(self.rules, self.seed)
 
-    # what can be done to peers, if they are there
+    # what can be done to peers, if they are there (what befalls links: see the network)
 
     def leave(self, name: str, why: str = "enough") -> None:
         """The peer says goodbye."""
@@ -209,17 +229,25 @@ class World:
     def kill(self, name: str) -> None:
         """The peer is gone without a word."""
         for node in self._those((name,)):
-            node.alive = False
-            node.inbox = None
-            self._note(node, events.Note(PeerRecord(self.clock.now, name, "died", "killed")))
-            self.network.drop_all(node, "reset")
+            self._end(node, "died", "killed")
+
+    def _end(self, node: Node, event: Literal["died", "failed"], why: str) -> None:
+        node.alive = False
+        node.inbox = None
+        self._note(node, events.Note(PeerRecord(self.clock.now, node.name, event, why)))
+        self.network.drop_all(node, "reset")
 
     def pause(self, name: str) -> None:
-        """The peer does nothing, and its links stand."""
+        """The peer does nothing, and its links stand until they have been silent for too long."""
         for node in self._those((name,)):
             if node.inbox is None:
                 node.inbox = []
                 self.network.bandwidth.limit(node.end, 0.0, node.end.down_bps)
+                self.clock.at(self.clock.now + SILENT_LINK_S, self._silent, node, node.inbox)
+
+    def _silent(self, node: Node, inbox: list[events.Event]) -> None:
+        if node.inbox is inbox:  # it is the same pause
+            self.network.silent(node)
 
     def resume(self, name: str) -> None:
         """The peer goes on, and hears at once what it missed."""
@@ -231,25 +259,16 @@ class World:
                     self.tell(node, event)
                 self._arm(node)
 
-    def corrupt(self, name: str, share: float) -> None:
-        """This share of the blocks that the peer sends arrives wrong, from now on."""
-        for node in self._those((name,)):
-            node.corrupts = share
-
-    def split(self, names: Iterable[str], side: int) -> None:
-        """These peers are on that side of the network from now on; the tracker is on side 0."""
-        self.network.split(self._those(names), side)
-
-    def of_pair(self, one: str, other: str, change: Callable[..., None], **how: float) -> None:
-        """`change`, which is `cut`, `heal` or `shape` of the network, befalls the link of two peers."""
-        if len(pair := self._those((one, other))) == 2:
-            change(*pair, **how)
-
     def _those(self, names: Iterable[str]) -> list[Node]:
         """Of the peers with these names, those that are there."""
         return [self.nodes[name] for name in names if name in self.nodes and self.nodes[name].up]
 
     # figures
+
+    def over(self, timed_out: bool = False) -> None:
+        """The run is over: every watcher hears of it."""
+        for watcher in self._watchers:
+            watcher.over(self, timed_out)
 
     def messages(self, node: Node) -> dict[str, int]:
         """What this peer has sent, by verb; the tracker's, what its machine has sent."""

@@ -1,0 +1,413 @@
+"""What must hold in every simulated world, checked from outside, beside what every peer checks itself.
+
+A checker is a watcher of the world that keeps its own books, from the events that a peer was told and from the
+effects that it gave, and believes no peer's. What it finds is a `Violation`, which says who, when and what.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from math import inf
+
+from minibit import events, inventory, messages
+from minibit.events import TRACKER
+from minibit.records import BlockRecord
+from minibit.sim import reach
+from minibit.sim.node import Node, Way
+from minibit.sim.world import Watcher, World
+
+ROUNDING_BYTES = 1.0
+WAKES_AT_ONCE = 20  # a peer has seven timers, and each may be set anew once
+EVENTS_AT_ONCE = 100_000  # of one peer that goes on after a pause
+LOOK_S = 1.0  # between two looks at the whole world
+
+
+class Violation(AssertionError):
+    """Something that must hold does not: `checker` says what it believes, `who` is the peer."""
+
+    def __init__(self, checker: str, who: str, now: float, what: str) -> None:
+        self.checker = checker
+        super().__init__(f"{checker}: {who} at {now:.3f} s: {what}")
+
+
+class Checker(Watcher):
+    """Base of all checkers."""
+
+    def need(self, holds: object, world: World, who: str, what: str) -> None:
+        """Complain unless it holds."""
+        if not holds:
+            raise Violation(type(self).__name__, who, world.now, what)
+
+
+class BytesAreKept(Checker):
+    """What senders sent whole is what receivers took, what broke with a link or a peer, and what is on its way.
+
+    On a link blocks arrive in the order in which they were sent, each once. Every block that arrives is recorded
+    once, as useful, double or rejected. Nobody sends faster than its uplink, or takes faster than its downlink.
+    """
+
+    def __init__(self) -> None:
+        self._under_way: dict[tuple[str, str], list[_Parcel]] = {}
+        self._since_s: dict[str, float] = {}
+        self._sent_bytes: Counter[str] = Counter()
+        self._heard_bytes: Counter[str] = Counter()
+        self._recorded: list[BlockRecord] = []
+
+    def told(self, world: World, node: Node, event: events.Event | None) -> None:
+        """Blocks are marked when they have left, and taken off the way in order."""
+        self._recorded.clear()
+        self._since_s.setdefault(node.name, world.now)
+        if isinstance(event, events.Linked):
+            parcels = self._under_way.get((event.address.peer, node.name), [])
+            parcels[:] = [one for one in parcels if one.way.open]  # the others were lost with their link
+        elif isinstance(event, events.Sent):
+            parcels = self._under_way.get((node.name, event.peer), [])
+            way = node.ways.get(event.peer)
+            parcel = next((one for one in parcels if one.left_s is None and one.way is way), None)
+            self.need(parcel and parcel.block == event.block, world, node.name, f"{event}, and that was not sent")
+            parcel.left_s = world.now  # type: ignore[union-attr]
+            self._sent_bytes[node.name] += world.content.length(event.block)
+        elif isinstance(event, events.Arrived):
+            parcels = self._under_way.get((event.sender, node.name), [])
+            came = bool(parcels) and parcels.pop(0).block == event.block
+            self.need(came, world, node.name, f"{event}, and that was not sent, or not in this order")
+            self._heard_bytes[node.name] += world.content.length(event.block)
+
+    def did(self, world: World, node: Node, effect: events.Effect) -> None:
+        """A block sets out, or is recorded."""
+        if isinstance(effect, events.SendBlock):
+            if (way := node.ways.get(effect.peer)) is not None:
+                self._under_way.setdefault((node.name, effect.peer), []).append(_Parcel(way, effect.block))
+        elif isinstance(effect, events.Note) and isinstance(effect.record, BlockRecord):
+            self._recorded.append(effect.record)
+
+    def after(self, world: World, node: Node, event: events.Event | None) -> None:
+        """One record for each block that arrived; and the lines are no faster than they are."""
+        if isinstance(event, events.Arrived):
+            told = [(record.peer, record.source, record.block, record.bytes) for record in self._recorded]
+            due = (node.name, event.sender, event.block, world.content.length(event.block))
+            gone = not told and event.sender not in node.peer.contacts.up  # what was heard before broke the link
+            self.need(told == [due] or gone, world, node.name, f"{event} was recorded as {told}")
+            self._need_line(world, node, node.received_bytes, node.end.down_bps, "took")
+        else:
+            self.need(not self._recorded, world, node.name, f"{event} was recorded as {self._recorded}")
+            if isinstance(event, events.Sent):
+                self._need_line(world, node, node.sent_bytes, node.awake_bps, "sent")
+
+    def _need_line(self, world: World, node: Node, total_bytes: int, line_bps: float, did: str) -> None:
+        span_s = world.now - self._since_s[node.name]
+        holds = total_bytes <= line_bps * span_s * (1 + 1e-9) + ROUNDING_BYTES
+        self.need(holds, world, node.name, f"{did} {total_bytes} bytes in {span_s:g} s at {line_bps:g} bytes a second")
+
+    def over(self, world: World, timed_out: bool) -> None:
+        """The books agree, and what has not arrived is lost or on its way."""
+        for name, node in world.nodes.items():
+            sent_bytes, heard_bytes = self._sent_bytes[name], self._heard_bytes[name]
+            self.need(node.sent_bytes == sent_bytes, world, name, f"{node.sent_bytes} bytes sent, seen {sent_bytes}")
+            if node.up and node.inbox is None:
+                took_bytes = node.received_bytes
+                self.need(took_bytes == heard_bytes, world, name, f"{took_bytes} bytes taken, heard {heard_bytes}")
+        for (sender, receiver), parcels in self._under_way.items():
+            for one in parcels:
+                if one.way.open and one.left_s is not None and world.nodes[receiver].inbox is None:
+                    due_s = max(one.left_s + world.network.latency_s + one.way.delay_s, one.way.ready_s)
+                    self.need(world.now <= due_s + 1e-6, world, sender, f"block {one.block} never came to {receiver}")
+
+
+class _Parcel:
+    """A block that was sent on a way, and when its last byte left."""
+
+    __slots__ = ("block", "left_s", "way")
+
+    def __init__(self, way: Way, block: int) -> None:
+        self.way = way
+        self.block = block
+        self.left_s: float | None = None
+
+
+class BlocksAreVerified(Checker):
+    """Nobody holds a block that it did not start with and whose hash never passed.
+
+    Nobody announces one but a liar; nobody sends one that it lacks, and only corrupters send wrong bytes.
+    """
+
+    def __init__(self) -> None:
+        self._verified: dict[str, int] = {}
+
+    def told(self, world: World, node: Node, event: events.Event | None) -> None:
+        """What it holds at first, and what comes with a good verdict."""
+        held = self._verified.setdefault(node.name, node.peer.held)
+        if isinstance(event, events.Arrived) and event.ok:
+            self._verified[node.name] = held | 1 << event.block
+
+    def did(self, world: World, node: Node, effect: events.Effect) -> None:
+        """It says and sends only what it holds."""
+        verified = self._verified[node.name]
+        if isinstance(effect, events.SendBlock):
+            self.need(verified >> effect.block & 1, world, node.name, f"sends block {effect.block}, which it lacks")
+            wrong = effect.spoil and not node.peer.behaviour.spoils
+            self.need(not wrong, world, node.name, f"sends block {effect.block} wrong, and is no corrupter")
+        elif isinstance(effect, events.Send) and isinstance(effect.message, messages.Estoque):
+            message = effect.message
+            false = (inventory.of(message.new) | int(message.whole or "0", 16)) & ~verified
+            blocks = list(inventory.indices(false))
+            self.need(not false or reach.lies(node), world, node.name, f"announces {blocks}, which it lacks")
+
+    def after(self, world: World, node: Node, event: events.Event | None) -> None:
+        """It holds only that."""
+        if unverified := node.peer.held & ~self._verified[node.name]:
+            self.need(False, world, node.name, f"holds {list(inventory.indices(unverified))}, which never passed")
+
+
+class SlotsAreKept(Checker):
+    """Nobody serves more neighbours at once than it has slots; a choker without slots serves whom it likes."""
+
+    def __init__(self) -> None:
+        self._served: dict[str, set[str]] = {}
+
+    def told(self, world: World, node: Node, event: events.Event | None) -> None:
+        """A link that is gone frees its slot."""
+        if isinstance(event, events.Unlinked):
+            self._served.get(node.name, set()).discard(event.peer)
+
+    def did(self, world: World, node: Node, effect: events.Effect) -> None:
+        """DESBLOQUEIO gives a slot, BLOQUEIO takes it."""
+        served = self._served.setdefault(node.name, set())
+        if isinstance(effect, events.Send) and isinstance(effect.message, messages.Desbloqueio):
+            served.add(effect.peer)
+            slots = node.peer.uploads.slots
+            self.need(slots is None or len(served) <= slots, world, node.name, f"serves {served} with {slots} slots")
+        elif isinstance(effect, events.HangUp) or (
+            isinstance(effect, events.Send) and isinstance(effect.message, messages.Bloqueio)
+        ):
+            served.discard(effect.peer)
+
+
+class BlocksAreAskedOnce(Checker):
+    """No block is asked of two neighbours, but in endgame (every missing one is in flight), and then of two at most.
+
+    Nobody asks for what it holds; nor a neighbour that does not serve it, does not announce the block, or has as
+    many PEDIDOs as the pipeline takes. A PEDIDO at a neighbour that is silent for the time-out may be given up.
+    """
+
+    def __init__(self) -> None:
+        self._links: dict[str, dict[str, _Link]] = {}
+
+    def told(self, world: World, node: Node, event: events.Event | None) -> None:
+        """What the peer hears of its links."""
+        links = self._links.setdefault(node.name, {})
+        match event:
+            case events.Linked(address, _, _):
+                links.setdefault(address.peer, _Link())
+            case events.Unlinked(peer, _):
+                links.pop(peer, None)
+            case events.Arrived(sender, block, _) if sender in links:
+                links[sender].bytes_came(world.now, world.rules.request_timeout_s)
+                links[sender].call_off(1 << block)
+            case events.Progressed(sender) if sender in links:
+                links[sender].bytes_came(world.now, world.rules.request_timeout_s)
+            case events.Received(sender, message) if sender in links:
+                links[sender].hear(message)
+
+    def did(self, world: World, node: Node, effect: events.Effect) -> None:
+        """A PEDIDO must have its place."""
+        links = self._links.setdefault(node.name, {})
+        if isinstance(effect, events.HangUp):
+            links.pop(effect.peer, None)
+        elif isinstance(effect, events.Send) and effect.peer in links:
+            link, message = links[effect.peer], effect.message
+            if isinstance(message, messages.Pedido):
+                self._need_place(world, node, links, effect.peer, message.block)
+                link.ask(message.block, world.now)
+            elif isinstance(message, messages.Estoque):
+                link.call_off(inventory.of(message.new))
+
+    def _need_place(self, world: World, node: Node, links: dict[str, _Link], peer: str, block: int) -> None:
+        def need(holds: object, what: str) -> None:
+            self.need(holds, world, node.name, f"asks {peer} for {block}, {what}")
+
+        link, rules = links[peer], world.rules
+        need(not node.peer.held >> block & 1, "which it holds")
+        need(link.serves, "which does not serve it")
+        need(link.theirs >> block & 1, "which does not announce it")
+        for one in links.values():
+            one.give_up(world.now, rules.request_timeout_s)
+        need(len(link.asked) < rules.pipeline, f"which has {len(link.asked)} PEDIDOs")
+        others = [name for name, one in links.items() if block in one.asked]
+        need(len(others) < 2, f"which is asked of {others}")
+        need(peer not in others, "which it asked already")
+        if others:
+            asked = inventory.of(block for one in links.values() for block in (*one.asked, *one.given_up))
+            need(not node.peer.missing & ~asked, f"which is asked of {others}, and it is not endgame")
+
+
+class _Link:
+    """What a peer knows of a link, as its events and effects say."""
+
+    def __init__(self) -> None:
+        self.serves = False
+        self.theirs = inventory.EMPTY
+        self.asked: set[int] = set()
+        self.given_up: set[int] = set()  # perhaps
+        self.gave_up_s = -inf
+        self.heard_s = -inf
+
+    def hear(self, message: messages.Message) -> None:
+        match message:
+            case messages.Bloqueio():
+                self.serves = False
+                self.call_off(-1)
+            case messages.Desbloqueio():
+                self.serves = True
+            case messages.Estoque(None, new):
+                self.theirs |= inventory.of(new)
+            case messages.Estoque(whole, new):
+                self.theirs = int(str(whole), 16) | inventory.of(new)
+                self.call_off(~self.theirs)
+
+    def ask(self, block: int, now: float) -> None:
+        if self.gave_up_s == now:  # it may be asked first, and given up with the others
+            self.given_up.add(block)
+            return
+        if not self.asked:
+            self.heard_s = now
+        self.asked.add(block)
+        self.given_up.discard(block)
+
+    def call_off(self, blocks: int) -> None:
+        self.asked = {block for block in self.asked if not blocks >> block & 1}
+        self.given_up = {block for block in self.given_up if not blocks >> block & 1}
+
+    def bytes_came(self, now: float, timeout_s: float) -> None:
+        self.give_up(now, timeout_s)
+        self.heard_s = now
+
+    def give_up(self, now: float, timeout_s: float) -> None:
+        if self.asked and self.heard_s + timeout_s <= now:
+            self.given_up |= self.asked
+            self.asked.clear()
+            self.gave_up_s = now
+
+
+class PeersAgree(Checker):
+    """Every peer's own invariants hold after every event, and the tracker's too."""
+
+    def after(self, world: World, node: Node, event: events.Event | None) -> None:
+        """Ask them."""
+        try:
+            if not node.peer.left:
+                node.peer.check()
+        except AssertionError as error:
+            self.need(False, world, node.name, f"its own check fails after {event}: {_said(error)}")
+        try:
+            if world.tracker is not None:
+                world.tracker.check()
+        except AssertionError as error:
+            self.need(False, world, TRACKER, f"its own check fails after {event} of {node.name}: {_said(error)}")
+
+
+class NobodySpins(Checker):
+    """A peer wakes a bounded number of times at one instant and in a second, and time goes on.
+
+    In a second: for its news, its rounds and its tries to reach somebody, which have rules of their own, and
+    now and then for PEDIDOs that are overdue.
+    """
+
+    def __init__(self) -> None:
+        self._now = -inf
+        self._events: Counter[str] = Counter()  # at this instant
+        self._wakes: Counter[str] = Counter()
+        self._second = 0
+        self._wakes_in_second: Counter[str] = Counter()
+
+    def told(self, world: World, node: Node, event: events.Event | None) -> None:
+        """Count."""
+        if world.now != self._now:
+            self._now = world.now
+            self._events.clear()
+            self._wakes.clear()
+        if int(world.now) != self._second:
+            self._second = int(world.now)
+            self._wakes_in_second.clear()
+        name, rules = node.name, world.rules
+        self._events[name] += 1
+        self.need(self._events[name] <= EVENTS_AT_ONCE, world, name, f"{self._events[name]} events at one instant")
+        if event is None:
+            self._wakes[name] += 1
+            self._wakes_in_second[name] += 1
+            self.need(self._wakes[name] <= WAKES_AT_ONCE, world, name, f"{self._wakes[name]} wakes at one instant")
+            news = 2 / rules.announce_s if rules.announce_s else 0
+            tries = (1 + len(node.peer.contacts.known)) / rules.retry_s + 1 / rules.tracker_s
+            overdue = 2 * rules.pipeline + 2 * len(node.peer.contacts.up)
+            most = WAKES_AT_ONCE + news + 1 / rules.round_s + tries + overdue
+            wakes = self._wakes_in_second[name]
+            self.need(wakes <= most, world, name, f"{wakes} wakes in a second")
+
+
+class AllComplete(Checker):
+    """Who is up and awake in the end has completed, if all that it lacks was within its reach."""
+
+    def over(self, world: World, timed_out: bool) -> None:
+        """Unless the time limit came first."""
+        if timed_out:
+            return
+        for name, blocks in reach.within(world, reach.reach(world)).items():
+            missing = world.nodes[name].peer.missing
+            lacks = list(inventory.indices(missing))
+            self.need(blocks != missing, world, name, f"is given up, and lacks {lacks}, all within its reach")
+
+
+class NothingStalls(Checker):
+    """While a block is within reach of somebody who lacks it, a useful one arrives somewhere within the patience.
+
+    How long that is, and why: `minibit.sim.reach.patience_s`.
+    """
+
+    def __init__(self) -> None:
+        self._looked_s = -inf
+        self._reach: reach.Reach = {}
+        self._since_s = 0.0
+        self._patience_s = 0.0
+
+    def did(self, world: World, node: Node, effect: events.Effect) -> None:
+        """A useful block came."""
+        record = effect.record if isinstance(effect, events.Note) else None
+        if isinstance(record, BlockRecord) and record.verdict == "useful":
+            self._since_s = world.now
+
+    def after(self, world: World, node: Node, event: events.Event | None) -> None:
+        """Look at the world, now and then."""
+        now = world.now
+        if now < self._looked_s + LOOK_S:
+            return
+        self._looked_s = now
+        links = reach.reach(world)
+        self._patience_s = max(self._patience_s, reach.patience_s(world))  # a line that was slow may be so still
+        hungry = [name for name, blocks in reach.within(world, links).items() if blocks]
+        if links != self._reach or not hungry:
+            self._reach, self._since_s = links, now
+        span_s = now - self._since_s
+        self.need(span_s <= self._patience_s, world, ", ".join(hungry), f"nothing useful came for {span_s:.0f} s")
+
+
+def all_checkers() -> tuple[Checker, ...]:
+    """One of each, for one world."""
+    return (
+        BytesAreKept(),
+        BlocksAreVerified(),
+        SlotsAreKept(),
+        BlocksAreAskedOnce(),
+        PeersAgree(),
+        NobodySpins(),
+        AllComplete(),
+        NothingStalls(),
+    )
+
+
+def _said(error: AssertionError) -> str:
+    """What an assertion says, or where it stands."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    where = "" if trace is None else f"{trace.tb_frame.f_code.co_qualname} line {trace.tb_lineno}"
+    return " ".join(filter(None, (str(error), where)))

@@ -1,0 +1,153 @@
+"""The journal of one simulated peer: everything that happened to it, to bring it to any moment again, alone.
+
+A peer decides by what its `Head` says and by its events, and by nothing else: a new peer that is told the same
+events at the same times is the same peer. As a file: JSON lines, the head and then one line for each event, with
+exact times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import inf
+from typing import Annotated, Any, NamedTuple, get_args
+
+import msgspec
+
+from minibit import inventory, strategies
+from minibit.behaviour import BEHAVIOURS
+from minibit.errors import LocalError, RemoteError
+from minibit.events import Effect, Event
+from minibit.peer import Peer
+from minibit.rules import Rules
+from minibit.sim.content import VirtualContent
+
+Whole = Annotated[int, msgspec.Meta(ge=0)]
+
+
+class Head(msgspec.Struct, frozen=True, kw_only=True, tag_field="file", tag="journal", forbid_unknown_fields=True):
+    """All that makes a peer: `held` is the inventory, as hex, with which it came."""
+
+    peer: str
+    seed: int | str
+    behaviour: str
+    content_bytes: Whole
+    block_bytes: Annotated[int, msgspec.Meta(ge=1)]
+    held: str
+    rules: Rules
+
+
+class Entry(NamedTuple):
+    """What happened to the peer, and when; None is a wake."""
+
+    at_s: float
+    event: Event | None
+
+
+class Journal:
+    """One peer's head, and its entries in order of time."""
+
+    def __init__(self, head: Head, entries: list[Entry] | None = None) -> None:
+        self.head = head
+        self.entries = entries or []
+
+    @classmethod
+    def of(cls, peer: Peer, seed: int | str) -> Journal:
+        """The journal of a peer to whom nothing has happened yet; `seed` is what it was made with."""
+        content = peer.content
+        last = content.block_count - 1
+        block_bytes = content.length(0) if last >= 0 else 1
+        return cls(
+            Head(
+                peer=peer.name,
+                seed=seed,
+                behaviour=_name(type(peer.behaviour)),
+                content_bytes=last * block_bytes + content.length(last) if last >= 0 else 0,
+                block_bytes=block_bytes,
+                held=inventory.to_hex(peer.held),
+                rules=peer.rules,
+            )
+        )
+
+    def add(self, at_s: float, event: Event | None) -> None:
+        """This happens to the peer, now."""
+        self.entries.append(Entry(at_s, event))
+
+    @property
+    def end_s(self) -> float:
+        """When the last thing happened."""
+        return self.entries[-1].at_s if self.entries else 0.0
+
+    def newborn(self) -> Peer:
+        """The peer as it was before anything happened; `LocalError` when its strategies can't be had."""
+        head = self.head
+        content = VirtualContent("", head.content_bytes, head.block_bytes)
+        held = inventory.from_hex(head.held, content.block_count)
+        behaviour = strategies.behaviour(head.behaviour)()
+        return Peer(head.peer, content, head.rules, head.seed, held=held, behaviour=behaviour)
+
+    def encode(self) -> bytes:
+        """The journal as a file; the payload of blocks was never in it."""
+        return _encoder.encode_lines([self.head, *map(_line, self.entries)])
+
+    @classmethod
+    def decode(cls, data: bytes) -> Journal:
+        """The journal that a file says; `LocalError` names the line that can't be."""
+        first, *rest = data.splitlines() or [b""]
+        try:
+            journal = cls(msgspec.json.decode(first, type=Head))
+            inventory.from_hex(journal.head.held, -(-journal.head.content_bytes // journal.head.block_bytes))
+        except (*_BROKEN, RemoteError) as error:
+            raise LocalError(f"it is no journal of a peer: line 1: {error}") from None
+        for number, line in enumerate(rest, 2):
+            try:
+                entry = _entry(line)
+            except _BROKEN as error:
+                raise LocalError(f"the journal is broken: line {number}: {error}") from None
+            if entry.at_s < journal.end_s:
+                raise LocalError(f"the journal is broken: line {number}: {entry.at_s} s is before the line above")
+            journal.entries.append(entry)
+        return journal
+
+
+Watch = Callable[[Peer, Entry, list[Effect]], object]
+
+
+def replay(journal: Journal, until_s: float = inf, watch: Watch | None = None) -> Peer:
+    """The peer as it was at `until_s`, when all of that moment had happened.
+
+    `watch` is called after every entry with the peer and what it wanted done then.
+    """
+    peer = journal.newborn()
+    for entry in journal.entries:
+        at_s, event = entry
+        if at_s > until_s:
+            break
+        effects = peer.wake(at_s) if event is None else peer.handle(event, at_s)
+        if watch is not None:
+            watch(peer, entry, effects)
+    return peer
+
+
+def _name(behaviour: type) -> str:
+    """What `strategies.behaviour` finds this class by."""
+    own = f"{behaviour.__module__}:{behaviour.__qualname__}"
+    return next((name for name, known in BEHAVIOURS.items() if known is behaviour), own)
+
+
+_encoder = msgspec.json.Encoder()
+_EVENTS: dict[str, Any] = {kind.__name__: kind for kind in get_args(Event)}
+_BROKEN = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
+
+def _line(entry: Entry) -> list[Any]:
+    at_s, event = entry
+    return [at_s, "wake"] if event is None else [at_s, type(event).__name__, *event]
+
+
+def _entry(line: bytes) -> Entry:
+    match msgspec.json.decode(line):
+        case [float() as at_s, "wake"]:
+            return Entry(at_s, None)
+        case [float() as at_s, str() as kind, *facts] if kind in _EVENTS:
+            return Entry(at_s, msgspec.convert(facts, _EVENTS[kind]))
+    raise msgspec.ValidationError("expected a time, the name of an event, and what it says")

@@ -1,0 +1,125 @@
+"""What can still come: which blocks are within reach of a peer that lacks them, and how long it may take at most.
+
+Seen from outside, by what the world is like and not by what a peer believes. A peer is fed by those that it could
+link with: both are up and awake, on the same side, not cut, neither banned the other, and one of them knows where
+the other is or both can ask the tracker. What its feeders could get is within its reach too, if they pass it on:
+honest and slow peers do; free-riders don't, corrupters are no use, and a liar gives what it holds and gets nothing.
+"""
+
+from __future__ import annotations
+
+from math import inf
+
+from minibit import inventory
+from minibit.contacts import LONGEST_RETRY_S, REMEMBERED
+from minibit.events import TRACKER
+from minibit.neighbour import Standing
+from minibit.peer import LONGEST_PAUSE_S
+from minibit.sim.network import SILENT_LINK_S
+from minibit.sim.node import Node
+from minibit.sim.world import World
+
+Reach = dict[str, tuple[str, ...]]  # peers that are there and awake, and whom each could link with
+
+
+def reach(world: World) -> Reach:
+    """Who could link with whom."""
+    there = [node for node in world.nodes.values() if node.up and node.inbox is None and node.peer.leaving is None]
+    found: dict[str, list[str]] = {node.name: [] for node in there}
+    for index, one in enumerate(there):
+        for other in there[:index]:
+            if _could_link(world, one, other):
+                found[one.name].append(other.name)
+                found[other.name].append(one.name)
+    return {name: tuple(others) for name, others in found.items()}
+
+
+def within(world: World, links: Reach, *, at_best: bool = False) -> dict[str, int]:
+    """The blocks (an inventory) that each peer lacks and could get, for all that lack some.
+
+    `at_best`: also from those of whose blocks some arrive wrong.
+    """
+    gives = {name: _gives(world, world.nodes[name], at_best) for name in links}
+    relays = {name for name in links if gives[name] and not lies(world.nodes[name])}
+    pools: dict[str, int] = {}  # of every relay, what it and those that it is fed by hold together
+    for name in relays:
+        if name not in pools:
+            group, pool = {name}, inventory.EMPTY
+            ahead = [name]
+            while ahead:
+                for other in (one := ahead.pop(), *links[one]):
+                    if gives[other]:
+                        pool |= world.nodes[other].peer.held
+                    if other in relays and other not in group:
+                        group.add(other)
+                        ahead.append(other)
+            pools.update(dict.fromkeys(group, pool))
+    found: dict[str, int] = {}
+    for name, others in links.items():
+        node = world.nodes[name]
+        if node.peer.missing and not lies(node) and not node.peer.behaviour.spoils:
+            blocks = inventory.EMPTY
+            for other in others:
+                if gives[other]:
+                    blocks |= pools.get(other, world.nodes[other].peer.held)
+            found[name] = blocks & node.peer.missing
+    return found
+
+
+def lies(node: Node) -> bool:
+    """Whether it announces blocks that it lacks; so nobody gives it any."""
+    return bool(node.peer.behaviour.claims(inventory.EMPTY, node.peer.content.block_count))
+
+
+def patience_s(world: World) -> float:
+    """For how long nothing useful need arrive anywhere, though a block is within reach of somebody awake.
+
+    Counted from when the last useful block came, or the world last changed. One hop is enough, from a peer X that
+    holds a block to a peer Y that lacks it. In the worst case Y
+
+    meets X     is fed by nobody for two leases of a guest until it says that it is alone, and then tries one more of
+                all that it knows every LONGEST_PAUSE_S, X last, which it left alone for LONGEST_RETRY_S before;
+    is served   when those that hold the slots and take nothing are gone: they are silent for SILENT_LINK_S, or
+                guests for a lease;
+    asks        those first that are silent or lie, and leaves X alone for as long, if it was silent before;
+    is sent it  on the slowest line, shared by all that its ends serve and are served by at once; two blocks, since
+                the one before may be double.
+    """
+    rules = world.rules
+    known = min(len(world.nodes), REMEMBERED * rules.neighbours)
+    meets_s = 2 * (rules.guest_rounds + 2) * rules.round_s + known * LONGEST_PAUSE_S + LONGEST_RETRY_S
+    served_s = max(SILENT_LINK_S, rules.guest_rounds * rules.round_s) + rules.round_s
+    asks_s = 2 * rules.request_timeout_s
+    return meets_s + served_s + asks_s + 2 * slowest_block_s(world)
+
+
+def slowest_block_s(world: World) -> float:
+    """How long a block may be under way, at the slowest line of all that is there."""
+    there = [node for node in world.nodes.values() if node.up]
+    slots = max((len(there) if (own := node.peer.uploads.slots) is None else own for node in there), default=1)
+    served = max(1, min(slots, len(there), world.rules.neighbours))
+    feeding = max(1, min(len(there), world.rules.neighbours))
+    lines_bps = [node.awake_bps / served for node in there] + [node.end.down_bps / feeding for node in there]
+    return world.content.length(0) / min(*lines_bps, world.network.slowest_bps, inf)
+
+
+def _could_link(world: World, one: Node, other: Node) -> bool:
+    if not world.network.reachable(one, other) or _banned(one, other) or _banned(other, one):
+        return False
+    if world.tracker is not None and world.network.together(one.name, TRACKER):
+        return True
+    return other.name in one.peer.contacts.known or one.name in other.peer.contacts.known
+
+
+def _banned(by: Node, other: Node) -> bool:
+    known = by.peer.contacts.known.get(other.name)
+    return known is not None and known.standing is Standing.BANNED
+
+
+def _gives(world: World, node: Node, at_best: bool) -> bool:
+    """Whether others get right blocks from it; at best, now and then."""
+    behaviour = node.peer.behaviour
+    if not behaviour.serves or behaviour.spoils or node.peer.uploads.slots == 0:
+        return False
+    wrong = world.network.corrupts(node.name)
+    return wrong < 1 if at_best else wrong == 0
