@@ -53,11 +53,12 @@ TABLES: dict[str, type[Record]] = {
 
 
 class RunFolder:
-    """The folder at `path` of the run called `name`; `create` makes a new one."""
+    """The folder at `path` of the run called `name`; `create` makes a new one. `ours`: nobody had made it before."""
 
-    def __init__(self, name: str, path: Path) -> None:
+    def __init__(self, name: str, path: Path, *, ours: bool = True) -> None:
         self.name = name
         self.path = path
+        self._ours = ours
 
     @classmethod
     def create(cls, name: str | None = None, out: str | os.PathLike[str] | None = None) -> RunFolder:
@@ -69,11 +70,12 @@ class RunFolder:
             return cls._create_unique()
         name = name or new_name()
         path = Path(out) if out is not None else RUNS / name
+        ours = not path.exists()
         with _explained(path):
             path.mkdir(parents=True, exist_ok=True)
         if (path / "run.json").exists():
             raise LocalError(f"there is a run in {path} already: remove it, or give another --out or --name")
-        return cls(name, path)
+        return cls(name, path, ours=ours)
 
     @classmethod
     def _create_unique(cls) -> RunFolder:
@@ -121,9 +123,10 @@ class RunFolder:
                 new.unlink(missing_ok=True)
 
     def remove_if_empty(self) -> None:
-        """Of a run that came to nothing, no folder stays, unless somebody else has something in it."""
-        with suppress(OSError):
-            self.path.rmdir()
+        """Of a run that came to nothing, no folder stays, unless it was there before or something is in it."""
+        if self._ours:
+            with suppress(OSError):
+                self.path.rmdir()
 
 
 def new_name() -> str:

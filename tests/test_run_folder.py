@@ -118,3 +118,11 @@ def test_records_travel_in_batches_and_come_out_the_same():
 
 def test_a_record_can_be_moved_on_the_axis():
     assert records.shifted(RECORDS[3], -2.5) == PeerRecord(0.5, "peer-01", "completed")
+
+
+def test_a_run_that_came_to_nothing_leaves_no_folder_but_one_that_was_there_before():
+    Path("theirs").mkdir()
+    for folder in (RunFolder.create(), RunFolder.create(out="new"), RunFolder.create(out="theirs")):
+        folder.remove_if_empty()
+    assert sorted(map(str, Path().iterdir())) == ["runs", "theirs"]
+    assert not list(Path("runs").iterdir())

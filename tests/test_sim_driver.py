@@ -379,3 +379,10 @@ def test_tables_of_many_records_are_made_in_parts_and_are_the_same(monkeypatch):
     monkeypatch.setattr(run_folder, "ROWS_AT_ONCE", 7)
     assert all(frame.equals(whole[name]) for name, frame in run_folder.frames(records).items())
     assert whole["blocks"]["at_s"].is_sorted()
+
+
+def test_a_class_that_lacks_a_block_that_there_is_not_is_refused(ran, tmp_path):
+    (tmp_path / "odd.toml").write_text('classes = [{ name = "odd", peers = 1, lacks = [16] }]\n')
+    result = ran(*SMALL, "--scenario", "odd.toml")
+    assert result.exit_code == 2
+    assert "'odd' lacks block 16, and there are 16, counted from 0" in result.stderr

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from itertools import combinations
+from math import comb
 from random import Random
 
 from minibit.errors import LocalError
@@ -100,7 +101,10 @@ def _hit(fault: Fault, names: list[str], rng: Random) -> list[str]:
 def _hit_pairs(fault: Fault, names: Sequence[str], rng: Random) -> list[tuple[str, str]]:
     if isinstance(fault.peers, tuple):
         return list(combinations(_hit(fault, list(names), rng), 2))
-    pairs = list(combinations(names, 2))
-    if isinstance(fault.peers, int):
-        return rng.sample(pairs, min(fault.peers, len(pairs)))
-    return [pair for pair in pairs if rng.random() < fault.probability]
+    if isinstance(fault.peers, int):  # drawn, because the list of all of them is long
+        drawn: dict[tuple[int, int], None] = {}
+        while len(drawn) < min(fault.peers, comb(len(names), 2)):
+            one, other = sorted(rng.sample(range(len(names)), 2))
+            drawn[one, other] = None
+        return [(names[one], names[other]) for one, other in drawn]
+    return [pair for pair in combinations(names, 2) if rng.random() < fault.probability]

@@ -174,6 +174,11 @@ class Simulation:
 
     def _held_at_start(self, name: str, kind: PeerClass | None) -> int:
         if kind is not None and kind.lacks is not None:
+            if kind.lacks and max(kind.lacks) >= self.content.block_count:
+                raise LocalError(
+                    f"classes: {kind.name!r} lacks block {max(kind.lacks)}, and there are {self.content.block_count}, "
+                    "counted from 0"
+                )
             return self.world.all & ~inventory.of(kind.lacks)
         count = self.options.initial.count(self.content.block_count)
         return initial_blocks(count, name, self.options.seed, self.content.block_count)
