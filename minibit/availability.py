@@ -1,8 +1,8 @@
 """How many neighbours hold each block.
 
-Invariant: every block is at exactly one level, and level c is the inventory of the blocks that exactly c
-neighbours hold. A whole inventory comes or goes in one step a level, and the rarest blocks of any choice
-are those in the first level that meets it.
+The counts are kept bit by bit: plane k is the inventory of the blocks whose count has bit k. So a whole inventory
+comes or goes in one step a plane, however many blocks it has, and the rarest blocks of any choice are found in as
+many. Invariant: no count is below zero, and the last plane is not empty.
 """
 
 from __future__ import annotations
@@ -15,50 +15,50 @@ from minibit import inventory
 class Availability:
     """Counts of the blocks of a content, over the inventories that were added and not removed."""
 
-    __slots__ = ("_levels",)
+    __slots__ = ("_all", "_planes")
 
     def __init__(self, block_count: int) -> None:
-        self._levels = [inventory.full(block_count)]
+        self._all = inventory.full(block_count)
+        self._planes: list[int] = []
 
     def add(self, blocks: int) -> None:
         """One more neighbour holds each of `blocks` (an inventory)."""
-        levels = self._levels
-        for count in range(len(levels) - 1, -1, -1):  # downwards, so that no block rises twice
-            if risen := levels[count] & blocks:
-                levels[count] ^= risen
-                if count + 1 == len(levels):
-                    levels.append(risen)
-                else:
-                    levels[count + 1] |= risen
-                blocks ^= risen
-                if not blocks:
-                    return
+        planes = self._planes
+        for k, plane in enumerate(planes):
+            if not blocks:
+                return
+            planes[k] = plane ^ blocks
+            blocks &= plane  # what is carried to the next
+        if blocks:
+            planes.append(blocks)
 
     def remove(self, blocks: int) -> None:
         """One neighbour less holds each of `blocks`, which must have been added before."""
-        levels = self._levels
-        for count in range(1, len(levels)):
-            if fallen := levels[count] & blocks:
-                levels[count] ^= fallen
-                levels[count - 1] |= fallen
-                blocks ^= fallen
-                if not blocks:
-                    break
+        planes = self._planes
+        for k, plane in enumerate(planes):
+            planes[k] = plane ^ blocks
+            blocks &= ~plane  # what is borrowed from the next
         assert not blocks, "a count below zero"
-        while len(levels) > 1 and not levels[-1]:
-            levels.pop()
+        while planes and not planes[-1]:
+            planes.pop()
 
     def rarest(self, choices: int) -> tuple[int, int]:
         """The lowest count among `choices` (not empty), and those of them that have it."""
-        for count, level in enumerate(self._levels):
-            if rare := level & choices:
-                return count, rare
-        raise AssertionError("no choice")
+        assert choices, "no choice"
+        count = 0
+        for plane in reversed(self._planes):
+            fewer = choices & ~plane
+            count = 2 * count + (not fewer)
+            choices = fewer or choices
+        return count, choices
 
     @property
     def nobody(self) -> int:
         """The blocks that no neighbour holds."""
-        return self._levels[0]
+        held = inventory.EMPTY
+        for plane in self._planes:
+            held |= plane
+        return self._all & ~held
 
     def count(self, block: int) -> int:
         """How many neighbours hold `block`."""
@@ -66,15 +66,12 @@ class Availability:
 
     def frequencies(self, choices: int) -> list[tuple[int, int]]:
         """Pairs (count, block) of `choices`, in decreasing order of count."""
-        return [
-            (count, block)
-            for count in range(len(self._levels) - 1, -1, -1)
-            for block in inventory.indices(self._levels[count] & choices)
-        ]
+        pairs = [(self.count(block), block) for block in inventory.indices(choices)]
+        return sorted(pairs, key=lambda pair: -pair[0])
 
     def check(self, inventories: Iterable[int]) -> None:
-        """Assert that the counts are those of `inventories`, and that every block is at one level."""
-        counts = Availability(sum(level.bit_count() for level in self._levels))
+        """Assert that the counts are those of `inventories`."""
+        counts = Availability(0)
         for blocks in inventories:
             counts.add(blocks)
-        assert counts._levels == self._levels
+        assert counts._planes == self._planes

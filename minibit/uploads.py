@@ -32,6 +32,7 @@ class Uploads:
         self._behaviour = behaviour
         self.choker = choker
         self.slots = None if isinstance(choker, NoChoking) else rules.slots + rules.guests
+        self._served: list[Neighbour] = []
 
     def round(self, up: Iterable[Neighbour], held: int, missing: int, rarity: Availability, now: float) -> list[Effect]:
         """The choker's round."""
@@ -40,17 +41,18 @@ class Uploads:
 
     def fill(self, up: Iterable[Neighbour], held: int, missing: int, rarity: Availability, now: float) -> list[Effect]:
         """Give free slots at once, if somebody waits for one."""
+        if len(self._served) == self.slots and all(held & ~neighbour.theirs for neighbour in self._served):
+            return []
         neighbours = [neighbour for neighbour in up if neighbour.standing is Standing.SHARING]
-        waiting, used = False, 0
-        for neighbour in neighbours:
-            if held & ~neighbour.theirs:
-                if neighbour.slot is Slot.NONE:
-                    waiting = True
-                else:
-                    used += 1
-        if not waiting or used == self.slots:
+        if not any(held & ~neighbour.theirs for neighbour in neighbours if neighbour.slot is Slot.NONE):
             return []
         return self._decide(self.choker.fill, neighbours, held, missing, rarity, now=now)
+
+    def forget(self, neighbour: Neighbour) -> None:
+        """Its link is gone."""
+        self.choker.forget(neighbour.peer)
+        if neighbour in self._served:
+            self._served.remove(neighbour)
 
     def close(self, up: Iterable[Neighbour], now: float) -> list[Effect]:
         """Serve nobody any more; blocks under way go on."""
@@ -95,9 +97,11 @@ class Uploads:
             return []
         effects: list[Effect] = [Note(ServingRecord(now, self._name, neighbour.peer, slot.value))]
         if slot is Slot.NONE:
+            self._served.remove(neighbour)
             neighbour.wanted.clear()
             effects.append(Send(neighbour.peer, Bloqueio()))
         elif before is Slot.NONE:
+            self._served.append(neighbour)
             neighbour.uninvited = 0
             effects.append(Send(neighbour.peer, Desbloqueio()))
         return effects

@@ -147,7 +147,10 @@ class World:
         for effect in effects:
             for watcher in self._watchers:
                 watcher.did(self, node, effect)
-            _CARRY_OUT[type(effect)](self, node, effect)
+            if type(effect) is events.Send:  # nearly all are
+                self.network.send(node, effect.peer, effect.message)
+            else:
+                _CARRY_OUT[type(effect)](self, node, effect)
         self._arm(node)
         for watcher in self._watchers:
             watcher.after(self, node, event)
@@ -157,9 +160,6 @@ class World:
         if wake_s is not None and wake_s < node.wake_s:
             node.wake_s = wake_s
             self.clock.at(wake_s, self._wake, node, wake_s)
-
-    def _send(self, node: Node, effect: events.Send) -> None:
-        self.network.send(node, effect.peer, effect.message)
 
     def _send_block(self, node: Node, effect: events.SendBlock) -> None:
         self.network.send_block(node, effect.peer, effect.block, effect.spoil)
@@ -281,7 +281,6 @@ class World:
 
 
 _CARRY_OUT: dict[type, Callable[[World, Node, Any], None]] = {
-    events.Send: World._send,
     events.SendBlock: World._send_block,
     events.Note: World._note,
     events.Dial: World._dial,

@@ -1,0 +1,116 @@
+"""What the simulation itself costs: block transfers a second of one core, and memory a peer, as swarms grow.
+
+    python experiments/sim_speed.py                          # 100, 1,000 and 10,000 peers x 256 blocks: half an hour
+    python experiments/sim_speed.py --peers 100,1000 --blocks 64
+
+Each swarm runs in a process of its own, one after the other: 20 neighbours, 4 + 1 slots, uplinks of 1 MiB/s, a seed
+with 4 MiB/s, blocks of 128 KiB. Time is that of the processor, so other programs disturb it little. The last
+column is what a block transfer costs, relative to the first swarm.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import resource
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor
+from typing import Any
+
+import click
+from tables import show
+
+from minibit.options import Options
+from minibit.sim import Scenario, Simulation
+
+BLOCK_BYTES = 128 << 10
+
+
+def measured(peers: int, blocks: int) -> dict[str, Any]:
+    """One whole simulated swarm, in a process that has done nothing else."""
+    before_bytes = _most_bytes()
+    began_s, began_cpu_s = time.perf_counter(), time.process_time()
+    options = Options.build(
+        peers=peers,
+        size=blocks * BLOCK_BYTES,
+        block_size=BLOCK_BYTES,
+        upload="1MiB/s",
+        seed_upload="4MiB/s",
+        neighbours=20,
+        slots=4,
+        world="sim",
+    )
+    summary = Simulation(options, Scenario.build({"arrivals": {"within": "1s"}}, peers)).run()
+    cpu_s = time.process_time() - began_cpu_s
+    most_bytes = _most_bytes()
+    return {
+        "peers": peers,
+        "blocks": blocks,
+        "completed": summary.completed,
+        "virtual_s": summary.seconds.transfer,
+        "efficiency": summary.efficiency,
+        "wall_s": time.perf_counter() - began_s,
+        "cpu_s": cpu_s,
+        "transfers_per_s": peers * blocks / cpu_s,
+        "transfer_s": cpu_s / (peers * blocks),
+        "memory_bytes": most_bytes,
+        "peer_bytes": (most_bytes - before_bytes) / peers,
+    }
+
+
+def _most_bytes() -> int:
+    """The most memory that this process ever had."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--peers", default="100,1000,10000", show_default=True, metavar="N,N,...")
+@click.option("--blocks", default=256, show_default=True, type=click.IntRange(1))
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
+def main(peers: str, blocks: int, as_json: bool) -> None:
+    """Measure what simulated swarms of several sizes cost."""
+    if not all(part.isdigit() and int(part) > 0 for part in peers.split(",")):
+        raise click.BadParameter(f"{peers!r}: give whole numbers from 1, e.g. 100,1000", param_hint="--peers")
+    rows = []
+    fresh = multiprocessing.get_context("spawn")
+    for count in map(int, peers.split(",")):
+        with ProcessPoolExecutor(1, mp_context=fresh) as pool:
+            rows.append(pool.submit(measured, count, blocks).result())
+        click.echo(f"{count} peers: {rows[-1]['cpu_s']:.1f} s", err=True)
+    if as_json:
+        click.echo(json.dumps({"runs": rows}))
+        return
+    show(
+        (
+            "peers",
+            "blocks",
+            "complete",
+            "virtual",
+            "core time",
+            "transfers/s",
+            "memory",
+            "a peer",
+            "a transfer",
+            "growth",
+        ),
+        [
+            (
+                row["peers"],
+                row["blocks"],
+                row["completed"],
+                f"{row['virtual_s']:.1f} s",
+                f"{row['cpu_s']:.1f} s",
+                f"{row['transfers_per_s']:,.0f}",
+                f"{row['memory_bytes'] / 1e6:,.0f} MB",
+                f"{row['peer_bytes'] / 1e3:.0f} kB",
+                f"{1e6 * row['transfer_s']:.0f} µs",
+                f"{row['transfer_s'] / rows[0]['transfer_s']:.2f}",
+            )
+            for row in rows
+        ],
+    )
+
+
+if __name__ == "__main__":
+    main()
