@@ -11,7 +11,7 @@ import pytest
 from table import Blocks
 
 from minibit.events import Arrived, Event, Linked, Progressed, Received, Sent, Unlinked
-from minibit.messages import Desligamento, Pedido
+from minibit.messages import Bloqueio, Desbloqueio, Desligamento, Estoque, Pedido
 from minibit.sim.bandwidth import End
 from minibit.sim.clock import Clock
 from minibit.sim.network import Network, address
@@ -78,6 +78,12 @@ class Wire:
     def say(self, sender: str, receiver: str, block: int) -> None:
         self.network.send(self.nodes[sender], receiver, Pedido(block))
 
+    def choke(self, sender: str, receiver: str) -> None:
+        self.network.send(self.nodes[sender], receiver, Bloqueio())
+
+    def unchoke(self, sender: str, receiver: str) -> None:
+        self.network.send(self.nodes[sender], receiver, Desbloqueio())
+
     def send_block(self, sender: str, receiver: str, block: int = 0, spoil: bool = False) -> None:
         self.network.send_block(self.nodes[sender], receiver, block, spoil)
 
@@ -124,16 +130,31 @@ def test_messages_wait_behind_the_block_that_was_sent_before_them():
     wire = linked()
     wire.say("a", "b", 1)
     wire.send_block("a", "b", 7)
-    wire.say("a", "b", 2)
-    wire.say("a", "b", 3)
+    wire.choke("a", "b")
+    wire.unchoke("a", "b")
     assert wire.run() == [
         (0.1, "b", Received("a", Pedido(1))),
         (1.0, "a", Sent("b", 7)),
         (1.1, "b", Arrived("a", 7, True)),
-        (1.1, "b", Received("a", Pedido(2))),
-        (1.1, "b", Received("a", Pedido(3))),
+        (1.1, "b", Received("a", Bloqueio())),
+        (1.1, "b", Received("a", Desbloqueio())),
     ]
     assert wire.nodes["a"].sent_bytes == wire.nodes["b"].received_bytes == wire.network.arrived_bytes == BLOCK_BYTES
+
+
+def test_estoque_and_pedido_pass_the_block_that_is_under_way():
+    wire = linked()
+    wire.send_block("a", "b", 7)
+    wire.choke("a", "b")
+    wire.say("a", "b", 2)
+    wire.network.send(wire.nodes["a"], "b", Estoque(new=(3,)))
+    heard = [event for _, name, event in wire.run() if name == "b"]
+    assert heard == [
+        Received("a", Pedido(2)),
+        Received("a", Estoque(new=(3,))),
+        Arrived("a", 7, True),
+        Received("a", Bloqueio()),
+    ]
 
 
 def test_messages_the_other_way_dont_wait_for_a_block():
@@ -151,17 +172,17 @@ def test_what_follows_a_block_comes_behind_it_even_when_it_is_sent_in_the_same_m
         heard_by_a(node, event)
         if isinstance(event, Sent) and event.block == 0:
             wire.send_block("a", "b", 1)
-            wire.say("a", "b", 5)
+            wire.unchoke("a", "b")
 
     wire.network._tell = answer
     wire.send_block("a", "b", 0)
-    wire.say("a", "b", 4)
+    wire.choke("a", "b")
     arrivals = [event for _, name, event in wire.run() if name == "b"]
     assert arrivals == [
         Arrived("a", 0, True),
-        Received("a", Pedido(4)),
+        Received("a", Bloqueio()),
         Arrived("a", 1, True),
-        Received("a", Pedido(5)),
+        Received("a", Desbloqueio()),
     ]
 
 
@@ -225,13 +246,13 @@ def test_a_farewell_doesnt_overtake_what_was_delayed():
 def test_a_farewell_arrives_behind_all_that_was_sent_before():
     wire = linked()
     wire.send_block("a", "b")
-    wire.say("a", "b", 1)
+    wire.choke("a", "b")
     wire.at(1.0, wire.say, "a", "b", 2)
     wire.at(1.0, wire.hang_up, "a", "b")
     heard = [event for _, name, event in wire.run() if name == "b"]
     assert heard == [
         Arrived("a", 0, True),
-        Received("a", Pedido(1)),
+        Received("a", Bloqueio()),
         Received("a", Pedido(2)),
         Received("a", FAREWELL),
         Unlinked("a", "hung up"),
@@ -241,7 +262,7 @@ def test_a_farewell_arrives_behind_all_that_was_sent_before():
 def test_who_hangs_up_in_the_middle_of_a_block_cuts_it_and_says_no_farewell():
     wire = linked()
     wire.send_block("a", "b")
-    wire.say("a", "b", 1)
+    wire.choke("a", "b")
     wire.at(0.5, wire.hang_up, "a", "b")
     assert wire.run() == [(0.6, "b", Unlinked("a", "hung up"))]
     assert wire.nodes["a"].sent[Desligamento] == 0
@@ -263,7 +284,7 @@ def test_what_is_under_way_at_a_break_is_lost_both_ways():
     wire = linked()
     wire.send_block("a", "b", 1)
     wire.send_block("b", "a", 2)
-    wire.say("a", "b", 3)
+    wire.choke("a", "b")
     wire.at(0.45, wire.say, "b", "a", 4)
     wire.at(0.5, wire.network.cut, "b", "a")
     assert wire.run() == [(0.5, "b", Unlinked("a", "cut")), (0.5, "a", Unlinked("b", "cut"))]

@@ -1,8 +1,8 @@
 """The links between nodes: what is sent arrives later, in order, or not at all.
 
-A message waits for the block that is under way before it, as on a TCP connection; at most one block is under way
-from one peer to one neighbour. The payload is virtual: the verdict of its hash is what the sender and the faults
-make it.
+At most one block is under way from one peer to one neighbour. A message waits for its end, but ESTOQUE and PEDIDO pass
+between its parts, as on a real link with a limit. The payload is virtual: the verdict of its hash is what the sender
+and the faults make it.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from random import Random
 from minibit import events, messages
 from minibit.content import Content
 from minibit.events import Event
-from minibit.messages import Bloco, Desligamento, Message, PeerAddress
+from minibit.messages import Bloco, Desligamento, Estoque, Message, Pedido, PeerAddress
 from minibit.sim.bandwidth import Bandwidth
 from minibit.sim.clock import Clock
 from minibit.sim.node import Node, Way
 
 FRAME_BYTES = 8  # before the header of every message on a link
+PASSING = (Estoque, Pedido)  # pass a block that is under way; all else waits for its end
 SILENT_DIAL_S = 5.0  # after which a dial to a peer that is paused is given up
 SILENT_LINK_S = 120.0  # after which a link to one is, as `actors.links` does it
 PROGRESS_S = 10.0  # between two signs of life of a block that is under way, at most
@@ -75,7 +76,7 @@ class Network:
                 self._said = events.Received(node.name, message)
                 self._said_bytes = len(messages.encode(message)) + FRAME_BYTES
             node.control_bytes += self._said_bytes
-            if way.flow is None:
+            if way.flow is None or type(message) in PASSING:
                 self._carry(way, self._said)
             else:
                 way.held.append(self._said)
@@ -298,6 +299,11 @@ class Network:
     def slowest_bps(self) -> float:
         """What the slowest link of two peers takes."""
         return min(self._ceilings_bps.values(), default=inf)
+
+    @property
+    def longest_s(self) -> float:
+        """What a message takes on the link with the longest delay."""
+        return self.latency_s + max(self._delays_s.values(), default=0.0)
 
     def corrupts(self, name: str) -> float:
         """The share of the blocks sent by this peer that arrives wrong."""
