@@ -83,16 +83,21 @@ class Contacts:
         """Whether one of the links must go."""
         return len(self.up) > self._rules.neighbours
 
-    def to_drop(self, newest: Neighbour, held: int, *, needy: bool) -> Neighbour:
-        """Who makes room: somebody with whom nothing is left to exchange; else, for a newest one that is
-        needy, the one that matters least; else the newest itself."""
+    def to_drop(self, newest: Neighbour, held: int, *, needy: bool, hungry: bool = False) -> Neighbour:
+        """Who makes room: somebody with whom nothing is left to exchange; else, if one of the two is needy, the
+        one that matters least; else the newest itself.
+
+        A block under way to a neighbour is sent to its end, and one that was asked for is waited for, unless we are
+        hungry: or two that are needy would drive each other out for ever.
+        """
         others = [neighbour for neighbour in self.up.values() if neighbour is not newest]
         for neighbour in others if held else ():  # two that hold nothing yet will have something to exchange
             if neighbour.standing is Standing.SHARING and neighbour.theirs == held:
                 return neighbour
-        if not needy or not others:
+        idle = [n for n in others if n.sending is None and (hungry or not n.asked)]
+        if not needy or not idle:
             return newest
-        return min(others, key=lambda n: (bool(n.asked), n.slot is not Slot.NONE, n.blocks_in + n.blocks_out))
+        return min(idle, key=lambda n: (bool(n.asked), n.slot is not Slot.NONE, n.blocks_in + n.blocks_out))
 
     def check(self) -> None:
         """Assert the invariants."""

@@ -122,7 +122,7 @@ class Exchange:
         """Its link is gone: what hung on it goes back."""
         self.availability.remove(neighbour.theirs)
         self.pipeline.void_all(neighbour)
-        self.choker.forget(neighbour.peer)
+        self.uploads.forget(neighbour)
         if neighbour.slot is not Slot.NONE:
             self._effects.append(events.Note(ServingRecord(now, self._name, neighbour.peer, "none")))
 
@@ -263,6 +263,7 @@ class Exchange:
         neighbour.strikes += 1
         if neighbour.strikes >= MOST_STRIKES:
             raise RemoteError("banned")
+        self._send(neighbour, announcer.whole(neighbour, self.claims))  # it believes that we hold what it sent
         if self.availability.count(block) > 1:
             neighbour.doubted |= 1 << block
         self.pump(now)

@@ -196,8 +196,13 @@ class Peer:
 
     @property
     def _alone(self) -> bool:
-        """Whether nobody could feed us for a whole round, or nobody did for as long as two guests keep their slot."""
-        return self._starved_rounds > 1 or self._hungry_rounds > 2 * (self.rules.guest_rounds + 1)
+        """Whether nobody could feed us for a whole round, or nobody did for long."""
+        return self._starved_rounds > 1 or self._hungry
+
+    @property
+    def _hungry(self) -> bool:
+        """Whether nobody fed us for as long as two guests keep their slot, whatever they say that they hold."""
+        return self._hungry_rounds > 2 * (self.rules.guest_rounds + 1)
 
     def _round(self, now: float) -> None:
         self._timers.set("round", now + self.rules.round_s)
@@ -250,12 +255,15 @@ class Peer:
             return
         self.contacts.move(neighbour, Move.LINK)
         if self.contacts.crowded:
-            needy = event.alone or (event.dialled and self._alone)
-            loser = self.contacts.to_drop(neighbour, self.held, needy=needy)
+            hungry = self._hungry
+            needy = hungry or event.alone or (event.dialled and self._alone)
+            loser = self.contacts.to_drop(neighbour, self.held, needy=needy, hungry=hungry)
             self._hang_up(loser.peer, "full")
             self._lose(loser, now)
             if loser is neighbour:
                 return
+            if hungry:
+                self._hungry_rounds = 0  # the newcomer has as long to feed us
         self.exchange.welcome(neighbour)
 
     def _on_unlinked(self, event: events.Unlinked, now: float) -> None:

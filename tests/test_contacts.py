@@ -164,6 +164,21 @@ def test_for_the_needy_the_one_that_matters_least_makes_room():
     assert made.to_drop(newest, ALL, needy=True).peer == "p2"
 
 
+def test_nobody_to_whom_a_block_is_under_way_makes_room():
+    made = contacts("a b c", neighbours=2, linked="a b c")
+    made.known["a"].sending = made.known["b"].sending = 0
+    assert made.to_drop(made.known["c"], 0b1, needy=True).peer == "c"
+    made.known["b"].sending = None
+    assert made.to_drop(made.known["c"], 0b1, needy=True).peer == "b"
+
+
+def test_nobody_who_was_asked_makes_room_unless_we_are_hungry():
+    made = contacts("a b c", neighbours=2, linked="a b c")
+    made.known["a"].asked = made.known["b"].asked = {0: 0.0}
+    assert made.to_drop(made.known["c"], 0b1, needy=True).peer == "c"
+    assert made.to_drop(made.known["c"], 0b1, needy=True, hungry=True).peer in {"a", "b"}
+
+
 def test_two_that_hold_nothing_yet_have_everything_left_to_exchange():
     made, newest = crowd(0, 0, 0)
     assert made.to_drop(newest, 0, needy=False) is newest

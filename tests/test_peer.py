@@ -323,7 +323,7 @@ def test_a_wrong_block_is_not_held_not_announced_and_asked_again():
     assert verdicts(effects) == ["rejected"]
     assert asked(effects, "bia") == [0]  # nobody else holds it
     assert ana.peer.held == 0
-    assert not [message for message in said(effects, "bia") if isinstance(message, Estoque)]
+    assert [message for message in said(effects, "bia") if isinstance(message, Estoque)] == [Estoque(whole="0")]
 
 
 def test_a_wrong_block_is_asked_elsewhere_where_there_is_an_elsewhere():
@@ -576,6 +576,16 @@ def test_a_peer_whose_neighbours_hold_what_it_lacks_and_never_give_it_looks_for_
     if not tracker:
         table.kill_tracker()
     assert table.run_until(lambda: table.peers["ana"].complete, 60.0)
+
+
+def test_who_was_fed_by_nobody_for_long_lets_in_whoever_dials():
+    ana = Alone(4, rules=Rules(neighbours=2, guest_rounds=1))
+    for name in ("bia", "caio"):
+        ana.link(name, 0b1111)
+    assert hung_up(ana.link("davi")) == {"davi": "full"}
+    ana.wait(60.0)
+    assert "davi" not in hung_up(ana.link("davi"))
+    assert ana["davi"].up
 
 
 def test_who_is_fed_now_and_then_is_not_alone():

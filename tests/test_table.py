@@ -102,6 +102,21 @@ def test_endgame():
     golden("endgame", table)
 
 
+def test_a_corrupt_block_is_taken_back():
+    """Who sent it believes that it was right, and would never serve again whom it thinks complete."""
+    table = quiet_table(1, Rules(round_s=1.0))
+    table.seat("ana")
+    table.seat("bia", {0})
+    table.seat("caio", {0}, behaviour="free-rider")
+    spoilt = iter([True])
+    table.corrupt = lambda sender, receiver, block: next(spoilt, False)
+    for name in ("bia", "caio"):
+        table.link("ana", name)
+    table.run(3.0)
+    assert table.peers["ana"].complete
+    golden("corrupt-block-taken-back", table)
+
+
 def test_a_corrupt_block():
     """Three strikes and bia is banned; when she comes back, she is refused."""
     table = quiet_table(4)

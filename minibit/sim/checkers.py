@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections import Counter
 from math import inf
+from typing import NoReturn
 
 from minibit import events, inventory, messages
 from minibit.events import TRACKER
 from minibit.records import BlockRecord
 from minibit.sim import reach
+from minibit.sim.asked import Asked
 from minibit.sim.node import Node, Way
 from minibit.sim.world import Watcher, World
 
@@ -33,10 +35,9 @@ class Violation(AssertionError):
 class Checker(Watcher):
     """Base of all checkers."""
 
-    def need(self, holds: object, world: World, who: str, what: str) -> None:
-        """Complain unless it holds."""
-        if not holds:
-            raise Violation(type(self).__name__, who, world.now, what)
+    def complain(self, world: World, who: str, what: str) -> NoReturn:
+        """Something does not hold."""
+        raise Violation(type(self).__name__, who, world.now, what)
 
 
 class BytesAreKept(Checker):
@@ -64,13 +65,14 @@ class BytesAreKept(Checker):
             parcels = self._under_way.get((node.name, event.peer), [])
             way = node.ways.get(event.peer)
             parcel = next((one for one in parcels if one.left_s is None and one.way is way), None)
-            self.need(parcel and parcel.block == event.block, world, node.name, f"{event}, and that was not sent")
-            parcel.left_s = world.now  # type: ignore[union-attr]
+            if parcel is None or parcel.block != event.block:
+                self.complain(world, node.name, f"{event}, and that was not sent")
+            parcel.left_s = world.now
             self._sent_bytes[node.name] += world.content.length(event.block)
         elif isinstance(event, events.Arrived):
             parcels = self._under_way.get((event.sender, node.name), [])
-            came = bool(parcels) and parcels.pop(0).block == event.block
-            self.need(came, world, node.name, f"{event}, and that was not sent, or not in this order")
+            if not parcels or parcels.pop(0).block != event.block:
+                self.complain(world, node.name, f"{event}, and that was not sent, or not in this order")
             self._heard_bytes[node.name] += world.content.length(event.block)
 
     def did(self, world: World, node: Node, effect: events.Effect) -> None:
@@ -87,31 +89,33 @@ class BytesAreKept(Checker):
             told = [(record.peer, record.source, record.block, record.bytes) for record in self._recorded]
             due = (node.name, event.sender, event.block, world.content.length(event.block))
             gone = not told and event.sender not in node.peer.contacts.up  # what was heard before broke the link
-            self.need(told == [due] or gone, world, node.name, f"{event} was recorded as {told}")
-            self._need_line(world, node, node.received_bytes, node.end.down_bps, "took")
-        else:
-            self.need(not self._recorded, world, node.name, f"{event} was recorded as {self._recorded}")
-            if isinstance(event, events.Sent):
-                self._need_line(world, node, node.sent_bytes, node.awake_bps, "sent")
+            if told != [due] and not gone:
+                self.complain(world, node.name, f"{event} was recorded as {told}")
+            self._check_line(world, node, node.received_bytes, node.end.down_bps)
+        elif self._recorded:
+            self.complain(world, node.name, f"{event} was recorded as {self._recorded}")
+        elif isinstance(event, events.Sent):
+            self._check_line(world, node, node.sent_bytes, node.awake_bps)
 
-    def _need_line(self, world: World, node: Node, total_bytes: int, line_bps: float, did: str) -> None:
+    def _check_line(self, world: World, node: Node, total_bytes: int, line_bps: float) -> None:
         span_s = world.now - self._since_s[node.name]
-        holds = total_bytes <= line_bps * span_s * (1 + 1e-9) + ROUNDING_BYTES
-        self.need(holds, world, node.name, f"{did} {total_bytes} bytes in {span_s:g} s at {line_bps:g} bytes a second")
+        if total_bytes > line_bps * span_s * (1 + 1e-9) + ROUNDING_BYTES:
+            self.complain(world, node.name, f"{total_bytes} bytes in {span_s:g} s by {line_bps:g} bytes a second")
 
     def over(self, world: World, timed_out: bool) -> None:
         """The books agree, and what has not arrived is lost or on its way."""
         for name, node in world.nodes.items():
             sent_bytes, heard_bytes = self._sent_bytes[name], self._heard_bytes[name]
-            self.need(node.sent_bytes == sent_bytes, world, name, f"{node.sent_bytes} bytes sent, seen {sent_bytes}")
-            if node.up and node.inbox is None:
-                took_bytes = node.received_bytes
-                self.need(took_bytes == heard_bytes, world, name, f"{took_bytes} bytes taken, heard {heard_bytes}")
+            if node.sent_bytes != sent_bytes:
+                self.complain(world, name, f"{node.sent_bytes} bytes sent, and {sent_bytes} seen")
+            if node.up and node.inbox is None and node.received_bytes != heard_bytes:
+                self.complain(world, name, f"{node.received_bytes} bytes taken, and {heard_bytes} seen")
         for (sender, receiver), parcels in self._under_way.items():
             for one in parcels:
                 if one.way.open and one.left_s is not None and world.nodes[receiver].inbox is None:
                     due_s = max(one.left_s + world.network.latency_s + one.way.delay_s, one.way.ready_s)
-                    self.need(world.now <= due_s + 1e-6, world, sender, f"block {one.block} never came to {receiver}")
+                    if world.now > due_s + 1e-6:
+                        self.complain(world, sender, f"block {one.block} never came to {receiver}")
 
 
 class _Parcel:
@@ -144,19 +148,20 @@ class BlocksAreVerified(Checker):
         """It says and sends only what it holds."""
         verified = self._verified[node.name]
         if isinstance(effect, events.SendBlock):
-            self.need(verified >> effect.block & 1, world, node.name, f"sends block {effect.block}, which it lacks")
-            wrong = effect.spoil and not node.peer.behaviour.spoils
-            self.need(not wrong, world, node.name, f"sends block {effect.block} wrong, and is no corrupter")
+            if not verified >> effect.block & 1:
+                self.complain(world, node.name, f"sends block {effect.block}, which it lacks")
+            if effect.spoil and not node.peer.behaviour.spoils:
+                self.complain(world, node.name, f"sends block {effect.block} wrong, and is no corrupter")
         elif isinstance(effect, events.Send) and isinstance(effect.message, messages.Estoque):
             message = effect.message
             false = (inventory.of(message.new) | int(message.whole or "0", 16)) & ~verified
-            blocks = list(inventory.indices(false))
-            self.need(not false or reach.lies(node), world, node.name, f"announces {blocks}, which it lacks")
+            if false and not reach.lies(node):
+                self.complain(world, node.name, f"announces {_blocks(false)}, which it lacks")
 
     def after(self, world: World, node: Node, event: events.Event | None) -> None:
         """It holds only that."""
         if unverified := node.peer.held & ~self._verified[node.name]:
-            self.need(False, world, node.name, f"holds {list(inventory.indices(unverified))}, which never passed")
+            self.complain(world, node.name, f"holds {_blocks(unverified)}, which never passed")
 
 
 class SlotsAreKept(Checker):
@@ -175,8 +180,9 @@ class SlotsAreKept(Checker):
         served = self._served.setdefault(node.name, set())
         if isinstance(effect, events.Send) and isinstance(effect.message, messages.Desbloqueio):
             served.add(effect.peer)
-            slots = node.peer.uploads.slots
-            self.need(slots is None or len(served) <= slots, world, node.name, f"serves {served} with {slots} slots")
+            slots = world.rules.slots + world.rules.guests
+            if len(served) > slots and node.peer.uploads.slots is not None:
+                self.complain(world, node.name, f"serves {sorted(served)} with {slots} slots")
         elif isinstance(effect, events.HangUp) or (
             isinstance(effect, events.Send) and isinstance(effect.message, messages.Bloqueio)
         ):
@@ -191,21 +197,23 @@ class BlocksAreAskedOnce(Checker):
     """
 
     def __init__(self) -> None:
-        self._links: dict[str, dict[str, _Link]] = {}
+        self._links: dict[str, dict[str, Asked]] = {}
 
     def told(self, world: World, node: Node, event: events.Event | None) -> None:
         """What the peer hears of its links."""
         links = self._links.setdefault(node.name, {})
+        for link in links.values():
+            link.look(world.now, world.rules.request_timeout_s)
         match event:
             case events.Linked(address, _, _):
-                links.setdefault(address.peer, _Link())
+                links.setdefault(address.peer, Asked())
             case events.Unlinked(peer, _):
                 links.pop(peer, None)
             case events.Arrived(sender, block, _) if sender in links:
-                links[sender].bytes_came(world.now, world.rules.request_timeout_s)
+                links[sender].heard_s = world.now
                 links[sender].call_off(1 << block)
             case events.Progressed(sender) if sender in links:
-                links[sender].bytes_came(world.now, world.rules.request_timeout_s)
+                links[sender].heard_s = world.now
             case events.Received(sender, message) if sender in links:
                 links[sender].hear(message)
 
@@ -222,71 +230,22 @@ class BlocksAreAskedOnce(Checker):
             elif isinstance(message, messages.Estoque):
                 link.call_off(inventory.of(message.new))
 
-    def _need_place(self, world: World, node: Node, links: dict[str, _Link], peer: str, block: int) -> None:
+    def _need_place(self, world: World, node: Node, links: dict[str, Asked], peer: str, block: int) -> None:
         def need(holds: object, what: str) -> None:
-            self.need(holds, world, node.name, f"asks {peer} for {block}, {what}")
+            if not holds:
+                self.complain(world, node.name, f"asks {peer} for {block}, {what}")
 
         link, rules = links[peer], world.rules
         need(not node.peer.held >> block & 1, "which it holds")
         need(link.serves, "which does not serve it")
         need(link.theirs >> block & 1, "which does not announce it")
-        for one in links.values():
-            one.give_up(world.now, rules.request_timeout_s)
-        need(len(link.asked) < rules.pipeline, f"which has {len(link.asked)} PEDIDOs")
-        others = [name for name, one in links.items() if block in one.asked]
+        need(len(link.open) < rules.pipeline, f"which has {len(link.open)} PEDIDOs")
+        others = [name for name, one in links.items() if block in one.open]
         need(len(others) < 2, f"which is asked of {others}")
         need(peer not in others, "which it asked already")
         if others:
-            asked = inventory.of(block for one in links.values() for block in (*one.asked, *one.given_up))
+            asked = inventory.of(block for one in links.values() for block in (*one.open, *one.given_up))
             need(not node.peer.missing & ~asked, f"which is asked of {others}, and it is not endgame")
-
-
-class _Link:
-    """What a peer knows of a link, as its events and effects say."""
-
-    def __init__(self) -> None:
-        self.serves = False
-        self.theirs = inventory.EMPTY
-        self.asked: set[int] = set()
-        self.given_up: set[int] = set()  # perhaps
-        self.gave_up_s = -inf
-        self.heard_s = -inf
-
-    def hear(self, message: messages.Message) -> None:
-        match message:
-            case messages.Bloqueio():
-                self.serves = False
-                self.call_off(-1)
-            case messages.Desbloqueio():
-                self.serves = True
-            case messages.Estoque(None, new):
-                self.theirs |= inventory.of(new)
-            case messages.Estoque(whole, new):
-                self.theirs = int(str(whole), 16) | inventory.of(new)
-                self.call_off(~self.theirs)
-
-    def ask(self, block: int, now: float) -> None:
-        if self.gave_up_s == now:  # it may be asked first, and given up with the others
-            self.given_up.add(block)
-            return
-        if not self.asked:
-            self.heard_s = now
-        self.asked.add(block)
-        self.given_up.discard(block)
-
-    def call_off(self, blocks: int) -> None:
-        self.asked = {block for block in self.asked if not blocks >> block & 1}
-        self.given_up = {block for block in self.given_up if not blocks >> block & 1}
-
-    def bytes_came(self, now: float, timeout_s: float) -> None:
-        self.give_up(now, timeout_s)
-        self.heard_s = now
-
-    def give_up(self, now: float, timeout_s: float) -> None:
-        if self.asked and self.heard_s + timeout_s <= now:
-            self.given_up |= self.asked
-            self.asked.clear()
-            self.gave_up_s = now
 
 
 class PeersAgree(Checker):
@@ -298,12 +257,12 @@ class PeersAgree(Checker):
             if not node.peer.left:
                 node.peer.check()
         except AssertionError as error:
-            self.need(False, world, node.name, f"its own check fails after {event}: {_said(error)}")
+            self.complain(world, node.name, f"its own check fails after {event}: {_said(error)}")
         try:
             if world.tracker is not None:
                 world.tracker.check()
         except AssertionError as error:
-            self.need(False, world, TRACKER, f"its own check fails after {event} of {node.name}: {_said(error)}")
+            self.complain(world, TRACKER, f"its own check fails after {event} of {node.name}: {_said(error)}")
 
 
 class NobodySpins(Checker):
@@ -329,19 +288,25 @@ class NobodySpins(Checker):
         if int(world.now) != self._second:
             self._second = int(world.now)
             self._wakes_in_second.clear()
-        name, rules = node.name, world.rules
+        name = node.name
         self._events[name] += 1
-        self.need(self._events[name] <= EVENTS_AT_ONCE, world, name, f"{self._events[name]} events at one instant")
+        if self._events[name] > EVENTS_AT_ONCE:
+            self.complain(world, name, f"{self._events[name]} events at one instant")
         if event is None:
             self._wakes[name] += 1
+            if self._wakes[name] > WAKES_AT_ONCE:
+                self.complain(world, name, f"{self._wakes[name]} wakes at one instant")
             self._wakes_in_second[name] += 1
-            self.need(self._wakes[name] <= WAKES_AT_ONCE, world, name, f"{self._wakes[name]} wakes at one instant")
-            news = 2 / rules.announce_s if rules.announce_s else 0
-            tries = (1 + len(node.peer.contacts.known)) / rules.retry_s + 1 / rules.tracker_s
-            overdue = 2 * rules.pipeline + 2 * len(node.peer.contacts.up)
-            most = WAKES_AT_ONCE + news + 1 / rules.round_s + tries + overdue
-            wakes = self._wakes_in_second[name]
-            self.need(wakes <= most, world, name, f"{wakes} wakes in a second")
+            if self._wakes_in_second[name] > _most_wakes(world, node):
+                self.complain(world, name, f"{self._wakes_in_second[name]} wakes in a second")
+
+
+def _most_wakes(world: World, node: Node) -> float:
+    rules, contacts = world.rules, node.peer.contacts
+    news = 2 / rules.announce_s if rules.announce_s else 0
+    tries = (1 + len(contacts.known)) / rules.retry_s + 1 / rules.tracker_s
+    overdue = 2 * rules.pipeline + 2 * len(contacts.up)
+    return WAKES_AT_ONCE + 1 / rules.round_s + news + tries + overdue
 
 
 class AllComplete(Checker):
@@ -349,12 +314,11 @@ class AllComplete(Checker):
 
     def over(self, world: World, timed_out: bool) -> None:
         """Unless the time limit came first."""
-        if timed_out:
+        if timed_out or reach.hasty(world):
             return
         for name, blocks in reach.within(world, reach.reach(world)).items():
-            missing = world.nodes[name].peer.missing
-            lacks = list(inventory.indices(missing))
-            self.need(blocks != missing, world, name, f"is given up, and lacks {lacks}, all within its reach")
+            if blocks == world.nodes[name].peer.missing:
+                self.complain(world, name, f"is given up, and lacks {_blocks(blocks)}, all within its reach")
 
 
 class NothingStalls(Checker):
@@ -384,10 +348,10 @@ class NothingStalls(Checker):
         links = reach.reach(world)
         self._patience_s = max(self._patience_s, reach.patience_s(world))  # a line that was slow may be so still
         hungry = [name for name, blocks in reach.within(world, links).items() if blocks]
-        if links != self._reach or not hungry:
+        if links != self._reach or not hungry or reach.hasty(world):
             self._reach, self._since_s = links, now
-        span_s = now - self._since_s
-        self.need(span_s <= self._patience_s, world, ", ".join(hungry), f"nothing useful came for {span_s:.0f} s")
+        if (span_s := now - self._since_s) > self._patience_s:
+            self.complain(world, ", ".join(hungry), f"nothing useful came for {span_s:.0f} s")
 
 
 def all_checkers() -> tuple[Checker, ...]:
@@ -402,6 +366,10 @@ def all_checkers() -> tuple[Checker, ...]:
         AllComplete(),
         NothingStalls(),
     )
+
+
+def _blocks(found: int) -> list[int]:
+    return list(inventory.indices(found))
 
 
 def _said(error: AssertionError) -> str:

@@ -1,13 +1,14 @@
 """What can still come: which blocks are within reach of a peer that lacks them, and how long it may take at most.
 
-Seen from outside, by what the world is like and not by what a peer believes. A peer is fed by those that it could
-link with: both are up and awake, on the same side, not cut, neither banned the other, and one of them knows where
-the other is or both can ask the tracker. What its feeders could get is within its reach too, if they pass it on:
-honest and slow peers do; free-riders don't, corrupters are no use, and a liar gives what it holds and gets nothing.
+Seen from outside, by what the world is like and not by what a peer believes. A peer is fed by those with whom it is
+linked or could link: both are up and awake, on the same side, not cut, neither banned the other, and it knows where
+the other is or can ask the tracker. What its feeders could get is within its reach too, if they pass it on: honest
+and slow peers do; free-riders don't, corrupters are no use, and a liar gives what it holds and gets nothing.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from math import inf
 
 from minibit import inventory
@@ -19,19 +20,16 @@ from minibit.sim.network import SILENT_LINK_S
 from minibit.sim.node import Node
 from minibit.sim.world import World
 
-Reach = dict[str, tuple[str, ...]]  # peers that are there and awake, and whom each could link with
+Reach = dict[str, tuple[str, ...]]  # peers that are there and awake, and whom each is linked with or could dial
 
 
 def reach(world: World) -> Reach:
-    """Who could link with whom."""
+    """Who could take from whom."""
     there = [node for node in world.nodes.values() if node.up and node.inbox is None and node.peer.leaving is None]
-    found: dict[str, list[str]] = {node.name: [] for node in there}
-    for index, one in enumerate(there):
-        for other in there[:index]:
-            if _could_link(world, one, other):
-                found[one.name].append(other.name)
-                found[other.name].append(one.name)
-    return {name: tuple(others) for name, others in found.items()}
+    return {
+        one.name: tuple(other.name for other in there if other is not one and _could_take(world, one, other))
+        for one in there
+    }
 
 
 def within(world: World, links: Reach, *, at_best: bool = False) -> dict[str, int]:
@@ -39,31 +37,26 @@ def within(world: World, links: Reach, *, at_best: bool = False) -> dict[str, in
 
     `at_best`: also from those of whose blocks some arrive wrong.
     """
-    gives = {name: _gives(world, world.nodes[name], at_best) for name in links}
-    relays = {name for name in links if gives[name] and not lies(world.nodes[name])}
-    pools: dict[str, int] = {}  # of every relay, what it and those that it is fed by hold together
-    for name in relays:
-        if name not in pools:
-            group, pool = {name}, inventory.EMPTY
-            ahead = [name]
-            while ahead:
-                for other in (one := ahead.pop(), *links[one]):
-                    if gives[other]:
-                        pool |= world.nodes[other].peer.held
-                    if other in relays and other not in group:
-                        group.add(other)
-                        ahead.append(other)
-            pools.update(dict.fromkeys(group, pool))
-    found: dict[str, int] = {}
-    for name, others in links.items():
-        node = world.nodes[name]
-        if node.peer.missing and not lies(node) and not node.peer.behaviour.spoils:
-            blocks = inventory.EMPTY
-            for other in others:
-                if gives[other]:
-                    blocks |= pools.get(other, world.nodes[other].peer.held)
-            found[name] = blocks & node.peer.missing
-    return found
+    nodes = {name: world.nodes[name] for name in links}
+    pools = {name: _gives(world, node, at_best) for name, node in nodes.items()}  # what others could get from it
+    relays = [name for name, node in nodes.items() if pools[name] is not None and not lies(node)]
+    before: dict[str, int | None] = {}
+    while before != pools:
+        before = dict(pools)
+        for name in relays:
+            pools[name] = _pooled(pools, (name, *links[name]))
+    return {
+        name: _pooled(pools, links[name]) & node.peer.missing
+        for name, node in nodes.items()
+        if node.peer.missing and not lies(node) and not node.peer.behaviour.spoils
+    }
+
+
+def _pooled(pools: dict[str, int | None], names: Iterable[str]) -> int:
+    blocks = inventory.EMPTY
+    for name in names:
+        blocks |= pools[name] or inventory.EMPTY
+    return blocks
 
 
 def lies(node: Node) -> bool:
@@ -93,6 +86,17 @@ def patience_s(world: World) -> float:
     return meets_s + served_s + asks_s + 2 * slowest_block_s(world)
 
 
+def hasty(world: World) -> bool:
+    """Whether a slot may be gone before the PEDIDO for it is there: then nothing is promised.
+
+    So it is where more neighbours want slots than there are, and a round is no longer than a message and its answer.
+    """
+    rules = world.rules
+    there = [node for node in world.nodes.values() if node.up]
+    slots = min((own for node in there if (own := node.peer.uploads.slots) is not None), default=len(there))
+    return slots < min(len(there) - 1, rules.neighbours) and rules.round_s <= 2 * world.network.longest_s
+
+
 def slowest_block_s(world: World) -> float:
     """How long a block may be under way, at the slowest line of all that is there."""
     there = [node for node in world.nodes.values() if node.up]
@@ -103,12 +107,11 @@ def slowest_block_s(world: World) -> float:
     return world.content.length(0) / min(*lines_bps, world.network.slowest_bps, inf)
 
 
-def _could_link(world: World, one: Node, other: Node) -> bool:
+def _could_take(world: World, one: Node, other: Node) -> bool:
     if not world.network.reachable(one, other) or _banned(one, other) or _banned(other, one):
         return False
-    if world.tracker is not None and world.network.together(one.name, TRACKER):
-        return True
-    return other.name in one.peer.contacts.known or one.name in other.peer.contacts.known
+    asks = world.tracker is not None and world.network.together(one.name, TRACKER)
+    return asks or other.name in one.peer.contacts.known
 
 
 def _banned(by: Node, other: Node) -> bool:
@@ -116,10 +119,10 @@ def _banned(by: Node, other: Node) -> bool:
     return known is not None and known.standing is Standing.BANNED
 
 
-def _gives(world: World, node: Node, at_best: bool) -> bool:
-    """Whether others get right blocks from it; at best, now and then."""
+def _gives(world: World, node: Node, at_best: bool) -> int | None:
+    """What others get right from it, at best now and then; None for nothing, ever."""
     behaviour = node.peer.behaviour
     if not behaviour.serves or behaviour.spoils or node.peer.uploads.slots == 0:
-        return False
+        return None
     wrong = world.network.corrupts(node.name)
-    return wrong < 1 if at_best else wrong == 0
+    return node.peer.held if wrong == 0 or (at_best and wrong < 1) else None

@@ -86,7 +86,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     kind         dies: the peer is gone without a word, and its links break
                  leaves: the peer says goodbye and goes
-                 pauses: the peer does nothing, and its links stand
+                 pauses: the peer does nothing; its links stand, and break when it was silent for two minutes
                  cut: the link of two peers breaks, and can't be made again
                  split: the peers hit can't reach the others, nor the tracker
                  slow: the link of two peers takes `rate` bytes a second at most

@@ -1,0 +1,421 @@
+"""Look for trouble: random worlds with random faults, simulated with every checker on.
+
+    python experiments/fuzz_swarm.py --runs 1000
+    python experiments/fuzz_swarm.py --world '{"options": {...}, "scenario": {...}}'
+
+A world is plain data: the options of the command line by name, and a scenario's table. One that fails is made
+smaller while the same checker fails, and printed as the one command that shows it again. Progress goes to standard
+error, what was found to standard output. Exit code: 0 nothing found, 1 something found, 2 usage, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from random import Random
+from typing import Any, NamedTuple
+
+import click
+
+from minibit import events
+from minibit.errors import LocalError
+from minibit.events import TRACKER
+from minibit.options import Options
+from minibit.sim.checkers import Checker, Violation, all_checkers
+from minibit.sim.node import Node
+from minibit.sim.scenario import Scenario
+from minibit.sim.simulation import Simulation
+from minibit.sim.world import World
+
+MOST_EVENTS = 1_000_000
+MOST_VIRTUAL_S = 100_000.0
+MOST_WORLD_S = 120.0  # of real time, for one world
+SHRINK_S = 60.0  # of real time, for making one smaller
+SHOWN_S = 5.0  # between two lines of progress
+
+Plain = dict[str, Any]
+
+
+class Outcome(NamedTuple):
+    """What became of a world: nothing wrong, or what was (`kind` is the same for failures of the same kind)."""
+
+    world: Plain
+    completed: int
+    peers: int
+    virtual_s: float
+    events: int
+    kind: str = ""
+    text: str = ""
+
+
+class RunsEnd(Checker):
+    """Every run ends by itself, after so many events and virtual seconds at most."""
+
+    def __init__(self) -> None:
+        self.events = 0
+        self.now = 0.0
+
+    def told(self, world: World, node: Node, event: events.Event | None) -> None:
+        """Count."""
+        self.events += 1
+        self.now = world.now
+        if self.events > MOST_EVENTS or world.now > MOST_VIRTUAL_S:
+            self.complain(world, node.name, f"it does not end: {self.events} events")
+
+
+# worlds
+
+
+def random_world(seed: str, peers_max: int) -> Plain:
+    """A world of at most so many peers; it follows from its seed."""
+    rng = Random(f"fuzz/{seed}")
+    peers = _about(rng, 2, peers_max)
+    block_bytes = _about(rng, 1 << 10, 256 << 10)
+    blocks = _about(rng, 1, 60)
+    size_bytes = blocks * block_bytes - (rng.randrange(block_bytes) if rng.random() < 0.5 else 0)
+    options: Plain = {"seed": rng.randrange(1 << 30), "peers": peers, "size": size_bytes, "block_size": block_bytes}
+    choices: dict[str, Callable[[], Any]] = {
+        "picker": lambda: rng.choice(["random", "sequential"]),
+        "choker": lambda: rng.choice(["rarity", "none"]),
+        "slots": lambda: rng.randint(0, 8),
+        "guests": lambda: rng.randint(0, 3),
+        "round": lambda: rng.choice([0.5, 1.0, 2.0, 5.0, 20.0]),
+        "guest_rounds": lambda: rng.randint(1, 5),
+        "neighbours": lambda: _about(rng, 2, 40),
+        "announce": lambda: rng.choice([0.0, 0.01, 0.5, 3.0]),
+        "request_timeout": lambda: rng.choice([1.0, 5.0, 10.0, 60.0]),
+        "pipeline": lambda: rng.randint(1, 8),
+        "tracker": lambda: rng.choice([2.0, 10.0, 60.0]),
+        "retry": lambda: rng.choice([0.1, 0.5, 5.0]),
+        "leave": lambda: "complete",
+        "initial": lambda: rng.choice(["0.1", "0.5", "0+1", "0.3+1", "0.9"]),
+        "upload": lambda: _rate(rng),
+        "download": lambda: _rate(rng),
+        "seed_upload": lambda: _rate(rng),
+        "behave": lambda: _behaviours(rng, peers),
+    }
+    options |= {name: choose() for name, choose in choices.items() if rng.random() < 0.35}
+    options.setdefault("upload", _rate(rng))
+    about_s = 2 * size_bytes / options.get("seed_upload", options["upload"])  # that the transfer may take
+    scenario: Plain = {"faults": [_fault(rng, peers, about_s) for _ in range(rng.choice([0, 1, 2, 3, 5, 8, 12]))]}
+    if rng.random() < 0.3:
+        scenario["latency"] = rng.choice([0.0, 0.001, 0.1, 0.5])
+    if rng.random() < 0.15:
+        scenario["connect"] = rng.choice([0.0, 0.5, 3.0])
+    if rng.random() < 0.15:
+        scenario["stay"] = rng.choice([0.0, 1.0, 30.0])
+    if rng.random() < 0.3:
+        scenario["classes"] = list(_classes(rng, peers, blocks))
+    if rng.random() < 0.5:
+        scenario["arrivals"] = _arrivals(rng, peers)
+    return {"options": options, "scenario": scenario}
+
+
+def _about(rng: Random, least: int, most: int) -> int:
+    """A whole number, small ones as likely as large ones."""
+    return min(most, int(least * ((most + 1) / least) ** rng.random()))
+
+
+def _rate(rng: Random) -> int:
+    return _about(rng, 20_000, 10_000_000)
+
+
+def _behaviours(rng: Random, peers: int) -> Plain:
+    left, counts = peers, {}
+    for behaviour in rng.sample(["free-rider", "liar", "corrupter", "slow"], rng.randint(1, 3)):
+        counts[behaviour] = rng.randint(0, max(1, left // 3)) if left else 0
+        left -= counts[behaviour]
+    return counts
+
+
+def _classes(rng: Random, peers: int, blocks: int) -> Iterator[Plain]:
+    left = peers
+    for name in ("one", "two", "three")[: rng.randint(1, 3)]:
+        kind: Plain = {"name": name, "peers": rng.randint(0, left), "upload": _rate(rng)}
+        left -= kind["peers"]
+        if rng.random() < 0.3:
+            kind["download"] = _rate(rng)
+        if rng.random() < 0.2:
+            kind["lacks"] = sorted(rng.sample(range(blocks), rng.randint(0, blocks)))
+        if rng.random() < 0.2:
+            kind["behaviour"] = rng.choice(["free-rider", "slow"])
+        yield kind
+
+
+def _arrivals(rng: Random, peers: int) -> Plain:
+    arrivals: Plain = {"pattern": rng.choice(["together", "poisson", "crowd"]), "already": rng.randint(0, peers)}
+    if arrivals["pattern"] == "poisson":
+        return {**arrivals, "rate": rng.choice([0.1, 0.5, 5.0])}
+    return {**arrivals, "within": rng.choice([0.5, 10.0, 100.0])}
+
+
+def _fault(rng: Random, peers: int, about_s: float) -> Plain:
+    kinds = ["dies", "leaves", "pauses", "cut", "split", "slow", "delayed", "corrupt", "tracker-gone"]
+    fault: Plain = {"kind": rng.choice(kinds), "at": round(rng.uniform(0, rng.choice([about_s, 10])), 3)}
+    if rng.random() < 0.4:
+        fault["until"] = round(fault["at"] + rng.uniform(0, rng.choice([about_s, 50])), 3)
+    if fault["kind"] not in ("dies", "leaves") and rng.random() < 0.75:
+        fault["lasts"] = round(rng.uniform(0, rng.choice([about_s, 1, 20, 200])), 3)
+    sort = rng.random()
+    if sort < 0.2:
+        names = [TRACKER, *(f"peer-{index + 1:02}" for index in range(peers))]
+        fault["peers"] = [TRACKER, *rng.sample(names[1:], rng.randint(1, peers))][: rng.choice([2, 3, 10])]
+    elif sort < 0.6:
+        fault["peers"] = rng.randint(1, max(1, peers // 2))
+    else:
+        fault["probability"] = rng.choice([0.05, 0.2, 0.5, 1.0])
+    match fault["kind"]:
+        case "slow":
+            fault["rate"] = _about(rng, 1_000, 100_000)
+        case "delayed":
+            fault["by"] = rng.choice([0.1, 1.0, 10.0])
+        case "corrupt":
+            fault["share"] = rng.choice([0.05, 0.5, 1.0])
+    return fault
+
+
+# one world
+
+
+def run_world(world: Plain, most_s: float = MOST_WORLD_S) -> Outcome:
+    """Simulate it with every checker on; `LocalError` when it is no world."""
+    options, scenario = build(world)
+    ends = RunsEnd()
+    simulation = None
+    kind = text = ""
+    completed = 0
+    try:
+        with _alarm(most_s):
+            simulation = Simulation(options, scenario, watchers=(*all_checkers(), ends))
+            completed = simulation.run().completed
+    except Violation as error:
+        kind, text = error.checker, str(error)
+    except _TooLongError:
+        kind = "RunsEnd"
+        text = f"RunsEnd: it does not end: {ends.now:g} s of virtual time after {most_s:g} s"
+    except Exception as error:
+        if simulation is None and isinstance(error, LocalError):
+            raise
+        kind = f"{type(error).__name__} in {traceback.extract_tb(error.__traceback__)[-1].name}"
+        text = f"{type(error).__name__}: {error} at {ends.now:.3f} s\n{traceback.format_exc()}"
+    return Outcome(world, completed, options.peers, ends.now, ends.events, kind, text)
+
+
+def build(world: Plain) -> tuple[Options, Scenario]:
+    """What a world says; `LocalError` names what won't do."""
+    if not isinstance(world, dict) or not world.keys() <= {"options", "scenario"}:
+        raise LocalError('a world is an object of "options" and "scenario"')
+    options, table = world.get("options", {}), world.get("scenario", {})
+    if not (isinstance(options, dict) and isinstance(table, dict)):
+        raise LocalError('"options" and "scenario" are objects')
+    built = Options.build(**{"world": "sim", **options})
+    return built, Scenario.build(table, built.peers)
+
+
+class _TooLongError(BaseException):
+    """The world took too long; no handler of its own may take it."""
+
+
+@contextmanager
+def _alarm(after_s: float) -> Iterator[None]:
+    """An end to what would never end, even within one event."""
+
+    def ring(number: int, frame: object) -> None:
+        raise _TooLongError
+
+    before = signal.signal(signal.SIGALRM, ring)
+    left_s, _ = signal.setitimer(signal.ITIMER_REAL, after_s)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+        signal.setitimer(signal.ITIMER_REAL, left_s)
+
+
+# making it smaller
+
+
+def shrink(failed: Outcome, most_s: float = SHRINK_S) -> Outcome:
+    """The smallest world found in that time that fails in the same way."""
+    ends_s = time.monotonic() + most_s
+    smaller = True
+    while smaller:
+        smaller = False
+        for world in _smaller(failed.world):
+            left_s = ends_s - time.monotonic()
+            if left_s <= 0:
+                return failed
+            try:
+                outcome = run_world(world, min(left_s, MOST_WORLD_S))
+            except LocalError:
+                continue  # a class with a block too many, say
+            if outcome.kind == failed.kind and outcome.events > 0:
+                failed, smaller = outcome, True
+                break
+    return failed
+
+
+def _smaller(world: Plain) -> Iterator[Plain]:
+    """Worlds with something less, the greatest steps first."""
+    for step in (_fewer_faults, _fewer_peers, _plainer_scenario, _plainer_options, _plainer_faults, _fewer_in_classes):
+        yield from step(world)
+
+
+def _but(world: Plain, options: Plain | None = None, **scenario: Any) -> Plain:
+    """The same world, with other options, or with this changed in its scenario."""
+    return {"options": options or world["options"], "scenario": {**world["scenario"], **scenario}}
+
+
+def _fewer_faults(world: Plain) -> Iterator[Plain]:
+    faults = world["scenario"].get("faults", [])
+    half = len(faults) // 2
+    if half:
+        yield _but(world, faults=faults[:half])
+        yield _but(world, faults=faults[half:])
+    for index in range(len(faults)):
+        yield _but(world, faults=faults[:index] + faults[index + 1 :])
+
+
+def _fewer_peers(world: Plain) -> Iterator[Plain]:
+    """And fewer blocks."""
+    options, faults = world["options"], world["scenario"].get("faults", [])
+    for peers in _less(options["peers"]):
+        there = [TRACKER, *(f"peer-{index + 1:02}" for index in range(peers))]
+        hit = [{**one, "peers": _among(one["peers"], there)} if "peers" in one else one for one in faults]
+        yield _but(world, {**options, "peers": peers}, faults=hit)
+    for blocks in _less(-(-options["size"] // options["block_size"])):
+        yield _but(world, {**options, "size": blocks * options["block_size"]})
+
+
+def _plainer_scenario(world: Plain) -> Iterator[Plain]:
+    for key in world["scenario"]:
+        yield {"options": world["options"], "scenario": _without(world["scenario"], key)}
+
+
+def _plainer_options(world: Plain) -> Iterator[Plain]:
+    options = world["options"]
+    for key in options:
+        if key not in ("peers", "size", "block_size", "seed"):
+            yield _but(world, _without(options, key))
+    behave = options.get("behave", {})
+    for behaviour, count in behave.items():
+        for fewer in _less(count, 0):
+            yield _but(world, {**options, "behave": {**behave, behaviour: fewer}})
+
+
+def _plainer_faults(world: Plain) -> Iterator[Plain]:
+    faults = world["scenario"].get("faults", [])
+    for index, fault in enumerate(faults):
+        named = fault["peers"] if isinstance(fault.get("peers"), list) else []
+        plainer = [{**fault, "peers": [other for other in named if other != name]} for name in named]
+        plainer += [_without(fault, key) for key in fault if key not in ("kind", "peers", "lasts")]
+        for one in plainer:
+            yield _but(world, faults=[*faults[:index], one, *faults[index + 1 :]])
+
+
+def _fewer_in_classes(world: Plain) -> Iterator[Plain]:
+    classes = world["scenario"].get("classes", [])
+    for index, kind in enumerate(classes):
+        yield _but(world, classes=classes[:index] + classes[index + 1 :])
+        for peers in _less(kind["peers"], 0):
+            yield _but(world, classes=[*classes[:index], {**kind, "peers": peers}, *classes[index + 1 :]])
+
+
+def _without(table: Plain, key: str) -> Plain:
+    return {name: value for name, value in table.items() if name != key}
+
+
+def _among(hit: Any, there: list[str]) -> Any:
+    """Whom a fault hits, of those that are there."""
+    return [name for name in hit if name in there] if isinstance(hit, list) else hit
+
+
+def _less(count: int, least: int = 1) -> list[int]:
+    return sorted({fewer for fewer in (least, count // 2, count - 1) if least <= fewer < count})
+
+
+# many worlds
+
+
+def hunt(seed: int, runs: int, peers_max: int, jobs: int) -> Iterator[Outcome]:
+    """So many worlds, on so many cores; those that fail are small."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # whom we fork never hears of Ctrl-C, and we soon
+    with multiprocessing.get_context("fork").Pool(jobs) as pool:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        yield from pool.imap_unordered(_hunt_one, ((f"{seed}/{index}", peers_max) for index in range(runs)))
+
+
+def _hunt_one(which: tuple[str, int]) -> Outcome:
+    outcome = run_world(random_world(*which))
+    return shrink(outcome) if outcome.kind else outcome
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--runs", type=click.IntRange(1), default=100, show_default=True, help="Worlds.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Of chance.")
+@click.option("--peers-max", type=click.IntRange(2), default=40, show_default=True, help="Peers in a world.")
+@click.option("--jobs", type=click.IntRange(1), default=None, help="Worlds at once. [all cores]")
+@click.option("--world", metavar="JSON", help="Just this one, as a failure printed it.")
+def main(runs: int, seed: int, peers_max: int, jobs: int | None, world: str | None) -> None:
+    """Simulate random worlds full of faults, and look for what must never happen."""
+    try:
+        code = one(world) if world is not None else many(seed, runs, peers_max, jobs or len(os.sched_getaffinity(0)))
+    except LocalError as error:
+        raise click.UsageError(str(error)) from None
+    except KeyboardInterrupt:
+        click.echo("fuzz_swarm: interrupted", err=True)
+        code = 130
+    sys.exit(code)
+
+
+def one(text: str) -> int:
+    """A world that somebody gave; the exit code."""
+    try:
+        world = json.loads(text)
+    except ValueError as error:
+        raise LocalError(f"--world: {error}: give the JSON that a failure printed") from None
+    outcome = run_world(world)
+    if outcome.kind:
+        click.echo(f"FAILED {outcome.text}")
+    else:
+        click.echo(f"nothing wrong: {outcome.completed} of {outcome.peers} complete after {outcome.virtual_s:g} s")
+    return 1 if outcome.kind else 0
+
+
+def many(seed: int, runs: int, peers_max: int, jobs: int) -> int:
+    """Random worlds; the exit code."""
+    click.echo(f"{runs} worlds of at most {peers_max} peers, {jobs} at once", err=True)
+    began_s = shown_s = time.monotonic()
+    done = found = events_seen = whole = 0
+    for outcome in hunt(seed, runs, peers_max, jobs):
+        done += 1
+        events_seen += outcome.events
+        whole += outcome.completed == outcome.peers
+        if outcome.kind:
+            found += 1
+            click.echo(f"FAILED {outcome.text}\n  {command(outcome.world)}")
+        if (now_s := time.monotonic()) - shown_s > SHOWN_S:
+            shown_s = now_s
+            click.echo(f"{done} of {runs} worlds, {found} failed, {now_s - began_s:.0f} s", err=True)
+    took_s = time.monotonic() - began_s
+    click.echo(
+        f"{done} worlds in {took_s:.0f} s: {found} failed; in {whole} all peers completed; {events_seen:,} events"
+    )
+    return 1 if found else 0
+
+
+def command(world: Plain) -> str:
+    """What shows this world again."""
+    return f"python experiments/fuzz_swarm.py --world '{json.dumps(world)}'"
+
+
+if __name__ == "__main__":
+    main()

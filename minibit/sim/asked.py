@@ -1,0 +1,64 @@
+"""What a peer asked of one neighbour, as whoever reads along on their link can tell.
+
+A PEDIDO is open until its block comes, until either side says something that makes it void, or until the neighbour is
+silent for the time-out. When that has passed nobody can tell from outside whether it was given up: a peer that is
+paused looks at its clock later. So those PEDIDOs are `given_up`, perhaps, until they are asked again.
+"""
+
+from __future__ import annotations
+
+from math import inf
+
+from minibit import inventory
+from minibit.messages import Bloqueio, Desbloqueio, Estoque, Message
+
+
+class Asked:
+    """The PEDIDOs on one link: those that are `open`, and those that were perhaps `given_up`.
+
+    `serves` and `theirs` are what the neighbour last said: whether it serves us, and its inventory.
+    """
+
+    def __init__(self) -> None:
+        self.serves = False
+        self.theirs = inventory.EMPTY
+        self.open: set[int] = set()
+        self.given_up: set[int] = set()
+        self.heard_s = -inf  # when bytes of a block last came
+        self._gave_up_s = -inf
+
+    def hear(self, message: Message) -> None:
+        """The neighbour says this."""
+        match message:
+            case Bloqueio():
+                self.serves = False
+                self.call_off(-1)
+            case Desbloqueio():
+                self.serves = True
+            case Estoque(None, new):
+                self.theirs |= inventory.of(new)
+            case Estoque(whole, new):
+                self.theirs = int(str(whole), 16) | inventory.of(new)
+                self.call_off(~self.theirs)
+
+    def ask(self, block: int, now: float) -> None:
+        """A PEDIDO is sent."""
+        if self._gave_up_s == now:  # it was sent first, and given up at the same instant with the others
+            self.given_up.add(block)
+            return
+        if not self.open:
+            self.heard_s = now
+        self.open.add(block)
+        self.given_up.discard(block)
+
+    def call_off(self, blocks: int) -> None:
+        """PEDIDOs for these blocks (an inventory) are void."""
+        self.open = {block for block in self.open if not blocks >> block & 1}
+        self.given_up = {block for block in self.given_up if not blocks >> block & 1}
+
+    def look(self, now: float, timeout_s: float) -> None:
+        """Time has passed."""
+        if self.open and self.heard_s + timeout_s <= now:
+            self._gave_up_s = self.heard_s + timeout_s
+            self.given_up |= self.open
+            self.open.clear()
