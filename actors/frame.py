@@ -1,9 +1,10 @@
 """The frame: how messages, and the bytes of blocks, stand on a link.
 
 Two little-endian u32 (bytes of the header, bytes of the payload), the message as JSON, the raw payload.
-Only a BLOCO has a payload, and it is exactly the block. What a frame claims is judged from its first
-bytes, before anything is allocated for it; what breaks the rule is a `RemoteError`. No I/O here, and no
-payload: `parse` says where it begins and how long it is, and the link puts it in its place.
+Only a BLOCO has a payload: its block, or the first part of it. A frame without a header has the next part of
+the block that is under way; frames without a payload may stand between. What a frame claims is judged from
+its first bytes, before anything is allocated for it; what breaks the rule is a `RemoteError`. No I/O here,
+and no payload: `parse` says where it begins and how long it is, and the link puts it in its place.
 """
 
 from __future__ import annotations
@@ -23,9 +24,12 @@ _PREFIX = struct.Struct("<II")
 
 
 class Frame(NamedTuple):
-    """A message, the bytes of prefix and header that said it, and the bytes of payload that follow."""
+    """A message, the bytes of prefix and header that said it, and the bytes of payload that follow.
 
-    message: Message
+    Without a message, the payload is the next part of the block under way.
+    """
+
+    message: Message | None
     head_bytes: int
     payload_bytes: int
 
@@ -41,6 +45,11 @@ def encode(message: Message, payload_bytes: int = 0) -> bytes:
     return _PREFIX.pack(len(header), payload_bytes) + header
 
 
+def encode_next(payload_bytes: int) -> bytes:
+    """The head of a frame whose `payload_bytes` go on with the block under way."""
+    return _PREFIX.pack(0, payload_bytes)
+
+
 def missing(data: memoryview, limit: int) -> int:
     """How many bytes `data` lacks to complete a prefix or, once that is there, a header."""
     have = len(data)
@@ -50,19 +59,29 @@ def missing(data: memoryview, limit: int) -> int:
     return PREFIX_BYTES + min(header_bytes, limit) - have
 
 
-def parse(data: memoryview, limit: int, content: Content) -> Frame | None:
+def parse(data: memoryview, limit: int, content: Content, lacking_bytes: int = 0) -> Frame | None:
     """The frame whose head `data` begins with; None while its head is incomplete.
 
-    Raises `RemoteError` for a header over `limit` bytes, one that is no message, a BLOCO for a block that
-    isn't there, and a payload that isn't exactly the block's.
+    `lacking_bytes` are those that the block under way lacks, 0 where none is. Raises `RemoteError` for a
+    header over `limit` bytes, one that is no message, a BLOCO for a block that isn't there or before the one
+    under way is whole, and a payload that is empty where it mustn't be, too long, or nobody's.
     """
     if len(data) < PREFIX_BYTES:
         return None
     header_bytes, payload_bytes = _PREFIX.unpack_from(data)
     if header_bytes > limit:
         raise RemoteError(f"a header of {header_bytes} bytes, over the limit of {limit}")
+    if not header_bytes:
+        if not payload_bytes:
+            raise RemoteError("a frame with neither header nor payload")
+        if payload_bytes > lacking_bytes:
+            lacks = f"a block that lacks {lacking_bytes}" if lacking_bytes else "no block"
+            raise RemoteError(f"{payload_bytes} more bytes for {lacks}")
+        return Frame(None, PREFIX_BYTES, payload_bytes)
     if payload_bytes and payload_bytes > (content.length(0) if content.block_count else 0):
         raise RemoteError(f"a payload of {payload_bytes} bytes, longer than any block")
+    if payload_bytes and lacking_bytes:
+        raise RemoteError(f"another block, where the one under way lacks {lacking_bytes} bytes")
     head_bytes = PREFIX_BYTES + header_bytes
     if len(data) < head_bytes:
         return None
@@ -71,7 +90,7 @@ def parse(data: memoryview, limit: int, content: Content) -> Frame | None:
         block = message.block
         if block >= content.block_count:
             raise RemoteError(f"block {block}, where there are {content.block_count}")
-        if payload_bytes != content.length(block):
+        if not 0 < payload_bytes <= content.length(block):
             raise RemoteError(f"{payload_bytes} bytes for block {block}, which has {content.length(block)}")
     elif payload_bytes:
         raise RemoteError(f"a {message.verb} with a payload of {payload_bytes} bytes")

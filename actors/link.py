@@ -4,7 +4,8 @@ This is the hot path. A block goes from the socket straight into a buffer of the
 host's `read` into the socket in chunks, with one system call for each stretch that the kernel takes. Heads
 of frames come through one small inbox that all links of a node share: the event loop calls `get_buffer`,
 receives, and calls `buffer_updated` with nothing in between; what is left of an unfinished head is the
-link's own. So an idle link holds no buffer at all, and a busy one holds one block in and one chunk out.
+link's own. A block that comes cut into several frames is put together in its one buffer. So an idle link holds
+no buffer at all, and a busy one holds one block in and one chunk out.
 
 Invariants: the host hears `on_linked` first and `on_unlinked` once and last; no exception leaves a
 callback. What the neighbour did wrong (`RemoteError`, also from the host's own callbacks) closes the link
@@ -37,6 +38,7 @@ PROGRESS_S = 1.0
 FLUSH_S = 1.0
 WHY_CHARACTERS = 200
 
+NO_BYTES = memoryview(b"")
 NOTHING_NEW = Estoque()  # the sign of life of a link that is idle; it says nothing, so the host doesn't hear it
 
 
@@ -89,7 +91,8 @@ class Link(asyncio.BufferedProtocol):
         self._head = b""  # of an unfinished prefix and header
         self._block = 0
         self._buffer: memoryview | None = None  # of the block in receipt
-        self._rest: memoryview | None = None  # the part of it still to come
+        self._rest: memoryview | None = None  # the part of it that the frame in receipt is still to bring
+        self._lacking = NO_BYTES  # the part of it for frames to come
         self._credit_bytes = 0  # granted by the download gate and not yet used
         self._thirsty = False  # reading is paused until the download gate grants more
         self._heard_at = 0.0
@@ -117,7 +120,10 @@ class Link(asyncio.BufferedProtocol):
     # -- what the host does
 
     def send(self, message: Message) -> None:
-        """Send a message: after the block that is being sent, before any other. Ignored unless linked."""
+        """Send a message: after the block that is being sent, or into it where it may pass (`actors.outbox`).
+
+        Ignored unless linked.
+        """
         if self.state is State.LINKED:
             self.attempt(self._outbox.post, message)
 
@@ -194,7 +200,7 @@ class Link(asyncio.BufferedProtocol):
 
     def _end(self) -> str:
         """How the stream stood when it ended."""
-        if self._rest is not None:
+        if self._buffer is not None:
             return f"it closed the connection in the middle of block {self._block}"
         if self._head:
             return "it closed the connection in the middle of a header"
@@ -207,7 +213,7 @@ class Link(asyncio.BufferedProtocol):
             self._timer = None
         self._outbox.close(goodbye)
         self._home.download.forget(self._on_grant)
-        self._rest = None
+        self._rest, self._lacking = None, NO_BYTES
         if self._buffer is not None:
             self._home.pool.give(self._buffer)
             self._buffer = None
@@ -225,7 +231,7 @@ class Link(asyncio.BufferedProtocol):
         if silent_s >= home.idle_s:
             raise RemoteError(f"silent for {home.idle_s:g} s")
         sign_s = home.idle_s / 3
-        if now - self._outbox.spoke_at >= sign_s and not self._outbox.midway:
+        if now - self._outbox.spoke_at >= sign_s and not self._outbox.midframe:
             self._outbox.post(NOTHING_NEW)
         self._timer = self._loop.call_later(min(home.idle_s - silent_s, sign_s), self._on_timer)
 
@@ -252,20 +258,12 @@ class Link(asyncio.BufferedProtocol):
             self.attempt(self._on_bytes, nbytes)
 
     def _on_bytes(self, nbytes: int) -> None:
-        now = self._heard_at = self._loop.time()
+        self._heard_at = self._loop.time()
         rest = self._rest
         if rest is None:
             self._on_heads(self._home.inbox[: len(self._head) + nbytes])
         else:
-            self.payload_bytes_in += nbytes
-            self._credit_bytes = max(0, self._credit_bytes - nbytes)
-            if nbytes == len(rest):
-                self._on_payload()
-            else:
-                self._rest = rest[nbytes:]
-                if now - self._progress_at >= PROGRESS_S:
-                    self._progress_at = now
-                    self._host.on_progress(self)
+            self._on_payload(rest, nbytes)
         if self._home.download.limited and self._rest is not None and not self._credit_bytes:
             self._drink()
 
@@ -273,31 +271,47 @@ class Link(asyncio.BufferedProtocol):
         """Take every frame that `data` has, and the beginning of the payload that follows the last."""
         self._head = b""
         while data and not self.closed:
-            found = frame.parse(data, self._header_limit, self._manifest)
+            found = frame.parse(data, self._header_limit, self._manifest, len(self._lacking))
             if found is None:
                 self._head = bytes(data)
                 return
             message, head_bytes, payload_bytes = found
             self.control_bytes_in += head_bytes
             data = data[head_bytes:]
-            if self.state is State.GREETING:
+            if message is None:
+                data = self._on_part(data, payload_bytes)
+            elif self.state is State.GREETING:
                 self._on_greeting(message)
             elif type(message) is Bloco:
-                here_bytes = min(len(data), payload_bytes)
                 self._block = message.block
-                self._buffer = buffer = self._home.pool.take()
-                self._rest = buffer[here_bytes:payload_bytes]
-                buffer[:here_bytes] = data[:here_bytes]
-                self.payload_bytes_in += here_bytes
-                data = data[here_bytes:]
-                if here_bytes == payload_bytes:
-                    self._on_payload()
+                self._buffer = self._home.pool.take()
+                self._lacking = self._buffer[: self._manifest.length(message.block)]
+                data = self._on_part(data, payload_bytes)
             elif message != NOTHING_NEW:
                 self._host.on_message(self, message)
 
-    def _on_payload(self) -> None:
+    def _on_part(self, data: memoryview, payload_bytes: int) -> memoryview:
+        """A frame brings the next `payload_bytes` of the block in receipt; returns what follows them in `data`."""
+        here_bytes = min(len(data), payload_bytes)
+        part, self._lacking = self._lacking[:payload_bytes], self._lacking[payload_bytes:]
+        part[:here_bytes] = data[:here_bytes]
+        self._on_payload(part, here_bytes)
+        return data[here_bytes:]
+
+    def _on_payload(self, part: memoryview, nbytes: int) -> None:
+        """The first `nbytes` of `part`, which the frame in receipt brings, are in their place."""
+        self.payload_bytes_in += nbytes
+        self._credit_bytes = max(0, self._credit_bytes - nbytes)
+        self._rest = part[nbytes:] or None
+        if self._rest is None and not self._lacking:
+            self._on_whole()
+        elif self._heard_at - self._progress_at >= PROGRESS_S:
+            self._progress_at = self._heard_at
+            self._host.on_progress(self)
+
+    def _on_whole(self) -> None:
         """The block in receipt is whole."""
-        buffer, self._buffer, self._rest = self._buffer, None, None
+        buffer, self._buffer = self._buffer, None
         assert buffer is not None
         try:
             self._host.on_block(self, self._block, buffer[: self._manifest.length(self._block)])
@@ -339,7 +353,7 @@ class Link(asyncio.BufferedProtocol):
     def _drink(self) -> None:
         """Read no further than the download gate grants."""
         assert self._rest is not None and self._transport is not None
-        self._credit_bytes = self._home.download.ask(self._on_grant, len(self._rest))
+        self._credit_bytes = self._home.download.ask(self._on_grant, len(self._rest) + len(self._lacking))
         if not self._credit_bytes:
             self._thirsty = True
             self._transport.pause_reading()

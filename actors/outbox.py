@@ -1,7 +1,12 @@
 """What goes out on a link, in order: control messages, and blocks in chunks as network and limit allow.
 
-Invariant: a frame is never cut by another. Messages go before the next block, but not into the one that is
-being sent. Bounded: one chunk and the transport's own backlog for blocks, `BACKLOG_BYTES` for messages.
+Without an upload limit a block is one frame. With one it is *cut*: each chunk that the gate grants is a frame,
+and messages in `PASSING`, which concern what the neighbour sends, go between them at once, because at a slow
+uplink a block takes most of a minute. All others go before the next block: a BLOQUEIO that came before the end
+of this one would make the neighbour ask for it elsewhere, and get it twice.
+
+Invariant: a frame is never cut by another; between the frames of a block stand only messages in `PASSING`.
+Bounded: one chunk and the transport's own backlog for blocks, `BACKLOG_BYTES` for messages.
 """
 
 from __future__ import annotations
@@ -12,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from actors import frame
 from minibit.errors import LocalError, RemoteError
-from minibit.messages import Bloco, Message
+from minibit.messages import Bloco, Estoque, Message, Pedido
 
 if TYPE_CHECKING:
     from actors.link import Link
@@ -21,6 +26,7 @@ if TYPE_CHECKING:
 CHUNK_BYTES = 256 << 10  # of a block, read and handed to the transport at once
 HIGH_WATER_BYTES = 64 << 10  # the transport's own backlog, beside the kernel's, at which it pauses us
 BACKLOG_BYTES = 1 << 20  # of messages for a neighbour that doesn't read; beyond, it is dropped
+PASSING = frozenset({Pedido, Estoque})
 
 
 class Outbox:
@@ -37,10 +43,12 @@ class Outbox:
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None  # None again once the link is closed
         self._messages: list[bytes] = []  # frames to go before the next block
-        self._backlog_bytes = 0
+        self._passing: list[bytes] = []  # frames to go before the next part of a cut block
+        self._backlog_bytes = 0  # of both
         self._flushing = False
         self._blocks: deque[tuple[int, bool]] = deque()
-        self._offset = 0  # what was sent of the first of them; above 0 nothing may come between
+        self._offset = 0  # what was sent of the first of them
+        self._cut = False  # the block under way stands between two of its frames
         self._sent: int | None = None  # a block sent whole, of which the host isn't told yet
         self._full = False  # the transport paused us
         self._queued = False  # we wait for our turn at the gate
@@ -49,6 +57,11 @@ class Outbox:
     def midway(self) -> bool:
         """A block is begun and not ended."""
         return self._offset > 0
+
+    @property
+    def midframe(self) -> bool:
+        """A frame is begun and not ended: nothing at all may come between."""
+        return self._offset > 0 and not self._cut
 
     def open(self, transport: asyncio.Transport) -> None:
         transport.set_write_buffer_limits(high=HIGH_WATER_BYTES, low=0)
@@ -65,11 +78,13 @@ class Outbox:
         self._gate.forget(self._on_grant)
         self._blocks.clear()
         self._messages.clear()
+        self._passing.clear()
 
     def post(self, message: Message) -> None:
         """Put a message in line; those of one turn of the event loop go out in one system call."""
         data = frame.encode(message)
-        self._messages.append(data)
+        line = self._passing if self._cut and type(message) in PASSING else self._messages
+        line.append(data)
         self._backlog_bytes += len(data)
         if self._backlog_bytes > BACKLOG_BYTES:
             raise RemoteError(f"it left {self._backlog_bytes} bytes of messages unread")
@@ -102,14 +117,20 @@ class Outbox:
 
     def _flush(self) -> None:
         self._flushing = False
-        if self._messages and not self._offset and not self._full and self._transport is not None:
-            self._write(self._take_messages())
+        if not self._backlog_bytes or self._full or self.midframe or self._transport is None:
+            return
+        if messages := self._take_messages():
+            self._write(messages)
 
     def _take_messages(self) -> list[bytes]:
-        """The messages in line, which now count as sent."""
-        messages, self._messages = self._messages, []
-        self.control_bytes += self._backlog_bytes
-        self._backlog_bytes = 0
+        """The messages in line that may go here, at the end of a frame; they now count as sent."""
+        if self._cut:
+            messages, self._passing = self._passing, []
+        else:
+            messages, self._messages = self._messages, []
+        taken_bytes = sum(map(len, messages))
+        self.control_bytes += taken_bytes
+        self._backlog_bytes -= taken_bytes
         return messages
 
     def _pump(self) -> None:
@@ -129,19 +150,21 @@ class Outbox:
         self._link.attempt(self._pump)
 
     def _send_chunk(self, chunk_bytes: int) -> None:
-        """Write the next bytes of the first block; before its first, the messages in line and its head."""
+        """Write the next bytes of the first block; where a frame begins, the messages in line and its head first."""
         block, spoil = self._blocks[0]
         offset, length = self._offset, self._length(block)
         data = self._host.read(block, offset, chunk_bytes)
         if len(data) != chunk_bytes:
             raise LocalError(f"read {len(data)} bytes of block {block} at {offset}, not {chunk_bytes}")
+        if spoil and offset == 0:
+            data = bytes((data[0] ^ 0xFF,)) + data[1:]
         parts = [data]
-        if offset == 0:
-            head = frame.encode(Bloco(block), length)
+        if not self.midframe:
+            frame_bytes = chunk_bytes if self._gate.limited else length - offset
+            head = frame.encode_next(frame_bytes) if self._cut else frame.encode(Bloco(block), frame_bytes)
             self.control_bytes += len(head)
-            if spoil:
-                data = bytes((data[0] ^ 0xFF,)) + data[1:]
             parts = [*self._take_messages(), head, data]
+            self._cut = offset + frame_bytes < length
         self.payload_bytes += chunk_bytes
         if offset + chunk_bytes < length:
             self._offset = offset + chunk_bytes

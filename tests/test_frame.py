@@ -42,8 +42,8 @@ control: st.SearchStrategy[Message] = st.one_of(
 )
 
 
-def parse(data: bytes, limit: int = LIMIT) -> frame.Frame | None:
-    return frame.parse(memoryview(data), limit, CONTENT)
+def parse(data: bytes, limit: int = LIMIT, lacking_bytes: int = 0) -> frame.Frame | None:
+    return frame.parse(memoryview(data), limit, CONTENT, lacking_bytes)
 
 
 def prefix(header_bytes: int, payload_bytes: int) -> bytes:
@@ -56,31 +56,56 @@ def test_decode_is_the_inverse_of_encode_whatever_follows(message: Message, afte
     assert parse(data + after) == (message, len(data), 0)
 
 
-@given(blocks)
-def test_a_bloco_announces_exactly_its_block(block: int) -> None:
-    data = frame.encode(Bloco(block), CONTENT.length(block))
-    assert parse(data) == (Bloco(block), len(data), CONTENT.length(block))
+@given(blocks, st.integers(0, 101))
+def test_a_bloco_announces_its_block_or_the_first_part_of_it(block: int, payload_bytes: int) -> None:
+    data = frame.encode(Bloco(block), payload_bytes)
+    if 1 <= payload_bytes <= CONTENT.length(block):
+        assert parse(data) == (Bloco(block), len(data), payload_bytes)
+    else:
+        with pytest.raises(RemoteError):
+            parse(data)
 
 
-@given(control)
-def test_a_head_that_is_cut_anywhere_is_none_yet_and_says_what_it_lacks(message: Message) -> None:
+@given(st.integers(0, 101), st.integers(0, 100), st.binary(max_size=50))
+def test_a_frame_without_a_header_goes_on_with_the_block_under_way(
+    payload_bytes: int, lacking_bytes: int, after: bytes
+) -> None:
+    data = frame.encode_next(payload_bytes)
+    assert len(data) == frame.PREFIX_BYTES
+    if 1 <= payload_bytes <= lacking_bytes:
+        assert parse(data + after, lacking_bytes=lacking_bytes) == (None, len(data), payload_bytes)
+    else:
+        with pytest.raises(RemoteError):
+            parse(data, lacking_bytes=lacking_bytes)
+
+
+@given(control, st.binary(max_size=50))
+def test_any_message_without_a_payload_may_stand_between_the_parts_of_a_block(message: Message, after: bytes) -> None:
     data = frame.encode(message)
+    assert parse(data + after, lacking_bytes=50) == (message, len(data), 0)
+
+
+@given(control | st.integers(1, 100))
+def test_a_head_that_is_cut_anywhere_is_none_yet_and_says_what_it_lacks(what: Message | int) -> None:
+    data = frame.encode_next(what) if isinstance(what, int) else frame.encode(what)
     have = 0
     while have < len(data):
-        assert parse(data[:have]) is None
+        assert parse(data[:have], lacking_bytes=100) is None
         lacks = frame.missing(memoryview(data[:have]), LIMIT)
         assert 0 < lacks <= len(data) - have  # never over what belongs to this head
         have += lacks
     assert have == len(data)
 
 
-@given(st.binary(max_size=200))
-def test_arbitrary_bytes_are_a_frame_or_none_yet_or_a_remote_error(data: bytes) -> None:
+@given(st.binary(max_size=200), st.integers(0, 100))
+def test_arbitrary_bytes_are_a_frame_or_none_yet_or_a_remote_error(data: bytes, lacking_bytes: int) -> None:
     try:
-        found = parse(data)
+        found = parse(data, lacking_bytes=lacking_bytes)
     except RemoteError:
         return
     assert found is None or found.head_bytes <= len(data)
+    if found is not None and found.message is None:
+        assert 0 < found.payload_bytes <= lacking_bytes
 
 
 @pytest.mark.parametrize(
@@ -90,12 +115,13 @@ def test_arbitrary_bytes_are_a_frame_or_none_yet_or_a_remote_error(data: bytes) 
         (prefix(LIMIT + 1, 0), "over the limit"),
         (prefix(2, 101), "longer than any block"),
         (prefix(2, 0) + b"{}", "not a message"),
-        (prefix(0, 0), "not a message"),
+        (prefix(0, 0), "neither header nor payload"),
+        (prefix(0, 5), "5 more bytes for no block"),
+        (prefix(0, 0xFFFFFFFF), "4294967295 more bytes for no block"),
         (prefix(17, 0) + b'{"tipo":"NADA!!"}', "not a message"),
         (prefix(29, 0) + b'{"tipo":"PEDIDO","block":"1"}', "not a message"),
         (frame.encode(Pedido(1), 100), "a PEDIDO with a payload of 100 bytes"),
-        (frame.encode(Bloco(1), 99), "99 bytes for block 1, which has 100"),
-        (frame.encode(Bloco(1), 0), "0 bytes for block 1"),
+        (frame.encode(Bloco(1), 0), "0 bytes for block 1, which has 100"),
         (frame.encode(Bloco(10), 100), "100 bytes for block 10, which has 7"),
         (frame.encode(Bloco(11), 7), "block 11, where there are 11"),
     ],
@@ -103,6 +129,22 @@ def test_arbitrary_bytes_are_a_frame_or_none_yet_or_a_remote_error(data: bytes) 
 def test_what_breaks_the_rule_is_a_remote_error(data: bytes, why: str) -> None:
     with pytest.raises(RemoteError, match=why):
         parse(data)
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (prefix(0, 0), "neither header nor payload"),
+        (prefix(0, 51), "51 more bytes for a block that lacks 50"),
+        (frame.encode(Bloco(2), 100)[:8], "another block, where the one under way lacks 50 bytes"),
+        (frame.encode(Bloco(1), 50)[:8], "another block"),
+        (frame.encode(Bloco(1), 0), "0 bytes for block 1"),
+        (prefix(LIMIT + 1, 0), "over the limit"),
+    ],
+)
+def test_what_does_not_belong_between_the_parts_of_a_block_is_a_remote_error(data: bytes, why: str) -> None:
+    with pytest.raises(RemoteError, match=why):
+        parse(data, lacking_bytes=50)
 
 
 def test_a_header_at_the_limit_passes_and_a_whole_inventory_fits() -> None:

@@ -24,7 +24,7 @@ from actors.pool import BlockPool
 from actors.proof import Greeting
 from minibit import messages
 from minibit.errors import LocalError, RemoteError
-from minibit.messages import Bloco, Desbloqueio, Desligamento, Estoque, Message, Pedido, PeerAddress, Registro
+from minibit.messages import Bloco, Bloqueio, Desbloqueio, Desligamento, Estoque, Message, Pedido, PeerAddress, Registro
 
 KEY = b"k" * 32
 BOUND_S = 10.0
@@ -88,6 +88,12 @@ class FakeHost:
             while not seen():
                 self._changed.clear()
                 await self._changed.wait()
+
+    @property
+    def came(self) -> list[Message]:
+        """The messages and the blocks, in their order."""
+        heard = [what for what in self.heard if what[0] in ("message", "block")]
+        return [Bloco(what) if kind == "block" else what for kind, what in heard]
 
     def of(self, kind: str) -> list[tuple[Any, ...]]:
         return [what[1:] for what in self.heard if what[0] == kind]
@@ -237,16 +243,17 @@ class Paper(asyncio.Transport):
             self.gone = True
             asyncio.get_running_loop().call_soon(self.link.connection_lost, None)
 
-    def feed(self, data: bytes, cut: int = 1 << 20) -> bytes:
+    def feed(self, data: bytes | memoryview, cut: int = 1 << 20) -> memoryview:
         """Let the link receive `data`, at most `cut` bytes at a time; returns what it didn't read."""
-        while data and self.reading and not self.gone:
+        left = memoryview(data)
+        while left and self.reading and not self.gone:
             buffer = self.link.get_buffer(-1)
-            take = min(len(buffer), len(data), cut)
+            take = min(len(buffer), len(left), cut)
             assert take > 0
-            buffer[:take] = data[:take]
+            buffer[:take] = left[:take]
             self.link.buffer_updated(take)
-            data = data[take:]
-        return data
+            left = left[take:]
+        return left
 
 
 async def turn() -> None:
@@ -266,6 +273,7 @@ async def on_paper(home: Links, name: str = "them", room_bytes: float = float("i
     await turn()
     found = frame.parse(memoryview(bytes(paper.written)), 4096, home.host.manifest)
     assert found is not None
+    assert found.message is not None
     proof = greeting.handle(found.message)
     assert proof is not None
     paper.feed(frame.encode(proof), cut)
@@ -275,15 +283,37 @@ async def on_paper(home: Links, name: str = "them", room_bytes: float = float("i
     return paper
 
 
-def messages_in(data: bytes, manifest: Blocks) -> list[Message]:
-    """The messages of all frames in `data`, which holds nothing else."""
-    said: list[Message] = []
+def messages_in(data: bytes, manifest: Blocks) -> list[Message | None]:
+    """The messages of all frames in `data`, which holds nothing else; None for the next part of a block."""
+    said: list[Message | None] = []
+    lacking_bytes = 0
     while data:
-        found = frame.parse(memoryview(data), frame.header_limit(manifest.block_count), manifest)
+        found = frame.parse(memoryview(data), frame.header_limit(manifest.block_count), manifest, lacking_bytes)
         assert found is not None
         said.append(found.message)
+        if isinstance(found.message, Bloco):
+            lacking_bytes = manifest.length(found.message.block)
+        lacking_bytes -= found.payload_bytes
         data = data[found.head_bytes + found.payload_bytes :]
     return said
+
+
+def in_parts(manifest: Blocks, block: int, *parts_bytes: int) -> list[bytes]:
+    """The frames of a block that is cut into such parts and, last, what is left."""
+    data = manifest.data(block)
+    frames = []
+    for part_bytes in (*parts_bytes, len(data) - sum(parts_bytes)):
+        head = frame.encode_next(part_bytes) if frames else frame.encode(Bloco(block), part_bytes)
+        frames.append(head + data[:part_bytes])
+        data = data[part_bytes:]
+    return frames
+
+
+async def pass_time(clock: Clock, seconds: float) -> None:
+    """Let a virtual clock run, and what it sets off happen."""
+    for _ in range(round(seconds / 0.01)):
+        clock.run_for(0.01)
+        await turn()
 
 
 # -- over loopback
@@ -317,9 +347,10 @@ async def test_two_links_exchange_messages_and_blocks() -> None:
 
 @on_uvloop
 async def test_blocks_of_any_size_go_both_ways_at_once() -> None:
-    for block_bytes in (78, 5_000, 3_000_000):
+    for block_bytes, upload_bps in ((78, None), (5_000, None), (3_000_000, None), (300_000, 8e6)):
         manifest = Blocks(4, block_bytes)
-        a, b = await Node("a", manifest).serve(), await Node("b", manifest).serve()
+        a = await Node("a", manifest).serve()
+        b = await Node("b", manifest, upload_bps=upload_bps).serve()
         ends = await a.linked_to(b)
         for end in ends:
             for block in range(4):
@@ -420,6 +451,7 @@ GARBAGE = [
     b"GET / HTTP/1.1\r\n\r\n",
     frame.encode(Pedido(1)),
     frame.encode(Bloco(1), 300_000),
+    frame.encode_next(5),
     struct.pack("<II", 2, 0) + b"{}",
 ]
 
@@ -443,6 +475,11 @@ async def test_garbage_before_the_proof_closes_at_once(said: bytes) -> None:
         (frame.encode(Bloco(5), 300_000), "block 5, where there are 5"),
         (frame.encode(Bloco(4), 300_000), "which has 299923"),
         (frame.encode(Pedido(0), 5), "a PEDIDO with a payload"),
+        (frame.encode_next(5), "5 more bytes for no block"),
+        (struct.pack("<II", 0, 0), "neither header nor payload"),
+        (frame.encode(Bloco(1), 9) + b"x" * 9 + frame.encode_next(299_992), "for a block that lacks 299991"),
+        (frame.encode(Bloco(1), 9) + b"x" * 9 + frame.encode(Bloco(2), 9), "the one under way lacks 299991 bytes"),
+        (frame.encode(Bloco(1), 300_000) + b"x" * 300_000 + frame.encode_next(1), "1 more bytes for no block"),
         (struct.pack("<II", 15, 0) + b'{"tipo":"NADA"}', "not a message"),
         (frame.encode(Desligamento(why="be offended")), "offended"),
     ],
@@ -466,6 +503,8 @@ async def test_a_breach_of_the_protocol_closes_with_the_reason(said: bytes, why:
         (b"", "it closed the connection"),
         (frame.encode(Pedido(1))[:11], "it closed the connection in the middle of a header"),
         (frame.encode(Bloco(1), 300_000) + b"x" * 1000, "it closed the connection in the middle of block 1"),
+        (frame.encode(Bloco(1), 9) + b"x" * 9, "it closed the connection in the middle of block 1"),
+        (frame.encode(Bloco(1), 9) + b"x" * 9 + b"\0", "it closed the connection in the middle of block 1"),
     ],
 )
 @on_uvloop
@@ -575,9 +614,11 @@ async def test_frames_may_be_cut_anywhere(cut: int) -> None:
         else frame.encode(one)
         for one in said
     )
+    first, second, third = in_parts(manifest, 1, 1, 200)
+    data += first + frame.encode(Desbloqueio()) + second + frame.encode(NOTHING_NEW) + third
     assert paper.feed(data, cut) == b""
-    assert home.host.of("message") == [(Desbloqueio(),), (Estoque(whole="7"),), (Pedido(2),), (Estoque(new=(1,)),)]
-    assert home.host.blocks == [(block, manifest.data(block)) for block in (0, 2, 1)]
+    assert home.host.came == [*(one for one in said if one != NOTHING_NEW), Desbloqueio(), Bloco(1)]
+    assert home.host.blocks == [(block, manifest.data(block)) for block in (0, 2, 1, 1)]
     await turn()
     assert messages_in(paper.drain(), manifest) == [Bloco(2)]
     assert home.links.pool.taken_count == 0
@@ -618,6 +659,136 @@ async def test_a_message_goes_after_the_block_that_is_being_sent_and_before_the_
 
 
 @on_uvloop
+async def test_with_an_upload_limit_pedido_and_estoque_pass_the_block_and_nothing_else_does() -> None:
+    clock, manifest = Clock(), Blocks(3, 64 << 10)
+    home, other = Node("a", manifest), Node("b", manifest)
+    home.links.upload = Gate(clock, 20 << 10)
+    paper, their_paper = await on_paper(home.links), await on_paper(other.links)
+    link, before_bytes = paper.link, (paper.link.control_bytes_out, their_paper.link.control_bytes_in)
+    link.send_block(0, spoil=True)
+    link.send_block(1)
+    await pass_time(clock, 0.5)
+    assert link._outbox.midway
+    their_paper.feed(paper.drain())
+    for message in (Bloqueio(), Pedido(2), Desbloqueio(), Estoque(new=(0,))):
+        link.send(message)
+    await turn()  # and no time at all: they don't wait for the next part
+    data = paper.drain()
+    assert messages_in(data, manifest) == [Pedido(2), Estoque(new=(0,))]
+    their_paper.feed(data)
+    await pass_time(clock, 7)
+    data = paper.drain()
+    heads = (frame.encode(Bloqueio()), frame.encode(Desbloqueio()), frame.encode(Bloco(1), 1 << 10))
+    assert b"".join(heads) in data
+    their_paper.feed(data)
+    assert other.host.came == [Pedido(2), Estoque(new=(0,)), Bloco(0), Bloqueio(), Desbloqueio(), Bloco(1)]
+    (_, spoilt), right = other.host.blocks
+    assert spoilt[0] != manifest.data(0)[0] and spoilt[1:] == manifest.data(0)[1:]
+    assert right == (1, manifest.data(1))
+    control_bytes = link.control_bytes_out - before_bytes[0]
+    assert control_bytes == their_paper.link.control_bytes_in - before_bytes[1]
+    said = (Bloqueio(), Desbloqueio(), Pedido(2), Estoque(new=(0,)), Bloco(0), Bloco(1))
+    assert control_bytes == sum(len(frame.encode(message)) for message in said) + 2 * 63 * frame.PREFIX_BYTES
+    assert other.links.pool.taken_count == 0
+
+
+@on_uvloop
+async def test_a_limit_that_comes_in_the_middle_of_a_block_cuts_the_next_one() -> None:
+    clock, manifest = Clock(), Blocks(3, 1 << 20)
+    home = Node("a", manifest)
+    home.links.upload = Gate(clock)
+    paper = await on_paper(home.links, room_bytes=0)
+    paper.link.send_block(0)
+    paper.link.send_block(1)
+    home.links.upload.limit(1 << 20)
+    paper.link.send(Bloqueio())
+    paper.link.send(Pedido(1))
+    data = b""
+    for _ in range(300):
+        await pass_time(clock, 0.01)
+        data += paper.drain()
+    assert messages_in(data, manifest)[:5] == [Bloco(0), Bloqueio(), Pedido(1), Bloco(1), None]
+    assert data.count(manifest.data(0)) == 1
+    assert data.count(manifest.data(1)) == 0
+    assert home.host.of("sent") == [(0,), (1,)]
+
+
+@on_uvloop
+async def test_a_limit_that_goes_in_the_middle_of_a_block_leaves_the_rest_of_it_uncut() -> None:
+    clock, manifest = Clock(), Blocks(3, 1 << 20)
+    home = Node("a", manifest)
+    home.links.upload = Gate(clock, 20 << 10)
+    paper = await on_paper(home.links)
+    paper.link.send_block(0)
+    await pass_time(clock, 0.06)
+    data = paper.drain()
+    assert messages_in(data, manifest) == [Bloco(0)]
+    paper.room_bytes = 0
+    paper.link.send(Pedido(1))
+    home.links.upload.limit(None)
+    paper.link.send(Pedido(2))  # too late to pass
+    home.links.upload.limit(1 << 20)
+    for _ in range(200):
+        await pass_time(clock, 0.01)
+        data += paper.drain()
+    assert messages_in(data, manifest) == [Bloco(0), Pedido(1), None, Pedido(2)]
+    assert data.endswith(manifest.data(0)[1024:] + frame.encode(Pedido(2)))
+
+
+STEPS = st.one_of(
+    st.sampled_from([Bloqueio(), Desbloqueio()]),
+    st.builds(Pedido, st.integers(0, 99)),
+    st.builds(Bloco, st.integers(0, 2)),
+    st.sampled_from([None, 20_000.0, 200_000.0]).map(lambda rate_bps: ("limit", rate_bps)),
+    st.integers(0, 20).map(lambda ticks: ("time", ticks)),
+    st.just(("drain", 0)),
+)
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.lists(STEPS, max_size=40), st.sampled_from([0, 3000, 1 << 30]), st.integers(1, 5000), st.booleans())
+def test_whatever_is_sent_under_whatever_limits_arrives_whole_and_in_its_order(
+    steps: list[Any], room_bytes: int, cut: int, thirsty: bool
+) -> None:
+    @on_uvloop
+    async def run() -> None:
+        clock, manifest = Clock(), Blocks(3, 5000)
+        ours, theirs = Node("a", manifest), Node("b", manifest)
+        ours.links.upload = Gate(clock)
+        theirs.links.download = Gate(clock, 400_000 if thirsty else None)
+        paper, their_paper = await on_paper(ours.links, room_bytes=room_bytes), await on_paper(theirs.links)
+        link, flying, sent = paper.link, b"", []
+        began_count = {}  # of blocks, when a message that may not pass was sent
+        for step in [*steps, ("limit", None), *[("drain", 0), ("time", 1)] * 100]:
+            match step:
+                case "limit", rate_bps:
+                    ours.links.upload.limit(rate_bps)
+                case "time", ticks:
+                    await pass_time(clock, ticks * 0.01)
+                case "drain", _:
+                    flying = bytes(their_paper.feed(flying + paper.drain(), cut))
+                case Bloco(block):
+                    link.send_block(block)
+                    sent.append(step)
+                case message:
+                    began_count[len(sent)] = len(ours.host.of("sent")) + link._outbox.midway
+                    link.send(message)
+                    sent.append(step)
+        came = theirs.host.came
+        for kinds in (Bloco, Pedido, (Bloqueio, Desbloqueio)):
+            assert [one for one in came if isinstance(one, kinds)] == [one for one in sent if isinstance(one, kinds)]
+        assert all(data == manifest.data(block) for block, data in theirs.host.blocks)
+        staid = [place for place, one in enumerate(sent) if isinstance(one, Bloqueio | Desbloqueio)]
+        arrived = [place for place, one in enumerate(came) if isinstance(one, Bloqueio | Desbloqueio)]
+        for place, there in zip(staid, arrived, strict=True):
+            assert sum(isinstance(one, Bloco) for one in came[:there]) >= began_count[place]
+        assert theirs.links.pool.taken_count == 0
+        assert not link.closed and not their_paper.link.closed
+
+    run()
+
+
+@on_uvloop
 async def test_a_full_network_holds_one_chunk_and_tells_of_the_block_when_it_takes_the_next() -> None:
     home = Node("a", Blocks(3, 1 << 20))
     paper = await on_paper(home.links, room_bytes=0)
@@ -654,15 +825,16 @@ async def test_the_upload_limit_holds_and_two_links_share_it() -> None:
     await turn()
 
 
+@pytest.mark.parametrize("part_bytes", [256 << 10, 10_000])
 @on_uvloop
-async def test_the_download_limit_holds_and_no_payload_slips_past_it() -> None:
+async def test_the_download_limit_holds_and_no_payload_slips_past_it(part_bytes: int) -> None:
     clock, rate_bps = Clock(), 1 << 20
     home = Node("a", Blocks(100, 256 << 10))
     home.links.download = Gate(clock, rate_bps)
     papers = [await on_paper(home.links, name) for name in "xy"]
     manifest = home.host.manifest
-    one = frame.encode(Bloco(3), 256 << 10) + manifest.data(3)
-    left = [one * 30, one * 30]
+    one = b"".join(in_parts(manifest, 3, *[part_bytes] * (((256 << 10) - 1) // part_bytes)))
+    left = [memoryview(one * 30)] * 2
     for second in range(1, 6):
         for _ in range(100):
             clock.run_for(0.01)
@@ -688,6 +860,13 @@ async def test_progress_is_told_once_a_second_and_only_of_unfinished_blocks() ->
     paper.link._progress_at = -10.0
     paper.feed(data)
     assert home.host.of("progress") == [()]
+    first, second, third = in_parts(home.host.manifest, 0, 100, 100)
+    paper.feed(first)
+    assert home.host.of("progress") == [(), ()]
+    paper.feed(second)
+    paper.link._progress_at = -10.0
+    paper.feed(third)
+    assert home.host.of("progress") == [(), ()]
 
 
 def test_a_bug_of_the_host_closes_the_link_and_reaches_the_loops_handler() -> None:
@@ -708,11 +887,17 @@ def test_a_bug_of_the_host_closes_the_link_and_reaches_the_loops_handler() -> No
 
 
 @on_uvloop
-async def test_close_tells_once_never_from_within_and_cuts_no_frame() -> None:
-    home = Node("a", Blocks(3, 2 << 20))
-    whole, midway = await on_paper(home.links, "x"), await on_paper(home.links, "y", room_bytes=0)
+async def test_close_tells_once_never_from_within_and_cuts_no_block() -> None:
+    clock, home = Clock(), Node("a", Blocks(3, 2 << 20))
+    home.links.upload = Gate(clock)
+    whole, midway, cut = [await on_paper(home.links, name) for name in "xyz"]
+    midway.room_bytes = 0
     midway.link.send_block(0)
-    for paper in (whole, midway):
+    home.links.upload.limit(20 << 10)
+    cut.link.send_block(0)
+    await pass_time(clock, 0.3)
+    assert messages_in(bytes(cut.written), home.host.manifest)[:2] == [Bloco(0), None]
+    for paper in (whole, midway, cut):
         paper.link.close("bye", Desligamento(why="bye"))
         paper.link.close("again")
         paper.link.send(Pedido(0))
@@ -720,9 +905,9 @@ async def test_close_tells_once_never_from_within_and_cuts_no_frame() -> None:
     assert home.host.of("unlinked") == []
     assert len(home.links) == 0
     await turn()
-    assert home.host.of("unlinked") == [("x", "bye"), ("y", "bye")]
+    assert home.host.of("unlinked") == [("x", "bye"), ("y", "bye"), ("z", "bye")]
     assert messages_in(bytes(whole.written), home.host.manifest) == [Desligamento(why="bye")]
-    assert b"DESLIGAMENTO" not in midway.written
+    assert b"DESLIGAMENTO" not in midway.written + cut.written
 
 
 @on_uvloop
@@ -746,6 +931,21 @@ async def test_an_idle_link_gives_a_sign_of_life_and_lives_as_long_as_it_gets_on
     link._on_timer()
     await turn()
     assert home.host.of("unlinked") == [("them", "silent for 30 s")]
+
+
+@on_uvloop
+async def test_a_limit_of_nothing_stops_a_cut_block_and_not_the_signs_of_life() -> None:
+    clock, home = Clock(), Node("a")
+    home.links.upload = Gate(clock, 20 << 10)
+    paper = await on_paper(home.links)
+    paper.link.send_block(0)
+    await pass_time(clock, 0.1)
+    home.links.upload.limit(0)
+    assert paper.link._outbox.midway and paper.drain()
+    paper.link._outbox.spoke_at -= 100
+    paper.link._on_timer()
+    await turn()
+    assert paper.drain() == frame.encode(NOTHING_NEW)
 
 
 @on_uvloop
