@@ -1,0 +1,1 @@
+"""The ten checks: laws and published results that a right implementation must reproduce, one room for each."""

@@ -1,0 +1,98 @@
+"""A check: what to run, what to expect of it, what to draw, and what to say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping
+from itertools import pairwise
+from statistics import mean
+from typing import Any, NamedTuple
+
+from checks.runs import Figures
+
+Found = Mapping[Hashable, list[Figures]]  # the figures of every run, by case
+
+
+class Scale(NamedTuple):
+    """How much to run: the small forms that tests use, or the real ones; `seeds` of chance, None for the usual."""
+
+    quick: bool = False
+    seeds: int | None = None
+
+    def of(self, full: Any, quick: Any) -> Any:
+        """One or the other."""
+        return quick if self.quick else full
+
+    def chances(self, usual: int) -> range:
+        """The seeds of chance, where so many are usual."""
+        return range(1, 1 + (self.seeds or (1 if self.quick else usual)))
+
+
+class Task(NamedTuple):
+    """One run of a case: `call` gives its figures; `cost` says how long it takes beside others, in any unit.
+
+    `alone`: it needs the whole machine.
+    """
+
+    case: Hashable
+    call: Callable[[], Figures]
+    cost: float = 1.0
+    alone: bool = False
+
+
+class Row(NamedTuple):
+    """One line of a check's table; `good` is the verdict."""
+
+    what: str
+    expected: str
+    measured: str
+    good: bool
+
+
+class Check(NamedTuple):
+    """One of the ten.
+
+    title   in a word or two
+    law     what it tests, in a sentence, and who found it
+    tasks   what to run
+    rows    what was expected and measured
+    draw    draws on a figure of matplotlib; None: there is nothing to see
+    notes   what the document says below the table, in Markdown
+    """
+
+    title: str
+    law: str
+    tasks: Callable[[Scale], list[Task]]
+    rows: Callable[[Found], list[Row]]
+    draw: Callable[[Found, Any], None] | None = None
+    notes: str = ""
+
+
+def at_least(what: str, value: float, least: float) -> Row:
+    """Expected: so much or more."""
+    return Row(what, f"≥ {shown(least)}", shown(value), value >= least)
+
+
+def at_most(what: str, value: float, most: float) -> Row:
+    """Expected: so much or less."""
+    return Row(what, f"≤ {shown(most)}", shown(value), value <= most)
+
+
+def between(what: str, value: float, least: float, most: float) -> Row:
+    """Expected: from one to the other."""
+    return Row(what, f"{shown(least)} to {shown(most)}", shown(value), least <= value <= most)
+
+
+def ascending(what: str, values: list[float]) -> Row:
+    """Expected: each more than the one before."""
+    told = ", ".join(map(shown, values))
+    return Row(what, "ascending", told, all(one < other for one, other in pairwise(values)))
+
+
+def shown(value: float) -> str:
+    """Three significant digits, and no exponent for figures of everyday size."""
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+
+
+def average(found: list[Figures], figure: str) -> float:
+    """The mean of a figure over runs that differ in chance only."""
+    return mean(one[figure] for one in found)

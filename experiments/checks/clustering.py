@@ -1,0 +1,96 @@
+"""Check 3: peers trade with those of their own speed (Legout and others 2007)."""
+
+from __future__ import annotations
+
+from functools import partial
+from statistics import mean
+from typing import Any
+
+from checks.check import Check, Found, Row, Scale, Task, at_least, at_most, average, between
+from checks.runs import Figures, figures, run, standard
+from minibit import measures
+
+CLASSES = {"slow": (13, 20_000.0), "medium": (14, 50_000.0), "fast": (13, 200_000.0)}  # peers, bytes a second
+BLOCK_BYTES = 256_000
+FAST_SEED_BPS, SLOW_SEED_BPS = 200_000, 100_000
+CASES = [("tit-for-tat", FAST_SEED_BPS), ("tit-for-tat", SLOW_SEED_BPS), ("none", FAST_SEED_BPS)]
+
+
+def tasks(scale: Scale) -> list[Task]:
+    """With a fast seed, with one that holds all back, and with the fast one and no choking."""
+    blocks = scale.of(453, 60)
+    return [Task(case, partial(one, seed, *case, blocks), 60) for case in CASES for seed in scale.chances(5)]
+
+
+def one(seed: int, choker: str, seed_bps: float, blocks: int) -> Figures:
+    """One run: who sent how much to whom, when each class was complete, and how busy the uplinks were until then."""
+    classes = [{"name": name, "peers": peers, "upload": bps} for name, (peers, bps) in CLASSES.items()]
+    options = standard(
+        seed,
+        peers=sum(peers for peers, _ in CLASSES.values()),
+        size=blocks * BLOCK_BYTES,
+        block_size=BLOCK_BYTES,
+        seed_upload=seed_bps,
+        choker=choker,
+        leave="complete",
+    )
+    simulation, summary = run(options, classes=classes)
+    found = figures(simulation, summary)
+    records, class_of = list(simulation.records), simulation.class_of
+    shares = measures.class_shares(measures.bytes_between(records), class_of)
+    completed_s = {peer: presence.completed_s for peer, presence in measures.presences(records).items()}
+    for name in CLASSES:
+        found[f"{name} own"] = shares[name, name]
+        found[f"{name} s"] = mean(completed_s[peer] for peer, kind in class_of.items() if kind == name)
+    uplinks_bps = {peer: CLASSES[name][1] for peer, name in class_of.items()}
+    found["use"] = measures.upload_utilisation(records, uplinks_bps, summary.seconds.transfer)
+    found["shares"] = [[shares[giver, taker] for taker in CLASSES] for giver in CLASSES]
+    return found
+
+
+def rows(found: Found) -> list[Row]:
+    """What a fast seed gives, then a slow one, then a swarm without choking."""
+    fast, slow, none = (found[case] for case in CASES)
+    fast_s, slow_s = ({name: average(some, f"{name} s") for name in CLASSES} for some in (fast, slow))
+    own = "own-class share of what the {} ones send"
+    return [
+        *(at_least(f"fast seed: {own.format(name)}", average(fast, f"{name} own"), 0.45) for name in CLASSES),
+        at_least("fast seed: mean time, slow / medium", fast_s["slow"] / fast_s["medium"], 1.4),
+        at_least("fast seed: mean time, medium / fast", fast_s["medium"] / fast_s["fast"], 1.5),
+        at_least("fast seed: use of the uplinks", average(fast, "use"), 0.85),
+        at_most("slow seed: slowest / fastest class", max(slow_s.values()) / min(slow_s.values()), 1.15),
+        *(at_most(f"slow seed: {own.format(name)}", average(slow, f"{name} own"), 0.40) for name in CLASSES),
+        *(between(f"no choking: {own.format(name)}", average(none, f"{name} own"), 0.28, 0.38) for name in CLASSES),
+    ]
+
+
+def draw(found: Found, figure: Any) -> None:
+    """From class to class, with a fast seed and with none of tit-for-tat."""
+    titles = ("tit-for-tat, fast seed", "tit-for-tat, slow seed", "no choking")
+    for axes, case, title in zip(figure.subplots(1, 3, sharey=True), CASES, titles, strict=True):
+        shares = [
+            [mean(cells) for cells in zip(*rows, strict=True)] for rows in zip(*_shares(found[case]), strict=True)
+        ]
+        axes.imshow(shares, vmin=0, vmax=0.7, cmap="Blues")
+        for row, giver in enumerate(shares):
+            for column, share in enumerate(giver):
+                axes.text(column, row, f"{share:.2f}", ha="center", va="center", color="w" if share > 0.45 else "k")
+        axes.set_xticks(range(3), CLASSES)
+        axes.set_yticks(range(3), CLASSES)
+        axes.set_xlabel("to")
+        axes.set_title(title)
+    figure.axes[0].set_ylabel("from")
+
+
+def _shares(some: list[Figures]) -> list[list[list[float]]]:
+    return [one["shares"] for one in some]
+
+
+CHECK = Check(
+    "Clustering",
+    "Peers of three speeds end up trading with those of their own speed, unless the seed holds all back (Legout,"
+    " Liogkas, Kohler and Zhang 2007).",
+    tasks,
+    rows,
+    draw,
+)

@@ -1,0 +1,73 @@
+"""Check 6: seven neighbours are enough (Bharambe and others 2006)."""
+
+from __future__ import annotations
+
+from functools import partial
+from statistics import mean
+from typing import Any
+
+from checks.check import Check, Found, Row, Scale, Task, at_least, at_most, average
+from checks.runs import Figures, figures, run, standard
+
+DEGREES = (3, 5, 7, 10, 14, 20)
+
+
+def tasks(scale: Scale) -> list[Task]:
+    """Two hundred peers with more and more neighbours."""
+    peers, blocks = scale.of((200, 128), (40, 48))
+    return [
+        Task(degree, partial(one, seed, peers, blocks, degree), 4 * degree)
+        for degree in scale.of(DEGREES, (3, 7, 20))
+        for seed in scale.chances(3)
+    ]
+
+
+def one(seed: int, peers: int, blocks: int, degree: int) -> Figures:
+    """One run, and the links that peers really had at its end."""
+    simulation, summary = run(standard(seed, peers=peers, blocks=blocks, neighbours=degree))
+    found = figures(simulation, summary)
+    links = mean(len(node.ways) for node in simulation.world.nodes.values())
+    return found | {"efficiency": 1 / found["over_bound"], "links": links}
+
+
+def rows(found: Found) -> list[Row]:
+    """Efficiency by degree."""
+    by_degree = {degree: average(some, "efficiency") for degree, some in found.items()}
+    most = by_degree[20]
+    return [
+        at_most("bound / makespan, 3 neighbours", by_degree[3], 0.75),
+        *(
+            at_least(f"bound / makespan, {degree} neighbours", by_degree[degree], max(0.85, most - 0.03))
+            for degree in DEGREES
+            if degree >= 7 and degree in found
+        ),
+    ]
+
+
+def draw(found: Found, figure: Any) -> None:
+    """Efficiency by the most neighbours of a peer."""
+    axes = figure.subplots()
+    axes.plot(
+        DEGREES, [average(found[degree], "efficiency") for degree in DEGREES], marker="o", label="at most so many"
+    )
+    axes.plot(
+        [average(found[degree], "links") for degree in DEGREES],
+        [average(found[degree], "efficiency") for degree in DEGREES],
+        marker="x",
+        linestyle=":",
+        label="on average so many",
+    )
+    axes.axhline(0.85, color="black", linewidth=1, linestyle="--", label="expected from 7 on")
+    axes.set_xlabel("neighbours")
+    axes.set_ylabel("lower bound / makespan")
+    axes.set_ylim(0, 1)
+    axes.legend()
+
+
+CHECK = Check(
+    "Degree",
+    "From about seven neighbours on, more don't help (Bharambe, Herley and Padmanabhan 2006).",
+    tasks,
+    rows,
+    draw,
+)

@@ -1,0 +1,77 @@
+"""Check 8: while the seed alone has some blocks it gives away new ones; after that all are common (Legout 2006)."""
+
+from __future__ import annotations
+
+from functools import partial
+from statistics import mean
+from typing import Any
+
+from checks.check import Check, Found, Row, Scale, Task, at_most, average, between
+from checks.runs import SLOTS, UPLOAD_BPS, Figures, figures, run, seed_copies_when_spread, standard
+from minibit import bounds, measures
+from minibit.events import TRACKER
+
+SAMPLE_S = 10.0
+COMMON = 0.7  # of the mean, copies of the rarest block
+MOST_STARTUPS = 2.0  # until then, after the last block came from the seed
+
+
+def tasks(scale: Scale) -> list[Task]:
+    """The standard swarm with a seed twice as fast as a peer."""
+    peers, blocks = scale.of((100, 128), (30, 48))
+    return [Task("rarest-first", partial(one, seed, peers, blocks), 100) for seed in scale.chances(5)]
+
+
+def one(seed: int, peers: int, blocks: int) -> Figures:
+    """One run, sampled each 10 s."""
+    seed_bps = 2 * UPLOAD_BPS
+    simulation, summary = run(standard(seed, peers=peers, blocks=blocks, seed_upload=seed_bps))
+    records = list(simulation.records)
+    copies = measures.availability(records, blocks, TRACKER, SAMPLE_S)
+    spread_s = measures.spread_s(records, blocks)
+    rare = [one.at_s for one in copies if one.at_s > spread_s and one.least < COMMON * one.mean]
+    startup_s = bounds.startup_s(peers, SLOTS, simulation.content.block_bytes / UPLOAD_BPS)
+    shares = measures.interest(records, list(simulation.ledger.peers), summary.seconds.transfer)
+    return figures(simulation, summary) | {
+        "spread_s": spread_s,
+        "fall": blocks * simulation.content.block_bytes / spread_s / seed_bps,
+        "common": (max(rare, default=spread_s) + SAMPLE_S - spread_s) / startup_s,
+        "copies": seed_copies_when_spread(simulation),
+        "interest": [measures.percentile(shares, percent) for percent in (20, 50, 80)],
+        "curve": [(one.at_s, one.alone, one.least, one.mean, one.most) for one in copies],
+    }
+
+
+def rows(found: Found) -> list[Row]:
+    """How fast the seed gives new blocks away, and how soon the last one is as common as the others."""
+    runs = found["rarest-first"]
+    low, middle, high = (mean(one["interest"][place] for one in runs) for place in range(3))
+    return [
+        between("blocks that only the seed holds: fall / uplink of the seed", average(runs, "fall"), 0.75, 1.0),
+        at_most("start-ups until the rarest block has 0.7 of the mean copies", average(runs, "common"), MOST_STARTUPS),
+        Row("interest, 20th, 50th, 80th percentile", "reported", f"{low:.2f}, {middle:.2f}, {high:.2f}", True),
+    ]
+
+
+def draw(found: Found, figure: Any) -> None:
+    """One run: blocks that the seed alone holds, and copies of each block."""
+    left, right = figure.subplots(1, 2)
+    at_s, alone, least, middle, most = zip(*found["rarest-first"][0]["curve"], strict=True)
+    left.plot(at_s, alone)
+    left.set_xlabel("seconds")
+    left.set_ylabel("blocks held by the seed alone")
+    right.fill_between(at_s, least, most, alpha=0.3, label="rarest to commonest")
+    right.plot(at_s, middle, label="mean")
+    right.set_xlabel("seconds")
+    right.set_ylabel("copies of a block")
+    right.legend()
+
+
+CHECK = Check(
+    "Diversity",
+    "While the seed alone has some blocks, it gives away new ones at nearly its full rate; soon after the last one"
+    " came, no block is rare (Legout, Urvoy-Keller and Michiardi 2006).",
+    tasks,
+    rows,
+    draw,
+)

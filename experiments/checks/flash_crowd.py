@@ -1,0 +1,69 @@
+"""Check 7: twice as many peers take a little longer, not twice as long."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from checks.check import Check, Found, Row, Scale, Task, at_most, average, between
+from checks.runs import BLOCK_BYTES, SLOTS, UPLOAD_BPS, Figures, everybody, figures, run, standard
+from minibit import bounds
+
+PEERS = (25, 50, 100, 200, 400, 800, 1600)
+MORE = 16  # times as many peers take little longer
+TAU_S = BLOCK_BYTES / UPLOAD_BPS
+MOST_NEIGHBOURS = 80  # everybody knows everybody up to 39 peers; beyond, each knows so many at most
+
+
+def tasks(scale: Scale) -> list[Task]:
+    """Ever more peers that all come at once."""
+    return [
+        Task(peers, partial(one, seed, peers, scale.of(128, 16)), peers)
+        for peers in scale.of(PEERS, (6, 12, 24, 48, 96))
+        for seed in scale.chances(5 if peers <= 100 else 2 if peers <= 400 else 1)
+    ]
+
+
+def one(seed: int, peers: int, blocks: int) -> Figures:
+    """One run; the start-up is what it takes beyond the bound, in blocks of one uplink."""
+    neighbours = min(everybody(peers), MOST_NEIGHBOURS)
+    options = standard(seed, peers=peers, blocks=blocks, size=blocks * BLOCK_BYTES, block_size=BLOCK_BYTES,
+                       neighbours=neighbours)  # fmt: skip
+    simulation, summary = run(options)
+    found = figures(simulation, summary)
+    return found | {"startup_tau": (found["makespan_s"] - found["bound_s"]) / TAU_S}
+
+
+def rows(found: Found) -> list[Row]:
+    """What a doubling costs: on average over all of them, and what sixteen times as many cost."""
+    sizes = sorted(found)
+    first, last = (average(found[peers], "startup_tau") for peers in (sizes[0], sizes[-1]))
+    some, many = (average(found[sizes[0] * times], "makespan_s") for times in (1, MORE))
+    return [
+        between("start-up in τ, more for each doubling", (last - first) / (len(sizes) - 1), 1.5, 4),
+        at_most(f"makespan of {sizes[0] * MORE} peers / of {sizes[0]}", many / some, 1.3),
+    ]
+
+
+def draw(found: Found, figure: Any) -> None:
+    """The start-up by peers, beside the law."""
+    axes = figure.subplots()
+    axes.semilogx(
+        PEERS, [average(found[peers], "startup_tau") for peers in PEERS], marker="o", base=2, label="measured"
+    )
+    law = [bounds.startup_s(peers, SLOTS, 1.0) for peers in PEERS]
+    axes.semilogx(PEERS, law, color="black", linewidth=1, linestyle="--", base=2, label="law")
+    axes.set_xticks(PEERS, PEERS)
+    axes.set_xlabel("peers")
+    axes.set_ylabel("(makespan - bound) / τ")
+    axes.set_ylim(bottom=0)
+    axes.legend()
+
+
+CHECK = Check(
+    "Flash crowd",
+    "When all come at once, those who serve double and double again: the time grows with the logarithm of the peers.",
+    tasks,
+    rows,
+    draw,
+)

@@ -1,0 +1,87 @@
+"""Check 4: who gives nothing gets a quarter (Qiu and Srikant 2004)."""
+
+from __future__ import annotations
+
+from functools import partial
+from statistics import mean
+from typing import Any
+
+from checks.check import Check, Found, Row, Scale, Task, average, between
+from checks.runs import SLOTS, Figures, figures, run, standard
+from minibit import bounds, measures
+from minibit.records import BlockRecord
+from minibit.sim import Simulation
+
+CHOKERS = ("tit-for-tat", "none")
+BIN_S = 20.0
+
+
+def tasks(scale: Scale) -> list[Task]:
+    """The standard swarm in which every tenth peer takes and never gives, with and without choking."""
+    peers, blocks = scale.of((100, 128), (30, 48))
+    return [
+        Task(choker, partial(one, seed, choker, peers, blocks), 100) for choker in CHOKERS for seed in scale.chances(5)
+    ]
+
+
+def one(seed: int, choker: str, peers: int, blocks: int) -> Figures:
+    """One run; rates until one peer in twenty is complete: all in all, over time, and once the blocks are spread."""
+    options = standard(seed, peers=peers, blocks=blocks, choker=choker, behave={"free-rider": peers // 10})
+    simulation, summary = run(options)
+    records = list(simulation.records)
+    until_s = sorted(presence.completed_s for presence in measures.presences(records).values())[1 + peers // 20]
+    spread_s = measures.spread_s(records, blocks)
+    edges_s = [BIN_S * step for step in range(int(until_s / BIN_S) + 1)]
+    return figures(simulation, summary) | {
+        "share": rate_share(simulation, 0.0, until_s),
+        "share_when_spread": rate_share(simulation, spread_s, until_s),
+        "over_time": [rate_share(simulation, at_s, at_s + BIN_S) for at_s in edges_s],
+    }
+
+
+def rate_share(simulation: Simulation, from_s: float, until_s: float) -> float:
+    """The rate at which free riders got blocks that they lacked in that time, as a share of honest peers' rate."""
+    accounts = simulation.ledger.peers
+    got_bytes = dict.fromkeys(accounts, 0)
+    for record in simulation.records:
+        if isinstance(record, BlockRecord) and record.verdict == "useful" and from_s <= record.at_s < until_s:
+            got_bytes[record.peer] += record.bytes
+    riders, honest = (
+        mean(got_bytes[peer] for peer, account in accounts.items() if account.behaviour == behaviour)
+        for behaviour in ("free-rider", "honest")
+    )
+    return riders / honest if honest else 0.0
+
+
+def rows(found: Found) -> list[Row]:
+    """With tit-for-tat and without."""
+    law = bounds.free_rider_share(SLOTS - 1)
+    return [
+        between(
+            "rate of a free rider / an honest peer", average(found["tit-for-tat"], "share"), law - 0.07, law + 0.07
+        ),
+        between("the same without choking", average(found["none"], "share"), 0.9, 1.1),
+    ]
+
+
+def draw(found: Found, figure: Any) -> None:
+    """The share over time."""
+    axes = figure.subplots()
+    for choker in CHOKERS:
+        bins = list(zip(*(one["over_time"] for one in found[choker]), strict=False))
+        axes.step([BIN_S * step for step in range(len(bins))], list(map(mean, bins)), where="post", label=choker)
+    axes.axhline(bounds.free_rider_share(SLOTS - 1), color="black", linewidth=1, linestyle="--", label="1 / (n + 1)")
+    axes.set_xlabel("seconds")
+    axes.set_ylabel("rate of a free rider / an honest peer")
+    axes.set_ylim(0, 1.5)
+    axes.legend()
+
+
+CHECK = Check(
+    "Free riders",
+    "With n regular slots and one for a guest, who gives nothing gets about 1 / (n + 1) of an honest peer's rate (Qiu"
+    " and Srikant 2004).",
+    tasks,
+    rows,
+    draw,
+)

@@ -1,0 +1,106 @@
+"""Check 9: if peers come faster than the seed gives the missing block, they gather (Hajek and Zhu 2010)."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from checks.check import Check, Found, Row, Scale, Task, at_most, average, between
+from checks.runs import BLOCK_BYTES, Figures
+from minibit import bounds
+from minibit.events import TRACKER
+from minibit.ledger import Ledger
+from minibit.options import Options
+from minibit.sim import Scenario, Simulation
+
+BLOCKS = 8
+SEED_BLOCKS_PER_S = 1.0  # and so much has every peer
+CLUB = 200  # peers that are there at the start and lack the same block
+STABLE, UNSTABLE = 0.5, 2.0  # arrivals a second
+UNTIL_S = 400.0
+NEIGHBOURS = 40
+
+
+def tasks(scale: Scale) -> list[Task]:
+    """An open swarm that peers enter empty and leave when they are complete, slower and faster than the seed."""
+    club, until_s = scale.of((CLUB, UNTIL_S), (40, 80.0))
+    return [
+        Task(rate, partial(one, seed, rate, club, until_s), 100 * rate)
+        for rate in (STABLE, UNSTABLE)
+        for seed in scale.chances(3)
+    ]
+
+
+def one(seed: int, arrivals_per_s: float, club: int, until_s: float) -> Figures:
+    """One run: the peers that are there, each few seconds and at the end."""
+    peers = club + int(2 * arrivals_per_s * until_s)  # more than will come
+    options = Options.build(
+        peers=peers,
+        size=BLOCKS * BLOCK_BYTES,
+        block_size=BLOCK_BYTES,
+        upload=SEED_BLOCKS_PER_S * BLOCK_BYTES,
+        seed_upload=SEED_BLOCKS_PER_S * BLOCK_BYTES,
+        slots=3,
+        guests=1,
+        neighbours=NEIGHBOURS,
+        leave="complete",
+        timeout=until_s,
+        seed=seed,
+        world="sim",
+    )
+    table = {
+        "classes": [{"name": "club", "peers": club, "lacks": [0]}],
+        "arrivals": {"pattern": "poisson", "rate": arrivals_per_s, "already": club},
+        "sample": "5s",
+    }
+    simulation = Simulation(options, Scenario.build(table, peers))
+    world = simulation.world
+    curve: list[tuple[float, int]] = []
+
+    def look(ledger: Ledger) -> None:
+        curve.append((world.now, sum(node.up for name, node in world.nodes.items() if name != TRACKER)))
+
+    simulation.run(look)
+    seed_node = world.nodes[TRACKER]
+    return {
+        "there": curve[-1][1],
+        "curve": curve,
+        "seed_use": seed_node.sent_bytes / (SEED_BLOCKS_PER_S * BLOCK_BYTES * until_s),
+    }
+
+
+def rows(found: Found) -> list[Row]:
+    """How many are there in the end."""
+    grown = CLUB + UNTIL_S * (UNSTABLE - SEED_BLOCKS_PER_S)
+    assert bounds.stable(SEED_BLOCKS_PER_S, STABLE) and not bounds.stable(SEED_BLOCKS_PER_S, UNSTABLE)
+    return [
+        between(
+            "peers after 400 s, 2 arrivals a second", average(found[UNSTABLE], "there"), 0.75 * grown, 1.25 * grown
+        ),
+        at_most("peers after 400 s, 1 arrival in 2 s", average(found[STABLE], "there"), 30),
+    ]
+
+
+def draw(found: Found, figure: Any) -> None:
+    """The peers over time, beside the law."""
+    axes = figure.subplots()
+    for rate, colour in ((UNSTABLE, "C1"), (STABLE, "C0")):
+        for one in found[rate]:
+            axes.plot(*zip(*one["curve"], strict=True), color=colour, linewidth=1)
+        times_s = (0.0, UNTIL_S)
+        law = [max(0.0, CLUB + at_s * (rate - SEED_BLOCKS_PER_S)) for at_s in times_s]
+        axes.plot(times_s, law, color=colour, linestyle="--", label=f"law, {rate:g} arrivals a second")
+    axes.set_xlabel("seconds")
+    axes.set_ylabel("peers")
+    axes.set_ylim(bottom=0)
+    axes.legend()
+
+
+CHECK = Check(
+    "Missing block",
+    "Peers that leave at once can't keep a block alive that all lack: their number is stable if, and only if, the seed"
+    " sends more blocks a second than peers arrive, whatever the picker (Hajek and Zhu 2010).",
+    tasks,
+    rows,
+    draw,
+)

@@ -1,0 +1,91 @@
+"""The page of the ten checks: docs/paper-checks.md and a picture for each check that has something to show."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from checks.check import Check, Found, Row
+from minibit.units import show_duration
+
+HEAD = """\
+# The ten checks
+
+Laws, bounds and published results that a right implementation must reproduce, and what ours gives. Written by
+
+    python experiments/paper_checks.py
+
+which ran {runs} runs, {cpu} on a core all together. All are simulated (`minibit.sim`), but for half of the last check.
+Figures are means over seeds of chance. Where a range isn't met, the text says why; no range was changed for that.
+
+*S0* is the standard swarm: 100 peers that join within a second and stay, with 50 kB/s up and no download limit;
+everybody knows everybody; 128 blocks of 128 kB; 3 + 1 slots, rounds of 10 s, a guest stays for 30 s; rarest first. The
+seed has 200 kB/s unless something else is said. τ is the time that one uplink needs for one block, *bound* the lower
+bound of [`minibit/bounds.py`](../minibit/bounds.py). Measures are defined in
+[`minibit/measures.py`](../minibit/measures.py).
+
+| check | rows as expected | |
+|---|---|---|
+{overview}
+"""
+
+
+def write(
+    docs: Path,
+    checks: Mapping[str, Check],
+    rows: Mapping[str, Sequence[Row]],
+    found: Mapping[str, Found],
+    core_s: float,
+) -> None:
+    """The page and its pictures, from all checks."""
+    runs = sum(len(some) for cases in found.values() for some in cases.values())
+    overview = [_overview(number, check, rows[name]) for number, (name, check) in enumerate(checks.items(), 1)]
+    parts = [HEAD.format(runs=runs, cpu=show_duration(core_s), overview="\n".join(overview))]
+    for number, (name, check) in enumerate(checks.items(), 1):
+        parts.append(_section(number, name, check, rows[name]))
+        if check.draw is not None:
+            picture(docs / "img" / f"check-{name}.svg", check.draw, found[name])
+    (docs / "paper-checks.md").write_text("\n".join(parts))
+
+
+def _overview(number: int, check: Check, rows: Sequence[Row]) -> str:
+    good = sum(row.good for row in rows)
+    anchor = f"{number}-{check.title.lower().replace(' ', '-')}"
+    return (
+        f"| [{number}. {check.title}](#{anchor}) | {good} of {len(rows)} | {'' if good == len(rows) else 'differs'} |"
+    )
+
+
+def _section(number: int, name: str, check: Check, rows: Sequence[Row]) -> str:
+    table = "\n".join(
+        f"| {row.what} | {row.expected} | {row.measured} | {'as expected' if row.good else '**differs**'} |"
+        for row in rows
+    )
+    seen = f"\n![{check.title}](img/check-{name}.svg)\n" if check.draw is not None else ""
+    notes = f"\n{check.notes.strip()}\n" if check.notes else ""
+    return f"""\
+## {number}. {check.title}
+
+{check.law}
+
+| | expected | measured | verdict |
+|---|---|---|---|
+{table}
+{notes}{seen}"""
+
+
+def picture(path: Path, draw: Callable[[Found, Any], None], found: Found) -> None:
+    """The picture of one check, the same for the same figures."""
+    import matplotlib as mpl  # noqa: PLC0415  whoever only wants the table needs none of it
+
+    mpl.use("svg")
+    from matplotlib import pyplot  # noqa: PLC0415
+
+    mpl.rcParams.update({"svg.hashsalt": path.stem, "font.size": 9, "axes.spines.top": False,
+                         "axes.spines.right": False})  # fmt: skip
+    figure = pyplot.figure(figsize=(8, 3.2), layout="constrained")
+    draw(found, figure)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, metadata={"Date": None})
+    pyplot.close(figure)

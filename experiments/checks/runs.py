@@ -1,0 +1,90 @@
+"""What all checks share: the standard swarm, one run of it, and the figures that every run gives.
+
+The standard swarm (S0): 100 peers that join within a second and stay; 50 kB/s up, no download limit; everybody knows
+everybody; 128 blocks of 128 kB; 3 + 1 slots, rounds of 10 s, a guest stays for 30 s; rarest first.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from minibit import measures
+from minibit.events import TRACKER
+from minibit.options import Options
+from minibit.sim import Scenario, Simulation
+from minibit.summary import Summary
+
+UPLOAD_BPS = 50_000.0
+BLOCK_BYTES = 128_000
+CONTENT_BYTES = 128 * BLOCK_BYTES
+SLOTS = 4  # the guest's included
+MOST_SETTLING_S = 1000.0  # for blocks that were asked twice and still come when the last peer is complete
+
+Figures = dict[str, Any]
+
+
+def standard(seed: int, *, peers: int = 100, blocks: int = 128, **changes: Any) -> Options:
+    """The options of S0 with a seed four times as fast as a peer, but for what is given; the content stays the same."""
+    options = {
+        "peers": peers,
+        "size": CONTENT_BYTES,
+        "block_size": -(-CONTENT_BYTES // blocks),
+        "upload": UPLOAD_BPS,
+        "seed_upload": 4 * UPLOAD_BPS,
+        "slots": SLOTS - 1,
+        "guests": 1,
+        "round": "10s",
+        "guest_rounds": 3,
+        "neighbours": everybody(peers),
+        "seed": seed,
+        "world": "sim",
+    }
+    return Options.build(**options | changes)
+
+
+def everybody(peers: int) -> int:
+    """The links with which everybody knows everybody: a peer dials until it has half of its links."""
+    return 2 * (peers + 1)
+
+
+def run(options: Options, **scenario: Any) -> tuple[Simulation, Summary]:
+    """One simulated run; the peers join within a second, unless the scenario says otherwise."""
+    table = {"arrivals": {"within": 1.0}} | scenario
+    simulation = Simulation(options, Scenario.build(table, options.peers))
+    return simulation, simulation.run()
+
+
+def figures(simulation: Simulation, summary: Summary) -> Figures:
+    """What every run is asked."""
+    sent_bytes, received_bytes = settled(simulation)
+    transfer_s, bound_s = summary.seconds.transfer, summary.bound_s
+    return {
+        "makespan_s": transfer_s,
+        "bound_s": bound_s,
+        "over_bound": transfer_s / bound_s if bound_s else None,
+        "incomplete": summary.peers - summary.completed,
+        "sent_bytes": sent_bytes,
+        "received_bytes": received_bytes,
+        "waste": summary.bytes.wasted / summary.bytes.moved,
+        "chokes_a_block": summary.messages.BLOQUEIO / summary.messages.BLOCO,
+    }
+
+
+def settled(simulation: Simulation) -> tuple[int, int]:
+    """Bytes that all have sent and received, after what was under way at the end has come."""
+    world = simulation.world
+    clock, nodes = world.clock, world.nodes.values()
+    limit_s = clock.now + MOST_SETTLING_S
+    while any(node.end.sending for node in nodes) and clock.next_s < limit_s:
+        clock.step()
+    until_s = clock.now + world.network.latency_s
+    while clock.next_s <= until_s:
+        clock.step()
+    return sum(node.sent_bytes for node in nodes), sum(node.received_bytes for node in nodes)
+
+
+def seed_copies_when_spread(simulation: Simulation) -> float:
+    """The copies that the seed has sent when every block is somewhere else too."""
+    records = list(simulation.records)
+    spread_s = measures.spread_s(records, simulation.content.block_count)
+    return measures.seed_copies(records, TRACKER, simulation.content.content_bytes, spread_s)

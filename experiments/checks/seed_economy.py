@@ -1,0 +1,64 @@
+"""Check 2: how often the seed must send the content until it isn't needed any more."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from checks.check import Check, Found, Row, Scale, Task, at_least, at_most, average
+from checks.runs import UPLOAD_BPS, Figures, figures, run, seed_copies_when_spread, standard
+
+CASES = [(picker, times) for picker in ("rarest-first", "random") for times in (1, 2, 4)] + [("sequential", 1)]
+
+
+def tasks(scale: Scale) -> list[Task]:
+    """The standard swarm by three pickers, with a seed as fast as a peer, and two and four times as fast."""
+    size = scale.of({}, {"peers": 20, "blocks": 48})
+    return [
+        Task(case, partial(one, seed, *case, size), 300 if case[0] == "sequential" else 100)
+        for case in CASES
+        for seed in scale.chances(1 if case[0] == "sequential" else 3)
+    ]
+
+
+def one(seed: int, picker: str, times: int, size: dict[str, Any]) -> Figures:
+    """One run."""
+    simulation, summary = run(standard(seed, picker=picker, seed_upload=times * UPLOAD_BPS, **size))
+    return figures(simulation, summary) | {"copies": seed_copies_when_spread(simulation)}
+
+
+def rows(found: Found) -> list[Row]:
+    """Copies, and what they do to the makespan."""
+    return [
+        *(
+            at_most(f"seed copies, rarest first, seed {times} u", average(found["rarest-first", times], "copies"), 1.3)
+            for times in (1, 2, 4)
+        ),
+        at_least("seed copies, random, seed 1 u", average(found["random", 1], "copies"), 1.9),
+        at_most("makespan / bound, rarest first, seed 1 u", average(found["rarest-first", 1], "over_bound"), 1.4),
+        at_least("makespan / bound, random, seed 1 u", average(found["random", 1], "over_bound"), 1.8),
+        at_least("makespan / bound, sequential, seed 1 u", average(found["sequential", 1], "over_bound"), 5.0),
+    ]
+
+
+def draw(found: Found, figure: Any) -> None:
+    """Copies by picker and speed of the seed."""
+    axes = figure.subplots()
+    for picker, marker in (("rarest-first", "o"), ("random", "s")):
+        times = (1, 2, 4)
+        axes.plot(times, [average(found[picker, one], "copies") for one in times], marker=marker, label=picker)
+    axes.axhline(1.3, color="black", linewidth=1, linestyle="--", label="most expected of rarest first")
+    axes.set_xlabel("uplink of the seed / of a peer")
+    axes.set_ylabel("copies sent by the seed\nuntil every block is elsewhere")
+    axes.set_ylim(bottom=1)
+    axes.legend()
+
+
+CHECK = Check(
+    "Seed economy",
+    "Rarest first lets the seed send few blocks twice before each is somewhere else; other pickers waste its uplink"
+    " (Bharambe, Herley and Padmanabhan 2006; Legout, Urvoy-Keller and Michiardi 2006).",
+    tasks,
+    rows,
+    draw,
+)

@@ -1,0 +1,126 @@
+"""Check 10: what the simulation says is what real actors do under the same limits."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from functools import partial
+from statistics import median
+from typing import Any
+
+from checks.check import Check, Found, Row, Scale, Task, at_least, at_most, average, between
+from checks.runs import Figures
+from minibit import measures
+from minibit.events import TRACKER
+from minibit.options import Options
+from minibit.records import BlockRecord, PeerRecord, Record
+from minibit.sim import Scenario, Simulation
+from minibit.summary import Summary
+
+LATENCY_S = 0.001  # between processes of one machine
+TIMEOUT_S = 300.0
+QUICK: dict[int, dict[str, Any]] = {6: {"size": "4MiB", "upload": "2MiB/s", "seed_upload": "4MiB/s"}}
+SWARMS: dict[int, dict[str, Any]] = {  # by peers; all together below what two cores can carry
+    20: {"size": "32MiB", "upload": "2MiB/s", "seed_upload": "4MiB/s"},
+    40: {"size": "16MiB", "upload": "1MiB/s", "seed_upload": "2MiB/s"},
+}
+RULES = {"block_size": "128KiB", "slots": 3, "guests": 1, "round": "2s", "guest_rounds": 3}
+
+
+def tasks(scale: Scale) -> list[Task]:
+    """Each swarm in both worlds."""
+    found = []
+    for peers, limits in scale.of(SWARMS, QUICK).items():
+        options = {"peers": peers, **limits, **RULES}
+        for seed in scale.chances(3):
+            found.append(Task((peers, "sim"), partial(simulated, options | {"seed": seed}), 1))
+            found.append(Task((peers, "ray"), partial(real, options | {"seed": seed}), 1, alone=True))
+    return found
+
+
+def simulated(options: dict[str, Any]) -> Figures:
+    """One simulated run."""
+    chosen = Options.build(**options, world="sim")
+    simulation = Simulation(chosen, Scenario.build({"latency": LATENCY_S}, chosen.peers))
+    summary = simulation.run()
+    return of_both(summary, list(simulation.records))
+
+
+def real(options: dict[str, Any]) -> Figures:
+    """One run of real actors, on a Ray cluster of its own."""
+    from actors import Swarm, cluster  # noqa: PLC0415  whoever only simulates needs no Ray
+
+    try:
+        with (
+            tempfile.TemporaryDirectory(prefix="minibit-check-") as folder,
+            Swarm.launch(out=folder, **options) as swarm,
+        ):
+            summary = swarm.wait(timeout_s=TIMEOUT_S)
+            tables = swarm.records()
+    finally:
+        cluster.disconnect()
+    records: list[Record] = [BlockRecord(*row) for row in tables["blocks"].iter_rows()]
+    records += [PeerRecord(*row) for row in tables["peers"].iter_rows()]
+    return of_both(summary, sorted(records, key=lambda record: record.at_s))
+
+
+def of_both(summary: Summary, records: Sequence[Record]) -> Figures:
+    """What is compared."""
+    completed_s = {peer: one.completed_s for peer, one in measures.presences(records).items() if peer != TRACKER}
+    return {
+        "median_s": summary.seconds.median,
+        "over_bound": summary.seconds.transfer / summary.bound_s if summary.bound_s else None,
+        "incomplete": summary.peers - summary.completed,
+        "waste": summary.bytes.wasted / summary.bytes.moved,
+        "jain": summary.fairness_jain,
+        "reciprocity": measures.reciprocity(measures.bytes_between(records), completed_s),
+        "completed_s": sorted(completed_s.values()),
+    }
+
+
+def rows(found: Found) -> list[Row]:
+    """The times of both worlds, and how the real one shares."""
+    told = []
+    for peers in sorted({peers for peers, _ in found}):
+        ray, sim = found[peers, "ray"], found[peers, "sim"]
+        ratio = median(one["median_s"] for one in ray) / median(one["median_s"] for one in sim)
+        told += [
+            Row(f"{peers} peers: runs in which somebody is incomplete", "0", *_none(ray + sim)),
+            between(f"{peers} peers: median time, real / simulated", ratio, 1.0, 1.3),
+        ]
+        for world, some in (("real", ray), ("simulated", sim)):
+            told += [
+                at_most(f"{peers} peers, {world}: share of bytes sent twice", average(some, "waste"), 0.02),
+                at_least(f"{peers} peers, {world}: Jain's index of bytes sent", average(some, "jain"), 0.98),
+                at_least(f"{peers} peers, {world}: reciprocity", average(some, "reciprocity"), 0.7),
+            ]
+    return told
+
+
+def _none(runs: list[Figures]) -> tuple[str, bool]:
+    incomplete = sum(one["incomplete"] > 0 for one in runs)
+    return str(incomplete), not incomplete
+
+
+def draw(found: Found, figure: Any) -> None:
+    """When the peers were complete, in both worlds."""
+    for axes, peers in zip(figure.subplots(1, len(SWARMS)), SWARMS, strict=True):
+        for world, colour in (("sim", "C0"), ("ray", "C1")):
+            for one in found[peers, world]:
+                shares = [(place + 1) / peers for place in range(peers)]
+                axes.step(one["completed_s"], shares, where="post", color=colour, linewidth=1)
+            axes.plot([], [], color=colour, label={"sim": "simulated", "ray": "real actors"}[world])
+        axes.set_xlabel("seconds")
+        axes.set_title(f"{peers} peers")
+        axes.legend()
+    figure.axes[0].set_ylabel("share of the peers that are complete")
+
+
+CHECK = Check(
+    "Transfer",
+    "Real actors under the same limits take as long as the simulation says, and up to 30 % longer: its blocks are a"
+    " fluid, and theirs are packets, processes and system calls.",
+    tasks,
+    rows,
+    draw,
+)

@@ -1,0 +1,194 @@
+"""Laws and published results that a right implementation must reproduce: ten checks, mostly of the simulation.
+
+    python experiments/paper_checks.py                      # all of them, on all cores: tens of minutes
+    python experiments/paper_checks.py free-riders degree   # some
+    python experiments/paper_checks.py --quick              # small forms, seconds each; ranges may not hold
+    python experiments/paper_checks.py --write              # only the page, from the results of earlier runs
+
+Results are kept in the folder --out. When all ten have one there, docs/paper-checks.md and its pictures are written
+anew, but not by --quick. A check is a room of `checks/`: what it runs, what it expects and why.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+from checks import (
+    blocks_and_slots,
+    bound,
+    clustering,
+    degree,
+    diversity,
+    flash_crowd,
+    free_riders,
+    missing_block,
+    seed_economy,
+    transfer,
+)
+from checks.check import Check, Found, Row, Scale, Task
+from checks.page import write
+from checks.runs import Figures
+from tables import show
+
+from minibit.errors import MinibitError
+from minibit.units import show_duration
+
+INTERRUPTED = 130
+DOCS = Path(__file__).parent.parent / "docs"
+
+CHECKS: dict[str, Check] = {
+    "bound": bound.CHECK,
+    "seed-economy": seed_economy.CHECK,
+    "clustering": clustering.CHECK,
+    "free-riders": free_riders.CHECK,
+    "block-size-and-slots": blocks_and_slots.CHECK,
+    "degree": degree.CHECK,
+    "flash-crowd": flash_crowd.CHECK,
+    "diversity": diversity.CHECK,
+    "missing-block": missing_block.CHECK,
+    "transfer": transfer.CHECK,
+}
+
+
+class Results(msgspec.Struct):
+    """What the runs of one check came to: a case and its figures for each, and the time that all took on a core."""
+
+    core_s: float
+    runs: list[tuple[Any, Figures]]
+
+    def found(self) -> Found:
+        """The figures by case."""
+        by_case: dict[Any, list[Figures]] = {}
+        for case, figures in self.runs:
+            by_case.setdefault(tuple(case) if isinstance(case, list) else case, []).append(figures)
+        return by_case
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("names", nargs=-1, type=click.Choice(tuple(CHECKS)), metavar="[NAMES]...")
+@click.option("--quick", is_flag=True, help="Small forms; nothing is kept.")
+@click.option("--seeds", type=click.IntRange(1), help="Of chance, for each case. [1 to 5]")
+@click.option("--jobs", type=click.IntRange(1), default=os.cpu_count() or 1, show_default="one a core")
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), default="runs/paper-checks", show_default=True)
+@click.option("--write", "only_write", is_flag=True, help="Run nothing: the tables and the page of what is in --out.")
+def main(names: tuple[str, ...], quick: bool, seeds: int | None, jobs: int, out: Path, only_write: bool) -> None:
+    """Check the laws that every right swarm follows: NAMES, or all ten.
+
+    \b
+    bound  seed-economy  clustering  free-riders  block-size-and-slots
+    degree  flash-crowd  diversity  missing-block  transfer
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        if only_write:
+            results = {name: found for name in names or CHECKS if (found := kept(out, name)) is not None}
+            if not results:
+                raise click.ClickException(f"there are no results in {out}: leave --write out, and wait")
+        else:
+            results = run_all(names or tuple(CHECKS), Scale(quick, seeds), jobs, None if quick else out)
+    except MinibitError as error:
+        click.echo(f"paper_checks: {error}", err=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        click.echo("paper_checks: interrupted", err=True)
+        sys.exit(INTERRUPTED)
+    everything = results if quick else {name: found for name in CHECKS if (found := kept(out, name)) is not None}
+    rows = judge(results, everything)
+    show(
+        ("check", "expected", "measured", "verdict"),
+        [(f"{name}: {row.what}", row.expected, row.measured, verdict(row)) for name, row in rows],
+    )
+    if len(everything) == len(CHECKS) and not quick:
+        by_check = {name: [row for other, row in judge(everything, everything) if other == name] for name in CHECKS}
+        write(DOCS, CHECKS, by_check, {name: found.found() for name, found in everything.items()},
+              sum(found.core_s for found in everything.values()))  # fmt: skip
+        click.echo(f"wrote {DOCS / 'paper-checks.md'}", err=True)
+
+
+def kept(folder: Path, name: str) -> Results | None:
+    """The results of an earlier run, if there was one."""
+    path = folder / f"{name}.json"
+    return msgspec.json.decode(path.read_bytes(), type=Results) if path.exists() else None
+
+
+def judge(results: dict[str, Results], everything: dict[str, Results]) -> list[tuple[str, Row]]:
+    """The rows of these checks. The first check counts every run of all others too."""
+    rows = []
+    for name, found in results.items():
+        cases = dict(found.found())
+        if name == "bound":
+            cases[bound.ELSEWHERE] = [
+                figures for other, one in everything.items() if other != name for _, figures in one.runs
+            ]
+        rows += [(name, row) for row in CHECKS[name].rows(cases)]
+    return rows
+
+
+def verdict(row: Row) -> str:
+    """In two words."""
+    return "as expected" if row.good else "differs"
+
+
+# running
+
+
+def run_all(names: Iterable[str], scale: Scale, jobs: int, keep_in: Path | None) -> dict[str, Results]:
+    """All runs of these checks: the longest first, a process for each; those that need the machine alone, last.
+
+    A check whose runs are done is kept at once, so that an interrupt costs no more than the others.
+    """
+    results = {name: Results(0.0, []) for name in names}
+    tasks = [(name, task) for name in results for task in CHECKS[name].tasks(scale)]
+    left = Counter(name for name, _ in tasks)
+
+    def enter(name: str, task: Task, timed: tuple[Figures, float]) -> None:
+        figures, core_s = timed
+        results[name].runs.append((task.case, figures))
+        results[name].core_s += core_s
+        left[name] -= 1
+        click.echo(f"{left.total()} runs left; {name} {task.case}: {show_duration(core_s)}", err=True)
+        if not left[name] and keep_in is not None:
+            keep_in.mkdir(parents=True, exist_ok=True)
+            (keep_in / f"{name}.json").write_bytes(msgspec.json.encode(results[name]))
+
+    together = sorted((one for one in tasks if not one[1].alone), key=lambda one: -one[1].cost)
+    pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), max_tasks_per_child=1)
+    running: dict[Future[tuple[Figures, float]], tuple[str, Task]] = {
+        pool.submit(timed, task.call): (name, task) for name, task in together
+    }
+    try:
+        for future in as_completed(running):
+            enter(*running[future], future.result())
+    except BaseException:
+        for future in running:
+            future.cancel()
+        for child in multiprocessing.active_children():
+            child.terminate()
+        raise
+    finally:
+        pool.shutdown()
+    for name, task in tasks:
+        if task.alone:
+            enter(name, task, timed(task.call))
+    return results
+
+
+def timed(call: Callable[[], Figures]) -> tuple[Figures, float]:
+    """What a run gives, and the seconds that it took on a core."""
+    began_s = time.process_time()
+    return call(), time.process_time() - began_s
+
+
+if __name__ == "__main__":
+    main()
