@@ -9,7 +9,8 @@ from typing import Any
 from checks.check import Check, Found, Row, Scale, Task, at_least, at_most, average
 from checks.runs import Figures, figures, run, standard
 
-DEGREES = (3, 5, 7, 10, 14, 20)
+DEGREES = (3, 5, 7, 8, 10, 14, 20)
+ENOUGH, MOST = 7, 20
 
 
 def tasks(scale: Scale) -> list[Task]:
@@ -32,14 +33,14 @@ def one(seed: int, peers: int, blocks: int, degree: int) -> Figures:
 
 def rows(found: Found) -> list[Row]:
     """Efficiency by degree."""
-    by_degree = {degree: average(some, "efficiency") for degree, some in found.items()}
-    most = by_degree[20]
+    by_degree = {degree: average(some, "efficiency") for degree, some in sorted(found.items())}
+    enough = [degree for degree in by_degree if ENOUGH <= degree < MOST]
     return [
         at_most("bound / makespan, 3 neighbours", by_degree[3], 0.75),
+        *(at_least(f"bound / makespan, {degree} neighbours", by_degree[degree], 0.85) for degree in (*enough, MOST)),
         *(
-            at_least(f"bound / makespan, {degree} neighbours", by_degree[degree], max(0.85, most - 0.03))
-            for degree in DEGREES
-            if degree >= 7 and degree in found
+            at_most(f"that of {MOST} neighbours less that of {degree}", by_degree[MOST] - by_degree[degree], 0.03)
+            for degree in enough
         ),
     ]
 
