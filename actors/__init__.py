@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -13,6 +14,9 @@ __all__ = ["Swarm"]
 def __getattr__(name: str) -> Any:
     """`Swarm`, imported when it is wanted: peers and `--help` need neither it nor what it imports."""
     if name == "Swarm":
+        # in a notebook Ray asks for a package of widgets, which nobody here needs, as soon as it is imported
+        logging.getLogger("ray.widgets.util").setLevel(logging.WARNING)
+
         from actors.swarm import Swarm  # noqa: PLC0415
 
         return Swarm

@@ -2,16 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import ray
 from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
 
+from actors import tables
 from minibit.errors import LocalError, MinibitError
 from minibit.messages import Bloco, Message
 
 LOOK_S = 10.0  # for an answer to a question of a person
+
+
+class Answers(NamedTuple):
+    """What the actors called `names` said: what was `found`, by name, and who is too `slow`, or not ready. The others
+    are gone."""
+
+    names: list[str]
+    found: dict[str, Any]
+    slow: list[str]
+
+
+def ask_all(actors: Mapping[str, Any], method: str, timeout_s: float = LOOK_S) -> Answers:
+    """Ask all of them at once, and wait that long at most."""
+    calls = {name: getattr(actor, method).remote() for name, actor in list(actors.items())}
+    answers = Answers(list(calls), {}, [])
+    ready = ray.wait(list(calls.values()), num_returns=len(calls), timeout=timeout_s)[0] if calls else []
+    for name, call in calls.items():
+        if call not in ready:
+            answers.slow.append(name)
+            continue
+        try:
+            answers.found[name] = ray.get(call)
+        except RayActorError:
+            continue
+        except RayTaskError:  # it was just made, by the live page
+            answers.slow.append(name)
+    return answers
 
 
 class PeerHandle:
@@ -58,3 +86,9 @@ class PeerHandle:
             return f"<{self.name}: {state['held']} of {state['blocks']} blocks, {len(state['neighbours'])} neighbours>"
         except Exception as error:
             return f"<{self.name}: {error}>"
+
+    def _repr_html_(self) -> str:
+        try:
+            return tables.peer_as_html(self.snapshot())
+        except Exception as error:
+            return tables.as_html(f"{self.name}: {error}", [])

@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import ray
 from ray import cloudpickle
 from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
@@ -31,6 +32,8 @@ from minibit.events import TRACKER
 from minibit.ledger import Ledger
 from minibit.manifest import Manifest
 from minibit.options import Options, initial_blocks
+from minibit.rules import Rules
+from minibit.strategies import Team
 from minibit.units import show_bytes
 
 SPAWN_S = 60.0  # for the actors to come up, and for each of them
@@ -90,52 +93,59 @@ class Launcher:
         # a name that no other run has, also none of the same name that was cut short: only kept copies are resumed
         scratch = f"minibit-{run.name}-{secrets.token_hex(4)}"
         self.folder = str(run.files.absolute()) if options.keep else scratch
-        self._setup = ray.put(
-            Setup(
-                run=run.name,
-                manifest=found,
-                rules=options.rules,
-                key=secrets.token_bytes(32),
-                seed=options.seed,
-                by_actor_calls=options.control == "actors",
-                picker=shipped(options.rules.picker, strategies.picker),
-                choker=shipped(options.rules.choker, strategies.choker),
-                upload_bps=options.upload_bps,
-                download_bps=options.download_bps,
-                seed_upload_bps=options.seed_upload_bps,
-                data_ports=options.data_ports,
-                folder=self.folder,
-            )
+        self._setup = Setup(
+            run=run.name,
+            manifest=found,
+            rules=options.rules,
+            key=secrets.token_bytes(32),
+            seed=options.seed,
+            by_actor_calls=options.control == "actors",
+            picker=None,
+            choker=None,
+            upload_bps=options.upload_bps,
+            download_bps=options.download_bps,
+            seed_upload_bps=options.seed_upload_bps,
+            data_ports=options.data_ports,
+            folder=self.folder,
         )
+        self._setups: dict[Rules, Any] = {}  # in Ray's object store
 
-    def spawn(self, behaviours: list[str]) -> list[str]:
-        """Actors for the tracker (the first time) and for so many more peers, all of them ready."""
+    def spawn(self, teams: list[Team]) -> list[str]:
+        """Actors for the tracker (the first time) and for a peer of each of these teams, all of them ready."""
         width = max(2, len(str(self.options.peers)))
-        names = [f"peer-{self._launched + 1 + index:0{width}}" for index in range(len(behaviours))]
-        behaviour_of = dict(zip(names, behaviours, strict=True))
+        names = [f"peer-{self._launched + 1 + index:0{width}}" for index in range(len(teams))]
+        team_of = dict(zip(names, teams, strict=True))
         if TRACKER not in self.actors:
             place = self.places[0]
-            self._actor(TrackerActor, TRACKER, place, self._setup, place.host, str(self._path.absolute()))
-            behaviour_of = {TRACKER: "honest", **behaviour_of}
+            self._actor(TrackerActor, TRACKER, place, self._setup_of(Team()), place.host, str(self._path.absolute()))
+            team_of = {TRACKER: Team(), **team_of}
         copies = -(-len(names) // len(self.places))
         for name in names:
-            self._add_peer(name, behaviour_of[name])
-        opened: dict[str, Opened] = self.call(
-            "open", behaviour_of, copies, timeout_s=SPAWN_S + SPAWN_EACH_S * len(behaviour_of)
-        )
+            self._add_peer(name, team_of[name])
+        opened: dict[str, Opened] = self.call("open", team_of, copies, timeout_s=SPAWN_S + SPAWN_EACH_S * len(team_of))
         here = machine()
         for name, found in opened.items():
-            offset_s = 0.0 if found.machine == here else self._offset(name)
-            rates = limits(name, behaviour_of[name], self.options)
-            self.ledger.open(name, behaviour_of[name], offset_s, found.held, **rates)
-        return list(behaviour_of)
+            team, offset_s = team_of[name], 0.0 if found.machine == here else self._offset(name)
+            more = {"kind": team.name, "node": found.address.host, "picker": team.picker, "choker": team.choker}
+            rates = limits(name, team.behaviour, self.options)
+            self.ledger.open(name, team.behaviour, offset_s, found.held, **more, **rates)
+        return list(team_of)
 
-    def _add_peer(self, name: str, behaviour: str) -> None:
+    def _add_peer(self, name: str, team: Team) -> None:
         place = self.places[self._launched % len(self.places)]
         self._launched += 1
         find = strategies.behaviour
-        kind = shipped(behaviour, find) or find(behaviour)
-        self._actor(PeerActor, name, place, name, self._setup, place.host, kind, self.actors[TRACKER])
+        kind = shipped(team.behaviour, find) or find(team.behaviour)
+        self._actor(PeerActor, name, place, name, self._setup_of(team), place.host, kind, self.actors[TRACKER])
+
+    def _setup_of(self, team: Team) -> Any:
+        """What the actors of a team are told; teams with the same rules are told the same."""
+        rules = team.rules(self.options.rules)
+        if rules not in self._setups:
+            picker, choker = shipped(rules.picker, strategies.picker), shipped(rules.choker, strategies.choker)
+            setup = msgspec.structs.replace(self._setup, rules=rules, picker=picker, choker=choker)
+            self._setups[rules] = ray.put(setup)
+        return self._setups[rules]
 
     def on_each_node(self, task: Any, *args: Any) -> list[Any]:
         """Run a Ray task once on every node of the swarm; its references."""

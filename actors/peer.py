@@ -52,7 +52,7 @@ BATCH_BYTES = 8 << 20  # of blocks that a peer is given by an actor call, before
 
 
 class Setup(msgspec.Struct, frozen=True, kw_only=True):
-    """What all actors of one run are told alike; it travels once, through Ray's object store.
+    """What all actors of one team are told alike; it travels once, through Ray's object store.
 
     `folder` is where the copies go; one that isn't absolute is in each machine's own temporary folder.
     """

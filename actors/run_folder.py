@@ -1,10 +1,11 @@
 """The folder of one run: what it was told, what it came to, and what happened in it.
 
-    runs/NAME/run.json          {"summary": ..., "options": ..., "versions": ...}, of a simulated run the "scenario" too
+    runs/NAME/run.json          what is known of it beside its records (`Ledger.about`), and "versions"
     runs/NAME/blocks.parquet    one row for each block that arrived (`BlockRecord`)
     runs/NAME/peers.parquet     joined, completed, left, died... (`PeerRecord`)
     runs/NAME/serving.parquet   who serves whom from when (`ServingRecord`)
     runs/NAME/samples.parquet   how far each peer is, once in a while (`SampleRecord`)
+    runs/NAME/links.parquet     whom each peer heard of, and its links (`LinkRecord`)
     runs/NAME/peer-07.journal   what happened to a simulated peer, with `--journal`
     runs/NAME/files/peer-07/    the peers' copies, with `--keep`
 
@@ -33,23 +34,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from minibit.errors import DiskFullError, LocalError
-from minibit.options import Options
-from minibit.records import BlockRecord, PeerRecord, Record, SampleRecord, ServingRecord
-from minibit.summary import Summary
+from minibit.records import Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import polars as pl
-
 RUNS = Path("runs")
-ROWS_AT_ONCE = 100_000  # that stand twice in memory while a table is made
-TABLES: dict[str, type[Record]] = {
-    "blocks": BlockRecord,
-    "peers": PeerRecord,
-    "serving": ServingRecord,
-    "samples": SampleRecord,
-}
 
 
 class RunFolder:
@@ -93,21 +83,13 @@ class RunFolder:
         return self.path / "files"
 
     def write(
-        self,
-        summary: Summary,
-        options: Options,
-        records: Iterable[Record],
-        scenario: dict[str, Any] | None = None,
-        journals: Mapping[str, bytes] | None = None,
+        self, about: Mapping[str, Any], records: Iterable[Record], journals: Mapping[str, bytes] | None = None
     ) -> None:
         """The whole run or nothing: its tables (where polars is installed), what else there is, then run.json.
 
-        `scenario` is what a simulated run lived through, `journals` are its journals, by the name of the file.
+        `about` is what a ledger says of it; `journals` are those of simulated peers, by the name of the file.
         """
-        run = {"summary": summary.as_dict(), "options": msgspec.to_builtins(options), "versions": versions()}
-        if scenario is not None:
-            run["scenario"] = scenario
-        text = msgspec.json.format(msgspec.json.encode(run), indent=2) + b"\n"
+        text = msgspec.json.format(msgspec.json.encode({**about, "versions": versions()}), indent=2) + b"\n"
         beside: dict[Path, Path] = {}
         try:
             for name, data in _files(records, {**(journals or {}), "run.json": text}):
@@ -135,37 +117,6 @@ def new_name() -> str:
     return f"{datetime.now():%Y-%m-%d-%H%M%S}-{letters}"
 
 
-def frames(records: Iterable[Record]) -> dict[str, pl.DataFrame]:
-    """The records as the tables `blocks`, `peers`, `serving`, `samples`, each in order of time.
-
-    Times and durations are Float64 (seconds), counts and bytes Int64, all else String.
-    """
-    return dict(_frames(records))
-
-
-def _frames(records: Iterable[Record]) -> Iterator[tuple[str, pl.DataFrame]]:
-    """One table after the other: where there are millions of records, only one need be there at once."""
-    import polars as pl  # noqa: PLC0415  heavy, and peers never need it
-
-    dtypes = {float: pl.Float64, int: pl.Int64}
-    rows: dict[type, list[Record]] = {kind: [] for kind in TABLES.values()}
-    for record in records:
-        rows[type(record)].append(record)
-    for name, kind in TABLES.items():
-        found = rows.pop(kind)
-        schema = {field.name: dtypes.get(field.type, pl.String) for field in msgspec.structs.fields(kind)}
-        parts = [_part(found[at : at + ROWS_AT_ONCE], schema) for at in range(0, len(found) or 1, ROWS_AT_ONCE)]
-        frame = pl.concat(parts)
-        del found, parts
-        yield name, frame if frame["at_s"].is_sorted() else frame.sort("at_s", maintain_order=True)
-
-
-def _part(rows: list[Record], schema: dict[str, Any]) -> pl.DataFrame:
-    import polars as pl  # noqa: PLC0415
-
-    return pl.DataFrame({column: [getattr(row, column) for row in rows] for column in schema}, schema=schema)
-
-
 def versions() -> dict[str, str]:
     """What ran: Python, the platform, Ray and Minibit."""
     found = {"python": platform.python_version(), "platform": sys.platform}
@@ -180,7 +131,9 @@ def versions() -> dict[str, str]:
 def _files(records: Iterable[Record], others: dict[str, bytes]) -> Iterator[tuple[str, bytes | memoryview]]:
     """The tables, where polars is installed (`pip install minibit[lab]`), and then the others."""
     if find_spec("polars") is not None:
-        for name, frame in _frames(records):
+        from minibit.lab.frames import each_frame  # noqa: PLC0415  polars is heavy, and peers never need it
+
+        for name, frame in each_frame(records):
             buffer = io.BytesIO()  # and not straight to disk: polars hides what the system says about a full one
             frame.write_parquet(buffer)
             yield f"{name}.parquet", buffer.getbuffer()

@@ -1,6 +1,7 @@
 """The handle of a swarm: what scripts and notebooks hold.
 
-It is used from one thread, and does nothing behind its user's back: it asks the actors when it is asked.
+It is used from one thread, and does nothing behind its user's back: it asks the actors when it is asked. Only its live
+page, if there is one, has a thread of its own, and these two take turns.
 Whoever launched the swarm owns it, and `close` (or the end of the `with`) leaves no actor, no process and no
 file of it; an attached handle looks and acts, and leaves everything as it is.
 """
@@ -12,37 +13,38 @@ import shutil
 import tempfile
 import time
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import ray
-from ray.exceptions import GetTimeoutError, RayActorError, RayError
+from ray.exceptions import RayError
 
-from actors import cluster, content, launch, tables
-from actors.handle import LOOK_S, PeerHandle
+from actors import cluster, content, launch, show, tables
+from actors.handle import PeerHandle, ask_all
 from actors.launch import Launcher
 from actors.peer import actor_name, copies_folder
-from actors.run_folder import RunFolder, frames
+from actors.run_folder import RunFolder
+from actors.turn import Turn, in_turn
+from actors.watch import Watch
 from minibit.errors import LocalError
 from minibit.events import TRACKER
 from minibit.ledger import Ledger
-from minibit.messages import Desligamento
 from minibit.options import Options
-from minibit.records import decode
+from minibit.strategies import Team
 from minibit.summary import Summary
 from minibit.units import parse_rate, show_bytes
 
 if TYPE_CHECKING:
     import polars as pl
 
+    from actors.live import LivePage
     from actors.progress import Progress
+    from minibit.lab import Run
 
 STOP_S = 5.0  # for peers to say goodbye
 SWEEP_S = 20.0  # for nodes to remove what killed peers left
-STALL_S = 120.0  # without a byte anywhere, after which nobody waits any longer
-HOPELESS_S = 5.0  # the same, when blocks are lost
-VERIFY_S = 600.0
 
 
 class Swarm:
@@ -61,7 +63,9 @@ class Swarm:
         self._clean = False  # every actor stopped by itself, and took its files along
         self._began_at = time.monotonic()
         self._spawn_s = 0.0
-        self._moved = (0, 0.0)  # bytes, and when they were last more than before
+        self.turn = Turn()
+        self._watch = Watch(actors, launcher.ledger, self.turn) if launcher is not None else None
+        self._live: LivePage | None = None
 
     # making and finding
 
@@ -86,10 +90,9 @@ class Swarm:
             places = cluster.places()
             swarm._launcher = Launcher(folder, chosen, source, manifest, places)
             swarm._actors = swarm._launcher.actors
+            swarm._watch = Watch(swarm._actors, swarm._launcher.ledger, swarm.turn)
             spawned_at = time.monotonic()
-            behaviours = [sort for sort, count in chosen.behave.items() for _ in range(count)]
-            behaviours = ["honest"] * (chosen.peers - len(behaviours)) + behaviours
-            names = swarm._launcher.spawn(behaviours)
+            names = swarm._launcher.spawn(chosen.line_up())
             swarm._spawn_s = time.monotonic() - spawned_at
             swarm._launcher.begin(names)
         except BaseException:
@@ -112,6 +115,7 @@ class Swarm:
 
     # waiting
 
+    @in_turn
     def wait(self, timeout_s: float | None = None, progress: Progress | None = None) -> Summary:
         """Wait until every peer is complete or can't be, or until `timeout_s` after the start; what it came to.
 
@@ -120,17 +124,17 @@ class Swarm:
         if self.summary is not None:
             return self.summary
         self._check_open()
-        ledger = self._ledger
+        watch = self._watched
         try:
-            why, timed_out = self._wait(ledger, timeout_s, progress)
+            why, timed_out = watch.until_over(timeout_s, progress)
             ended_at = time.monotonic()
-            self._verify(ledger)
-            self._drain()
+            watch.verify()
+            watch.drain()
             verified_at = time.monotonic()
         except KeyboardInterrupt:
             self.close()
             raise
-        self.summary = ledger.summary(
+        self.summary = watch.ledger.summary(
             nodes=len(self._launched.places),
             spawn_s=self._spawn_s,
             verify_s=verified_at - ended_at,
@@ -140,75 +144,8 @@ class Swarm:
             timed_out=timed_out,
         )
         if self._folder is not None:
-            self._folder.write(self.summary, ledger.options, ledger.records())
+            self._folder.write(watch.ledger.about(self.summary), watch.ledger.records())
         return self.summary
-
-    def _wait(self, ledger: Ledger, timeout_s: float | None, progress: Progress | None) -> tuple[str, bool]:
-        """Why the waiting ended, and whether it was by the time limit."""
-        blocks = ledger.content.block_count * len(ledger.peers)
-        every_s = min(2.0, 0.1 + 0.03 * len(ledger.accounts))
-        looked_at, moved_before = time.monotonic(), 0
-        while True:
-            self._drain()
-            now = time.monotonic()
-            if progress is not None:
-                rate_bps = (ledger.moved_bytes - moved_before) / max(now - looked_at, 1e-3)
-                progress.update(ledger.completed, len(ledger.peers), ledger.held, blocks, rate_bps)
-            looked_at, moved_before = now, ledger.moved_bytes
-            if not ledger.waiting():
-                return "", False
-            if timeout_s is not None and ledger.elapsed_s(now) >= timeout_s:
-                return f"the time limit of {timeout_s:g} s came first", True
-            if (why := self._hopeless(ledger, now)) is not None:
-                return why, False
-            left_s = every_s if timeout_s is None else min(every_s, timeout_s - ledger.elapsed_s(now))
-            time.sleep(max(0.0, left_s))
-
-    def _hopeless(self, ledger: Ledger, now: float) -> str | None:
-        """Why nothing more will come, or None."""
-        moved_bytes, since = self._moved
-        if ledger.moved_bytes != moved_bytes or not since:
-            self._moved = (ledger.moved_bytes, now)
-        elif now - since > HOPELESS_S and (lost := ledger.lost_blocks()):
-            some = ", ".join(map(str, lost[:10])) + (", ..." if len(lost) > 10 else "")
-            gone = ledger.accounts[TRACKER].gone
-            return f"the seed is gone ({gone}), and nobody holds {len(lost)} blocks any more ({some})"
-        elif now - since > max(STALL_S, 4 * ledger.options.rules.request_timeout_s):
-            return f"nothing moved for {now - since:.0f} s"
-        return None
-
-    def _verify(self, ledger: Ledger) -> None:
-        complete = [name for name, account in ledger.peers.items() if account.completed_at is not None]
-        calls = {name: self._actors[name].verify.remote() for name in complete}
-        ledger.actor_calls += len(calls)
-        deadline = time.monotonic() + VERIFY_S
-        for name, call in calls.items():
-            try:
-                ledger.accounts[name].verified = ray.get(call, timeout=max(0.0, deadline - time.monotonic()))
-            except (RayActorError, GetTimeoutError):
-                ledger.died(name, time.monotonic(), "died before its copy could be verified")
-
-    def _drain(self) -> None:
-        """Take the news of every peer; who is dead is struck off the tracker's roster."""
-        ledger = self._ledger
-        calls = {
-            name: self._actors[name].drain.remote(account.batches)
-            for name, account in ledger.accounts.items()
-            if account.gone is None or account.gone.startswith("left")
-        }
-        ledger.actor_calls += len(calls)
-        deadline = time.monotonic() + LOOK_S
-        for name, call in calls.items():
-            try:
-                told = ray.get(call, timeout=max(0.0, deadline - time.monotonic()))
-                ledger.enter(name, decode(told.records), told.messages, told.actor_calls)
-            except RayActorError:
-                ledger.died(name, time.monotonic())
-                if name != TRACKER and ledger.accounts[TRACKER].gone is None:
-                    self._actors[TRACKER].desligamento.remote(name, Desligamento(name, "died"))
-                    ledger.actor_calls += 1
-            except GetTimeoutError:
-                continue  # it is slow; the next look will tell
 
     # looking
 
@@ -240,10 +177,20 @@ class Swarm:
         return tables.mailboxes(self._ask_all("mailbox"))
 
     def records(self) -> dict[str, pl.DataFrame]:
-        """The tables of the run so far: `blocks`, `peers`, `serving`, `samples`."""
+        """The tables of the run so far: `blocks`, `peers`, `serving`, `samples`, `links`."""
+        return self.run.records
+
+    @property
+    def run(self) -> Run:
+        """The run so far, to look at as at one that is over: its records, and all that follows from them."""
+        watch = self._watched
         if not self._closed:
-            self._drain()
-        return frames(self._ledger.records())
+            watch.drain()
+        return watch.run(self.summary)
+
+    def report(self, path: str | os.PathLike[str]) -> Path:
+        """Write all pictures of the run so far into one HTML file that needs no network; its path."""
+        return self.run.report(path)
 
     def snapshot(self) -> dict[str, dict[str, Any]]:
         """The state of every actor, by name, as plain values."""
@@ -252,22 +199,35 @@ class Swarm:
     def _ask_all(self, method: str) -> dict[str, Any]:
         """The answers of those that are there."""
         self._check_open()
-        calls = {name: getattr(actor, method).remote() for name, actor in self._actors.items()}
-        ready, _ = ray.wait(list(calls.values()), num_returns=len(calls), timeout=LOOK_S)
-        answers = {}
-        for name, call in calls.items():
-            if call in ready:
-                with suppress(RayActorError):
-                    answers[name] = ray.get(call)
-        return answers
+        return ask_all(self._actors, method).found
+
+    def watch(self, timeout_s: float | None = None) -> None:
+        """Draw the swarm again and again in one place, until it is over, or until `timeout_s` from now.
+
+        Ctrl-C, or the notebook's button to interrupt, ends the watching; the swarm goes on.
+        """
+        self._check_open()
+        show.watch(self.name, partial(ask_all, self._actors, "snapshot"), show.place(), timeout_s)
+
+    def live(self, port: int = 0) -> LivePage:
+        """A page that shows the swarm in a browser of this machine, and has buttons: open its `url`.
+
+        It goes on after the swarm is closed, and shows the end. `port` 0 takes any that is free.
+        """
+        from actors.live import LivePage  # noqa: PLC0415  not everybody wants it
+
+        if self._live is None or self._live.closed:
+            self._live = LivePage(self, self._watched, port)
+        return self._live
 
     # acting
 
+    @in_turn
     def add(self, count: int = 1, behaviour: str = "honest") -> list[str]:
         """So many more peers, which join at once; their names."""
         if count < 1:
             raise LocalError(f"add takes a number of peers from 1, not {count!r}")
-        names: list[str] = self._launched.spawn([behaviour] * count)
+        names: list[str] = self._launched.spawn([Team(behaviour=behaviour)] * count)
         self._launched.begin(names)
         self.summary = None
         return names
@@ -293,7 +253,7 @@ class Swarm:
         if peer is not None:
             self[peer].ask("limit", rates)
             return
-        for name in self._actors:
+        for name in list(self._actors):
             with suppress(LocalError):  # it is gone
                 if name != TRACKER:
                     self[name].ask("limit", rates)
@@ -313,6 +273,7 @@ class Swarm:
             with cluster.undisturbed():
                 self._kill_all()
 
+    @in_turn
     def _stop(self) -> None:
         if not self._actors or not ray.is_initialized():
             return
@@ -325,9 +286,11 @@ class Swarm:
 
     def _kill_all(self) -> None:
         if ray.is_initialized():
-            for actor in self._actors.values():
+            for actor in list(self._actors.values()):
                 with suppress(RayError, ValueError):
                     ray.kill(actor)
+            if self._live is not None:
+                self._live.settle()
             if self._owns_cluster:
                 cluster.disconnect()
             self._sweep()
@@ -348,6 +311,11 @@ class Swarm:
             ray.wait(calls, num_returns=len(calls), timeout=SWEEP_S)
 
     @property
+    def closed(self) -> bool:
+        """Whether it was closed: its actors are gone."""
+        return self._closed
+
+    @property
     def _launched(self) -> Launcher:
         self._check_open()
         if self._launcher is None:
@@ -355,10 +323,14 @@ class Swarm:
         return self._launcher
 
     @property
-    def _ledger(self) -> Ledger:
-        if self._launcher is None:
+    def _watched(self) -> Watch:
+        if self._watch is None:
             raise LocalError("this handle is attached: the records are with the process that launched the swarm")
-        return self._launcher.ledger
+        return self._watch
+
+    @property
+    def _ledger(self) -> Ledger:
+        return self._watched.ledger
 
     def _check_open(self) -> None:
         if self._closed:
@@ -388,10 +360,9 @@ class Swarm:
             states = self.snapshot()
         except Exception as error:
             return f"Swarm {self.name}: {error}", []
-        complete = sum(state["complete"] for name, state in states.items() if name != TRACKER)
         size = f", {show_bytes(self._launcher.ledger.content.content_bytes)}" if self._launcher is not None else ""
-        head = f"Swarm {self.name}: {complete} of {len(self._actors) - 1} peers complete{size}"
-        return head, tables.overview(self._actors, states)
+        names = list(self._actors)
+        return tables.headline(self.name, names, states) + size, tables.overview(names, states)
 
 
 def _sweep(folder: str) -> None:

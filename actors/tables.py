@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Container, Iterable, Mapping, Sequence
+from math import ceil
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from minibit.events import TRACKER
 
@@ -12,7 +13,18 @@ if TYPE_CHECKING:
     import polars as pl
 
 Snapshots = Mapping[str, Mapping[str, Any]]
-Row = tuple[str, float, str]  # a name, a share from 0 to 1, a note
+
+ROWS_MAX = 100  # drawn at once
+STRIP = 40  # characters
+
+
+class Row(NamedTuple):
+    """One actor as it is drawn: the share of the blocks that it holds, from 0 to 1, which these are, and a note."""
+
+    name: str
+    share: float
+    strip: str
+    note: str
 
 
 PEERS = {
@@ -93,39 +105,96 @@ def mailboxes(boxes: Snapshots) -> pl.DataFrame:
     )
 
 
-def overview(names: Iterable[str], snapshots: Snapshots) -> list[Row]:
-    """A row for each of the actors called `names`, whether it is there or not."""
+def overview(names: Iterable[str], snapshots: Snapshots, slow: Container[str] = ()) -> list[Row]:
+    """A row for each of the actors called `names`, whether it is there or not; of the `slow` ones the last is known."""
     rows = []
     for name in names:
         state = snapshots.get(name)
         if state is None:
-            rows.append((name, 0.0, "gone"))
+            rows.append(Row(name, 0.0, "", "no answer" if name in slow else "gone"))
             continue
-        share = state["held"] / state["blocks"] if state["blocks"] else 1.0
-        note = state["failure"] or state["leaving"] or ("complete" if state["complete"] else "")
-        rows.append((name, share, note if name != TRACKER else "seed"))
+        note = "seed" if name == TRACKER else _note(state)
+        rows.append(Row(name, _share(state), strip(state), note or ("no answer" if name in slow else "")))
     return rows
+
+
+def headline(swarm: str, names: Sequence[str], snapshots: Snapshots) -> str:
+    """How many of the peers among `names` are complete."""
+    complete = sum(state["complete"] for name, state in snapshots.items() if name != TRACKER)
+    return f"Swarm {swarm}: {complete} of {len(names) - (TRACKER in names)} peers complete"
 
 
 def as_text(head: str, rows: list[Row]) -> str:
     """A headline, and a bar for each row."""
-    return "\n".join([head] + [f"  {name:<10} {bar(share)} {100 * share:3.0f} %  {note}" for name, share, note in rows])
+    drawn = [f"  {row.name:<10} {bar(row.share)} {100 * row.share:3.0f} %  {row.note}" for row in rows[:ROWS_MAX]]
+    return "\n".join([head, *drawn, *(f"  {more}" for more in _more(rows))])
 
 
 def as_html(head: str, rows: list[Row]) -> str:
-    """The same for a notebook."""
+    """The same for a notebook, and which blocks each holds."""
     cells = "".join(
-        f"<tr><td>{html.escape(name)}</td><td><progress max='1' value='{share:.3f}'></progress></td>"
-        f"<td style='text-align:right'>{100 * share:.0f}&nbsp;%</td><td>{html.escape(note)}</td></tr>"
-        for name, share, note in rows
+        f"<tr><td>{html.escape(row.name)}</td><td><progress max='1' value='{row.share:.3f}'></progress></td>"
+        f"<td style='text-align:right'>{100 * row.share:.0f}&nbsp;%</td>"
+        f"<td>{row.strip and f'<code>{row.strip}</code>'}</td><td>{html.escape(row.note)}</td></tr>"
+        for row in rows[:ROWS_MAX]
     )
-    return f"<div><b>{html.escape(head)}</b><table>{cells}</table></div>"
+    return f"<div><b>{html.escape(head)}</b><table>{cells}</table>{''.join(_more(rows))}</div>"
+
+
+def peer_as_html(state: Mapping[str, Any]) -> str:
+    """One actor for a notebook: which blocks it holds, and a row for each neighbour."""
+    linked = {
+        name: one for name, one in sorted(state["neighbours"].items()) if one["standing"] in ("linked", "sharing")
+    }
+    rows = [
+        (
+            html.escape(name),
+            f"{100 * one['held'] / state['blocks'] if state['blocks'] else 100:.0f}&nbsp;%",
+            "yes" if one["serves_us"] else "",
+            "" if one["slot"] == "none" else one["slot"],
+            one["blocks_in"],
+            one["blocks_out"],
+            len(one["asked"]),
+            len(one["wanted"]),
+        )
+        for name, one in linked.items()
+    ]
+    behaviour = "" if state["behaviour"] == "Honest" else state["behaviour"]
+    neighbours = f"{len(linked)} neighbour{'s' * (len(linked) != 1)}"
+    held = f"{state['peer']}: {state['held']} of {state['blocks']} blocks"
+    head = ", ".join(filter(None, (held, neighbours, behaviour, _note(state))))
+    names = ("neighbour", "holds", "serves it", "is served", "blocks from", "blocks to", "asked of", "asked by")
+    heads = "".join(f"<th>{name}</th>" for name in names)
+    cells = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
+    blocks = f"<div><code>{strip(state, 2 * STRIP)}</code></div>"
+    return f"<div><b>{html.escape(head)}</b>{blocks}<table><tr>{heads}</tr>{cells}</table></div>"
+
+
+def strip(state: Mapping[str, Any], width: int = STRIP) -> str:
+    """The whole content from its first block to its last, fuller where more of it is held; nothing held is a dot."""
+    held, blocks = int(state["inventory"], 16), state["blocks"]
+    width = min(width, blocks)
+    parts = [range(blocks * at // width, blocks * (at + 1) // width) for at in range(width)]
+    shares = [sum(held >> block & 1 for block in part) / len(part) for part in parts]
+    return "".join("·▁▂▃▄▅▆▇█"[ceil(8 * share)] for share in shares)
 
 
 def bar(share: float, width: int = 20) -> str:
     """A share from 0 to 1 as a bar of characters."""
     full = round(share * width)
     return "█" * full + "░" * (width - full)
+
+
+def _share(state: Mapping[str, Any]) -> float:
+    return state["held"] / state["blocks"] if state["blocks"] else 1.0
+
+
+def _note(state: Mapping[str, Any]) -> str:
+    return str(state["failure"] or state["leaving"] or ("complete" if state["complete"] else ""))
+
+
+def _more(rows: list[Row]) -> list[str]:
+    return [f"and {len(rows) - ROWS_MAX} more"] if len(rows) > ROWS_MAX else []
 
 
 def _table(schema: Mapping[str, type], rows: Iterable[Mapping[str, Any]]) -> pl.DataFrame:

@@ -4,6 +4,7 @@
     python experiments/bench.py growth     # goodput with 10, 20 ... 50 peers: does it fall?
     python experiments/bench.py limited    # uplinks limited: how far above the lower bound?
     python experiments/bench.py control    # actor calls, control bytes and waste, at two block sizes
+    python experiments/bench.py live       # goodput with an open live page, and without
     python experiments/bench.py --json growth --peers 5,10 --size 16MiB
 
 Each starts a Ray cluster of its own, and leaves nothing. Figures are those of the run's summary; compare them
@@ -18,10 +19,12 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from statistics import mean, median
+from threading import Event, Thread
 from typing import Any, NamedTuple
+from urllib.request import urlopen
 
 import click
 import psutil
@@ -29,6 +32,7 @@ import ray
 from tables import show
 
 from actors import Swarm, cluster
+from actors.live import make_ready
 from minibit import bounds
 from minibit.errors import LocalError, MinibitError
 from minibit.summary import Summary
@@ -86,9 +90,9 @@ def swarm(**options: Any) -> Iterator[Swarm]:
         yield running
 
 
-def run(**options: Any) -> Summary:
-    """One whole swarm, with every copy verified; an incomplete one counts for nothing."""
-    with swarm(**options) as running:
+def run(beside: Callable[[Swarm], AbstractContextManager[None]] = nullcontext, **options: Any) -> Summary:
+    """One whole swarm, with every copy verified; an incomplete one counts for nothing. `beside` goes on meanwhile."""
+    with swarm(**options) as running, beside(running):
         summary = running.wait(timeout_s=TIMEOUT_S)
     if summary.exit_code:
         why = {failure.why for failure in summary.failed}
@@ -306,6 +310,75 @@ def control(as_json: bool, block_size: tuple[str, ...], **options: Any) -> None:
             for row in rows
         ],
     )
+
+
+# live
+
+
+@main.command()
+@click.option("--peers", default=50, show_default=True, type=click.IntRange(1))
+@click.option("--size", default="100MiB", show_default=True, metavar="SIZE")
+@click.option("--preset", default="lan", show_default=True, metavar="NAME")
+@click.option("--repeat", default=3, show_default=True, type=click.IntRange(1), help="In turn; medians count.")
+@click.pass_obj
+def live(as_json: bool, repeat: int, **options: Any) -> None:
+    """Goodput while somebody looks at the live page, with every picture in sight, and while nobody does.
+
+    Who looks is a thread that asks as the page's script does; a browser on the same machine draws too, and that costs
+    more than all the rest.
+    """
+    make_ready()
+    with ray_cluster():
+        rounds = [(run(**options), run(looked_at, **options)) for _ in range(repeat)]
+    without, looked = ([summary.goodput_bps for summary in summaries] for summaries in zip(*rounds, strict=True))
+    found = {
+        "peers": options["peers"],
+        "content_bytes": parse_bytes(options["size"]),
+        "without_bps": without,
+        "live_bps": looked,
+        "ratio": median(looked) / median(without),
+    }
+    if as_json:
+        click.echo(json.dumps(found))
+        return
+    pairs = zip(without, looked, strict=True)
+    show(("nobody looks", "live page"), [(show_rate(one), show_rate(other)) for one, other in pairs])
+    click.echo(f"\nlive / nobody looks, medians: {found['ratio']:.3f}")
+
+
+@contextmanager
+def looked_at(running: Swarm) -> Iterator[None]:
+    """Somebody looks at the live page of a swarm."""
+    page, over = running.live(), Event()
+    watcher = Thread(target=look_at, args=(page.url, over))
+    watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watcher.join()
+        page.close()
+
+
+def look_at(url: str, over: Event) -> None:
+    """Ask what the page's script asks, until it is over."""
+    base, _, token = url.partition("?")
+
+    def ask(path: str) -> bytes:
+        with urlopen(f"{base}{path}{'&' if '?' in path else '?'}{token}") as answer:
+            told: bytes = answer.read()
+            return told
+
+    for path in ("", "bokeh.js"):
+        ask(path)
+    stamps: dict[str, int] = {}
+    poll_s = 0.0
+    while not over.wait(poll_s):
+        if not stamps:  # not all of them are drawn yet
+            stamps = {section["name"]: 0 for section in json.loads(ask("pictures")).get("sections", ())}
+        told = json.loads(ask("data?pictures=" + ",".join(f"{name}:{stamp}" for name, stamp in stamps.items())))
+        stamps |= {name: fed["stamp"] for name, fed in told["pictures"].items()}
+        poll_s = told["poll_s"]
 
 
 if __name__ == "__main__":

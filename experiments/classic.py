@@ -1,12 +1,20 @@
-"""The four media of the original, shared by its rules, beside what the original took for them.
+"""The four media of the original, shared by its rules, beside what the original took for them; and which rules a run
+kept.
 
     python experiments/classic.py
     python experiments/classic.py --peers 9 --only mp3 --json
+    python experiments/classic.py --check
+    python experiments/classic.py --check --world sim
+    python experiments/classic.py --check --of runs/NAME
 
 A song, a film, an image and a document (see media.py) are given to five peers each with the preset `classic`:
 blocks of 32 KiB, every peer starts with a tenth of them and one more, slots go by rarity, and whoever is complete
 leaves. At the end every copy is opened by a real decoder, to its end. The original's figures were taken on other
 machines, years ago: what is compared is the order of magnitude.
+
+With `--check` a swarm runs that is slow enough to show every rule (`CHECKED`), or a run is taken that is there
+already, and a sheet says which of the original's rules it kept (conformance.py, docs/classic.md). The exit code is 9
+if one is broken, else 0; the others are those of run_swarm.py.
 """
 
 from __future__ import annotations
@@ -19,16 +27,38 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import click
+from conformance import Row, sheet
 from media import MEDIA, MediaError, open_whole
+from rich.console import Console
+from rich.table import Table
 from tables import show
 
 from actors import Swarm, cluster
+from actors.progress import Progress
+from actors.run_folder import RunFolder
 from minibit.errors import IntegrityError, LocalError, MinibitError
+from minibit.lab import Run, load
+from minibit.options import Options
+from minibit.sim import Simulation
 from minibit.summary import Summary
 from minibit.units import show_duration
 
+BROKEN = 9  # the exit code
 INTERRUPTED = 130
 TIMEOUT_S = 300.0
+SHEET_COLUMNS = 110  # at least, wherever it is printed
+
+# Two minutes, in which rounds of 10 s decide something a hundred times. Each peer has links with twelve others, so that
+# some wait for its five slots; the tracker names twelve of sixteen, and is asked once a round.
+CHECKED: dict[str, Any] = {
+    "preset": "classic",
+    "peers": 16,
+    "size": "6MiB",
+    "upload": "64KiB/s",
+    "seed_upload": "64KiB/s",
+    "neighbours": 12,
+    "tracker": "10s",
+}
 
 
 class Original(NamedTuple):
@@ -43,33 +73,92 @@ ORIGINALS = {"mp3": Original(61, "61 to 87 s", "170 to 195"), "mp4": Original(13
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--peers", default=5, show_default=True, type=click.IntRange(1))
+@click.option("--peers", type=click.IntRange(1), help="[5; with --check 16]")
 @click.option("--only", type=click.Choice(tuple(MEDIA)), multiple=True, help="Of the four; may be given again.")
+@click.option("--check", is_flag=True, help="Say which of the original's rules a run kept.")
+@click.option("--world", type=click.Choice(("ray", "sim")), default="ray", show_default=True, help="Of --check.")
+@click.option("--seed", default=1, show_default=True, help="Of chance, with --check.")
+@click.option("--out", metavar="DIR", help="The folder for the run of --check.  [none stays]")
+@click.option("--of", metavar="DIR", help="Check the run in this folder, and run none.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
-def main(peers: int, only: tuple[str, ...], as_json: bool) -> None:
-    """Share the original's four media by its rules, and open every copy."""
+def main(
+    peers: int | None,
+    only: tuple[str, ...],
+    check: bool,
+    world: str,
+    seed: int,
+    out: str | None,
+    of: str | None,
+    as_json: bool,
+) -> None:
+    """Share the original's four media by its rules and open every copy; or check a run against these rules."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    rows = []
     try:
         with tempfile.TemporaryDirectory(prefix="minibit-classic-") as name:
-            cluster.connect()
-            for kind in only or MEDIA:
-                rows.append(shared(kind, Path(name), peers))
+            if check or of:
+                given = {"seed": seed, "out": out or str(Path(name, "run")), **({"peers": peers} if peers else {})}
+                run = load(of) if of else checked(world, **given)
+                code = show_sheet(run, sheet(run), as_json)
+            else:
+                code = show_media(Path(name), only, peers or 5, as_json)
     except MinibitError as error:
         click.echo(f"classic: {error}", err=True)
-        sys.exit(error.exit_code)
+        code = error.exit_code
     except MediaError as error:
         click.echo(f"classic: {error}", err=True)
-        sys.exit(IntegrityError.exit_code)
+        code = IntegrityError.exit_code
     except KeyboardInterrupt:
         click.echo("classic: interrupted", err=True)
-        sys.exit(INTERRUPTED)
+        code = INTERRUPTED
+    sys.exit(code)
+
+
+def checked(world: str, *, out: str, **given: Any) -> Run:
+    """A run of `CHECKED` in that world, with what is `given` instead; its records are in `out`."""
+    chosen = {**CHECKED, **given, "world": world}
+    with Progress() as progress:
+        progress.say(f"a swarm of {chosen['peers']} peers, to be checked")
+        if world == "sim":
+            options = Options.build(**chosen)
+            folder, simulation = RunFolder.create(out=out), Simulation(options)
+            summary = simulation.run()
+            folder.write(simulation.ledger.about(summary), simulation.records)
+        else:
+            with Swarm.launch(**chosen, out=out) as swarm:
+                swarm.wait(timeout_s=TIMEOUT_S, progress=progress)
+    return load(out)
+
+
+def show_sheet(run: Run, rows: list[Row], as_json: bool) -> int:
+    """The sheet, for a person or a program; the exit code."""
+    code = BROKEN if any(row.verdict == "broken" for row in rows) else 0
+    if as_json:
+        click.echo(json.dumps({"run": run.name, "world": run.world, "rules": [row._asdict() for row in rows]}))
+        return code
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 1, 0))
+    table.add_column("rule", ratio=2)
+    table.add_column("verdict", no_wrap=True)
+    table.add_column("evidence", ratio=5)
+    for row in rows:
+        table.add_row(row.rule, row.verdict, row.evidence)
+    console = Console(highlight=False)
+    console.width = max(console.width, SHEET_COLUMNS)
+    console.print(table)
+    return code
+
+
+def show_media(folder: Path, only: tuple[str, ...], peers: int, as_json: bool) -> int:
+    """Share the media, all or only some, and show what came of it; the exit code."""
+    try:
+        cluster.connect()
+        rows = [shared(kind, folder, peers) for kind in only or MEDIA]
     finally:
         cluster.disconnect()
     if as_json:
         click.echo(json.dumps({"peers": peers, "media": rows}))
     else:
         show_rows(rows)
+    return 0
 
 
 def shared(kind: str, folder: Path, peers: int = 5) -> dict[str, Any]:

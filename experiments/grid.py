@@ -40,6 +40,7 @@ from typing import Annotated, Any, NamedTuple
 import msgspec
 from columns import COLUMNS, USUAL, of_groups
 
+from minibit import strategies
 from minibit.errors import LocalError
 from minibit.options import Options
 from minibit.sim import Scenario, Simulation
@@ -112,7 +113,7 @@ def load(path: Path) -> Grid:
     """The grid in the file at `path`; `LocalError` names file and key, and says what the key takes."""
     try:
         text = path.read_text(encoding="utf-8")
-        return _grid(text, read(tomllib.loads(text), File))
+        return of_file(text, read(tomllib.loads(text), File))
     except OSError as error:
         raise LocalError(f"can't read {path} ({error.strerror}): give a grid file, e.g. one of grids/") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -126,7 +127,8 @@ def _in_its_words(text: str) -> str:
     return re.sub(r"--([a-z]+(?:-[a-z]+)*)", lambda found: found[1].replace("-", "_"), text.lstrip("."))
 
 
-def _grid(text: str, file: File) -> Grid:
+def of_file(text: str, file: File) -> Grid:
+    """The grid that the tables of a file say, which has this text."""
     axes = dict(_axes(file.grid))
     names = (["case"] if file.cases else []) + [_heading(path) for path in axes]
     cells = []
@@ -185,10 +187,12 @@ def _cell(values: dict[str, str], file: File, settings: list[tuple[Keys, Any]]) 
     except LocalError as error:
         raise LocalError(f"scenario: {error}") from None
     runs = [_run(values, seed, built, world, options, scenario) for seed in range(1, file.repeats + 1)]
-    behaviours = [*(kind.behaviour for kind in world.classes), *built.behave]
-    if sum(kind.peers for kind in world.classes) + sum(built.behave.values()) < built.peers:
+    teams = [strategies.team(name) for name in built.teams]
+    behaviours = [*(kind.behaviour for kind in (*world.classes, *teams)), *built.behave]
+    odd = sum(kind.peers for kind in world.classes) + sum([*built.teams.values(), *built.behave.values()])
+    if odd < built.peers:
         behaviours.insert(0, "honest")
-    groups = [*dict.fromkeys(behaviours), *dict.fromkeys(f"class.{kind.name}" for kind in world.classes)]
+    groups = [*dict.fromkeys(behaviours), *dict.fromkeys(f"class.{kind.name}" for kind in (*world.classes, *teams))]
     return Cell(values, runs, groups)
 
 

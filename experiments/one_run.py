@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 import traceback
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from math import inf
 from pathlib import Path
@@ -24,9 +25,9 @@ import msgspec
 
 from minibit.errors import MinibitError
 from minibit.events import TRACKER
-from minibit.measures import presences
+from minibit.measures import bytes_between, presences
 from minibit.options import Options
-from minibit.records import PeerRecord, Record
+from minibit.records import BlockRecord, PeerRecord, Record
 from minibit.sim import Scenario, Simulation
 from minibit.summary import Summary
 
@@ -64,7 +65,7 @@ def _simulated(given: dict[str, Any], scenario: dict[str, Any]) -> tuple[Summary
         groups.setdefault(account.behaviour, []).append(name)
     for name, kind in simulation.class_of.items():
         groups.setdefault(f"class.{kind}", []).append(name)
-    return summary, figures(summary, completions(simulation.records), groups)
+    return summary, figures(summary, simulation.records, groups)
 
 
 def _real(given: dict[str, Any], scenario: dict[str, Any]) -> tuple[Summary, Figures]:
@@ -76,13 +77,17 @@ def _real(given: dict[str, Any], scenario: dict[str, Any]) -> tuple[Summary, Fig
         Swarm.launch(**{**given, "out": str(Path(folder, "run"))}) as swarm,
     ):
         summary = swarm.wait(timeout_s=options.timeout_s)
-        events = [PeerRecord(*row) for row in swarm.records()["peers"].iter_rows()]
-    odd = [sort for sort, count in options.behave.items() for _ in range(count)]
-    behaviours = ["honest"] * (options.peers - len(odd)) + odd  # of peer-01, peer-02, ...
+        tables = swarm.records()
+    events = [PeerRecord(*row) for row in tables["peers"].iter_rows()]
+    blocks = [BlockRecord(*row) for row in tables["blocks"].iter_rows()]
+    teams = options.line_up()  # of peer-01, peer-02, ...
     groups: dict[str, list[str]] = {}
     for peer in {event.peer for event in events if event.event == "started" and event.peer != TRACKER}:
-        groups.setdefault(behaviours[int(peer.removeprefix("peer-")) - 1], []).append(peer)
-    return summary, figures(summary, completions(events), groups)
+        team = teams[int(peer.removeprefix("peer-")) - 1]
+        groups.setdefault(team.behaviour, []).append(peer)
+        if team.name is not None:
+            groups.setdefault(f"class.{team.name}", []).append(peer)
+    return summary, figures(summary, [*events, *blocks], groups)
 
 
 def completions(records: Iterable[Record]) -> dict[str, float]:
@@ -94,11 +99,14 @@ def completions(records: Iterable[Record]) -> dict[str, float]:
     }
 
 
-def figures(summary: Summary, took_s: dict[str, float], groups: dict[str, list[str]]) -> Figures:
+def figures(summary: Summary, records: Iterable[Record], groups: dict[str, list[str]]) -> Figures:
     """All measures of a run (see columns.py), in base units; None where there is nothing to measure.
 
-    `took_s` is what each complete peer took, `groups` are the peers of a behaviour, or of a class (`class.NAME`).
+    `groups` are the peers of a behaviour, or of a class or team (`class.NAME`). Of the latter there is also what they
+    gave and took, each on average, in copies of the content, and how many of them never became complete.
     """
+    records = list(records)
+    took_s = completions(records)
     all_s = list(took_s.values())
     found: Figures = {
         "transfer_s": None if summary.failed else summary.seconds.transfer,
@@ -118,6 +126,17 @@ def figures(summary: Summary, took_s: dict[str, float], groups: dict[str, list[s
         found[f"mean_s.{name}"] = fmean(theirs_s) if theirs_s else None
         if theirs_s and honest_s and name != "honest" and not name.startswith("class."):
             found[f"slowdown.{name}"] = fmean(theirs_s) / fmean(honest_s)
+    classes = {name: set(peers) for name, peers in groups.items() if name.startswith("class.")}
+    between = bytes_between(records) if classes else Counter()
+    for name, peers in classes.items():
+        gave_bytes = sum(size_bytes for (source, _), size_bytes in between.items() if source in peers)
+        took_bytes = sum(size_bytes for (_, target), size_bytes in between.items() if target in peers)
+        copies_bytes = len(peers) * summary.content.bytes
+        found[f"median_s.{name}"] = median(means[name]) if means[name] else None
+        found[f"gave.{name}"] = gave_bytes / copies_bytes if copies_bytes else None
+        found[f"took.{name}"] = took_bytes / copies_bytes if copies_bytes else None
+        found[f"share.{name}"] = gave_bytes / took_bytes if took_bytes else None
+        found[f"incomplete.{name}"] = len(peers) - len(means[name])
     return found
 
 

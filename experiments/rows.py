@@ -47,18 +47,21 @@ def cells_of(grid: Grid, rows: list[Row]) -> tuple[list[str], list[list[str]]]:
 
 def as_markdown(grid: Grid, rows: list[Row]) -> str:
     """The table for a page, readable as text too."""
-    headings, texts = cells_of(grid, rows)
+    return in_markdown(*cells_of(grid, rows), names=len(grid.axes))
+
+
+def in_markdown(headings: list[str], texts: list[list[str]], names: int = 1) -> str:
+    """A table for a page: its first columns are names, all others are figures."""
     widths = [max(map(len, column)) for column in zip(headings, *texts, strict=True)]
-    axes = len(grid.axes)
 
     def line(cells: list[str]) -> str:
         padded = (
-            text.ljust(width) if index < axes else text.rjust(width)
+            text.ljust(width) if index < names else text.rjust(width)
             for index, (text, width) in enumerate(zip(cells, widths, strict=True))
         )
         return f"| {' | '.join(padded)} |\n"
 
-    rule = [("-" * width if index < axes else "-" * (width - 1) + ":") for index, width in enumerate(widths)]
+    rule = [("-" * width if index < names else "-" * (width - 1) + ":") for index, width in enumerate(widths)]
     return line(headings) + line(rule) + "".join(map(line, texts))
 
 

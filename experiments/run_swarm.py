@@ -19,6 +19,7 @@ if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_
 
 import contextlib
 import sys
+import threading
 import time
 import tomllib
 from collections.abc import Callable, Iterator, Sequence
@@ -52,6 +53,7 @@ from minibit.units import show_duration
 @click.option("--initial", metavar="SHARE", help="Of the blocks each peer starts with; 0.1+1: and one more. [0]")
 @click.option("--leave", metavar="WHEN", help="never or complete. [never]")
 @click.option("--behave", metavar="SORT=N,...", help="honest, free-rider, liar, corrupter, slow. [all honest]")
+@click.option("--teams", metavar="TEAM=N,...", help="Peers with strategies of their own, e.g. random=5,mine:Greedy=5.")
 @click.option("--upload", metavar="RATE", help="Limit of each peer, e.g. 4MiB/s. [none]")
 @click.option("--download", metavar="RATE", help="Limit of each peer. [none]")
 @click.option("--seed-upload", metavar="RATE", help="Limit of the tracker. [none]")
@@ -66,9 +68,10 @@ from minibit.units import show_duration
 @click.option("--name", metavar="NAME", help="Of the run. [date, time and four letters]")
 @click.option("--out", metavar="DIR", help="The run's folder. [runs/NAME]")
 @click.option("--keep", is_flag=True, default=None, help="Keep the peers' files, in DIR/files/peer-NN/.")
+@click.option("--no-report", is_flag=True, help="Write no report.html into the run's folder.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object.")
 @click.option("--quiet", is_flag=True, help="Show no progress.")
-@click.option("--live", is_flag=True, help="The live page: comes later.")
+@click.option("--live", is_flag=True, help="A page that shows the run in a browser; its address is printed.")
 @click.pass_context
 def main(context: click.Context, file: str | None, as_json: bool, quiet: bool, **options: object) -> None:
     """Share FILE (a file or a folder), or made content, among a swarm of Ray actors.
@@ -77,6 +80,9 @@ def main(context: click.Context, file: str | None, as_json: bool, quiet: bool, *
 
     With --world sim the swarm is simulated, in virtual time and without Ray; a peer that has no --upload then has a
     line of 1 Gbit/s.
+
+    With --live the address is printed on standard error, and whoever knows it controls the swarm. The page ends with
+    the run; but on a terminal it stays, to show the end, until Ctrl-C. Neither changes the exit code.
     """
     if options["world"] == "sim" and context.get_parameter_source("address") is ParameterSource.ENVIRONMENT:
         options["address"] = None
@@ -97,11 +103,19 @@ def main(context: click.Context, file: str | None, as_json: bool, quiet: bool, *
         show_summary(summary)
     for why, names in failures(summary.failed).items():
         complain(f"incomplete: {', '.join(names)}: {why}")
+    if options["live"]:
+        keep_page()
     sys.exit(summary.exit_code)
 
 
 def run(
-    file: str | None, quiet: bool, live: bool, scenario: str | None, journal: Sequence[str], **given: object
+    file: str | None,
+    quiet: bool,
+    live: bool,
+    no_report: bool,
+    scenario: str | None,
+    journal: Sequence[str],
+    **given: object,
 ) -> Summary:
     """One whole swarm, from its options to its summary."""
     if str(Path.cwd()) not in sys.path:
@@ -112,21 +126,59 @@ def run(
                          "--data-ports": options.data_ports, "--keep": options.keep, "--live": live})  # fmt: skip
         journals = [name.strip() for names in journal for name in names.split(",")]
         with Progress(quiet) as progress:
-            return simulate(file, options, scenario, journals, progress)
+            summary = simulate(file, options, scenario, journals, progress)
+            if not no_report:
+                report(folder_of(options, summary), progress)
+        return summary
     refuse("sim", **{"--scenario": scenario, "--journal": journal})
-    if live:
-        raise LocalError("--live comes with a later version: look at the run in a notebook, with Swarm.attach")
     from actors.swarm import Swarm  # noqa: PLC0415  imports Ray, which nothing else here needs to wait for
+
+    if live:
+        from actors.live import make_ready  # noqa: PLC0415  now, and not while blocks move
+
+        make_ready()
 
     with Progress(quiet) as progress:
         progress.say(f"starting {everybody(options)}")
         chosen = {name: value for name, value in given.items() if value is not None}
         with Swarm.launch(file, **chosen) as swarm:
-            summary: Summary = swarm.wait(timeout_s=options.timeout_s, progress=progress)
-        folder = Path(options.out) if options.out else RUNS / summary.run
+            if live:
+                click.echo(f"live page: {swarm.live().url}", err=True)
+            summary = swarm.wait(timeout_s=options.timeout_s, progress=progress)
+        folder = folder_of(options, summary)
         if folder.exists():
             progress.say(f"records in {folder}")
+            if not no_report:
+                report(folder, progress)
     return summary
+
+
+def folder_of(options: Options, summary: Summary) -> Path:
+    """Where the records of the run are."""
+    return Path(options.out) if options.out else RUNS / summary.run
+
+
+def report(folder: Path, progress: Progress) -> None:
+    """Write the pictures of the run beside its records, where what draws them is installed."""
+    try:
+        from minibit.lab import load, report  # noqa: PLC0415  heavy, and not everybody has it
+    except ImportError as error:
+        progress.say(f"no report: it needs {(error.name or str(error)).partition('.')[0]}: pip install 'minibit[lab]'")
+        return
+    try:
+        path = report.write(load(folder), folder / "report.html")
+    except Exception as error:  # the run is done and its records are written: whatever this is, it is a lesser thing
+        complain(f"no report: {error}")
+    else:
+        progress.say(f"report in {path}")
+
+
+def keep_page() -> None:
+    """On a terminal the live page goes on after the run, for whoever still looks at it, until Ctrl-C."""
+    if sys.stdin.isatty() and sys.stderr.isatty():
+        complain("the live page stays and shows the end; Ctrl-C ends it")
+        with contextlib.suppress(KeyboardInterrupt):
+            threading.Event().wait()
 
 
 def refuse(world: str, **given: object) -> None:
@@ -154,7 +206,8 @@ def simulate(
         simulation = Simulation(options, lived, content=manifest, journal=journals)
     except LocalError as error:  # of the names of peers that it knows only now
         key = str(error).partition(":")[0]
-        of_what = "--" if key == "journal" else f"--scenario {scenario}: " if key.startswith("faults") else ""
+        of_scenario = key.startswith(("faults", "classes"))
+        of_what = "--" if key == "journal" else f"--scenario {scenario}: " if of_scenario else ""
         raise LocalError(f"{of_what}{error}") from None
     folder = RunFolder.create(options.name, options.out)
     simulation.ledger.run = folder.name
@@ -170,7 +223,7 @@ def simulate(
             f"{blocks:,} blocks, {blocks / took_s:,.0f} a second"
         )
         kept = {f"{name}.journal": found.encode() for name, found in simulation.journals.items()}
-        folder.write(summary, options, simulation.records, lived.as_dict(), kept)
+        folder.write(simulation.ledger.about(summary), simulation.records, kept)
         progress.say(f"records in {folder.path}")
     finally:
         folder.remove_if_empty()

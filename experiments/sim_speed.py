@@ -4,8 +4,10 @@
     python experiments/sim_speed.py --peers 100,1000 --blocks 64
 
 Each swarm runs in a process of its own, one after the other: 20 neighbours, 4 + 1 slots, uplinks of 1 MiB/s, a seed
-with 4 MiB/s, blocks of 128 KiB. Time is that of the processor, so other programs disturb it little. The last
-column is what a block transfer costs, relative to the first swarm.
+with 4 MiB/s, blocks of 128 KiB. Time is that of the processor, so other programs disturb it little; but they share
+its caches, and a short run can hit a bad moment. So every swarm but the largest is run `--turns` times before the
+largest and as often after it: the median counts, and the extremes are shown. The last column is what a block transfer
+costs, relative to the first swarm.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import resource
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
+from statistics import median
 from typing import Any
 
 import click
@@ -52,10 +55,26 @@ def measured(peers: int, blocks: int) -> dict[str, Any]:
         "efficiency": summary.efficiency,
         "wall_s": time.perf_counter() - began_s,
         "cpu_s": cpu_s,
-        "transfers_per_s": peers * blocks / cpu_s,
-        "transfer_s": cpu_s / (peers * blocks),
         "memory_bytes": most_bytes,
         "peer_bytes": (most_bytes - before_bytes) / peers,
+    }
+
+
+def told(runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """What several runs of the same swarm come to: only their times differ, and of these the median counts."""
+    first = runs[0]
+    each_s = [run["cpu_s"] for run in runs]
+    cpu_s = median(each_s)
+    transfers = first["peers"] * first["blocks"]
+    return {
+        **first,
+        "wall_s": median(run["wall_s"] for run in runs),
+        "cpu_s": cpu_s,
+        "cpu_s_each": each_s,
+        "transfers_per_s": transfers / cpu_s,
+        "transfer_s": cpu_s / transfers,
+        "memory_bytes": max(run["memory_bytes"] for run in runs),
+        "peer_bytes": max(run["peer_bytes"] for run in runs),
     }
 
 
@@ -67,17 +86,22 @@ def _most_bytes() -> int:
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--peers", default="100,1000,10000", show_default=True, metavar="N,N,...")
 @click.option("--blocks", default=256, show_default=True, type=click.IntRange(1))
+@click.option("--turns", default=2, show_default=True, type=click.IntRange(1), help="Of all but the largest, each way.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
-def main(peers: str, blocks: int, as_json: bool) -> None:
+def main(peers: str, blocks: int, turns: int, as_json: bool) -> None:
     """Measure what simulated swarms of several sizes cost."""
     if not all(part.isdigit() and int(part) > 0 for part in peers.split(",")):
         raise click.BadParameter(f"{peers!r}: give whole numbers from 1, e.g. 100,1000", param_hint="--peers")
-    rows = []
     fresh = multiprocessing.get_context("spawn")
-    for count in map(int, peers.split(",")):
+    counts = list(dict.fromkeys(map(int, peers.split(","))))
+    largest = max(counts)
+    smaller = [count for count in counts if count != largest] * turns
+    runs: dict[int, list[dict[str, Any]]] = {count: [] for count in counts}
+    for count in [*smaller, largest, *smaller]:
         with ProcessPoolExecutor(1, mp_context=fresh) as pool:
-            rows.append(pool.submit(measured, count, blocks).result())
-        click.echo(f"{count} peers: {rows[-1]['cpu_s']:.1f} s", err=True)
+            runs[count].append(pool.submit(measured, count, blocks).result())
+        click.echo(f"{count} peers: {runs[count][-1]['cpu_s']:.1f} s", err=True)
+    rows = [told(same) for same in runs.values()]
     if as_json:
         click.echo(json.dumps({"runs": rows}))
         return
@@ -88,6 +112,7 @@ def main(peers: str, blocks: int, as_json: bool) -> None:
             "complete",
             "virtual",
             "core time",
+            "of each turn",
             "transfers/s",
             "memory",
             "a peer",
@@ -101,6 +126,7 @@ def main(peers: str, blocks: int, as_json: bool) -> None:
                 row["completed"],
                 f"{row['virtual_s']:.1f} s",
                 f"{row['cpu_s']:.1f} s",
+                f"{min(row['cpu_s_each']):.1f} to {max(row['cpu_s_each']):.1f} s",
                 f"{row['transfers_per_s']:,.0f}",
                 f"{row['memory_bytes'] / 1e6:,.0f} MB",
                 f"{row['peer_bytes'] / 1e3:.0f} kB",

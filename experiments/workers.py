@@ -183,12 +183,14 @@ def _shipped(run: Run) -> dict[str, type]:
     """The classes of the run's own strategies, by their names."""
     from actors.launch import shipped  # noqa: PLC0415
 
-    rules, behaviours = run.parameters["options"]["rules"], run.parameters["options"]["behave"]
-    classes = run.parameters["scenario"]["classes"]
+    options, classes = run.parameters["options"], run.parameters["scenario"]["classes"]
+    teams = [strategies.team(name)._asdict() for name in options["teams"]]
+    behaviours = [{"behaviour": name} for name in options["behave"]]
+    find = {"picker": strategies.picker, "choker": strategies.choker, "behaviour": strategies.behaviour}
     found = {
-        rules["picker"]: shipped(rules["picker"], strategies.picker),
-        rules["choker"]: shipped(rules["choker"], strategies.choker),
+        name: shipped(name, find[key])
+        for strategy in (options["rules"], *teams, *behaviours, *classes)
+        for key in find
+        if (name := strategy.get(key)) is not None
     }
-    for name in [*behaviours, *(kind["behaviour"] for kind in classes)]:
-        found[name] = shipped(name, strategies.behaviour)
     return {name: kind for name, kind in found.items() if kind is not None}

@@ -3,6 +3,9 @@
 The counts are kept bit by bit: plane k is the inventory of the blocks whose count has bit k. So a whole inventory
 comes or goes in one step a plane, however many blocks it has, and the rarest blocks of any choice are found in as
 many. Invariant: no count is below zero, and the last plane is not empty.
+
+Most of what comes is one block of one neighbour, far more often than anybody asks for a count. So what comes is
+gathered in `_fresh`, as long as it is another block each time, and carried into the planes all at once.
 """
 
 from __future__ import annotations
@@ -15,26 +18,22 @@ from minibit import inventory
 class Availability:
     """Counts of the blocks of a content, over the inventories that were added and not removed."""
 
-    __slots__ = ("_all", "_planes")
+    __slots__ = ("_all", "_fresh", "_planes")
 
     def __init__(self, block_count: int) -> None:
         self._all = inventory.full(block_count)
         self._planes: list[int] = []
+        self._fresh = inventory.EMPTY  # one neighbour more holds each of these than the planes say
 
     def add(self, blocks: int) -> None:
         """One more neighbour holds each of `blocks` (an inventory)."""
-        planes = self._planes
-        for k, plane in enumerate(planes):
-            if not blocks:
-                return
-            planes[k] = plane ^ blocks
-            blocks &= plane  # what is carried to the next
-        if blocks:
-            planes.append(blocks)
+        if self._fresh & blocks:
+            self._carry()
+        self._fresh |= blocks
 
     def remove(self, blocks: int) -> None:
         """One neighbour less holds each of `blocks`, which must have been added before."""
-        planes = self._planes
+        planes = self._carry()
         for k, plane in enumerate(planes):
             planes[k] = plane ^ blocks
             blocks &= ~plane  # what is borrowed from the next
@@ -46,7 +45,7 @@ class Availability:
         """The lowest count among `choices` (not empty), and those of them that have it."""
         assert choices, "no choice"
         count = 0
-        for plane in reversed(self._planes):
+        for plane in reversed(self._carry()):
             fewer = choices & ~plane
             count = 2 * count + (not fewer)
             choices = fewer or choices
@@ -56,7 +55,7 @@ class Availability:
     def nobody(self) -> int:
         """The blocks that no neighbour holds."""
         held = inventory.EMPTY
-        for plane in self._planes:
+        for plane in self._carry():
             held |= plane
         return self._all & ~held
 
@@ -74,4 +73,18 @@ class Availability:
         counts = Availability(0)
         for blocks in inventories:
             counts.add(blocks)
-        assert counts._planes == self._planes
+        assert counts._carry() == self._carry()
+
+    def _carry(self) -> list[int]:
+        """The planes, with all that came."""
+        planes, blocks = self._planes, self._fresh
+        if blocks:
+            for k, plane in enumerate(planes):
+                planes[k] = plane ^ blocks
+                blocks &= plane  # what is carried to the next
+                if not blocks:
+                    break
+            else:
+                planes.append(blocks)
+            self._fresh = inventory.EMPTY
+        return planes

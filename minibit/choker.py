@@ -7,7 +7,7 @@ the round, or until somebody else wants it, because interest comes and goes with
 
 Invariant: at most `slots` fixed and `guests` guests, and nobody is both. A guest keeps its slot for its
 whole lease of `guest_rounds` rounds, whatever it gives; it leaves it earlier only by rising to a fixed
-slot, by losing interest or by leaving.
+slot, by losing interest or by leaving. Whose lease is over may be drawn again, as anybody.
 
 Write your own by subclassing `Choker` and ranking rows; name it `module:Class`.
 """
@@ -15,7 +15,7 @@ Write your own by subclassing `Choker` and ranking rows; name it `module:Class`.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from random import Random
 from typing import NamedTuple
 
@@ -40,6 +40,9 @@ class Serving(NamedTuple):
 
 class Choker(ABC):
     """Slots and leases; a subclass says who deserves a fixed slot."""
+
+    always_new = False
+    """Whether a guest whose lease is over is drawn again only if nobody else waits."""
 
     def __init__(self, slots: int, guests: int, guest_rounds: int, rng: Random) -> None:
         self.slots = slots
@@ -66,8 +69,9 @@ class Choker(ABC):
         chosen = [row.peer for row in best]
         self.fixed = [peer for peer in self.fixed if peer in chosen]
         self.fixed += [peer for peer in chosen if peer not in self.fixed]
+        before = self.guests if self.always_new else ()
         self.guests = {peer: left - 1 for peer, left in self.guests.items() if peer not in chosen and left > 1}
-        return self._fill_up(wanting, seeding)
+        return self._fill_up(wanting, seeding, before)
 
     def fill(self, rows: Sequence[Row], seeding: bool) -> Serving:
         """Between rounds: give the slots that are free to who wants one, and unused ones if these don't do."""
@@ -90,7 +94,7 @@ class Choker(ABC):
         self.fixed = [peer for peer in self.fixed if peer in names]
         self.guests = {peer: left for peer, left in self.guests.items() if peer in names}
 
-    def _fill_up(self, wanting: Sequence[Row], seeding: bool) -> Serving:
+    def _fill_up(self, wanting: Sequence[Row], seeding: bool, last: Container[str] = ()) -> Serving:
         waiting = [row for row in wanting if row.peer not in self.fixed and row.peer not in self.guests]
         if waiting:
             self.rng.shuffle(waiting)
@@ -98,6 +102,7 @@ class Choker(ABC):
                 best = self.rank(waiting, seeding)[:free]
                 self.fixed += [row.peer for row in best]
                 waiting = [row for row in waiting if row not in best]
+            waiting.sort(key=lambda row: row.peer in last)
             for row in waiting[: max(0, self.guest_slots - len(self.guests))]:
                 self.guests[row.peer] = self.guest_rounds
         return Serving(tuple(self.fixed), tuple(self.guests))
@@ -127,8 +132,10 @@ class Rarity(Choker):
     """The rule that the original wanted: a guest that holds rarer blocks takes a fixed slot.
 
     Only those in fixed slots and the guest compete in a round; the weakest, by the number of rare blocks
-    held, falls out. Who holds a slot wins a draw.
+    held, falls out. Who holds a slot wins a draw. Each round has a new guest, if anybody else waits.
     """
+
+    always_new = True
 
     def rank(self, rows: Sequence[Row], seeding: bool) -> list[Row]:
         return sorted(rows, key=lambda row: (-row.rare_blocks, row.peer not in self.fixed))

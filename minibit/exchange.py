@@ -157,11 +157,12 @@ class Exchange:
         if news:
             self.availability.add(news)
             neighbour.theirs |= news
-            self._wants_no_more(neighbour)
             if neighbour.serves_us and news & ~self.held:
                 self._ask(neighbour, now)
-            if neighbour.slot is not Slot.NONE and not self.held & ~neighbour.theirs:
-                self.serve(now)  # its interest ended; nobody else's changed
+            if neighbour.slot is not Slot.NONE:  # or it has no PEDIDOs here
+                self._wants_no_more(neighbour)
+                if not self.held & ~neighbour.theirs:
+                    self.serve(now)  # its interest ended; nobody else's changed
 
     @staticmethod
     def _wants_no_more(neighbour: Neighbour) -> None:

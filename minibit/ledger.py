@@ -9,6 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from statistics import median
+from typing import Any
+
+import msgspec
 
 from minibit import bounds, inventory
 from minibit.content import SharedContent
@@ -19,16 +22,28 @@ from minibit.summary import Bytes, Content, Failure, Messages, Seconds, Summary,
 
 UNWANTED = ("corrupter", "liar")  # nobody expects that they complete: one is banned, one seems to want nothing
 USELESS = ("corrupter", "free-rider")  # nobody gets a right block from them
+FORMAT = 1  # of what `about` says and of the tables; a larger one can't be read by what reads this
 
 
 class Account:
     """One peer in the ledger. `offset_s` takes its clock to the ledger's, `held` is its inventory.
 
-    `upload_bps` and `download_bps` are its own limits, in bytes a second; None for no limit.
+    `upload_bps` and `download_bps` are its own limits, in bytes a second; None for no limit. `kind` is its class in a
+    scenario, `node` the host it runs on, `picker` and `choker` are its own; None for none.
     """
 
     def __init__(
-        self, behaviour: str, offset_s: float, held: int, upload_bps: float | None, download_bps: float | None
+        self,
+        behaviour: str,
+        offset_s: float,
+        held: int,
+        *,
+        upload_bps: float | None = None,
+        download_bps: float | None = None,
+        kind: str | None = None,
+        node: str | None = None,
+        picker: str | None = None,
+        choker: str | None = None,
     ) -> None:
         self.behaviour = behaviour
         self.offset_s = offset_s
@@ -36,6 +51,10 @@ class Account:
         self.held_at_start = held
         self.upload_bps = upload_bps
         self.download_bps = download_bps
+        self.kind = kind
+        self.node = node
+        self.picker = picker
+        self.choker = choker
         self.completed_at: float | None = None
         self.gone: str | None = None  # why nothing more comes from it
         self.verified: bool | None = None
@@ -54,6 +73,20 @@ class Account:
     def expected(self) -> bool:
         """Whether it is one of those whose completion makes the run: complete, or waited for."""
         return self.behaviour not in UNWANTED and (self.completed_at is not None or self.gone is None)
+
+    def about(self) -> dict[str, Any]:
+        """What is known of it beside its records, as plain values."""
+        return {
+            "behaviour": self.behaviour,
+            "class": self.kind,
+            "held_at_start": inventory.to_hex(self.held_at_start),
+            "upload_bps": self.upload_bps,
+            "download_bps": self.download_bps,
+            "node": self.node,
+            "messages": self.messages,
+            "picker": self.picker,
+            "choker": self.choker,
+        }
 
     def die(self, why: str) -> bool:
         """It is gone without a word, and its copy with it, unless that was verified before; whether that is news."""
@@ -77,25 +110,18 @@ class Ledger:
         self.actor_calls = 0  # of the driver
         self.started_at: float | None = None
         self.limits_changed = False  # while the swarm ran
-        self._records: list[Record] = []
+        self.scenario: dict[str, Any] | None = None  # of a simulated run, and
+        self.faults: list[dict[str, Any]] = []  # what was planned to go wrong in it
+        self.noted: list[Record] = []  # of the ledger's axis, never to be changed
 
     @property
     def peers(self) -> dict[str, Account]:
         """The accounts of all but the tracker."""
         return {name: account for name, account in self.accounts.items() if name != TRACKER}
 
-    def open(
-        self,
-        name: str,
-        behaviour: str,
-        offset_s: float,
-        held: int,
-        *,
-        upload_bps: float | None = None,
-        download_bps: float | None = None,
-    ) -> None:
-        """A new account, of a peer that holds these blocks (an inventory) and has these limits (None: none)."""
-        self.accounts[name] = Account(behaviour, offset_s, held, upload_bps, download_bps)
+    def open(self, name: str, behaviour: str, offset_s: float, held: int, **more: Any) -> None:
+        """A new account, of a peer that holds these blocks (an inventory); `more`: see `Account`."""
+        self.accounts[name] = Account(behaviour, offset_s, held, **more)
 
     def give(self, name: str, blocks: int) -> None:
         """These blocks (an inventory) were given to a peer before it started."""
@@ -114,7 +140,7 @@ class Ledger:
 
     def enter_all(self, records: Iterable[Record]) -> None:
         """Take records of any peers, in the order of time, that are on the ledger's axis already."""
-        accounts, keep = self.accounts, self._records.append
+        accounts, keep = self.accounts, self.noted.append
         for record in records:
             keep(record)
             if isinstance(record, BlockRecord):
@@ -128,12 +154,12 @@ class Ledger:
     def died(self, name: str, now: float, why: str = "died") -> None:
         """The peer is gone without a word, and its copy with it, unless that was verified before."""
         if self.accounts[name].die(why):
-            self._records.append(PeerRecord(now, name, "died", why))
+            self.noted.append(PeerRecord(now, name, "died", why))
 
     def records(self) -> Iterator[Record]:
         """All records, on the run's axis."""
         zero = self.started_at
-        return (shifted(record, -zero) for record in self._records) if zero else iter(self._records)
+        return (shifted(record, -zero) for record in self.noted) if zero else iter(self.noted)
 
     def elapsed_s(self, now: float) -> float:
         """Seconds since the first PEDIDO was allowed; 0 before."""
@@ -201,11 +227,11 @@ class Ledger:
         self, *, nodes: int, spawn_s: float, verify_s: float, total_s: float, now: float, why: str, timed_out: bool
     ) -> Summary:
         """The whole run; `now` is when waiting ended."""
-        content, options = self.content, self.options
+        options = self.options
         zero = self.started_at if self.started_at is not None else now
         done = sorted(a.completed_at - zero for a in self.peers.values() if a.completed_at is not None)
         transfer_s = now - zero if self.waiting() or not done else done[-1]
-        arrivals = [record for record in self._records if isinstance(record, BlockRecord)]
+        arrivals = [record for record in self.noted if isinstance(record, BlockRecord)]
         useful_bytes = sum(record.bytes for record in arrivals if record.verdict == "useful")
         moved_bytes = sum(record.bytes for record in arrivals)
         samples = [account.sample for account in self.accounts.values() if account.sample is not None]
@@ -220,13 +246,7 @@ class Ledger:
             world=self.world,
             preset=options.preset,
             seed=options.seed,
-            content=Content(
-                name=content.name,
-                bytes=content.content_bytes,
-                blocks=content.block_count,
-                block_bytes=content.block_bytes,
-                digest=content.digest,
-            ),
+            content=self._content(),
             peers=len(self.peers),
             completed=self.completed,
             verified=sum(account.verified is True for account in self.peers.values()),
@@ -254,6 +274,30 @@ class Ledger:
             messages=Messages(**messages),
             failed=self.failures(why),
             timed_out=timed_out,
+        )
+
+    def about(self, summary: Summary | None) -> dict[str, Any]:
+        """All that is known beside the records, as plain values: what a run's folder says in run.json."""
+        return {
+            "format": FORMAT,
+            "run": self.run,
+            "world": self.world,
+            "content": msgspec.to_builtins(self._content()),
+            "summary": summary.as_dict() if summary is not None else None,
+            "options": msgspec.to_builtins(self.options),
+            "peers": [{"peer": name, **account.about()} for name, account in self.accounts.items()],
+            **({"scenario": self.scenario} if self.scenario is not None else {}),
+            **({"faults": self.faults} if self.faults else {}),
+        }
+
+    def _content(self) -> Content:
+        content = self.content
+        return Content(
+            name=content.name,
+            bytes=content.content_bytes,
+            blocks=content.block_count,
+            block_bytes=content.block_bytes,
+            digest=content.digest,
         )
 
     def bound_s(self) -> float | None:

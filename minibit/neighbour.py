@@ -82,6 +82,7 @@ class Neighbour:
         "heard_at",
         "late",
         "latency_s",
+        "peer",
         "probe",
         "retry_at",
         "sending",
@@ -98,6 +99,7 @@ class Neighbour:
     )
 
     def __init__(self, address: PeerAddress, window_s: float) -> None:
+        self.peer = address.peer  # its id
         self.address = address
         self.standing = Standing.KNOWN
         self.failures = 0  # dials and links that failed since one went well
@@ -128,11 +130,6 @@ class Neighbour:
         self.latency_s: float | None = None  # from such a PEDIDO to its block
         self.gap_s: float | None = None  # between two blocks while it had PEDIDOs to answer
         self.snubbed_until = -inf
-
-    @property
-    def peer(self) -> str:
-        """Its id."""
-        return self.address.peer
 
     @property
     def up(self) -> bool:

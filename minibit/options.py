@@ -20,6 +20,7 @@ from minibit import inventory, strategies
 from minibit.errors import LocalError
 from minibit.manifest import BLOCK_BYTES_MAX, HashName, auto_block_bytes
 from minibit.rules import PRESETS, Rules
+from minibit.strategies import Team
 from minibit.units import parse_bytes, parse_duration, parse_rate, show_bytes
 
 
@@ -51,6 +52,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     rules             what every peer and the tracker decide by
     initial           what each peer starts with
     behave            how many peers of which behaviour; all others are honest
+    teams             how many peers of which team (see `strategies.team`); all others play by the rules
     upload_bps, download_bps, seed_upload_bps
                       limits of each peer, and of the seed, in bytes a second; None: no limit
     world             `ray` (real actors) or `sim`
@@ -73,6 +75,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     rules: Rules = Rules()
     initial: Initial = Initial()
     behave: dict[str, int] = {}
+    teams: dict[str, int] = {}
     upload_bps: float | None = None
     download_bps: float | None = None
     seed_upload_bps: float | None = None
@@ -97,9 +100,23 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         fields = dict(_read(name, value) for name, value in {**beneath, **given}.items())
         rules = Rules(**{field: fields.pop(field) for field in Rules.__struct_fields__ if field in fields})
         options = cls(rules=rules, **fields)
-        if sum(options.behave.values()) > options.peers:
+        needed = sum(options.behave.values())
+        if needed > options.peers:
             raise LocalError(f"--behave: {given['behave']!r} needs more than --peers {options.peers}: give fewer")
+        if (needed := needed + sum(options.teams.values())) > options.peers:
+            raise LocalError(f"--teams: {given['teams']!r} won't do: give --peers {needed} or more, or smaller teams")
         return options
+
+    def line_up(self) -> list[Team]:
+        """What each peer plays by, from the first to the last.
+
+        Teams and who is in none stand at places by chance, so that no team comes first; the last are of `behave`.
+        """
+        line = [team for name, count in self.teams.items() for team in [strategies.team(name)] * count]
+        odd = [Team(behaviour=sort) for sort, count in self.behave.items() for _ in range(count)]
+        line += [Team()] * (self.peers - len(line) - len(odd))
+        Random(f"{self.seed}/teams").shuffle(line)
+        return line + odd
 
     def block_bytes_for(self, content_bytes: int) -> int:
         """The bytes of a block of such content: those given, or those that grow with it."""
@@ -205,15 +222,24 @@ def _initial(value: Any) -> Initial:
     return initial
 
 
-def _behave(value: Any) -> dict[str, int]:
-    """Peers of each behaviour that is not honest."""
+def _counts(value: Any, name_of: Reader, takes: str) -> dict[str, int]:
+    """How many peers of each sort, without those of which there are none."""
     pairs = value.items() if isinstance(value, Mapping) else [pair.split("=") for pair in str(value).split(",")]
     counts: dict[str, int] = {}
     for pair in pairs:
         if len(pair) != 2 or pair[0] in counts:
-            raise _wrong(value, "each behaviour once, e.g. free-rider=5,corrupter=1")
-        counts[_behaviour(pair[0])] = _whole(0)(pair[1])
-    return {behaviour: count for behaviour, count in counts.items() if count and behaviour != "honest"}
+            raise _wrong(value, takes)
+        counts[name_of(pair[0])] = _whole(0)(pair[1])
+    return {name: count for name, count in counts.items() if count}
+
+
+def _behave(value: Any) -> dict[str, int]:
+    counts = _counts(value, _strategy(strategies.behaviour), "each behaviour once, e.g. free-rider=5,corrupter=1")
+    return {behaviour: count for behaviour, count in counts.items() if behaviour != "honest"}
+
+
+def _teams(value: Any) -> dict[str, int]:
+    return _counts(value, _strategy(strategies.team), "each team once, e.g. honest=10,random+none=5")
 
 
 def _data_ports(value: Any) -> tuple[int, int]:
@@ -230,8 +256,6 @@ def _name(value: Any) -> str:
         raise _wrong(value, "letters, digits and . _ - (100 at most)")
     return str(value)
 
-
-_behaviour = _strategy(strategies.behaviour)
 
 _OPTIONS: dict[str, tuple[str, Reader]] = {
     "peers": ("peers", _whole(1)),
@@ -255,6 +279,7 @@ _OPTIONS: dict[str, tuple[str, Reader]] = {
     "retry": ("retry_s", _above_zero(parse_duration)),
     "initial": ("initial", _initial),
     "behave": ("behave", _behave),
+    "teams": ("teams", _teams),
     "upload": ("upload_bps", _above_zero(parse_rate)),
     "download": ("download_bps", _above_zero(parse_rate)),
     "seed_upload": ("seed_upload_bps", _above_zero(parse_rate)),

@@ -8,10 +8,10 @@ sees the bytes of a block: it sees indices and verdicts.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from math import inf
 from random import Random
-from typing import Any
+from typing import Any, Literal
 
 from minibit import events, inventory
 from minibit.behaviour import Honest
@@ -24,7 +24,7 @@ from minibit.exchange import MOST_STRIKES, Exchange
 from minibit.messages import Desligamento, ListaPeers, NovoPeer, PeerAddress, Registro
 from minibit.neighbour import Move, Neighbour, Standing
 from minibit.picker import Picker
-from minibit.records import PeerRecord
+from minibit.records import LinkRecord, PeerRecord
 from minibit.rules import Rules
 from minibit.timers import Timers
 
@@ -168,6 +168,7 @@ class Peer:
 
     def _depart(self, now: float) -> None:
         goodbye = Desligamento(peer=self.name, why=self.leaving or "")
+        self._note_links(self.contacts.up, "lost", now)
         for neighbour in list(self.contacts.up.values()):
             self._effects.append(events.HangUp(neighbour.peer, goodbye))
             self.exchange.part(neighbour, now)
@@ -179,6 +180,11 @@ class Peer:
 
     def _note(self, event: Any, now: float, why: str = "") -> None:
         self._effects.append(events.Note(PeerRecord(now, self.name, event, why)))
+
+    def _note_links(
+        self, neighbours: Iterable[str], event: Literal["listed", "announced", "linked", "lost"], now: float
+    ) -> None:
+        self._effects += [events.Note(LinkRecord(now, self.name, neighbour, event)) for neighbour in neighbours]
 
     # the tracker, and whom to know
 
@@ -218,9 +224,11 @@ class Peer:
         if not self._alone:
             self._pause_s = self.rules.retry_s
         self._timers.set("tracker", now + self.rules.tracker_s)
+        self._note_links((address.peer for address in message.peers), "listed", now)
         self._meet(message.peers, now)
 
     def _on_novo_peer(self, sender: str, message: NovoPeer, now: float) -> None:
+        self._note_links((address.peer for address in message.peers), "announced", now)
         self._meet(message.peers, now)
 
     def _on_registro(self, sender: str, message: Registro, now: float) -> None:
@@ -254,6 +262,7 @@ class Peer:
         if neighbour.up:
             return
         self.contacts.move(neighbour, Move.LINK)
+        self._note_links((neighbour.peer,), "linked", now)
         if self.contacts.crowded:
             hungry = self._hungry
             needy = hungry or event.alone or (event.dialled and self._alone)
@@ -273,6 +282,8 @@ class Peer:
 
     def _lose(self, neighbour: Neighbour, now: float, move: Move = Move.LOSE) -> None:
         """The link, or the try, is over."""
+        if neighbour.up:
+            self._note_links((neighbour.peer,), "lost", now)
         self.exchange.part(neighbour, now)
         self.contacts.move(neighbour, move)
         self.contacts.failed(neighbour, now)

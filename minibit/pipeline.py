@@ -48,7 +48,7 @@ class Pipeline:
 
     def ask(self, neighbours: Iterable[Neighbour], missing: int, now: float) -> list[tuple[Neighbour, int]]:
         """The PEDIDOs to send now, so that all who serve us have enough to do."""
-        ready = [neighbour for neighbour in neighbours if self.has_room(neighbour, now)]
+        ready = [n for n in neighbours if n.serves_us and self.has_room(n, now)]  # most don't serve us
         fresh = missing & ~self.in_flight
         asks: list[tuple[Neighbour, int]] = []
         while ready and fresh:
@@ -69,7 +69,7 @@ class Pipeline:
 
     def ask_again(self, neighbours: Iterable[Neighbour], now: float) -> list[tuple[Neighbour, int]]:
         """Endgame: second PEDIDOs for the blocks in flight that take too long, at neighbours with room."""
-        ready = [neighbour for neighbour in neighbours if self.has_room(neighbour, now)]
+        ready = [n for n in neighbours if n.serves_us and self.has_room(n, now)]  # most don't serve us
         asks: list[tuple[Neighbour, int]] = []
         for block, (first, *more) in list(self.requesters.items()):
             if not more and self._overdue_at(first, block) <= now:

@@ -86,7 +86,30 @@ class SampleRecord(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="
     control_bytes: int
 
 
-Record = BlockRecord | ServingRecord | PeerRecord | SampleRecord
+class LinkRecord(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="link"):
+    """What `peer` came to know of `neighbour`, and their link as `peer` sees it: both ends note theirs.
+
+    listed     a LISTA_PEERS named it
+    announced  a NOVO_PEER named it
+    linked     the link stands
+    lost       the link is gone
+    """
+
+    at_s: float
+    peer: str
+    neighbour: str
+    event: Literal["listed", "announced", "linked", "lost"]
+
+
+Record = BlockRecord | ServingRecord | PeerRecord | SampleRecord | LinkRecord
+
+TABLES: dict[str, type[Record]] = {
+    "blocks": BlockRecord,
+    "peers": PeerRecord,
+    "serving": ServingRecord,
+    "samples": SampleRecord,
+    "links": LinkRecord,
+}
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[list[Record]] = msgspec.msgpack.Decoder(list[Record])

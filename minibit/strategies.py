@@ -1,17 +1,38 @@
-"""Strategies by name: one of ours, or anybody's as `module:Class`."""
+"""Strategies by name: one of ours, or anybody's as `module:Class`; and teams, which play by some of them."""
 
 from __future__ import annotations
 
 import importlib
 import inspect
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
+
+import msgspec
 
 from minibit.behaviour import BEHAVIOURS, Honest
 from minibit.choker import CHOKERS, Choker
 from minibit.errors import LocalError
 from minibit.picker import PICKERS, Picker
+from minibit.rules import Rules
 
 T = TypeVar("T")
+
+
+class Team(NamedTuple):
+    """What a peer plays by, beside the rules of its swarm: None is as these say.
+
+    `name` is that of all peers that play so, if they have one.
+    """
+
+    name: str | None = None
+    picker: str | None = None
+    choker: str | None = None
+    behaviour: str = "honest"
+
+    def rules(self, rules: Rules) -> Rules:
+        """The rules of a swarm, with the strategies of this team."""
+        own = {"picker": self.picker, "choker": self.choker}
+        named = {key: name for key, name in own.items() if name is not None}
+        return msgspec.structs.replace(rules, **named) if named else rules  # one copy for the peers of a large swarm
 
 
 def picker(name: str) -> type[Picker]:
@@ -29,20 +50,55 @@ def behaviour(name: str) -> type[Honest]:
     return _load("behaviour", name, BEHAVIOURS, Honest)
 
 
+def team(name: str) -> Team:
+    """The team that is called by what it plays: `random`, `rarest-first+none`, `free-rider+mine:Greedy`.
+
+    `LocalError` when a part is no strategy, or there are two of one kind.
+    """
+    own: dict[str, str] = {}
+    for part in name.split("+"):
+        kind = _kind_of(part)
+        if kind in own:
+            raise LocalError(f"team {name!r} has two of a kind, {own[kind]} and {part}: give one {kind}")
+        own[kind] = part
+    return Team(name, **own)
+
+
+def _kind_of(name: str) -> str:
+    """Whether that is a picker, a choker or a behaviour."""
+    kinds: list[tuple[str, dict[str, type], type]] = [
+        ("picker", PICKERS, Picker),
+        ("choker", CHOKERS, Choker),
+        ("behaviour", BEHAVIOURS, Honest),
+    ]
+    takes = f"a team takes {', '.join(one for _, known, _ in kinds for one in known)} or module:Class, joined by +"
+    found = next((known[name] for _, known, _ in kinds if name in known), None) or _imported("strategy", name, takes)
+    for kind, known, base in kinds:
+        if isinstance(found, type) and issubclass(found, base):
+            _load(kind, name, known, base)
+            return kind
+    raise LocalError(f"strategy {name!r} is no subclass of Picker, Choker or Honest: {takes}")
+
+
 def _load(kind: str, name: str, known: dict[str, type[T]], base: type[T]) -> type[T]:
     if name in known:
         return known[name]
     takes = f"{kind} takes {', '.join(known)} or module:Class"
-    module_name, colon, class_name = name.partition(":")
-    if not colon or not module_name or not class_name:
-        raise LocalError(f"{kind} {name!r} is unknown: {takes}")
-    try:
-        found = getattr(importlib.import_module(module_name), class_name)
-    except Exception as error:  # a module of somebody else's may raise anything while it is imported
-        raise LocalError(f"{kind} {name!r} can't be imported ({type(error).__name__}: {error}): {takes}") from None
+    found = _imported(kind, name, takes)
     if not (isinstance(found, type) and issubclass(found, base)):
         raise LocalError(f"{kind} {name!r} is no subclass of {base.__module__}.{base.__name__}: {takes}")
     if inspect.isabstract(found):
         missing = ", ".join(sorted(getattr(found, "__abstractmethods__", ())))
         raise LocalError(f"{kind} {name!r} lacks {missing}: {takes}")
     return found
+
+
+def _imported(kind: str, name: str, takes: str) -> object:
+    """What `module:Class` names."""
+    module_name, colon, class_name = name.partition(":")
+    if not colon or not module_name or not class_name:
+        raise LocalError(f"{kind} {name!r} is unknown: {takes}")
+    try:
+        return getattr(importlib.import_module(module_name), class_name)
+    except Exception as error:  # a module of somebody else's may raise anything while it is imported
+        raise LocalError(f"{kind} {name!r} can't be imported ({type(error).__name__}: {error}): {takes}") from None

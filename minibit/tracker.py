@@ -61,14 +61,19 @@ class Tracker:
 
     def _on_registro(self, message: Registro, now: float) -> list[Effect]:
         address = PeerAddress(message.peer, message.host, message.port)
+        others = self._others(message.peer)
         if self.roster.get(message.peer) != address:
             self.roster[message.peer] = address
             self._newcomers[message.peer] = address
             self._timers.set_earlier("newcomers", now + GATHER_S)
         self._seen_at[message.peer] = now
         self._timers.set_earlier("silent", now + MISSED_SIGNS * self._rules.tracker_s)
-        others = [entry for peer, entry in self.roster.items() if peer != message.peer]
         return [Send(message.peer, ListaPeers(tuple(self._subset(others))))]
+
+    def _others(self, me: str) -> list[PeerAddress]:
+        if me not in self.roster:  # a newcomer; looking at every name for each would make joining cost its square
+            return list(self.roster.values())
+        return [entry for peer, entry in self.roster.items() if peer != me]
 
     def _subset(self, entries: list[PeerAddress]) -> list[PeerAddress]:
         if len(entries) < EVERYBODY_UNDER or len(entries) <= self._rules.neighbours:

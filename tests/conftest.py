@@ -14,6 +14,8 @@ from hypothesis import settings
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT / "experiments"), str(ROOT / "tests")]
 
+from browser import browser, opened  # noqa: E402, F401  fixtures for whoever asks for them
+
 # a token of its own in the environment: Ray would write one into the user's home
 os.environ.setdefault("RAY_AUTH_MODE", "token")
 os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))

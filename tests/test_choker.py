@@ -231,6 +231,15 @@ def test_with_the_rule_of_the_original_a_guest_stays_one_round():
     assert set(guests) == {f"q{index}" for index in range(6)}
 
 
+def test_with_the_rule_of_the_original_every_round_has_a_new_guest_if_anybody_else_waits():
+    choker = rarity()
+    fixed = [row("p0", rare=2), row("p1", rare=2)]
+    choker.round(fixed, False)
+    guests = [choker.round([*fixed, row("q0"), row("q1")], False).guests[0] for _ in range(20)]
+    assert guests in (["q0", "q1"] * 10, ["q1", "q0"] * 10)
+    assert {choker.round([*fixed, row("q0")], False).guests[0] for _ in range(3)} == {"q0"}
+
+
 # no choking
 
 

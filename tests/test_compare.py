@@ -270,6 +270,14 @@ def test_only_behaviours_are_compared_with_the_honest() -> None:
     assert of_groups(["liar"]) == ["mean_s.liar"]
 
 
+def test_teams_are_groups_as_classes_are(ran: Ran) -> None:
+    text = f'title = "Teams"\nrepeats = 1\n{OPTIONS}teams = {{ "random" = 2, "free-rider+none" = 2 }}\n'
+    (cell,) = json.loads(ran(text, "--json").stdout)["cells"]
+    groups = ["honest", "free-rider", "class.random", "class.free-rider+none"]
+    assert load(Path("g.toml")).cells[0].groups == groups
+    assert all(cell["measures"][f"mean_s.{group}"]["mean"] > 0 for group in groups)
+
+
 # what is kept, and how it goes on
 
 

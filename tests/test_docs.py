@@ -19,7 +19,7 @@ from minibit.sim.scenario import Arrivals, Fault, PeerClass
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
-PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *DOCS.rglob("*.md")])
+PAGES = sorted([ROOT / "README.md", ROOT / "README.pt.md", ROOT / "CHANGELOG.md", *DOCS.rglob("*.md")])
 KEPT = [*PAGES, *sorted(DOCS.rglob("*.svg")), *sorted((ROOT / "experiments").rglob("*.ipynb"))]
 
 FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
@@ -64,6 +64,26 @@ def test_links_inside_the_repository_lead_somewhere(page: Path):
         if not found.is_relative_to(ROOT) or not found.exists() or (anchor and anchor not in headings(found)):
             broken.append(target)
     assert broken == []
+
+
+def test_the_readme_in_portuguese_has_every_part_every_command_and_every_pointer_of_the_other():
+    english, portuguese = ((ROOT / page).read_text() for page in ("README.md", "README.pt.md"))
+    assert FENCE.findall(portuguese) == FENCE.findall(english)
+    parts = [FENCE.sub("", text).count("\n## ") for text in (english, portuguese)]
+    rows = [
+        [line.split("|")[1].strip() for line in text.splitlines() if line.startswith("| `")]
+        for text in (english, portuguese)
+    ]
+    assert (parts[0], rows[0]) == (parts[1], rows[1])
+    pointers = [
+        [
+            target.replace("notebooks/pt/", "notebooks/")
+            for target, _ in LINK.findall(text)
+            if not target.startswith(("#", "README"))
+        ]
+        for text in (english, portuguese)
+    ]
+    assert sorted(pointers[0]) == sorted(pointers[1])
 
 
 @pytest.mark.parametrize("page", KEPT, ids=name)

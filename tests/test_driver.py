@@ -45,7 +45,7 @@ class Run:
         self.out, self.err = self.tmp / "stdout", self.tmp / "stderr"
         with self.out.open("wb") as out, self.err.open("wb") as err:
             self.process = subprocess.Popen(
-                [*before, sys.executable, str(SCRIPT), *map(str, arguments)],
+                [*before, sys.executable, str(SCRIPT), "--no-report", *map(str, arguments)],
                 cwd=folder,
                 env={**os.environ, "TMPDIR": str(self.tmp), **env},
                 stdout=out,
@@ -117,7 +117,7 @@ def ran(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Result
     assert spec and spec.loader
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
-    return lambda *arguments: CliRunner().invoke(script.main, [str(one) for one in arguments])
+    return lambda *arguments: CliRunner().invoke(script.main, ["--no-report", *map(str, arguments)])
 
 
 @pytest.fixture

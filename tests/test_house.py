@@ -12,6 +12,7 @@ ROOT = Path(__file__).parent.parent
 MINIBIT = sorted((ROOT / "minibit").rglob("*.py"))
 ACTORS = sorted((ROOT / "actors").rglob("*.py"))
 CORE = [path for path in MINIBIT if path.relative_to(ROOT).parts[1] not in {"sim", "lab"}]
+LAB = [path for path in MINIBIT if path.relative_to(ROOT).parts[1] == "lab"]
 SIM = [path for path in MINIBIT if path.relative_to(ROOT).parts[1] == "sim"]
 ROOMS = MINIBIT + ACTORS
 
@@ -89,6 +90,10 @@ def test_the_core_imports_neither_the_simulation_nor_the_lab():
 def test_the_real_world_and_the_simulation_never_import_each_other():
     assert offenders(ACTORS, {"minibit.sim"}) == []
     assert offenders(SIM, {"actors"}) == []
+
+
+def test_the_lab_reads_records_and_knows_neither_world():
+    assert offenders(LAB, {"actors", "ray", "minibit.sim"}) == []
 
 
 def test_nothing_imports_experiments():

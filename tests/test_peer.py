@@ -49,7 +49,7 @@ from minibit.messages import (
 from minibit.neighbour import Slot, Standing
 from minibit.peer import FAREWELL_S, Peer
 from minibit.picker import Picker
-from minibit.records import BlockRecord, PeerRecord
+from minibit.records import BlockRecord, LinkRecord, PeerRecord
 from minibit.rules import Rules
 
 
@@ -532,7 +532,31 @@ def test_a_registro_or_a_list_by_hand_makes_a_peer_dial():
         NovoPeer((address("caio"),)),
         ListaPeers((address("davi"),)),
     ):
-        assert [type(effect) for effect in ana.hear("by hand", message)] == [Dial]
+        effects = ana.hear("by hand", message)
+        assert [type(effect) for effect in effects if not isinstance(effect, Note)] == [Dial]
+
+
+def test_whom_it_heard_of_and_its_links_are_noted():
+    ana = Alone(1)
+    effects = [
+        *ana.hear("tracker", ListaPeers((address("bia"), address("caio")))),
+        *ana.hear("tracker", NovoPeer((address("davi"),))),
+        *ana.do(Linked(address("bia"), True)),
+        *ana.do(Linked(address("davi"), False)),
+        *ana.do(Unlinked("bia", "reset")),
+        *ana.do(Unlinked("caio", "unreachable")),
+        *ana.do(Leaving("enough")),
+    ]
+    records = [effect.record for effect in effects if isinstance(effect, Note)]
+    assert [(one.neighbour, one.event) for one in records if isinstance(one, LinkRecord)] == [
+        ("bia", "listed"),
+        ("caio", "listed"),
+        ("davi", "announced"),
+        ("bia", "linked"),
+        ("davi", "linked"),
+        ("bia", "lost"),
+        ("davi", "lost"),
+    ]
 
 
 def test_its_links_are_bounded_and_a_newcomer_too_many_is_refused():

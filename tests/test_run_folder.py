@@ -9,11 +9,11 @@ import polars as pl
 import pytest
 from test_summary import DONE
 
-from actors.run_folder import TABLES, RunFolder, frames
+from actors.run_folder import RunFolder
 from minibit import records
 from minibit.errors import DiskFullError, LocalError
-from minibit.options import Options
-from minibit.records import BlockRecord, PeerRecord, Record, SampleRecord, ServingRecord
+from minibit.lab.frames import frames
+from minibit.records import TABLES, BlockRecord, LinkRecord, PeerRecord, Record, SampleRecord, ServingRecord
 
 RECORDS: list[Record] = [
     BlockRecord(2.5, "peer-02", 7, "tracker", 0.25, "useful", 65536),
@@ -21,7 +21,9 @@ RECORDS: list[Record] = [
     ServingRecord(0.0, "tracker", "peer-01", "guest"),
     PeerRecord(3.0, "peer-01", "completed"),
     SampleRecord(1.0, "peer-01", 1, 4, 3, 2, 0, 65536, 900),
+    LinkRecord(0.5, "peer-01", "peer-02", "linked"),
 ]
+ABOUT = {"format": 1, "summary": DONE.as_dict(), "peers": []}
 
 
 @pytest.fixture(autouse=True)
@@ -48,7 +50,7 @@ def test_out_may_be_there_already_so_that_a_killed_run_can_be_resumed():
 
 @pytest.mark.parametrize("where", [{"out": "shared"}, {"name": "tuesday"}])
 def test_a_whole_run_is_never_overwritten(where):
-    RunFolder.create(**where).write(DONE, Options(), RECORDS)
+    RunFolder.create(**where).write(ABOUT, RECORDS)
     with pytest.raises(LocalError, match="remove it, or give another --out or --name"):
         RunFolder.create(**where)
 
@@ -63,38 +65,16 @@ def test_a_folder_that_can_not_be_made_says_what_to_do():
 
 def test_a_written_run_can_be_read_again():
     folder = RunFolder.create(out="shared")
-    folder.write(DONE, Options.build(preset="classic", behave="slow=1"), RECORDS)
+    folder.write(ABOUT, RECORDS)
     run = json.loads((folder.path / "run.json").read_text())
     assert run["summary"] == json.loads(DONE.to_json())
-    assert run["options"]["rules"]["choker"] == "rarity"
+    assert (run["format"], run["peers"]) == (1, [])
     assert set(run["versions"]) == {"python", "platform", "ray", "minibit"}
     assert sorted(path.name for path in folder.path.iterdir()) == sorted(
         [*(f"{t}.parquet" for t in TABLES), "run.json"]
     )
     for name, frame in frames(RECORDS).items():
         assert pl.read_parquet(folder.path / f"{name}.parquet").equals(frame)
-
-
-def test_rows_are_in_order_of_time():
-    blocks = frames(RECORDS)["blocks"]
-    assert blocks.rows() == [
-        (1.5, "peer-01", 0, "peer-02", 0.5, "rejected", 65536),
-        (2.5, "peer-02", 7, "tracker", 0.25, "useful", 65536),
-    ]
-
-
-def test_an_empty_table_has_the_columns_and_types_of_a_full_one():
-    full, empty = frames(RECORDS), frames([])
-    for name, kind in TABLES.items():
-        assert empty[name].schema == full[name].schema
-        assert tuple(empty[name].columns) == kind.__struct_fields__
-    assert dict(empty["serving"].schema) == {
-        "at_s": pl.Float64,
-        "peer": pl.String,
-        "neighbour": pl.String,
-        "slot": pl.String,
-    }
-    assert empty["samples"].schema["sent_bytes"] == pl.Int64
 
 
 def test_a_disk_that_is_full_leaves_no_half_table(monkeypatch):
@@ -107,7 +87,7 @@ def test_a_disk_that_is_full_leaves_no_half_table(monkeypatch):
 
     monkeypatch.setattr(Path, "write_bytes", half)
     with pytest.raises(DiskFullError, match="no room for"):
-        folder.write(DONE, Options(), RECORDS)
+        folder.write(ABOUT, RECORDS)
     assert list(folder.path.iterdir()) == []
 
 

@@ -64,6 +64,7 @@ def ran(monkeypatch, tmp_path):
         monkeypatch.setitem(sys.modules, "actors.swarm", types.SimpleNamespace(Swarm=swarm))
         return CliRunner().invoke(script.main, arguments)
 
+    run.script = script
     return run
 
 
@@ -118,10 +119,31 @@ def test_a_wrong_value_is_one_line_and_exit_code_2_and_no_swarm(ran, arguments, 
     assert swarm.launched_with is None
 
 
-def test_the_live_page_is_said_to_come_later(ran):
-    result = ran(FakeSwarm(), "--live")
+def test_the_address_of_the_live_page_is_said_also_when_all_else_is_quiet_and_the_page_ends_with_the_run(ran):
+    swarm = FakeSwarm()
+    swarm.live = lambda: types.SimpleNamespace(url="http://127.0.0.1:1/?token=x")
+    result = ran(swarm, "--live", "--quiet", "--json")
+    assert result.exit_code == 0
+    assert "live page: http://127.0.0.1:1/?token=x\n" in result.stderr
+    assert json.loads(result.stdout) == json.loads(DONE.to_json())
+
+
+def test_on_a_terminal_the_live_page_stays_until_ctrl_c(ran, monkeypatch, capsys):
+    class Pressed:
+        def wait(self):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(ran.script.threading, "Event", Pressed)
+    for stream in (sys.stdin, sys.stderr):
+        monkeypatch.setattr(stream, "isatty", lambda: True)
+    ran.script.keep_page()
+    assert capsys.readouterr().err == "run_swarm: the live page stays and shows the end; Ctrl-C ends it\n"
+
+
+def test_a_simulation_has_no_live_page(ran):
+    result = ran(FakeSwarm(), "--live", "--world", "sim")
     assert result.exit_code == 2
-    assert result.stderr.count("\n") == 1
+    assert result.stderr == "run_swarm: --live has a meaning with --world ray only: leave it out, or give that\n"
 
 
 def test_an_unknown_option_is_exit_code_2(ran):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import inf
+from random import Random
 
 from minibit.sim.clock import Clock
 
@@ -43,3 +44,22 @@ def test_nothing_is_next_when_nothing_is_planned():
     clock.at(2.0, print)
     assert clock.next_s == 2.0
     assert clock.planned == 1
+
+
+def test_the_order_holds_near_and_far_and_for_what_is_planned_on_the_way():
+    clock, happened, rng = Clock(), [], Random(1)
+
+    def happen(number: int) -> None:
+        happened.append((clock.now, number))
+        if rng.random() < 0.6:
+            plan(rng.choice([0.0, 0.001, 1 / 64, 0.5, 1000.0]))
+
+    def plan(after_s: float) -> None:
+        clock.at(clock.now + after_s, happen, clock.planned + 1)
+
+    for _ in range(300):
+        plan(rng.choice([rng.random(), rng.randrange(4), 1e6]))
+        assert clock.next_s <= 1e6  # looking ahead, before more is planned
+    run(clock)
+    assert len(happened) > 600
+    assert happened == sorted(happened)

@@ -84,7 +84,9 @@ class Recorder:
 def done(*faults: Fault, seed: int = 1) -> tuple[list[tuple[float, str, tuple[Any, ...]]], float]:
     """What the faults come to, and when the last one is over."""
     recorder = Recorder()
-    over_s = plan.put_in(recorder.world, faults, NAMES, seed)
+    planned = plan.put_in(recorder.world, faults, NAMES, seed)
+    assert [one.at_s for one in planned] == sorted(one.at_s for one in planned)
+    over_s = max((one.until_s or one.at_s for one in planned), default=0.0)
     while recorder.world.clock.next_s < float("inf"):
         recorder.world.clock.step()
     return recorder.done, over_s
@@ -177,3 +179,14 @@ def test_a_peer_that_never_comes_is_refused_with_those_that_do():
     with pytest.raises(LocalError) as refused:
         done(Fault(kind="tracker-gone"), Fault(kind="dies", peers=("peer-1", "peer-11")))
     assert str(refused.value) == "faults[1].peers: there is no peer 'peer-11': there are peer-1 to peer-10, and tracker"
+
+
+def test_what_was_planned_is_said_in_order_of_time():
+    plain = Fault(kind="dies", at_s=Seconds(9), peers=ONE)
+    timed = Fault(kind="split", at_s=Seconds(3), lasts_s=Seconds(4), peers=TWO)
+    gone = Fault(kind="tracker-gone", at_s=Seconds(5))
+    assert plan.put_in(Recorder().world, [plain, timed, gone], NAMES, 1) == [
+        (3.0, "split", "peer-1, peer-2", 7.0),
+        (5.0, "tracker-gone", "tracker", None),
+        (9.0, "dies", "peer-1", None),
+    ]

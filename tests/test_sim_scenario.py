@@ -22,6 +22,8 @@ peers = 13
 upload = "20kB/s"
 download = "1MiB/s"
 behaviour = "free-rider"
+picker = "random"
+choker = "none"
 lacks = [3, 1]
 
 [[classes]]
@@ -68,6 +70,8 @@ def test_a_table_is_read_with_the_units_of_the_command_line():
                 upload_bps=RateBps(20_000),
                 download_bps=RateBps(1 << 20),
                 behaviour="free-rider",
+                picker="random",
+                choker="none",
                 lacks=(3, 1),
             ),
             PeerClass(name="usual", peers=2),
@@ -173,6 +177,10 @@ KINDS = "dies, leaves, pauses, cut, split, slow, delayed, corrupt, tracker-gone"
             {"classes": [{"name": "a", "peers": 1, "behaviour": "kind"}]},
             "classes[0].behaviour: behaviour 'kind' is unknown: behaviour takes honest, free-rider, liar, corrupter, "
             "slow or module:Class",
+        ),
+        (
+            {"classes": [{"name": "a", "peers": 1, "choker": "random"}]},
+            "classes[0].choker: choker 'random' is unknown: choker takes tit-for-tat, rarity, none or module:Class",
         ),
         ({"faults": [{"kind": "dies", "at": 9, "until": "5s"}]}, "faults[0].until: 5 s won't do: give `at` or later"),
         (

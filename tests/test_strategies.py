@@ -12,6 +12,7 @@ from minibit.behaviour import BEHAVIOURS
 from minibit.choker import CHOKERS, TitForTat
 from minibit.errors import LocalError
 from minibit.picker import PICKERS, Sequential
+from minibit.strategies import Team
 
 LOADERS = {"picker": strategies.picker, "choker": strategies.choker, "behaviour": strategies.behaviour}
 
@@ -54,6 +55,31 @@ def test_a_strategy_is_found_by_its_name(kind: str, name: str, found: type):
 
 def test_anybody_can_bring_a_picker(theirs: None):
     assert strategies.picker("student:Last").__name__ == "Last"
+
+
+def test_a_team_is_called_by_what_it_plays(theirs: None):
+    assert strategies.team("honest") == Team("honest")
+    assert strategies.team("random") == Team("random", picker="random")
+    assert strategies.team("free-rider+student:Last+none") == Team(
+        "free-rider+student:Last+none", picker="student:Last", choker="none", behaviour="free-rider"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("", "strategy '' is unknown: a team takes rarest-first, random, .* or module:Class, joined by +"),
+        ("random+", "strategy '' is unknown"),
+        ("random+sequential", "team 'random.sequential' has two of a kind, random and sequential: give one picker"),
+        ("student:Last+random", "two of a kind, student:Last and random: give one picker"),
+        ("student:Nobody", "strategy 'student:Nobody' can't be imported .AttributeError"),
+        ("student:number", "strategy 'student:number' is no subclass of Picker, Choker or Honest"),
+        ("student:Unfinished", "picker 'student:Unfinished' lacks pick"),
+    ],
+)
+def test_a_team_that_cannot_be_says_why(theirs: None, name: str, why: str):
+    with pytest.raises(LocalError, match=why):
+        strategies.team(name)
 
 
 @pytest.mark.parametrize("name", ["", "rarest", "rarest_first", ":", "student:", ":Last", "Rarest-First"])

@@ -74,4 +74,17 @@ CHECK = Check(
     tasks,
     rows,
     draw,
+    """\
+*Then* has a length with whole blocks. The last block to leave the seed must itself be handed on: one start-up, k /
+log2(1 + k) · log2(N) τ = 29 s. And whoever could have it next is mostly receiving another block, half of which is still
+to come: half a start-up more. With samples 10 s apart that is two start-ups at most, which is the range here.
+
+With two open PEDIDOs for each neighbour, and news that waited behind blocks, it took 3.5 start-ups: the rarest block
+was common 87 s after the last one had left the seed, and 45 s with neither (50 peers, one seed of chance; decisions
+[9](decisions/0009-messages-pass-between-the-parts-of-a-block.md) and
+[10](decisions/0010-a-slow-neighbour-is-asked-for-one-block-at-a-time.md)).
+
+Interest is the share of the common time in which one peer wants something of another; Legout and others find most pairs
+near 1.
+""",
 )

@@ -6,13 +6,24 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import combinations
 from math import comb
 from random import Random
+from typing import NamedTuple
 
 from minibit.errors import LocalError
+from minibit.events import TRACKER
 from minibit.sim.network import Network
 from minibit.sim.scenario import OF_PAIRS, Arrivals, Fault
 from minibit.sim.world import World
 
 Action = Callable[[], object]
+
+
+class Planned(NamedTuple):
+    """What will go wrong when, and for whom: names, with commas. `until_s`: when it is over; None: it stays."""
+
+    at_s: float
+    what: str
+    who: str
+    until_s: float | None
 
 
 def arrival_times(arrivals: Arrivals, peers: int, rng: Random) -> list[float]:
@@ -31,27 +42,27 @@ def arrival_times(arrivals: Arrivals, peers: int, rng: Random) -> list[float]:
     return times
 
 
-def put_in(world: World, faults: Iterable[Fault], names: Sequence[str], seed: int | str) -> float:
-    """Plan the faults; `names` are all peers that will ever be there, and the tracker's. When the last one is over."""
-    over_s = [0.0]
+def put_in(world: World, faults: Iterable[Fault], names: Sequence[str], seed: int | str) -> list[Planned]:
+    """Plan the faults, in order of time; `names` are all peers that will ever be there, and the tracker's."""
+    planned: list[Planned] = []
     for index, fault in enumerate(faults):
         if isinstance(fault.peers, tuple) and (unknown := [name for name in fault.peers if name not in names]):
             there = f"{names[0]} to {names[-2]}, and {names[-1]}"
             raise LocalError(f"faults[{index}].peers: there is no peer {unknown[0]!r}: there are {there}")
         rng = Random(f"{seed}/fault/{index}")
         if fault.kind == "tracker-gone":
-            over_s.append(_plan(world, fault, rng, world.kill_tracker, world.restart_tracker))
+            planned.append(_plan(world, fault, [TRACKER], rng, world.kill_tracker, world.restart_tracker))
         elif fault.kind == "split":
             side = index + 1  # of its own: two splits at once are apart from each other
             hit = _hit(fault, list(names), rng)
-            over_s.append(_plan(world, fault, rng, *_of_side(world.network, hit, side)))
+            planned.append(_plan(world, fault, hit, rng, *_of_side(world.network, hit, side)))
         elif fault.kind in OF_PAIRS:
-            for one, other in _hit_pairs(fault, names, rng):
-                over_s.append(_plan(world, fault, rng, *_of_pair(world.network, fault, one, other)))
+            for pair in _hit_pairs(fault, names, rng):
+                planned.append(_plan(world, fault, pair, rng, *_of_pair(world.network, fault, *pair)))
         else:
             for name in _hit(fault, list(names), rng):
-                over_s.append(_plan(world, fault, rng, *_of_peer(world, fault, name)))
-    return max(over_s)
+                planned.append(_plan(world, fault, [name], rng, *_of_peer(world, fault, name)))
+    return sorted(planned, key=lambda one: one.at_s)
 
 
 def _of_peer(world: World, fault: Fault, name: str) -> tuple[Action, Action | None]:
@@ -80,13 +91,14 @@ def _of_side(network: Network, names: list[str], side: int) -> tuple[Action, Act
     return lambda: network.split(names, side), lambda: network.split(names, 0)
 
 
-def _plan(world: World, fault: Fault, rng: Random, begin: Action, end: Action | None) -> float:
+def _plan(world: World, fault: Fault, hit: Iterable[str], rng: Random, begin: Action, end: Action | None) -> Planned:
     at_s = float(fault.at_s) if fault.until_s is None else rng.uniform(fault.at_s, fault.until_s)
     world.clock.at(at_s, begin)
-    if fault.lasts_s is None or end is None:
-        return at_s
-    world.clock.at(at_s + fault.lasts_s, end)
-    return at_s + fault.lasts_s
+    until_s = None
+    if fault.lasts_s is not None and end is not None:
+        until_s = at_s + fault.lasts_s
+        world.clock.at(until_s, end)
+    return Planned(at_s, fault.kind, ", ".join(hit), until_s)
 
 
 def _hit(fault: Fault, names: list[str], rng: Random) -> list[str]:

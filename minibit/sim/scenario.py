@@ -56,6 +56,7 @@ class PeerClass(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     upload, download  bytes a second; None: as the options say
     behaviour         of all of them
+    picker, choker    of all of them; None: as the options say
     lacks             the only blocks that they don't hold at the start; None: they hold what the options say
     """
 
@@ -64,6 +65,8 @@ class PeerClass(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     upload_bps: RateBps | None = field(name="upload", default=None)
     download_bps: RateBps | None = field(name="download", default=None)
     behaviour: str = "honest"
+    picker: str | None = None
+    choker: str | None = None
     lacks: tuple[Whole, ...] | None = None
 
 
@@ -136,10 +139,12 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         if named > peers:
             raise LocalError(f"classes: {named} peers in classes, and {peers} in all: give fewer, or more --peers")
         for index, kind in enumerate(scenario.classes):
-            try:
-                strategies.behaviour(kind.behaviour)
-            except LocalError as error:
-                raise LocalError(f"classes[{index}].behaviour: {error}") from None
+            for key in ("behaviour", "picker", "choker"):
+                try:
+                    if (name := getattr(kind, key)) is not None:
+                        getattr(strategies, key)(name)
+                except LocalError as error:
+                    raise LocalError(f"classes[{index}].{key}: {error}") from None
         for index, fault in enumerate(scenario.faults):
             if fault.until_s is not None and fault.until_s < fault.at_s:
                 raise LocalError(f"faults[{index}].until: {fault.until_s:g} s won't do: give `at` or later")

@@ -24,6 +24,7 @@ from minibit.sim.content import VirtualContent
 from minibit.sim.journal import Journal
 from minibit.sim.scenario import PeerClass, Scenario
 from minibit.sim.world import Watcher, World
+from minibit.strategies import Team
 from minibit.summary import Summary
 
 LINE_BPS = 125e6  # a gigabit a second, for who has no limit
@@ -63,7 +64,7 @@ class Simulation:
             connect_s=scenario.connect_s,
             watchers=tuple(watchers),
         )
-        self.class_of: dict[str, str] = {}  # of peers that have one
+        self.class_of: dict[str, str] = {}  # of peers that have one: a class of the scenario, or a team
         self._journal = frozenset(journal)
         self._sample_s = scenario.sample_s or max(1.0, options.peers / 100)
         self._moved = (0, 0.0)  # bytes, and when they were last more than before
@@ -127,25 +128,32 @@ class Simulation:
             there = f"{TRACKER}, and {names[0]} to {names[-1]}"
             raise LocalError(f"journal: there is no peer {unknown[0]!r}: there are {there}")
         classes: list[PeerClass | None] = [kind for kind in scenario.classes for _ in range(kind.peers)]
+        if classes and options.teams:
+            raise LocalError("classes: a run has these or --teams: give classes a picker, a choker, a behaviour")
         classes += [None] * (options.peers - len(classes))
-        behaviours = [kind.behaviour if kind else "honest" for kind in classes]
-        odd = [sort for sort, count in options.behave.items() for _ in range(count)]
-        if odd:
-            behaviours[-len(odd) :] = odd
-        times = plan.arrival_times(scenario.arrivals, options.peers, Random(f"{options.seed}/arrivals"))
-        self._expect(TRACKER, None, "honest", 0.0)
-        for name, kind, behaviour, at_s in zip(names, classes, behaviours, times, strict=True):
+        teams = options.line_up()
+        for index, kind in enumerate(classes):
             if kind is not None:
-                self.class_of[name] = kind.name
-            if behaviour not in UNWANTED:
+                odd = teams[index].behaviour  # by `behave`, which is about the last peers, in a class or not
+                behaviour = kind.behaviour if odd == "honest" else odd
+                teams[index] = Team(kind.name, kind.picker, kind.choker, behaviour)
+        times = plan.arrival_times(scenario.arrivals, options.peers, Random(f"{options.seed}/arrivals"))
+        self._expect(TRACKER, None, Team(), 0.0)
+        for name, kind, team, at_s in zip(names, classes, teams, times, strict=True):
+            if team.name is not None:
+                self.class_of[name] = team.name
+            if team.behaviour not in UNWANTED:
                 world.waiting[name] = None
-            self._expect(name, kind, behaviour, at_s)
-        quiet_s = plan.put_in(world, scenario.faults, [*names, TRACKER], options.seed)
-        self._quiet_s = max(quiet_s, times[-1])  # nothing is planned after that
+            self._expect(name, kind, team, at_s)
+        planned = plan.put_in(world, scenario.faults, [*names, TRACKER], options.seed)
+        self._ledger.scenario = scenario.as_dict()
+        self._ledger.faults = [fault._asdict() for fault in planned]
+        # nothing is planned after that
+        self._quiet_s = max(times[-1], *(fault.until_s or fault.at_s for fault in planned), 0.0)
         world.clock.at(self._sample_s, self._sample)
         world.clock.at(LOOK_S, self._look)
 
-    def _expect(self, name: str, kind: PeerClass | None, behaviour: str, at_s: float) -> None:
+    def _expect(self, name: str, kind: PeerClass | None, team: Team, at_s: float) -> None:
         """Open the account of a peer, which takes its seat then."""
         options = self.options
         seed = name == TRACKER
@@ -153,14 +161,16 @@ class Simulation:
         held = self.world.all if seed else self._held_at_start(name, kind)
         if kind is not None:
             limits = [kind.upload_bps or limits[0], kind.download_bps or limits[1]]
-        behaves = strategies.behaviour(behaviour)
+        behaves = strategies.behaviour(team.behaviour)
         up_bps = min(limits[0] or LINE_BPS, behaves.upload_bps or inf)
-        self._ledger.open(name, behaviour, 0.0, held, upload_bps=up_bps, download_bps=limits[1])
+        own = {"kind": team.name, "picker": team.picker, "choker": team.choker}
+        self._ledger.open(name, team.behaviour, 0.0, held, upload_bps=up_bps, download_bps=limits[1], **own)
         seat = partial(
             self.world.seat,
             name,
             held=held,
             behaviour=behaves,
+            rules=team.rules(options.rules),
             stays=seed,
             stay_s=None if seed else self.scenario.stay_s,
             up_bps=up_bps,

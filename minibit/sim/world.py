@@ -97,6 +97,7 @@ class World:
         *,
         held: int = inventory.EMPTY,
         behaviour: type[Honest] = Honest,
+        rules: Rules | None = None,
         stays: bool = False,
         stay_s: float | None = None,
         up_bps: float,
@@ -105,9 +106,12 @@ class World:
     ) -> Node:
         """A peer that joins now, and may ask for blocks at once.
 
-        `stays`: it never leaves of itself, whatever the rules say; `stay_s`: it leaves so long after it completed.
+        `rules` are its own; None: those of all. `stays`: it never leaves of itself, whatever they say; `stay_s`: it
+        leaves so long after it completed.
         """
-        rules = msgspec.structs.replace(self.rules, leave="never") if stays or stay_s is not None else self.rules
+        rules = rules or self.rules
+        if stays or stay_s is not None:
+            rules = msgspec.structs.replace(rules, leave="never")
         peer = Peer(name, self.content, rules, self.seed, held=held, behaviour=behaviour())
         node = self.nodes[name] = Node(peer, End(up_bps, down_bps), stay_s=stay_s)
         if journal:

@@ -1,0 +1,135 @@
+"""The rules of serving: how many slots there are, who keeps one, who is guest, how long a round lasts.
+
+Nobody notes when a round is. It is seen where somebody loses a slot that wants it, or gets one of the other kind:
+between rounds slots are only given, and taken from who is gone or wants nothing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from itertools import count, pairwise, takewhile
+from math import comb
+from operator import itemgetter
+
+from hindsight import SAME_S, Change, Hindsight, Stay, at_least
+from verdict import ENOUGH, Case, Finding, decided
+
+from minibit.measures import percentile
+
+SLOTS, GUESTS = 4, 1
+ROUND_S = 10.0
+SLACK_S = 0.5  # by which a round may begin later
+
+
+def slots(seen: Hindsight) -> Finding:
+    """After every change: how many are served, and as what."""
+    served = [Counter(change.after.values()) for change in seen.changes]
+    over = sum(one["fixed"] > SLOTS or one["guest"] > GUESTS for one in served)
+    fixed, guests, most = (
+        max(map(of, served), default=0) for of in (itemgetter("fixed"), itemgetter("guest"), Counter.total)
+    )
+    evidence = (
+        f"after {len(served):,} changes at most {fixed} fixed, {guests} as guest, {most} together; more than "
+        f"{SLOTS} + {GUESTS} after {over}"
+    )
+    if over:
+        return "broken", evidence
+    return ("kept" if most == SLOTS + GUESTS else "not seen"), evidence
+
+
+def rarity(seen: Hindsight) -> Finding:
+    """Each round in which somebody lost its slot that wanted it."""
+    verdict, evidence = decided([case for change in _decisions(seen) for case in _ranked(seen, change)])
+    return verdict, f"rounds in which a neighbour lost its slot: {evidence}"
+
+
+def _decisions(seen: Hindsight) -> list[Change]:
+    """The changes by those who play by the rules and are not about to leave."""
+    return [one for one in seen.changes if one.peer in seen.honest and not seen.closed(one.peer, one.at_s)]
+
+
+def _ranked(seen: Hindsight, change: Change) -> list[Case]:
+    """Wrong is who lost its slot, if it held more rare blocks than one that has a fixed slot now.
+
+    Rare are those of which the fewest neighbours hold a copy, among those that the server lacks, or among all if it
+    lacks none; as they were when the last news had been told.
+    """
+    server, news_s = change.peer, change.at_s - seen.run.options["rules"]["announce_s"]
+    winners = [peer for peer, slot in change.after.items() if slot == "fixed"]
+    losers = [peer for peer in change.before if peer not in winners and seen.forced(change, peer)]
+    if not winners or not losers:
+        return []
+    theirs = {peer: seen.held(peer, news_s) for peer, _ in seen.linked(server, change.at_s, change.at_s)}
+    held_by = at_least(seen.all, theirs.values())
+    rare = (seen.all & ~seen.held(server, change.at_s) or seen.all) & held_by[min(1, len(held_by) - 1)]
+    for held in reversed(held_by):
+        rare = rare & ~held or rare
+    points = [(theirs.get(peer, 0) & rare).bit_count() for peer in [*losers, *winners]]
+    lowest = sorted(points)[: len(losers)]
+    weaker, equal = sum(one < lowest[-1] for one in points), points.count(lowest[-1])
+    right = comb(equal, len(losers) - weaker) / comb(len(points), len(losers))
+    return [Case(sorted(points[: len(losers)]) != lowest, 1 - right)]
+
+
+def guest(seen: Hindsight) -> Finding:
+    """No guest stays for a second round while somebody waits, and somebody is guest then."""
+    stays = [stay for stay in seen.guests() if stay.peer in seen.honest]
+    went = [
+        change
+        for change in _decisions(seen)
+        if any(slot == "guest" and seen.forced(change, peer) for peer, slot in change.before.items())
+    ]
+    overdue = sum(_overdue(seen, stay) for stay in stays)
+    lacking = _lacking(seen, stays)
+    evidence = (
+        f"{len(stays)} guests, of which {len(went)} had to go, or rose to a fixed slot, while they wanted more; "
+        f"{overdue} stayed for a second round while another waited; {lacking} rounds without a guest while somebody "
+        "waited"
+    )
+    if overdue or lacking:
+        return "broken", evidence
+    return ("kept" if len(went) >= ENOUGH else "not seen"), evidence
+
+
+def _overdue(seen: Hindsight, stay: Stay) -> bool:
+    """Whether it was a guest before and after a round, and the same neighbour waited all the time.
+
+    There is a round in one and a half times `ROUND_S`, even if it is late.
+    """
+    span_s = 1.5 * ROUND_S
+    begins = takewhile(lambda at_s: at_s + span_s < stay.until_s, count(stay.from_s, ROUND_S))
+    return any(seen.waiting(stay.peer, at_s, at_s + span_s) for at_s in begins)
+
+
+def _lacking(seen: Hindsight, stays: list[Stay]) -> int:
+    """How many times there was no guest for as long as a round, and the same neighbour waited all the time."""
+    spans: dict[str, list[Stay]] = defaultdict(list)
+    for stay in stays:
+        spans[stay.peer].append(stay)
+    found = 0
+    for peer in sorted(seen.honest & seen.started.keys()):
+        for at_s in takewhile(lambda at_s: at_s + ROUND_S < seen.run.end_s, count(seen.started[peer], ROUND_S)):
+            until_s = at_s + ROUND_S
+            if not any(stay.from_s < until_s and stay.until_s > at_s for stay in spans[peer]):
+                found += not seen.closed(peer, until_s) and bool(seen.waiting(peer, at_s, until_s))
+    return found
+
+
+def rounds(seen: Hindsight) -> Finding:
+    """The times between changes that only a round makes: one round or several, and now and then a late one."""
+    marks: dict[str, list[float]] = defaultdict(list)
+    for change in _decisions(seen):
+        if any(seen.forced(change, peer) for peer in change.before):
+            marks[change.peer].append(change.at_s)
+    gaps = [gap for times in marks.values() for one, other in pairwise(times) if (gap := other - one) > SAME_S]
+    if len(gaps) < ENOUGH:
+        return "not seen", f"{len(gaps)} times between two changes that only a round makes: too few to tell"
+    gaps.sort()
+    off = sum(abs(gap - ROUND_S * max(1, round(gap / ROUND_S))) > SLACK_S for gap in gaps)
+    shortest_s = percentile(gaps, 10)
+    evidence = (
+        f"{len(gaps)} times between two changes that only a round makes: a tenth of them up to {shortest_s:.2f} s, the "
+        f"median {percentile(gaps, 50):.2f} s; {off} are more than {SLACK_S} s off a multiple of {ROUND_S:.0f} s"
+    )
+    right = abs(shortest_s - ROUND_S) <= SLACK_S and off < len(gaps) / 2
+    return "kept" if right else "broken", evidence

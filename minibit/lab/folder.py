@@ -1,0 +1,84 @@
+"""A run's folder, read: whole or not, of this version or an older one.
+
+What isn't there is said in words (`Run.missing`), and the rest is shown; only a folder that says nothing at all, or
+one of a newer version, is an error.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import polars as pl
+from polars.exceptions import PolarsError
+
+from minibit.errors import LocalError
+from minibit.lab.frames import empty, fitted
+from minibit.lab.run import Run
+from minibit.ledger import FORMAT
+from minibit.records import TABLES
+
+
+def load(path: str | os.PathLike[str]) -> Run:
+    """The run in this folder. `LocalError` where there is none, or one that only a newer version can read."""
+    folder = Path(path)
+    if not folder.is_dir():
+        raise LocalError(f"there is no run in {folder}: give the folder of one, as runs/NAME")
+    about, missing = read_about(folder)
+    tables = {name: _table(folder, name, missing) for name in TABLES}
+    if not about and all(frame is None for frame in tables.values()):
+        raise LocalError(f"there is no run in {folder}: it was killed before it wrote anything, or has not ended yet")
+    found = {name: empty(name) if frame is None else frame for name, frame in tables.items()}
+    return Run(about, found, folder, tuple(missing))
+
+
+def read_about(folder: Path) -> tuple[dict[str, Any], list[str]]:
+    """What run.json says, and sentences on what it doesn't; `LocalError` where only a newer version can read it."""
+    path = _written(folder, "run.json")
+    if path is None:
+        return {}, ["There is no run.json: the run was killed before it was over, or has not ended yet."]
+    try:
+        about = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+    except (OSError, msgspec.MsgspecError) as error:
+        return {}, [f"run.json can't be read ({error})."]
+    written = about.get("format", 0)
+    if not isinstance(written, int) or written > FORMAT:
+        raise LocalError(
+            f"{folder} was written by a newer Minibit (format {written}, and this one reads up to {FORMAT}): update it"
+        )
+    if "peers" in about:
+        return about, []
+    return about, [
+        "run.json is of an older Minibit: it doesn't say how each peer behaved, what it held at the start, its limits "
+        "and its messages."
+    ]
+
+
+def _table(folder: Path, name: str, missing: list[str]) -> pl.DataFrame | None:
+    file = f"{name}.parquet"
+    path = _written(folder, file)
+    if path is None:
+        missing.append(
+            f"There is no {file}: the run was killed, was written without polars, or is of an older Minibit."
+        )
+        return None
+    try:
+        frame, lacking = fitted(name, pl.read_parquet(path))
+    except (OSError, PolarsError) as error:
+        missing.append(f"{file} can't be read ({_first_line(error)}).")
+        return None
+    if lacking:
+        missing.append(f"{file} lacks {', '.join(lacking)}.")
+    return frame
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]
+
+
+def _written(folder: Path, name: str) -> Path | None:
+    """The file of that name, or what was written of it when the run was killed."""
+    paths = (folder / name, folder / f".{name}.new")
+    return next((path for path in paths if path.is_file()), None)

@@ -1,0 +1,48 @@
+"""The pages themselves: `page.html` with a body, its script and its style.
+
+Everything is in the page or comes from the same server by a relative address, so it works as well below a prefix.
+The pictures, and Bokeh's scripts with them, are asked for by the page when somebody comes near to them.
+"""
+
+from __future__ import annotations
+
+import html
+from functools import cache
+from pathlib import Path
+from string import Template
+from urllib.parse import quote
+
+from bokeh.resources import Resources
+
+HERE = Path(__file__).parent
+
+
+def of_swarm(token: str) -> str:
+    """The page of the whole swarm."""
+    return _page(token, "swarm", _text("swarm.html"))
+
+
+def of_peer(name: str, token: str) -> str:
+    """The page of one peer."""
+    return _page(token, name, Template(_text("peer.html")).substitute(peer=html.escape(name), token=quote(token)))
+
+
+@cache
+def bokeh_script() -> bytes:
+    """All of BokehJS that the pictures need, in one file."""
+    return "\n".join(Resources(mode="inline", components=["bokeh", "bokeh-widgets"]).js_raw).encode()
+
+
+def _page(token: str, what: str, body: str) -> str:
+    return Template(_text("page.html")).substitute(
+        what=html.escape(what),
+        token=html.escape(token),
+        style=_text("page.css"),
+        body=body,
+        program=_text("page.js"),
+    )
+
+
+@cache
+def _text(name: str) -> str:
+    return (HERE / name).read_text(encoding="utf-8")

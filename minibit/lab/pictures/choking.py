@@ -1,0 +1,143 @@
+"""Who serves whom at a moment: the matrix of fixed slots and guests."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import polars as pl
+from bokeh.models import BasicTicker, DataRange1d
+
+from minibit.events import TRACKER
+from minibit.lab.pictures.picture import (
+    BLUE,
+    INK,
+    ORANGE,
+    Columns,
+    Picture,
+    begun,
+    canvas,
+    hover,
+    legend,
+    letters,
+    moment,
+    named_ticks,
+    part,
+    shorts,
+    sources,
+)
+
+if TYPE_CHECKING:
+    from minibit.lab.pictures.clock import Clock
+    from minibit.lab.run import Run
+
+TITLE = "Who serves whom"
+LOOK = (
+    "A row serves, a column is served; G is the guest, who need not have given anything. Under tit-for-tat many blue "
+    "squares have a twin on the other side of the diagonal, and free riders' columns show little but G."
+)
+PEERS_MAX = 60
+
+MOVE = """
+const all = intervals.data, end_s = slider.end, slots = {fixed: [[], []], guest: [[], []]}
+for (let at = 0; at < all.from_s.length; at++) {
+    if (all.from_s[at] <= now && (now < all.until_s[at] || (now >= end_s && all.until_s[at] >= end_s))) {
+        const [x, y] = slots[all.guest[at] ? "guest" : "fixed"]
+        x.push(all.column[at])
+        y.push(all.row[at])
+    }
+}
+const named = (found) => found.map((one) => peers.data.peer[one])
+for (const [source, [x, y]] of [[fixed, slots.fixed], [guest, slots.guest]])
+    source.data = {x, y, serves: named(y), served: named(x)}
+figure.title.text = `${title.data.text[0].split("\\n")[0]}\\n${moment}: `
+    + `${slots.fixed[0].length} fixed slots, ${slots.guest[0].length} guests`
+"""
+
+
+def columns(run: Run, now: float | None = None) -> Columns:
+    """The columns of its sources; the slots are those of `now`, or of the end."""
+    now = run.end_s if now is None else now
+    choking = run.choking()
+    peers = drawn(run, choking)
+    names = shorts(run, peers)
+    places = pl.DataFrame({"peer": peers, "place": range(len(peers))}, schema={"peer": pl.String, "place": pl.Int64})
+    there = (
+        choking.join(places.rename({"place": "row"}), on="peer")
+        .join(places.rename({"peer": "neighbour", "place": "column"}), on="neighbour")
+        .select("row", "column", "from_s", "until_s", guest=(pl.col("slot") == "guest").cast(pl.Int8))
+        .sort("from_s", "row", "column")
+    )
+    at_end = (pl.col("until_s") >= run.end_s) & (now >= run.end_s)
+    then = there.filter((pl.col("from_s") <= now) & ((pl.col("until_s") > now) | at_end))
+    fixed, guest = then.filter(guest=0), then.filter(guest=1)
+    title = part(len(peers), run.members.height, "actors")
+    said = f"{moment(run, now)}: {fixed.height} fixed slots, {guest.height} guests"
+    return {
+        "choking:title": {"text": [f"{title}\n{said}" if choking.height else "Nobody has served anybody"]},
+        "choking:peers": {"peer": names, "at": list(range(len(names)))},
+        "choking:intervals": {column: there[column].to_numpy() for column in there.columns},
+        "choking:fixed": _cells(fixed, names),
+        "choking:guest": _cells(guest, names),
+    }
+
+
+def drawn(run: Run, choking: pl.DataFrame) -> list[str]:
+    """Whose rows are drawn: all, or the seed and, one after another, whoever had most slots with those before."""
+    names = run.members["peer"].to_list()
+    if len(names) <= PEERS_MAX:
+        return names
+    ties: dict[str, Counter[str]] = {}
+    for one, other, count in choking.group_by("peer", "neighbour").len().iter_rows():
+        ties.setdefault(one, Counter())[other] += count
+        ties.setdefault(other, Counter())[one] += count
+    chosen, near = {TRACKER}, Counter(ties.get(TRACKER, {}))
+    while len(chosen) < PEERS_MAX and near:
+        nearest = max(near, key=lambda name: (near[name], name))
+        chosen.add(nearest)
+        near.update(ties[nearest])
+        for name in chosen & near.keys():
+            del near[name]
+    return [name for name in names if name in chosen]
+
+
+def _cells(found: pl.DataFrame, names: list[str]) -> dict[str, list[object]]:
+    rows, places = found["row"].to_list(), found["column"].to_list()
+    return {"x": places, "y": rows, "serves": [names[at] for at in rows], "served": [names[at] for at in places]}
+
+
+def picture(run: Run, clock: Clock) -> Picture:
+    """The matrix, at the clock's time."""
+    of = sources(columns(run, clock.at_s))
+    title, peers = of["choking:title"], of["choking:peers"]
+    made = canvas(
+        title,
+        560,
+        "is served",
+        "serves",
+        x_range=DataRange1d(range_padding=0),
+        y_range=DataRange1d(range_padding=0, flipped=True),
+    )
+    for axis in made.axis:
+        axis.formatter = named_ticks(peers, "peer")
+        axis.ticker = BasicTicker(min_interval=1, desired_num_ticks=10)
+    # the diagonal, on which nobody serves, gives the axes their length
+    made.rect("at", "at", 1, 1, source=peers, fill_color="#DDE1E5", line_color=None)
+    begun(made)
+    fixed = made.rect("x", "y", 0.9, 0.9, source=of["choking:fixed"], fill_color=BLUE, line_color=None)
+    guest = made.rect("x", "y", 0.9, 0.9, source=of["choking:guest"], fill_color=ORANGE, line_color=None)
+    made.text("x", "y", {"value": "G"}, source=of["choking:guest"], text_align="center", text_baseline="middle",
+              text_font_size="9px", text_font_style="bold", text_color=INK)  # fmt: skip
+    legend(made, [("fixed slot", [fixed]), ("G: the guest", [guest])])
+    hover(made, [fixed, guest], ("serves", "@serves"), ("is served", "@served"))
+    clock.moves(
+        MOVE,
+        of["choking:intervals"],
+        figure=made,
+        title=title,
+        peers=peers,
+        intervals=of["choking:intervals"],
+        fixed=of["choking:fixed"],
+        guest=of["choking:guest"],
+    )
+    return Picture("choking", TITLE, LOOK + letters(run), made, columns, lambda run: run.choking())

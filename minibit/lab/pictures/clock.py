@@ -1,0 +1,85 @@
+"""The clock that pictures share: a slider over the seconds of a run, and a button that lets it run.
+
+A picture that shows a moment gives `Clock.moves` what the page does when the moment changes. The slider's end is
+where the run ends; who looks at the end of a run that becomes longer goes with it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+from bokeh.models import ColumnDataSource, CustomJS, Row
+from bokeh.models.widgets import Slider, Toggle
+
+from minibit.lab.pictures.picture import Columns, Picture
+
+if TYPE_CHECKING:
+    from minibit.lab.run import Run
+
+STEPS = 200  # of the whole run
+STEP_MS = 80
+
+PLAY = """
+clearInterval(window.minibit_clock)
+toggle.label = toggle.active ? "❚❚ pause" : "▶ play"
+if (toggle.active) {
+    if (slider.value >= slider.end) slider.value = 0
+    window.minibit_clock = setInterval(() => {
+        slider.value = Math.min(slider.end, slider.value + slider.end / steps)
+        if (slider.value >= slider.end) toggle.active = false
+    }, step_ms)
+}
+"""
+NOW = """
+const now = slider.value, moment = `at ${now.toFixed(slider.end < 20 ? 2 : 1)} s`
+"""
+FOLLOW = """
+const end_s = cb_obj.data.end_s[0], at_end = slider.value >= slider.end - slider.step
+slider.end = end_s
+slider.step = end_s / 1000
+if (at_end) slider.value = end_s
+"""
+
+
+class Clock:
+    """A moment of the run, to be chosen: at first the middle of it, or the end with `follow`."""
+
+    def __init__(self, run: Run, *, follow: bool = False) -> None:
+        columns = self.feed(run)
+        end_s = columns["time:axis"]["end_s"][0]
+        self.at_s: float = end_s if follow else end_s / 2
+        self.slider = Slider(
+            start=0, end=end_s, value=self.at_s, step=end_s / 1000, title="seconds", format="0.0[0]",
+            sizing_mode="stretch_width", name="time:slider", bar_color="#0072B2",
+        )  # fmt: skip
+        play = Toggle(label="▶ play", width=90, height=36, name="time:play", align="center")
+        play.js_on_change(
+            "active",
+            CustomJS(args={"toggle": play, "slider": self.slider, "steps": STEPS, "step_ms": STEP_MS}, code=PLAY),
+        )
+        axis = ColumnDataSource(columns["time:axis"], name="time:axis")
+        axis.js_on_change("data", CustomJS(args={"slider": self.slider}, code=FOLLOW))
+        # the slider's tag keeps the source in the document: a page finds it by name
+        self.slider.tags = [axis]
+        self.model = Row(children=[play, self.slider], sizing_mode="stretch_width", name="time")
+
+    def moves(self, code: str, watched: ColumnDataSource, **args: Any) -> None:
+        """Run this JavaScript when the clock or `watched` changes; it knows the models, `now`, `moment` in words."""
+        does = CustomJS(args={"slider": self.slider, **args}, code=NOW + code)
+        self.slider.js_on_change("value", does)
+        watched.js_on_change("data", does)
+
+    def picture(self) -> Picture:
+        """The clock itself, as it is placed and fed like a picture."""
+        look = "Move the slider, or press play: the pictures of a moment follow."
+        return Picture("time", "Time", look, self.model, self.feed, _table)
+
+    @staticmethod
+    def feed(run: Run) -> Columns:
+        """Where the run ends."""
+        return {"time:axis": {"end_s": [run.end_s or 1.0]}}
+
+
+def _table(run: Run) -> pl.DataFrame:
+    return pl.DataFrame({"end_s": [run.end_s]})

@@ -1,0 +1,72 @@
+"""How many messages of each verb were sent."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import polars as pl
+from bokeh.models import DataRange1d, FactorRange, LogTicker, NumeralTickFormatter
+
+from minibit.lab.pictures.picture import BLUE, GREY, INK, Columns, Picture, canvas, peers_of, sources
+from minibit.summary import Messages
+
+if TYPE_CHECKING:
+    from minibit.lab.pictures.clock import Clock
+    from minibit.lab.run import Run
+
+TITLE = "Messages by verb"
+LOOK = (
+    "The scale grows tenfold from line to line. BLOCO and PEDIDO should be nearly equal; what BLOCO has more than the "
+    "blocks that were missing was sent for nothing."
+)
+VERBS = Messages.__struct_fields__
+
+
+def table(run: Run) -> pl.DataFrame:
+    """`peer, verb, messages`; where nobody noted who sent them, the sums of the summary, of nobody."""
+    found = run.messages()
+    if found.is_empty() and run.summary:
+        sums = run.summary["messages"]
+        found = pl.DataFrame(
+            {"peer": [None] * len(sums), "verb": list(sums), "messages": list(sums.values())}, found.schema
+        )
+    return found
+
+
+def columns(run: Run) -> Columns:
+    """The columns of its sources."""
+    sent = dict(table(run).group_by("verb").agg(pl.col("messages").sum()).iter_rows())
+    counts = [sent.get(verb, 0) for verb in VERBS]
+    total, peers = sum(counts), max(1, len(peers_of(run)))
+    title = f"{total:,} messages, {total / peers:,.0f} a peer" if total else "No message was counted"
+    return {
+        "messages:title": {"text": [title]},
+        "messages:verbs": {
+            "verb": list(VERBS),
+            "messages": [max(0.7, count) for count in counts],
+            "from": [0.7] * len(VERBS),
+            "said": [f"  {count:,}" for count in counts],
+        },
+    }
+
+
+def picture(run: Run, clock: Clock) -> Picture:
+    """A dot for each verb on a logarithmic scale, with its number."""
+    of = sources(columns(run))
+    source = of["messages:verbs"]
+    made = canvas(
+        of["messages:title"],
+        420,
+        "messages sent",
+        "",
+        x_axis_type="log",
+        x_range=DataRange1d(start=0.7, range_padding=0.7),
+        y_range=FactorRange(factors=list(reversed(VERBS))),
+    )
+    made.ygrid.visible = False
+    made.xaxis.formatter = NumeralTickFormatter(format="0a")
+    made.xaxis.ticker = LogTicker(desired_num_ticks=4)
+    made.segment("from", "verb", "messages", "verb", source=source, color=GREY, line_width=2)
+    made.scatter("messages", "verb", source=source, size=9, color=BLUE)
+    made.text("messages", "verb", "said", source=source, text_baseline="middle", text_font_size="11px", text_color=INK)
+    return Picture("messages", TITLE, LOOK, made, columns, table)

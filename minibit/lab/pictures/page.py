@@ -1,0 +1,92 @@
+"""Pictures as HTML: a section for each, one document behind all, and Bokeh's scripts themselves.
+
+Nothing here names an address: a page made of these parts opens without a network.
+"""
+
+from __future__ import annotations
+
+import gzip
+from base64 import b64encode
+from collections.abc import Sequence
+from functools import cache
+from html import escape
+from pathlib import Path
+from typing import Literal
+
+import bokeh
+from bokeh.document import Document
+from bokeh.embed import components
+from bokeh.resources import Resources
+
+from minibit.lab.pictures.picture import Picture
+
+WIDE = ("time", "blocks", "shares", "timeline")  # pictures that take the whole width of a wide page
+SCRIPTS: list[Literal["bokeh", "bokeh-widgets"]] = ["bokeh", "bokeh-widgets"]
+STYLE = """
+:root { color-scheme: only light; }
+* { box-sizing: border-box; }
+body { margin: 0 auto; padding: 0 16px 32px; max-width: 1280px; background: #fff; color: #1a1a1a;
+       font: 15px/1.45 system-ui, sans-serif; }
+h1 { font-size: 1.5em; margin: 0.8em 0 0.2em; overflow-wrap: anywhere; }
+h2 { font-size: 1.1em; margin: 0 0 0.2em; }
+p { margin: 0 0 0.6em; }
+section p { color: #3d4248; font-size: 0.9em; max-width: 48em; }
+.missing { border-left: 4px solid #D55E00; padding-left: 10px; }
+table { border-collapse: collapse; margin: 0.6em 0 1.2em; }
+td, th { padding: 2px 14px 2px 0; text-align: left; vertical-align: top; font-weight: normal; overflow-wrap: anywhere; }
+th { color: #555b61; white-space: nowrap; }
+main { display: grid; grid-template-columns: minmax(0, 1fr); gap: 28px 32px; }
+section { min-width: 0; }
+#time { position: sticky; top: 0; z-index: 10; background: #fff; padding: 6px 0; border-bottom: 1px solid #d5d9dd; }
+#time h2, #time p { display: none; }
+@media (min-width: 1000px) {
+    main { grid-template-columns: repeat(2, minmax(0, 1fr)); }
+    section.wide { grid-column: 1 / -1; }
+}
+@media (max-width: 500px) { body { padding: 0 8px 24px; font-size: 14px; } }
+/* pictures keep the width that they have on the screen: the page is as wide, and the printer makes it fit its paper */
+@page { size: 1360px 1924px; margin: 40px; }
+@media print {
+    body { padding: 0; }
+    body.two main { grid-template-columns: repeat(2, minmax(0, 1fr)); }
+    body.two section.wide { grid-column: 1 / -1; }
+    section { break-inside: avoid; }
+    #time { display: none; }
+}
+"""
+
+
+TWO = (
+    "<script>addEventListener('beforeprint', () => document.body.classList.toggle('two', innerWidth >= 1000))</script>"
+)
+"""Goes into the page: it is printed in two columns if it stood in two on the screen."""
+
+
+def placed(pictures: Sequence[Picture]) -> tuple[str, str]:
+    """The sections of these pictures, and the script that fills them."""
+    document = Document()
+    with document.models.freeze():  # once for all, and not for each
+        for picture in pictures:
+            document.add_root(picture.model)
+    script, divs = components([picture.model for picture in pictures])
+    return "\n".join(map(section, pictures, divs)), script
+
+
+def section(picture: Picture, div: str) -> str:
+    """One picture with its title and what to look for."""
+    wide = ' class="wide"' if picture.name in WIDE else ""
+    title, look = escape(picture.title), escape(picture.look)
+    return f'<section id="{picture.name}"{wide}>\n<h2>{title}</h2>\n<p>{look}</p>\n{div}\n</section>'
+
+
+def library() -> str:
+    """Bokeh, as it is installed, in script elements."""
+    return str(Resources(mode="inline", components=[*SCRIPTS]).render())
+
+
+@cache
+def packed_library() -> str:
+    """The same as JavaScript, compressed (gzip) and in base64: a third of its size."""
+    folder = Path(bokeh.__file__).parent / "server" / "static" / "js"
+    scripts = "\n".join((folder / f"{name}.min.js").read_text(encoding="utf-8") for name in SCRIPTS)
+    return b64encode(gzip.compress(scripts.encode(), mtime=0)).decode()

@@ -1,0 +1,94 @@
+"""How fast payload moves: all together, and how it is shared out among peers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import polars as pl
+from bokeh.models import Column
+
+from minibit.events import TRACKER
+from minibit.lab.pictures.picture import (
+    BLUE,
+    GREEN,
+    ORANGE,
+    Columns,
+    Picture,
+    bytes_ticks,
+    hover,
+    legend,
+    over_time,
+    sources,
+)
+from minibit.units import show_rate
+
+if TYPE_CHECKING:
+    from minibit.lab.pictures.clock import Clock
+    from minibit.lab.run import Run
+
+TITLE = "Rates"
+LOOK = (
+    "Above: soon after the start the peers give far more than the seed does, which is what a swarm is for. Below: the "
+    "band holds the middle four fifths of the peers that still miss something; a wide one means that some are starved."
+)
+
+
+def columns(run: Run) -> Columns:
+    """The columns of its sources."""
+    rates = run.rates()
+    of_seed = pl.col("peer") == TRACKER
+    every = rates.group_by("at_s", maintain_order=True).agg(
+        all_bps=pl.col("down_bps").sum(), seed_bps=pl.col("up_bps").filter(of_seed).sum()
+    )
+    if every.height:  # stairs end where the run does
+        every = pl.concat([every, every.tail(1).with_columns(at_s=pl.lit(run.end_s))])
+    lives = run.lives().select("peer", over_s=pl.min_horizontal("completed_s", "gone_s"))
+    incomplete = (
+        rates.filter(~of_seed)
+        .join(lives, on="peer", how="left")
+        .filter(pl.col("over_s").is_null() | (pl.col("at_s") < pl.col("over_s")))
+        .group_by("at_s", maintain_order=True)
+        .agg(
+            low_bps=pl.col("down_bps").quantile(0.1),
+            middle_bps=pl.col("down_bps").median(),
+            high_bps=pl.col("down_bps").quantile(0.9),
+        )
+    )
+    most = every["all_bps"].max() if every.height else None
+    title = f"At most {show_rate(float(most))} all together" if isinstance(most, float) and most else "Nothing moved"
+    return {
+        "rates:title": {"text": [title]},
+        "rates:each-title": {"text": ["One peer that is not complete"]},
+        "rates:all": every.to_dict(as_series=False),
+        "rates:each": incomplete.to_dict(as_series=False),
+    }
+
+
+def picture(run: Run, clock: Clock) -> Picture:
+    """Two figures: all together and the seed; the peers one by one, as a band."""
+    of = sources(columns(run))
+    above = over_time(of["rates:title"], 210, "bytes a second")
+    down = above.step("at_s", "all_bps", source=of["rates:all"], color=BLUE, line_width=2.5, mode="after")
+    seed = above.step(
+        "at_s", "seed_bps", source=of["rates:all"], color=ORANGE, line_width=2, line_dash="dashed", mode="after"
+    )
+    legend(above, [("all peers receive", [down]), ("the seed gives", [seed])])
+    below = over_time(of["rates:each-title"], 210, "bytes a second")
+    below.x_range = above.x_range
+    band = below.varea("at_s", "low_bps", "high_bps", source=of["rates:each"], fill_color=GREEN, fill_alpha=0.25)
+    middle = below.line("at_s", "middle_bps", source=of["rates:each"], color=GREEN, line_width=2.5)
+    legend(below, [("the middle one receives", [middle]), ("four fifths of them", [band])])
+    for made in (above, below):
+        bytes_ticks(made, "/s")
+    hover(
+        above,
+        [down],
+        ("at", "@at_s{0.0} s"),
+        ("received", "@all_bps{0.0 ib}/s"),
+        ("by the seed", "@seed_bps{0.0 ib}/s"),
+        mode="vline",
+    )
+    hover(below, [middle], ("at", "@at_s{0.0} s"), ("middle", "@middle_bps{0.0 ib}/s"),
+          ("band", "@low_bps{0.0 ib}/s to @high_bps{0.0 ib}/s"))  # fmt: skip
+    both = Column(children=[above, below], sizing_mode="stretch_width")
+    return Picture("rates", TITLE, LOOK, both, columns, lambda run: run.rates())

@@ -1,0 +1,81 @@
+"""What went wrong, and who went, on the axis of time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import polars as pl
+from bokeh.models import FactorRange
+
+from minibit.lab.pictures.picture import (
+    BLACK,
+    BLUE,
+    GREEN,
+    ORANGE,
+    PINK,
+    RED,
+    Columns,
+    Picture,
+    hover,
+    over_time,
+    short,
+    sources,
+)
+
+if TYPE_CHECKING:
+    from minibit.lab.pictures.clock import Clock
+    from minibit.lab.run import Run
+
+TITLE = "What happened"
+LOOK = (
+    "When peers were complete, and what went wrong: planned faults, peers that died, gave up, or that others banned. "
+    "The mouse on a mark says who and why."
+)
+KINDS = {
+    "completed": ("circle", BLUE),
+    "left": ("triangle", GREEN),
+    "fault": ("diamond", ORANGE),
+    "died": ("x", RED),
+    "failed": ("square_x", BLACK),
+    "banned": ("asterisk", PINK),
+}
+EVENTS_MAX = 2000
+
+
+def table(run: Run) -> pl.DataFrame:
+    """`at_s, peer, event, why` of all that is drawn."""
+    done = run.completion().select("at_s", "peer", event=pl.lit("completed"), why=pl.lit(""))
+    return pl.concat([run.events().select(done.columns), done]).sort("at_s", maintain_order=True)
+
+
+def columns(run: Run) -> Columns:
+    """The columns of its sources."""
+    found = table(run).filter(pl.col("event").is_in(list(KINDS)))
+    counts = dict(found.group_by("event").agg(pl.col("peer").n_unique()).iter_rows())
+    if found.height > EVENTS_MAX:
+        found = found.gather_every(found.height // EVENTS_MAX + 1)
+    wrong = [f"{kind}: {counts[kind]:,}" for kind in KINDS if kind in counts and kind != "completed"]
+    nothing = "Nobody noted what happened" if run.peers.is_empty() else "Nothing went wrong, and nobody left"
+    return {
+        "timeline:title": {"text": [", ".join(wrong) or nothing]},
+        "timeline:axis": {"at_s": [0.0, run.end_s or 1.0], "kind": ["completed", "completed"]},
+        "timeline:events": {
+            "at_s": found["at_s"].to_list(),
+            "kind": found["event"].to_list(),
+            "peer": [short(peer) for peer in found["peer"]],
+            "why": found["why"].to_list(),
+            "marker": [KINDS[kind][0] for kind in found["event"]],
+            "color": [KINDS[kind][1] for kind in found["event"]],
+        },
+    }
+
+
+def picture(run: Run, clock: Clock) -> Picture:
+    """A row for each kind of event, a mark for each time."""
+    of = sources(columns(run))
+    made = over_time(of["timeline:title"], 230, "", y_range=FactorRange(factors=list(reversed(KINDS))))
+    made.scatter("at_s", "kind", source=of["timeline:axis"], size=0, alpha=0)
+    marks = made.scatter("at_s", "kind", source=of["timeline:events"], marker="marker", line_color="color",
+                         fill_color="color", fill_alpha=0.4, size=10, line_width=1.5)  # fmt: skip
+    hover(made, [marks], ("at", "@at_s{0.0} s"), ("who", "@peer"), ("what", "@kind @why"))
+    return Picture("timeline", TITLE, LOOK, made, columns, table)
