@@ -61,7 +61,9 @@ def _figures(run: Run) -> list[tuple[str, str]]:
         found.append(("goodput", f"{show_rate(summary['goodput_bps'])}, all peers together"))
         found.append(("fairness", f"{summary['fairness_jain']:.2f} (Jain)"))
         if summary["failed"]:
-            found.append(("failed", f"{len(summary['failed'])} peers: {summary['failed'][0]['why']}"))
+            count = len(summary["failed"])
+            who = "1 peer" if count == 1 else f"{count} peers"
+            found.append(("failed", f"{who}: {summary['failed'][0]['why']}"))
     rows = ", ".join(f"{table.height:,} {name}" for name, table in run.records.items())
     found.append(("records", rows))
     return found + [("missing", sentence) for sentence in run.missing]

@@ -36,7 +36,7 @@ LOOK = (
     "A row serves, a column is served; G is the guest, who need not have given anything. Under tit-for-tat many blue "
     "squares have a twin on the other side of the diagonal, and free riders' columns show little but G."
 )
-PEERS_MAX = 60
+PEERS_MAX = 61
 
 MOVE = """
 const all = intervals.data, end_s = slider.end, slots = {fixed: [[], []], guest: [[], []]}
