@@ -7,10 +7,10 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+import runs
 from click.testing import CliRunner, Result
 from lab_runs import simulated
 
-import runs
 from actors.run_folder import RunFolder
 from minibit.lab import load
 
