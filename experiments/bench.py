@@ -29,16 +29,16 @@ from urllib.request import urlopen
 import click
 import psutil
 import ray
+from ending import ending
 from tables import show
 
 from actors import Swarm, cluster
 from actors.live import make_ready
 from minibit import bounds
-from minibit.errors import LocalError, MinibitError
+from minibit.errors import LocalError
 from minibit.summary import Summary
 from minibit.units import parse_bytes, parse_rate, show_bytes, show_duration, show_rate
 
-INTERRUPTED = 130
 TIMEOUT_S = 900.0
 MB = 1e6
 
@@ -71,14 +71,9 @@ def main(context: click.Context, as_json: bool) -> None:
 def ray_cluster() -> Iterator[None]:
     """A Ray cluster for one command; what goes wrong becomes a line and an exit code."""
     try:
-        cluster.connect()
-        yield
-    except MinibitError as error:
-        click.echo(f"bench: {error}", err=True)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        click.echo("bench: interrupted", err=True)
-        sys.exit(INTERRUPTED)
+        with ending("bench"):
+            cluster.connect()
+            yield
     finally:
         cluster.disconnect()
 

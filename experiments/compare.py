@@ -24,9 +24,11 @@ import sys
 import time
 from collections import deque
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from functools import partial
 from pathlib import Path
 
 import click
+from ending import complain, ending
 from grid import Grid, Run, load
 from results import Results, replace
 from rich.console import Console
@@ -36,12 +38,11 @@ from rows import as_markdown, as_object, as_parquet, cells_of, incomplete, lost_
 from tables import show
 from workers import Outcome, Processes, Tasks, Workers
 
-from minibit.errors import LocalError, MinibitError
+from minibit.errors import LocalError
 from minibit.units import show_duration
 
 RUNS = Path("runs")
 LOST = 4
-INTERRUPTED = 130
 LINE_EVERY_S = 5.0
 
 
@@ -69,7 +70,7 @@ def main(
     if str(Path.cwd()) not in sys.path:
         sys.path.append(str(Path.cwd()))  # for strategies of one's own, as module:Class
     out = out or RUNS / f"compare-{grid_file.stem}"
-    try:
+    with ending("compare", f"interrupted: what ended is kept in {out}; the same command goes on from there"):
         grid = load(grid_file)
         if into is not None:
             marked(into, grid_file.stem)
@@ -82,31 +83,20 @@ def main(
             try:
                 results.put("table.parquet", as_parquet(grid, rows))
             except ImportError:
-                complain("no table.parquet, for want of polars: pip install minibit[lab]")
+                complain("compare", "no table.parquet, for want of polars: pip install minibit[lab]")
             if into is not None:
                 put_into(into, grid_file.stem, markdown)
             lost, short = lost_runs(grid, results), incomplete(grid, results)
-    except MinibitError as error:
-        complain(str(error))
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        complain(f"interrupted: what ended is kept in {out}; the same command goes on from there")
-        sys.exit(INTERRUPTED)
     if as_json:
         click.echo(json.dumps(as_object(grid, rows, lost, out)))
     else:
         click.echo(f"{grid.title}\n")
         show(*cells_of(grid, rows))
     for who, why in short.items():
-        complain(f"incomplete: {who}: {why}")
+        complain("compare", f"incomplete: {who}: {why}")
     for who, why in lost.items():
-        complain(f"lost: {who}: {why}")
+        complain("compare", f"lost: {who}: {why}")
     sys.exit(LOST if lost else 0)
-
-
-def complain(text: str) -> None:
-    """One line on standard error."""
-    click.echo(f"compare: {' '.join(text.split())}", err=True)
 
 
 # running
@@ -116,14 +106,21 @@ def tell_of_before(grid: Grid, results: Results) -> None:
     """Say what of the folder's results is of no use, or of doubtful use; keep the grid file as it is now."""
     folder, kept = results.folder, results.folder / "grid.toml"
     keys = {run.key for run in grid.runs()}
+    say = partial(complain, "compare")
     used = [result for key, result in results.by_key.items() if key in keys and result.lost is None]
     if results.strange:
-        complain(f"{folder}: results.jsonl has lines that are cut or not ours, and ignored: {results.strange}")
+        complain(
+            "compare", f"{folder}: results.jsonl has lines that are cut or not ours, and ignored: {results.strange}"
+        )
     if kept.exists() and kept.read_bytes() != grid.text.encode() and results.by_key:
         unused = len(results.by_key.keys() - keys)
-        complain(f"{folder}: the grid has changed: results still of use: {len(used)}, no longer in it: {unused}")
+        complain(
+            "compare", f"{folder}: the grid has changed: results still of use: {len(used)}, no longer in it: {unused}"
+        )
     if others := sum(result.program != results.program for result in used):
-        complain(f"{folder}: results of another state of the program: {others}; to do all again, give --fresh")
+        complain(
+            "compare", f"{folder}: results of another state of the program: {others}; to do all again, give --fresh"
+        )
     results.put("grid.toml", grid.text.encode())
 
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -39,12 +38,11 @@ from checks import (
 from checks.check import Check, Found, Row, Scale, Task
 from checks.page import write
 from checks.runs import Figures
+from ending import ending
 from tables import show
 
-from minibit.errors import MinibitError
 from minibit.units import show_duration
 
-INTERRUPTED = 130
 DOCS = Path(__file__).parent.parent / "docs"
 
 CHECKS: dict[str, Check] = {
@@ -90,19 +88,13 @@ def main(names: tuple[str, ...], quick: bool, seeds: int | None, jobs: int, out:
     degree  flash-crowd  diversity  missing-block  transfer
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
+    with ending("paper_checks"):
         if only_write:
             results = {name: found for name in names or CHECKS if (found := kept(out, name)) is not None}
             if not results:
                 raise click.ClickException(f"there are no results in {out}: leave --write out, and wait")
         else:
             results = run_all(names or tuple(CHECKS), Scale(quick, seeds), jobs, None if quick else out)
-    except MinibitError as error:
-        click.echo(f"paper_checks: {error}", err=True)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        click.echo("paper_checks: interrupted", err=True)
-        sys.exit(INTERRUPTED)
     everything = results if quick else {name: found for name in CHECKS if (found := kept(out, name)) is not None}
     rows = judge(results, everything)
     show(

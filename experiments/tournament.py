@@ -31,7 +31,8 @@ from typing import Any, NamedTuple
 
 import click
 from columns import Estimate, estimate, shown
-from compare import INTERRUPTED, LOST, do_missing, marked, put_into
+from compare import LOST, do_missing, marked, put_into
+from ending import complain, ending
 from grid import File, Grid, Run, of_file
 from results import Result, Results
 from rows import in_markdown, lost_runs
@@ -39,7 +40,7 @@ from tables import show
 
 from minibit import strategies
 from minibit.choker import CHOKERS
-from minibit.errors import LocalError, MinibitError
+from minibit.errors import LocalError
 from minibit.options import Options
 from minibit.peer import Peer
 from minibit.picker import PICKERS
@@ -121,7 +122,7 @@ def main(
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     if str(Path.cwd()) not in sys.path:
         sys.path.append(str(Path.cwd()))  # for strategies of one's own, as module:Class
-    try:
+    with ending("tournament"):
         if into is not None:
             marked(into, TABLE)
         fit, out = admitted(contestants or BUILT_IN)
@@ -134,12 +135,6 @@ def main(
         table = cells(standings, len(found))
         if into is not None and not lost:
             put_into(into, TABLE, in_markdown(*table))
-    except MinibitError as error:
-        complain(str(error))
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        complain("interrupted")
-        sys.exit(INTERRUPTED)
     if as_json:
         click.echo(json.dumps(as_object(grid, standings, out, lost)))
     elif standings:
@@ -147,19 +142,14 @@ def main(
         show(*table)
         click.echo(LEGEND)
     for name, why in out.items():
-        complain(f"left out: {name}: {why}")
+        complain("tournament", f"left out: {name}: {why}")
     for one in standings:
         if one.incomplete:
             why = f", e.g. {one.why}" if one.why else ""
-            complain(f"incomplete: {one.contestant}: {one.incomplete} of {one.peers} peers{why}")
+            complain("tournament", f"incomplete: {one.contestant}: {one.incomplete} of {one.peers} peers{why}")
     for who, why in lost.items():
-        complain(f"lost: {who}: {why}")
+        complain("tournament", f"lost: {who}: {why}")
     sys.exit(LOST if lost else 0)
-
-
-def complain(text: str) -> None:
-    """One line on standard error."""
-    click.echo(f"tournament: {' '.join(text.split())}", err=True)
 
 
 # before
