@@ -109,18 +109,12 @@ def tell_of_before(grid: Grid, results: Results) -> None:
     say = partial(complain, "compare")
     used = [result for key, result in results.by_key.items() if key in keys and result.lost is None]
     if results.strange:
-        complain(
-            "compare", f"{folder}: results.jsonl has lines that are cut or not ours, and ignored: {results.strange}"
-        )
+        say(f"{folder}: results.jsonl has lines that are cut or not ours, and ignored: {results.strange}")
     if kept.exists() and kept.read_bytes() != grid.text.encode() and results.by_key:
         unused = len(results.by_key.keys() - keys)
-        complain(
-            "compare", f"{folder}: the grid has changed: results still of use: {len(used)}, no longer in it: {unused}"
-        )
+        say(f"{folder}: the grid has changed: results still of use: {len(used)}, no longer in it: {unused}")
     if others := sum(result.program != results.program for result in used):
-        complain(
-            "compare", f"{folder}: results of another state of the program: {others}; to do all again, give --fresh"
-        )
+        say(f"{folder}: results of another state of the program: {others}; to do all again, give --fresh")
     results.put("grid.toml", grid.text.encode())
 
 

@@ -96,14 +96,16 @@ def main(names: tuple[str, ...], quick: bool, seeds: int | None, jobs: int, out:
         else:
             results = run_all(names or tuple(CHECKS), Scale(quick, seeds), jobs, None if quick else out)
     everything = results if quick else {name: found for name in CHECKS if (found := kept(out, name)) is not None}
-    rows = judge(results, everything)
     show(
         ("check", "expected", "measured", "verdict"),
-        [(f"{name}: {row.what}", row.expected, row.measured, verdict(row)) for name, row in rows],
+        [
+            (f"{name}: {row.what}", row.expected, row.measured, verdict(row))
+            for name, rows in judge(results, everything).items()
+            for row in rows
+        ],
     )
     if len(everything) == len(CHECKS) and not quick:
-        by_check = {name: [row for other, row in judge(everything, everything) if other == name] for name in CHECKS}
-        write(DOCS, CHECKS, by_check, {name: found.found() for name, found in everything.items()},
+        write(DOCS, CHECKS, judge(everything, everything), {name: found.found() for name, found in everything.items()},
               sum(found.core_s for found in everything.values()))  # fmt: skip
         click.echo(f"wrote {DOCS / 'paper-checks.md'}", err=True)
 
@@ -114,16 +116,16 @@ def kept(folder: Path, name: str) -> Results | None:
     return msgspec.json.decode(path.read_bytes(), type=Results) if path.exists() else None
 
 
-def judge(results: dict[str, Results], everything: dict[str, Results]) -> list[tuple[str, Row]]:
-    """The rows of these checks. The first check counts every run of all others too."""
-    rows = []
+def judge(results: dict[str, Results], everything: dict[str, Results]) -> dict[str, list[Row]]:
+    """The rows of these checks, by name. The first check counts every run of all others too."""
+    rows = {}
     for name, found in results.items():
         cases = dict(found.found())
         if name == "bound":
             cases[bound.ELSEWHERE] = [
                 figures for other, one in everything.items() if other != name for _, figures in one.runs
             ]
-        rows += [(name, row) for row in CHECKS[name].rows(cases)]
+        rows[name] = CHECKS[name].rows(cases)
     return rows
 
 
