@@ -27,8 +27,6 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")  # else every worker is started through uv
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 
-logging.getLogger("ray.widgets").setLevel(logging.ERROR)  # it misses ipywidgets in a notebook; we need none
-
 import ray  # noqa: E402
 from ray._private import worker  # noqa: E402
 from ray._private.authentication.authentication_token_setup import (  # noqa: E402

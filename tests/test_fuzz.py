@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import shlex
@@ -12,6 +11,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import fault_worlds
+import fuzz_swarm as fuzz
 import pytest
 from click.testing import CliRunner, Result
 
@@ -20,16 +21,11 @@ from minibit.errors import LocalError
 from minibit.pipeline import Pipeline
 from minibit.sim.checkers import Checker
 from minibit.sim.node import Node
-from minibit.sim.world import World
+from minibit.sim.simulation import Simulation
+from minibit.sim.world import Watcher, World
 
 SCRIPT = Path(__file__).parent.parent / "experiments" / "fuzz_swarm.py"
 WORLDS = 25
-
-spec = importlib.util.spec_from_file_location("fuzz_swarm", SCRIPT)
-assert spec and spec.loader
-fuzz: Any = importlib.util.module_from_spec(spec)
-sys.modules["fuzz_swarm"] = fuzz
-spec.loader.exec_module(fuzz)
 
 
 def ran(*arguments: object) -> Result:
@@ -38,7 +34,7 @@ def ran(*arguments: object) -> Result:
 
 @pytest.mark.parametrize("index", range(WORLDS))
 def test_a_random_world_has_nothing_wrong(index: int):
-    outcome = fuzz.run_world(fuzz.random_world(f"tests/{index}", 16))
+    outcome = fuzz.run_world(fault_worlds.random_world(f"tests/{index}", 16))
     assert not outcome.text, f"{outcome.text}\n{fuzz.command(outcome.world)}"
     assert outcome.events > 0
 
@@ -47,14 +43,14 @@ def test_a_random_world_has_nothing_wrong(index: int):
 
 
 def test_a_world_follows_from_its_seed_and_is_plain_data():
-    world = fuzz.random_world("1/1", 40)
-    assert world == fuzz.random_world("1/1", 40)
-    assert world != fuzz.random_world("1/2", 40)
+    world = fault_worlds.random_world("1/1", 40)
+    assert world == fault_worlds.random_world("1/1", 40)
+    assert world != fault_worlds.random_world("1/2", 40)
     assert json.loads(json.dumps(world)) == world
 
 
 def test_worlds_are_of_every_kind():
-    worlds = [fuzz.random_world(str(index), 40) for index in range(400)]
+    worlds = [fault_worlds.random_world(str(index), 40) for index in range(400)]
     for world in worlds:
         fuzz.build(world)
     faults = [fault for world in worlds for fault in world["scenario"]["faults"]]
@@ -72,8 +68,22 @@ def test_worlds_are_of_every_kind():
 
 
 def test_a_run_of_a_world_is_the_same_each_time():
-    world = fuzz.random_world("tests/again", 10)
+    world = fault_worlds.random_world("tests/again", 10)
     assert fuzz.run_world(world) == fuzz.run_world(world)
+
+
+@pytest.mark.parametrize("index", range(WORLDS))
+def test_a_world_goes_the_same_way_whether_somebody_watches_or_not(index: int):
+    # unwatched, news upon which a peer does nothing waits until something happens to it
+    options, scenario = fuzz.build(fault_worlds.random_world(f"tests/watched/{index}", 24))
+    names = [f"peer-{number + 1:02}" for number in range(options.peers)]
+    told = []
+    for watchers in ((), (Watcher(),)):
+        simulation = Simulation(options, scenario, watchers=watchers, journal=names)
+        summary = simulation.run()
+        journals = {name: journal.encode() for name, journal in simulation.journals.items()}
+        told.append((summary, list(simulation.records), journals))
+    assert told[0] == told[1]
 
 
 # failures
