@@ -136,11 +136,6 @@ class Neighbour:
         """Whether a proven link stands."""
         return self.standing in UP
 
-    @property
-    def idle(self) -> bool:
-        """Whether neither serves the other: that it holds more changes what we know, and nothing that we do."""
-        return self.slot is Slot.NONE and not self.serves_us and self.standing is Standing.SHARING
-
     def move(self, move: Move) -> None:
         """Change the standing by the table."""
         self.standing = MOVES[self.standing, move]

@@ -74,7 +74,6 @@ def test_a_run_of_a_world_is_the_same_each_time():
 
 @pytest.mark.parametrize("index", range(WORLDS))
 def test_a_world_goes_the_same_way_whether_somebody_watches_or_not(index: int):
-    # unwatched, news upon which a peer does nothing waits until something happens to it
     options, scenario = fuzz.build(fault_worlds.random_world(f"tests/watched/{index}", 24))
     names = [f"peer-{number + 1:02}" for number in range(options.peers)]
     told = []

@@ -30,7 +30,7 @@ class Network:
     """All links between `nodes`, and what goes wrong with them, whether the nodes are there yet or not.
 
     `tell` brings an event to a node; `latency_s` is one way, `connect_s` from a dial to a proven link, `progress_s`
-    between two signs of life of a block that is under way. `put_off` may keep what arrives, for `tell` later.
+    between two signs of life of a block that is under way.
     """
 
     def __init__(
@@ -44,7 +44,6 @@ class Network:
         connect_s: float,
         progress_s: float,
         rng: Random,
-        put_off: Callable[[Way, Event], bool] | None = None,
     ) -> None:
         self.latency_s = latency_s
         self.connect_s = connect_s
@@ -55,7 +54,6 @@ class Network:
         self._nodes = nodes
         self._content = content
         self._tell = tell
-        self._put_off = put_off
         self._rng = rng
         self._cuts: set[frozenset[str]] = set()
         self._ceilings_bps: dict[frozenset[str], float] = {}
@@ -140,8 +138,6 @@ class Network:
             if way.open:
                 if type(event) is events.Arrived:
                     event = self._arrive(way, event)
-                elif self._put_off is not None and self._put_off(way, event):
-                    continue
                 self._tell(way.receiver, event)
 
     def _arrive(self, way: Way, event: events.Arrived) -> events.Arrived:

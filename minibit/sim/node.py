@@ -6,7 +6,6 @@ from collections import Counter
 from math import inf
 
 from minibit import events
-from minibit.neighbour import Neighbour
 from minibit.peer import Peer
 from minibit.records import SampleRecord
 from minibit.sim.bandwidth import End, Flow
@@ -16,9 +15,7 @@ from minibit.sim.journal import Journal
 class Node:
     """A peer in its machine.
 
-    peer         knows all that arrived
     ways         what it sends, by neighbour; one for every link that it believes to stand
-    unheard      what arrived and changes no decision of the peer: it hears of it just before whatever comes next
     inbox        what it will hear when it goes on; None unless it is paused
     stay_s       after which it leaves once it is complete; None: by the rules
     sent         messages, by verb
@@ -26,31 +23,29 @@ class Node:
     """
 
     __slots__ = (
-        "_journal",
-        "_peer",
         "alive",
         "awake_bps",
         "control_bytes",
         "end",
         "inbox",
+        "journal",
         "name",
+        "peer",
         "progressing",
         "received_bytes",
         "sent",
         "sent_bytes",
         "stay_s",
-        "unheard",
         "wake_s",
         "ways",
     )
 
-    def __init__(self, peer: Peer, end: End, *, stay_s: float | None = None, journal: Journal | None = None) -> None:
+    def __init__(self, peer: Peer, end: End, *, stay_s: float | None = None) -> None:
         self.name = peer.name
-        self._peer = peer
+        self.peer = peer
         self.end = end
         self.awake_bps = end.up_bps  # its uplink, while it is not paused
         self.ways: dict[str, Way] = {}
-        self.unheard: list[tuple[float, events.Event]] = []
         self.alive = True
         self.inbox: list[events.Event] | None = None
         self.stay_s = stay_s
@@ -60,27 +55,7 @@ class Node:
         self.sent_bytes = 0
         self.received_bytes = 0
         self.control_bytes = 0
-        self._journal = journal
-
-    @property
-    def peer(self) -> Peer:
-        if self.unheard:
-            self._hear()
-        return self._peer
-
-    @property
-    def journal(self) -> Journal | None:
-        if self.unheard:
-            self._hear()
-        return self._journal
-
-    def _hear(self) -> None:
-        unheard, self.unheard = self.unheard, []
-        for at_s, event in unheard:
-            if self._journal is not None:
-                self._journal.add(at_s, event)
-            effects = self._peer.handle(event, at_s)
-            assert not effects, "it does nothing upon what could wait"
+        self.journal: Journal | None = None
 
     @property
     def up(self) -> bool:
@@ -107,12 +82,11 @@ class Node:
 class Way:
     """One direction of a link: what `sender` sends to `receiver`; `back` is the other."""
 
-    __slots__ = ("back", "ceiling_bps", "delay_s", "flow", "held", "known", "open", "ready_s", "receiver", "sender")
+    __slots__ = ("back", "ceiling_bps", "delay_s", "flow", "held", "open", "ready_s", "receiver", "sender")
 
     def __init__(self, sender: Node, receiver: Node) -> None:
         self.sender = sender
         self.receiver = receiver
-        self.known: Neighbour | None = None  # the sender, as the receiver sees it; None until that is asked for
         self.back: Way
         self.open = True  # what was sent arrives
         self.flow: Flow | None = None  # the block that is under way, and

@@ -86,7 +86,7 @@ class Simulation:
     @property
     def journals(self) -> dict[str, Journal]:
         """Of the peers that were named, as far as they came."""
-        return {name: journal for name, node in self.world.nodes.items() if (journal := node.journal) is not None}
+        return {name: node.journal for name, node in self.world.nodes.items() if node.journal is not None}
 
     def run(self, progress: Callable[[Simulation], object] | None = None) -> Summary:
         """Go on until every peer is complete or can't be, or until the time limit; what it came to.

@@ -20,7 +20,7 @@ from minibit.behaviour import Honest
 from minibit.content import Content
 from minibit.errors import LocalError
 from minibit.events import TRACKER
-from minibit.messages import Estoque, Message
+from minibit.messages import Message
 from minibit.peer import Peer
 from minibit.records import PeerRecord, Record
 from minibit.rules import Rules
@@ -28,7 +28,7 @@ from minibit.sim.bandwidth import End
 from minibit.sim.clock import Clock
 from minibit.sim.journal import Journal
 from minibit.sim.network import PROGRESS_S, SILENT_LINK_S, Network, address
-from minibit.sim.node import Node, Way
+from minibit.sim.node import Node
 from minibit.tracker import Tracker
 
 
@@ -76,7 +76,6 @@ class World:
             connect_s=4 * latency_s if connect_s is None else connect_s,
             progress_s=min(PROGRESS_S, rules.request_timeout_s / 3),  # or what is slow would be taken for silent
             rng=Random(f"{seed}/network"),
-            put_off=None if watchers else self._put_off,  # they see every event in its place
         )
         self.tracker: Tracker | None = Tracker(rules, seed)
         self.records: list[Record] = []
@@ -114,8 +113,9 @@ class World:
         if stays or stay_s is not None:
             rules = msgspec.structs.replace(rules, leave="never")
         peer = Peer(name, self.content, rules, self.seed, held=held, behaviour=behaviour())
-        kept = Journal.of(peer, self.seed) if journal else None
-        node = self.nodes[name] = Node(peer, End(up_bps, down_bps), stay_s=stay_s, journal=kept)
+        node = self.nodes[name] = Node(peer, End(up_bps, down_bps), stay_s=stay_s)
+        if journal:
+            node.journal = Journal.of(peer, self.seed)
         self.tell(node, events.Joining(address(name)))
         self.tell(node, events.Starting())
         return node
@@ -126,22 +126,6 @@ class World:
             node.inbox.append(event)
         elif node.alive and not node.peer.left:
             self._handle(node, event)
-
-    def _put_off(self, way: Way, event: events.Event) -> bool:
-        """Let news upon which a peer does nothing wait for something that it handles; True if it waits.
-
-        To the peer it is the same, and of what comes most is such news. A large swarm is bound by the walk through
-        memory that no cache holds, which a peer and all that it knows are: this spares most of these walks.
-        """
-        node = way.receiver
-        if type(event) is not events.Received or type(event.message) is not Estoque or event.message.whole is not None:
-            return False
-        if way.known is None:
-            way.known = node.peer.contacts.known.get(way.sender.name)
-        if way.known is None or not way.known.idle or node.inbox is not None:
-            return False
-        node.unheard.append((self.clock.now, event))
-        return True
 
     def _wake(self, node: Node, wake_s: float) -> None:
         if node.wake_s != wake_s:
