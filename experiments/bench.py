@@ -1,7 +1,7 @@
 """What a swarm of real actors costs on this machine: one question for each command.
 
     python experiments/bench.py spawn      # the start, beside that of as many actors that do nothing
-    python experiments/bench.py growth     # goodput with 10, 20 ... 50 peers: does it fall?
+    python experiments/bench.py growth     # goodput with 10, 20 ... 50 peers, beside bare sockets: does it fall?
     python experiments/bench.py limited    # uplinks limited: how far above the lower bound?
     python experiments/bench.py control    # actor calls, control bytes and waste, at two block sizes
     python experiments/bench.py live       # goodput with an open live page, and without
@@ -26,6 +26,7 @@ from threading import Event, Thread
 from typing import Any, NamedTuple
 from urllib.request import urlopen
 
+import bare_trees
 import click
 import psutil
 import ray
@@ -190,27 +191,59 @@ def wait_for_end(pids: list[int]) -> None:
 @click.option("--repeat", default=1, show_default=True, type=click.IntRange(1), help="In turn; medians count.")
 @click.pass_obj
 def growth(as_json: bool, peers: list[int], size: str, preset: str, repeat: int) -> None:
-    """Goodput of all peers together, with more and more of them and the same content."""
+    """Goodput of all peers together, with more and more of them and the same content.
+
+    Beside it that of bare sockets in as many Ray actors (bare_trees.py): what Ray and the machine leave to any swarm.
+    """
     with ray_cluster():
-        rounds = [[run(peers=count, size=size, preset=preset) for count in peers] for _ in range(repeat)]
-    rows = [
-        {
-            "peers": count,
-            "transfer_s": median(summary.seconds.transfer for summary in summaries),
-            "goodput_bps": median(summary.goodput_bps for summary in summaries),
-        }
-        for count, summaries in zip(peers, zip(*rounds, strict=True), strict=True)
-    ]
-    goodputs_bps = [row["goodput_bps"] for row in rows]
-    spread = (max(goodputs_bps) - min(goodputs_bps)) / mean(goodputs_bps)
+        rounds = [[beside_bare(peers=count, size=size, preset=preset) for count in peers] for _ in range(repeat)]
+    medians = [Both(*map(median, zip(*same, strict=True))) for same in zip(*rounds, strict=True)]
+    rows = [{"peers": count, **both._asdict(), "ratio": both.ratio} for count, both in zip(peers, medians, strict=True)]
+    spreads = {who: spread([row[who] for row in rows]) for who in ("goodput_bps", "bare_bps")}
     if as_json:
-        click.echo(json.dumps({"content_bytes": parse_bytes(size), "runs": rows, "spread": spread}))
+        click.echo(json.dumps({"content_bytes": parse_bytes(size), "runs": rows, "spread": spreads}))
         return
     show(
-        ("peers", "transfer", "goodput"),
-        [(row["peers"], show_duration(row["transfer_s"]), show_rate(row["goodput_bps"])) for row in rows],
+        ("peers", "transfer", "goodput", "bare sockets", "ratio"),
+        [
+            (
+                row["peers"],
+                show_duration(row["transfer_s"]),
+                show_rate(row["goodput_bps"]),
+                show_rate(row["bare_bps"]),
+                f"{row['ratio']:.2f}",
+            )
+            for row in rows
+        ],
     )
-    click.echo(f"\nspread (max - min) / mean: {spread:.2f}")
+    ours, bare = spreads.values()
+    click.echo(f"\nspread (max - min) / mean: {ours:.2f}, of bare sockets {bare:.2f}")
+
+
+class Both(NamedTuple):
+    """A swarm, and bare sockets in as many actors."""
+
+    transfer_s: float
+    goodput_bps: float
+    bare_bps: float
+
+    @property
+    def ratio(self) -> float:
+        """Of our goodput to theirs."""
+        return self.goodput_bps / self.bare_bps
+
+
+def beside_bare(**options: Any) -> Both:
+    """One swarm; then the same content in the same blocks to as many actors without a protocol."""
+    summary = run(**options)
+    peers, content = summary.peers, summary.content
+    bare_s = bare_trees.share(peers, content.bytes, content.block_bytes, TIMEOUT_S)
+    return Both(summary.seconds.transfer, summary.goodput_bps, peers * content.bytes / bare_s)
+
+
+def spread(figures: list[float]) -> float:
+    """The distance of the extremes, as a share of the mean."""
+    return (max(figures) - min(figures)) / mean(figures)
 
 
 # limited

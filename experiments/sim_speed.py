@@ -15,13 +15,14 @@ from __future__ import annotations
 import json
 import multiprocessing
 import resource
+import signal
 import sys
 import time
-from concurrent.futures import ProcessPoolExecutor
 from statistics import median
 from typing import Any
 
 import click
+from ending import ending
 from tables import show
 
 from minibit.options import Options
@@ -97,10 +98,12 @@ def main(peers: str, blocks: int, turns: int, as_json: bool) -> None:
     largest = max(counts)
     smaller = [count for count in counts if count != largest] * turns
     runs: dict[int, list[dict[str, Any]]] = {count: [] for count in counts}
-    for count in [*smaller, largest, *smaller]:
-        with ProcessPoolExecutor(1, mp_context=fresh) as pool:
-            runs[count].append(pool.submit(measured, count, blocks).result())
-        click.echo(f"{count} peers: {runs[count][-1]['cpu_s']:.1f} s", err=True)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with ending("sim_speed"):
+        for count in [*smaller, largest, *smaller]:
+            with fresh.Pool(1) as pool:  # which ends its process whatever happens here
+                runs[count].append(pool.apply(measured, (count, blocks)))
+            click.echo(f"{count} peers: {runs[count][-1]['cpu_s']:.1f} s", err=True)
     rows = [told(same) for same in runs.values()]
     if as_json:
         click.echo(json.dumps({"runs": rows}))

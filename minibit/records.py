@@ -47,7 +47,6 @@ class ServingRecord(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=
 class PeerRecord(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="peer"):
     """Something happened in the life of `peer`; `why` says more where it did not go as wished.
 
-    joined     its REGISTRO was answered
     started    it may ask for blocks
     completed  it holds every block
     left       it said DESLIGAMENTO
@@ -58,7 +57,7 @@ class PeerRecord(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="pe
 
     at_s: float
     peer: str
-    event: Literal["joined", "started", "completed", "left", "died", "banned", "failed"]
+    event: Literal["started", "completed", "left", "died", "banned", "failed"]
     why: str = ""
 
 

@@ -12,7 +12,7 @@ from minibit.events import TRACKER
 from minibit.ledger import Ledger
 from minibit.manifest import FileEntry, Manifest
 from minibit.options import Options
-from minibit.records import BlockRecord, PeerRecord, Record, SampleRecord, ServingRecord
+from minibit.records import BlockRecord, LinkRecord, PeerRecord, Record, SampleRecord, ServingRecord
 from minibit.summary import Failure, Summary
 
 BLOCKS = 4
@@ -174,7 +174,7 @@ def test_records_of_many_peers_are_entered_together_each_to_the_account_of_its_p
     told = {
         "a": [event("a", "started", 0.0), block("a", 0, 1.0), event("c", "banned", 2.0, "by a"), sample("a", 10, 100)],
         "b": [event("b", "started", 0.5), block("b", 1, 1.5, verdict="double"), event("b", "failed", 3.0, "no room")],
-        "c": [event("c", "joined", 0.2), block("c", 2, 1.2), ServingRecord(1.3, "c", "a", "guest")],
+        "c": [event("c", "started", 0.2), block("c", 2, 1.2), ServingRecord(1.3, "c", "a", "guest")],
     }
     for name, records in told.items():
         for record in records:
@@ -264,11 +264,17 @@ def test_zero_is_the_first_pedido_allowed_on_the_drivers_clock():
     run = ledger()
     run.open("here", "honest", 0.0, 0)
     run.open("far", "honest", -500.0, 0)
-    tell(run, "far", event("far", "joined", 611.5), event("far", "started", 612.0), event("far", "completed", 615.0))
+    tell(
+        run,
+        "far",
+        LinkRecord(611.5, "far", "here", "linked"),
+        event("far", "started", 612.0),
+        event("far", "completed", 615.0),
+    )
     tell(run, "here", event("here", "started", 113.0), event("here", "completed", 116.0))
     assert run.started_at == 112.0
     assert {(record.peer, record.event): record.at_s for record in run.records()} == {
-        ("far", "joined"): -0.5,
+        ("far", "linked"): -0.5,
         ("far", "started"): 0.0,
         ("far", "completed"): 3.0,
         ("here", "started"): 1.0,

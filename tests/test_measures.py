@@ -120,7 +120,7 @@ def test_copies_are_counted_over_all_peers_but_the_seed_and_go_with_who_leaves()
         Copies(5.0, 1, 1.5, 2, 0),
         Copies(7.5, 2, 2.0, 2, 0),
     ]
-    assert measures.availability([*STORY, event(9, "a", "joined")], 2, "tracker", 8.5)[-1] == Copies(8.5, 1, 1.0, 1, 0)
+    assert measures.availability([*STORY, event(9, "a", "started")], 2, "tracker", 8.5)[-1] == Copies(8.5, 1, 1.0, 1, 0)
 
 
 def test_the_seed_is_needed_until_the_last_block_came_to_anybody():

@@ -259,7 +259,7 @@ class Run:
 
     def events(self) -> pl.DataFrame:
         """`at_s, peer, event, why`: who left, died, failed or was banned, and the planned faults (`fault`)."""
-        happened = self.peers.filter(~pl.col("event").is_in(["joined", "started", "completed"]))
+        happened = self.peers.filter(~pl.col("event").is_in(["started", "completed"]))
         planned = [
             (one["at_s"], one["who"], "fault", one["what"] + ("" if until_s is None else f" until {until_s:.2f} s"))
             for one in self.faults

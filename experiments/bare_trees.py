@@ -1,0 +1,218 @@
+"""Bare sockets in Ray actors: the least that puts a file on every peer, with no protocol at all.
+
+Each block goes down one of a few fixed binary trees: whoever has it sends it to two others, and nobody asks, announces,
+chokes, or goes on without somebody who is lost. All else is as in a swarm: an actor for each peer on uvloop, a link for
+each pair, a block received into a buffer, verified, written by the same store and read from it to be sent. So this is
+what Ray and the machine leave to any swarm of so many actors; `bench.py growth` shows ours beside it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import sys
+import tempfile
+import time
+from collections import deque
+from pathlib import Path
+from random import Random
+from typing import Any, cast
+
+import ray
+from ray import cloudpickle
+from ray.exceptions import RayError
+
+from actors import content
+from actors.links import SOCKET_BYTES
+from actors.outbox import CHUNK_BYTES, HIGH_WATER_BYTES
+from actors.store import Source, Store
+from minibit.errors import LocalError
+from minibit.manifest import Manifest
+
+TREES = 8  # so a peer has at most as many parents
+HEAD_BYTES = 4  # before each block: its number
+SEED = 0  # the root of every tree; peers are numbered from 1
+
+Tree = dict[int, list[int]]  # a member -> those to whom it sends
+
+
+def trees(peers: int, seed: int = 1) -> list[Tree]:
+    """Binary trees over all peers in random order, each below the one child of the seed."""
+    rng = Random(seed)
+    found = []
+    for _ in range(TREES):
+        order = rng.sample(range(1, peers + 1), peers)
+        tree = {member: order[2 * index + 1 : 2 * index + 3] for index, member in enumerate(order)}
+        found.append({SEED: order[:1], **tree})
+    return found
+
+
+def share(peers: int, size_bytes: int, block_bytes: int, timeout_s: float = 600.0) -> float:
+    """Share made content so; the seconds from the first byte to the last copy that is whole. A Ray cluster is joined.
+
+    `LocalError` when it takes longer than `timeout_s`, or a peer is lost.
+    """
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])  # type: ignore[no-untyped-call]  workers don't have it
+    kind = ray.remote(num_cpus=0, max_restarts=0)(Member)
+    actors = [kind.remote(number) for number in range(peers + 1)]
+    with tempfile.TemporaryDirectory(prefix="minibit-bare-") as name:
+        try:
+            path = content.make(Path(name, "content"), size_bytes, seed=1)
+            manifest = content.scan(path, block_bytes)
+            opened = [
+                actor.open.remote(manifest, path if number == SEED else Path(name, f"{number}"))
+                for number, actor in enumerate(actors)
+            ]
+            ports = ray.get(opened, timeout=timeout_s)
+            planned = trees(peers)
+            ray.get([actor.link.remote(ports, planned) for actor in actors], timeout=timeout_s)
+            began_at, *ended_at = ray.get([actor.share.remote() for actor in actors], timeout=timeout_s)
+            ray.get([actor.close.remote() for actor in actors], timeout=timeout_s)
+        except RayError as error:  # one that is lost, or the time-out
+            raise LocalError(f"bare sockets did not bring the content to all: {error}") from None
+        finally:
+            for actor in actors:
+                ray.kill(actor)
+    return float(max(ended_at) - began_at)
+
+
+class Member:
+    """One actor: a store, a server for its parents, and a link to each child."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.manifest: Manifest
+        self.store: Source | Store
+        self._server: asyncio.Server
+        self._trees: list[list[int]] = []  # our children in each
+        self._senders: dict[int, Sender] = {}
+        self._whole = asyncio.Event()
+
+    async def open(self, manifest: Manifest, path: Path) -> int:
+        """Make the store and serve; the port."""
+        self.manifest = manifest
+        self.store = Source(path, manifest) if self.number == SEED else Store.open(path, manifest)
+        sock = _socket()
+        sock.bind(("127.0.0.1", 0))
+        sock.listen()
+        self._server = await asyncio.get_running_loop().create_server(lambda: Receiver(self), sock=sock)
+        return int(sock.getsockname()[1])
+
+    async def link(self, ports: list[int], planned: list[Tree]) -> None:
+        """Connect to every child."""
+        loop = asyncio.get_running_loop()
+        self._trees = [tree[self.number] for tree in planned]
+        for child in sorted({child for children in self._trees for child in children}):
+            sock = _socket()
+            await loop.sock_connect(sock, ("127.0.0.1", ports[child]))
+            _, self._senders[child] = await loop.create_connection(lambda: Sender(self.store), sock=sock)
+
+    async def share(self) -> float:
+        """When the seed began; when the copy of anybody else was whole, on the clock of this machine."""
+        if self.number == SEED:
+            began_at = time.monotonic()
+            for block in range(self.manifest.block_count):
+                self._pass_on(block)
+            return began_at
+        await self._whole.wait()
+        return time.monotonic()
+
+    async def close(self) -> None:
+        """Let go of everything; the copy goes too."""
+        self._server.close()
+        for sender in self._senders.values():
+            sender.transport.close()
+        if isinstance(self.store, Store):
+            self.store.discard()
+        else:
+            self.store.close()
+
+    def take(self, block: int, data: memoryview) -> None:
+        """A block came."""
+        assert isinstance(self.store, Store)
+        assert self.store.verify(block, data), "the bytes are wrong"
+        self.store.write(block, data)
+        if self.store.complete:
+            self.store.finish()
+            self._whole.set()
+        self._pass_on(block)
+
+    def _pass_on(self, block: int) -> None:
+        for child in self._trees[block % TREES]:
+            self._senders[child].put(block, self.manifest.length(block))
+
+
+class Receiver(asyncio.BufferedProtocol):
+    """A link from a parent."""
+
+    def __init__(self, member: Member) -> None:
+        self._member = member
+        self._head = memoryview(bytearray(HEAD_BYTES))
+        self._buffer = memoryview(bytearray(member.manifest.length(0)))
+        self._block: int | None = None  # None: its number is awaited
+        self._have_bytes = 0
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._wanted[self._have_bytes :]
+
+    def buffer_updated(self, nbytes: int) -> None:
+        wanted, self._have_bytes = self._wanted, self._have_bytes + nbytes
+        if self._have_bytes < len(wanted):
+            return
+        block, self._have_bytes = self._block, 0
+        if block is None:
+            self._block = int.from_bytes(wanted)
+        else:
+            self._block = None
+            self._member.take(block, wanted)
+
+    @property
+    def _wanted(self) -> memoryview:
+        return self._head if self._block is None else self._buffer[: self._member.manifest.length(self._block)]
+
+
+class Sender(asyncio.Protocol):
+    """A link to a child: blocks in order, in chunks, as fast as the network takes them."""
+
+    def __init__(self, store: Source | Store) -> None:
+        self.transport: asyncio.Transport
+        self._store = store
+        self._blocks: deque[tuple[int, int]] = deque()
+        self._offset = 0  # in the first of them
+        self._full = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+        self.transport.set_write_buffer_limits(high=HIGH_WATER_BYTES, low=0)
+
+    def pause_writing(self) -> None:
+        self._full = True
+
+    def resume_writing(self) -> None:
+        self._full = False
+        self._pump()
+
+    def put(self, block: int, length_bytes: int) -> None:
+        """Send a block after those before it."""
+        self._blocks.append((block, length_bytes))
+        self._pump()
+
+    def _pump(self) -> None:
+        while self._blocks and not self._full:
+            block, length_bytes = self._blocks[0]
+            chunk = self._store.read(block, self._offset, min(CHUNK_BYTES, length_bytes - self._offset))
+            head: Any = () if self._offset else (block.to_bytes(HEAD_BYTES),)
+            self._offset += len(chunk)
+            if self._offset == length_bytes:
+                self._blocks.popleft()
+                self._offset = 0
+            self.transport.writelines((*head, chunk))
+
+
+def _socket() -> socket.socket:
+    sock = socket.socket()
+    sock.setblocking(False)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
+        sock.setsockopt(socket.SOL_SOCKET, option, SOCKET_BYTES)
+    return sock

@@ -1,0 +1,44 @@
+"""What the simulation costs, as `sim_speed.py` measures it; its figures are for no test."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+import sim_speed
+from click.testing import CliRunner
+
+SCRIPT = Path(sim_speed.__file__)
+ENOUGH_S = 60.0
+
+
+def test_each_swarm_is_whole_and_its_cost_is_told_for_a_transfer():
+    done = CliRunner().invoke(sim_speed.main, ["--peers", "3,5", "--blocks", "4", "--turns", "1", "--json"])
+    assert done.exit_code == 0, done.output
+    runs = json.loads(done.stdout)["runs"]
+    assert [(run["peers"], run["completed"], len(run["cpu_s_each"])) for run in runs] == [(3, 3, 2), (5, 5, 1)]
+    for run in runs:
+        assert run["transfer_s"] * run["transfers_per_s"] == pytest.approx(1)
+        assert run["peer_bytes"] <= run["memory_bytes"]
+
+
+def test_told_to_end_it_leaves_no_process():
+    process = subprocess.Popen(
+        [sys.executable, SCRIPT, "--peers", "5000"], stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    parent, until_s = psutil.Process(process.pid), time.monotonic() + ENOUGH_S
+    while not any("spawn_main" in " ".join(child.cmdline()) for child in parent.children()):
+        assert time.monotonic() < until_s
+        time.sleep(0.01)
+    children = parent.children(recursive=True)
+    process.send_signal(signal.SIGTERM)
+    _, told = process.communicate(timeout=ENOUGH_S)
+    assert process.returncode == 130
+    assert told.splitlines()[-1] == "sim_speed: interrupted"
+    assert psutil.wait_procs(children, timeout=ENOUGH_S)[1] == []
