@@ -96,7 +96,7 @@ class Links:
         why = "no port was given"
         for port in ports:
             family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-            sock = _socket(family)
+            sock = block_socket(family)
             try:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 sock.bind(address)
@@ -159,7 +159,7 @@ class Links:
     async def _connect(self, address: PeerAddress) -> socket.socket:
         """A connected socket; its buffers were set before, because that is when TCP chooses its window's scale."""
         family, _, _, _, where = (await self._resolve(address))[0]
-        sock = _socket(family)
+        sock = block_socket(family)
         try:
             await self._loop.sock_connect(sock, where)
         except BaseException:
@@ -218,7 +218,8 @@ class Links:
             self._empty.set()
 
 
-def _socket(family: int) -> socket.socket:
+def block_socket(family: int) -> socket.socket:
+    """A TCP socket for blocks: not yet connected, never blocking, with large buffers."""
     sock = socket.socket(family, socket.SOCK_STREAM)
     sock.setblocking(False)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

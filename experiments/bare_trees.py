@@ -23,7 +23,7 @@ from ray import cloudpickle
 from ray.exceptions import RayError
 
 from actors import content
-from actors.links import SOCKET_BYTES
+from actors.links import block_socket
 from actors.outbox import CHUNK_BYTES, HIGH_WATER_BYTES
 from actors.store import Source, Store
 from minibit.errors import LocalError
@@ -92,7 +92,7 @@ class Member:
         """Make the store and serve; the port."""
         self.manifest = manifest
         self.store = Source(path, manifest) if self.number == SEED else Store.open(path, manifest)
-        sock = _socket()
+        sock = block_socket(socket.AF_INET)
         sock.bind(("127.0.0.1", 0))
         sock.listen()
         self._server = await asyncio.get_running_loop().create_server(lambda: Receiver(self), sock=sock)
@@ -103,7 +103,7 @@ class Member:
         loop = asyncio.get_running_loop()
         self._trees = [tree[self.number] for tree in planned]
         for child in sorted({child for children in self._trees for child in children}):
-            sock = _socket()
+            sock = block_socket(socket.AF_INET)
             await loop.sock_connect(sock, ("127.0.0.1", ports[child]))
             _, self._senders[child] = await loop.create_connection(lambda: Sender(self.store), sock=sock)
 
@@ -207,12 +207,3 @@ class Sender(asyncio.Protocol):
                 self._blocks.popleft()
                 self._offset = 0
             self.transport.writelines((*head, chunk))
-
-
-def _socket() -> socket.socket:
-    sock = socket.socket()
-    sock.setblocking(False)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
-        sock.setsockopt(socket.SOL_SOCKET, option, SOCKET_BYTES)
-    return sock
