@@ -6,7 +6,6 @@ this process too where no process matters; only what starts or ends a cluster of
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import re
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import run_swarm
 from click.testing import CliRunner, Result
 from test_summary import DONE
 
@@ -113,11 +113,7 @@ def ran(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Result
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setattr(sys, "path", list(sys.path))
-    spec = importlib.util.spec_from_file_location("run_swarm", SCRIPT)
-    assert spec and spec.loader
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
-    return lambda *arguments: CliRunner().invoke(script.main, ["--no-report", *map(str, arguments)])
+    return lambda *arguments: CliRunner().invoke(run_swarm.main, ["--no-report", *map(str, arguments)])
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import subprocess
 import sys
 import types
@@ -12,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+import run_swarm
 from browser import Open
 from click.testing import CliRunner, Result
 from lab_runs import came, event, simulated, written
@@ -180,11 +180,7 @@ def ran(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Result
     """Run a small simulation with the script, in this process and a folder of its own."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
-    spec = importlib.util.spec_from_file_location("run_swarm", SCRIPT)
-    assert spec and spec.loader
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
-    return lambda *arguments: CliRunner().invoke(script.main, [*SMALL, *arguments])
+    return lambda *arguments: CliRunner().invoke(run_swarm.main, [*SMALL, *arguments])
 
 
 def test_a_run_writes_its_report_beside_its_records(ran, tmp_path):

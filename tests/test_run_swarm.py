@@ -1,6 +1,5 @@
 """The script: what it says where, and with which exit code it ends."""
 
-import importlib.util
 import json
 import subprocess
 import sys
@@ -9,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import run_swarm
 from click.testing import CliRunner, Result
 from test_summary import DONE
 
@@ -56,15 +56,11 @@ def ran(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setattr(sys, "path", list(sys.path))
-    spec = importlib.util.spec_from_file_location("run_swarm", SCRIPT)
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
 
     def run(swarm: FakeSwarm, *arguments: str) -> Result:
         monkeypatch.setitem(sys.modules, "actors.swarm", types.SimpleNamespace(Swarm=swarm))
-        return CliRunner().invoke(script.main, arguments)
+        return CliRunner().invoke(run_swarm.main, arguments)
 
-    run.script = script
     return run
 
 
@@ -133,10 +129,10 @@ def test_on_a_terminal_the_live_page_stays_until_ctrl_c(ran, monkeypatch, capsys
         def wait(self):
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(ran.script.threading, "Event", Pressed)
+    monkeypatch.setattr(run_swarm.threading, "Event", Pressed)
     for stream in (sys.stdin, sys.stderr):
         monkeypatch.setattr(stream, "isatty", lambda: True)
-    ran.script.keep_page()
+    run_swarm.keep_page()
     assert capsys.readouterr().err == "run_swarm: the live page stays and shows the end; Ctrl-C ends it\n"
 
 

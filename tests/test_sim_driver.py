@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import json
 import os
@@ -15,6 +14,7 @@ from typing import Any
 
 import polars as pl
 import pytest
+import run_swarm
 from click.testing import CliRunner, Result
 from test_progress import Clock, Terminal
 from test_summary import DONE
@@ -40,12 +40,8 @@ def ran(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Ran:
     """Run a simulation with the script, in this process and a folder of its own."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
-    spec = importlib.util.spec_from_file_location("run_swarm", SCRIPT)
-    assert spec and spec.loader
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
     return lambda *arguments, world="sim": CliRunner().invoke(
-        script.main, ["--world", world, "--no-report", *map(str, arguments)]
+        run_swarm.main, ["--world", world, "--no-report", *map(str, arguments)]
     )
 
 

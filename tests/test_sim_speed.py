@@ -6,13 +6,13 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psutil
 import pytest
 import sim_speed
 from click.testing import CliRunner
+from test_driver import until
 
 SCRIPT = Path(sim_speed.__file__)
 ENOUGH_S = 60.0
@@ -32,10 +32,8 @@ def test_told_to_end_it_leaves_no_process():
     process = subprocess.Popen(
         [sys.executable, SCRIPT, "--peers", "5000"], stderr=subprocess.PIPE, text=True, start_new_session=True
     )
-    parent, until_s = psutil.Process(process.pid), time.monotonic() + ENOUGH_S
-    while not any("spawn_main" in " ".join(child.cmdline()) for child in parent.children()):
-        assert time.monotonic() < until_s
-        time.sleep(0.01)
+    parent = psutil.Process(process.pid)
+    until(lambda: any("spawn_main" in " ".join(child.cmdline()) for child in parent.children()), ENOUGH_S)
     children = parent.children(recursive=True)
     process.send_signal(signal.SIGTERM)
     _, told = process.communicate(timeout=ENOUGH_S)
