@@ -22,15 +22,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from statistics import mean, median
-from threading import Event, Thread
 from typing import Any, NamedTuple
-from urllib.request import urlopen
 
 import bare_trees
 import click
 import psutil
 import ray
 from ending import ending
+from onlooker import looked_at
 from tables import show
 
 from actors import Swarm, cluster
@@ -372,41 +371,6 @@ def live(as_json: bool, repeat: int, **options: Any) -> None:
     pairs = zip(without, looked, strict=True)
     show(("nobody looks", "live page"), [(show_rate(one), show_rate(other)) for one, other in pairs])
     click.echo(f"\nlive / nobody looks, medians: {found['ratio']:.3f}")
-
-
-@contextmanager
-def looked_at(running: Swarm) -> Iterator[None]:
-    """Somebody looks at the live page of a swarm."""
-    page, over = running.live(), Event()
-    watcher = Thread(target=look_at, args=(page.url, over))
-    watcher.start()
-    try:
-        yield
-    finally:
-        over.set()
-        watcher.join()
-        page.close()
-
-
-def look_at(url: str, over: Event) -> None:
-    """Ask what the page's script asks, until it is over."""
-    base, _, token = url.partition("?")
-
-    def ask(path: str) -> bytes:
-        with urlopen(f"{base}{path}{'&' if '?' in path else '?'}{token}") as answer:
-            told: bytes = answer.read()
-            return told
-
-    for path in ("", "bokeh.js"):
-        ask(path)
-    stamps: dict[str, int] = {}
-    poll_s = 0.0
-    while not over.wait(poll_s):
-        if not stamps:  # not all of them are drawn yet
-            stamps = {section["name"]: 0 for section in json.loads(ask("pictures")).get("sections", ())}
-        told = json.loads(ask("data?pictures=" + ",".join(f"{name}:{stamp}" for name, stamp in stamps.items())))
-        stamps |= {name: fed["stamp"] for name, fed in told["pictures"].items()}
-        poll_s = told["poll_s"]
 
 
 if __name__ == "__main__":
