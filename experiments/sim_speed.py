@@ -3,38 +3,44 @@
     python experiments/sim_speed.py                          # 100, 1,000 and 10,000 peers x 256 blocks: half an hour
     python experiments/sim_speed.py --peers 100,1000 --blocks 64
 
-Each swarm runs in a process of its own, one after the other: 20 neighbours, 4 + 1 slots, uplinks of 1 MiB/s, a seed
-with 4 MiB/s, blocks of 128 KiB. Time is that of the processor, so other programs disturb it little; but they share
-its caches, and a short run can hit a bad moment. So every swarm but the largest is run `--turns` times before the
-largest and as often after it: the median counts, and the extremes are shown. The last column is what a block transfer
-costs, relative to the first swarm.
+20 neighbours, 4 + 1 slots, uplinks of 1 MiB/s, a seed with 4 MiB/s, blocks of 128 KiB. Time is that of the processor.
+A machine has better and worse minutes, so all sizes are run side by side, by turns of a second and each in a process
+of its own; the smaller swarms again and again, until the largest is done. The mean counts, since the largest has seen
+all minutes too, and the extremes are shown. The last column is what a transfer costs, relative to the first swarm.
 """
 
 from __future__ import annotations
 
 import json
 import multiprocessing
+import os
 import resource
 import signal
 import sys
 import time
-from statistics import median
+from contextlib import ExitStack
+from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
+from statistics import fmean
 from typing import Any
 
 import click
 from ending import ending
 from tables import show
 
+from minibit.errors import LocalError
 from minibit.options import Options
 from minibit.sim import Scenario, Simulation
 
 BLOCK_BYTES = 128 << 10
+TURN_S = 1.0  # long enough that who finds the caches full of another's memory hardly shows
+LARGEST_TURN_S = 3 * TURN_S
 
 
 def measured(peers: int, blocks: int) -> dict[str, Any]:
     """One whole simulated swarm, in a process that has done nothing else."""
     before_bytes = _most_bytes()
-    began_s, began_cpu_s = time.perf_counter(), time.process_time()
+    began_cpu_s = time.process_time()
     options = Options.build(
         peers=peers,
         size=blocks * BLOCK_BYTES,
@@ -54,22 +60,60 @@ def measured(peers: int, blocks: int) -> dict[str, Any]:
         "completed": summary.completed,
         "virtual_s": summary.seconds.transfer,
         "efficiency": summary.efficiency,
-        "wall_s": time.perf_counter() - began_s,
         "cpu_s": cpu_s,
         "memory_bytes": most_bytes,
         "peer_bytes": (most_bytes - before_bytes) / peers,
     }
 
 
+def _send_measured(results: Connection, peers: int, blocks: int) -> None:
+    results.send(measured(peers, blocks))
+
+
+class Turns:
+    """A swarm that is run by turns, in a process that stands still between them; `runs` are those that are over."""
+
+    def __init__(self, peers: int, blocks: int) -> None:
+        self.runs: list[dict[str, Any]] = []
+        self._args = (peers, blocks)
+        self._process: SpawnProcess | None = None
+        self._results: Connection
+
+    def take(self, turn_s: float) -> None:
+        """Go on for so long, or until one run is over."""
+        if self._process is None:
+            fresh = multiprocessing.get_context("spawn")
+            self._results, sending = fresh.Pipe(duplex=False)
+            self._process = fresh.Process(target=_send_measured, args=(sending, *self._args))
+            self._process.start()
+            sending.close()
+        else:
+            os.kill(self._process.pid or 0, signal.SIGCONT)
+        if not self._results.poll(turn_s):
+            os.kill(self._process.pid or 0, signal.SIGSTOP)
+            return
+        try:
+            self.runs.append(self._results.recv())
+        except EOFError:
+            raise LocalError(f"the process with {self._args[0]} peers ended before its swarm did") from None
+        self.end()
+
+    def end(self) -> None:
+        """Leave no process."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.join()
+            self._process = None
+
+
 def told(runs: list[dict[str, Any]]) -> dict[str, Any]:
-    """What several runs of the same swarm come to: only their times differ, and of these the median counts."""
+    """What several runs of the same swarm come to: only their times differ, and of these the mean counts."""
     first = runs[0]
     each_s = [run["cpu_s"] for run in runs]
-    cpu_s = median(each_s)
+    cpu_s = fmean(each_s)
     transfers = first["peers"] * first["blocks"]
     return {
         **first,
-        "wall_s": median(run["wall_s"] for run in runs),
         "cpu_s": cpu_s,
         "cpu_s_each": each_s,
         "transfers_per_s": transfers / cpu_s,
@@ -87,24 +131,22 @@ def _most_bytes() -> int:
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--peers", default="100,1000,10000", show_default=True, metavar="N,N,...")
 @click.option("--blocks", default=256, show_default=True, type=click.IntRange(1))
-@click.option("--turns", default=2, show_default=True, type=click.IntRange(1), help="Of all but the largest, each way.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
-def main(peers: str, blocks: int, turns: int, as_json: bool) -> None:
+def main(peers: str, blocks: int, as_json: bool) -> None:
     """Measure what simulated swarms of several sizes cost."""
     if not all(part.isdigit() and int(part) > 0 for part in peers.split(",")):
         raise click.BadParameter(f"{peers!r}: give whole numbers from 1, e.g. 100,1000", param_hint="--peers")
-    fresh = multiprocessing.get_context("spawn")
     counts = list(dict.fromkeys(map(int, peers.split(","))))
-    largest = max(counts)
-    smaller = [count for count in counts if count != largest] * turns
-    runs: dict[int, list[dict[str, Any]]] = {count: [] for count in counts}
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with ending("sim_speed"):
-        for count in [*smaller, largest, *smaller]:
-            with fresh.Pool(1) as pool:  # which ends its process whatever happens here
-                runs[count].append(pool.apply(measured, (count, blocks)))
-            click.echo(f"{count} peers: {runs[count][-1]['cpu_s']:.1f} s", err=True)
-    rows = [told(same) for same in runs.values()]
+    with ending("sim_speed"), ExitStack() as stack:
+        swarms = [Turns(count, blocks) for count in counts]
+        for swarm in swarms:
+            stack.callback(swarm.end)
+        largest = swarms[counts.index(max(counts))]
+        while not all(swarm.runs for swarm in swarms):
+            for swarm in swarms:
+                swarm.take(LARGEST_TURN_S if swarm is largest else TURN_S)
+    rows = [told(swarm.runs) for swarm in swarms]
     if as_json:
         click.echo(json.dumps({"runs": rows}))
         return
@@ -115,7 +157,7 @@ def main(peers: str, blocks: int, turns: int, as_json: bool) -> None:
             "complete",
             "virtual",
             "core time",
-            "of each turn",
+            "of each run",
             "transfers/s",
             "memory",
             "a peer",

@@ -19,11 +19,12 @@ ENOUGH_S = 60.0
 
 
 def test_each_swarm_is_whole_and_its_cost_is_told_for_a_transfer():
-    done = CliRunner().invoke(sim_speed.main, ["--peers", "3,5", "--blocks", "4", "--turns", "1", "--json"])
+    done = CliRunner().invoke(sim_speed.main, ["--peers", "3,5", "--blocks", "4", "--json"])
     assert done.exit_code == 0, done.output
     runs = json.loads(done.stdout)["runs"]
-    assert [(run["peers"], run["completed"], len(run["cpu_s_each"])) for run in runs] == [(3, 3, 2), (5, 5, 1)]
+    assert [(run["peers"], run["completed"]) for run in runs] == [(3, 3), (5, 5)]
     for run in runs:
+        assert min(run["cpu_s_each"]) <= run["cpu_s"] <= max(run["cpu_s_each"])
         assert run["transfer_s"] * run["transfers_per_s"] == pytest.approx(1)
         assert run["peer_bytes"] <= run["memory_bytes"]
 
