@@ -2,18 +2,25 @@
 
     python experiments/sim_speed.py                          # 100, 1,000 and 10,000 peers x 256 blocks: half an hour
     python experiments/sim_speed.py --peers 100,1000 --blocks 64
+    python experiments/sim_speed.py --peers 100,1000,10x100  # and ten swarms of a hundred in one process
 
 20 neighbours, 4 + 1 slots, uplinks of 1 MiB/s, a seed with 4 MiB/s, blocks of 128 KiB. Time is that of the processor.
-A machine has better and worse minutes, so all sizes are run side by side, by turns of a second and each in a process
-of its own; the smaller swarms again and again, until the largest is done. The mean counts, since the largest has seen
-all minutes too, and the extremes are shown. The last column is what a transfer costs, relative to the first swarm.
+A machine has better and worse minutes, so all are run side by side, by turns of a second and each in a process of its
+own; the smaller again and again, until the largest are done. The mean counts, since the largest have seen all minutes
+too, and the extremes are shown. The last column is what a transfer costs, relative to the first swarm.
+
+Several swarms in one process go on in the same virtual time, from event to event. They have as much to remember as one
+large swarm, and no more to do than a small one: what a transfer costs them more is memory, not Minibit.
 """
 
 from __future__ import annotations
 
+import gc
+import heapq
 import json
 import multiprocessing
 import os
+import re
 import resource
 import signal
 import sys
@@ -26,19 +33,22 @@ from typing import Any
 
 import click
 from ending import ending
+from msgspec import structs
 from tables import show
 
 from minibit.errors import LocalError
 from minibit.options import Options
 from minibit.sim import Scenario, Simulation
+from minibit.summary import Summary
 
 BLOCK_BYTES = 128 << 10
 TURN_S = 1.0  # long enough that who finds the caches full of another's memory hardly shows
 LARGEST_TURN_S = 3 * TURN_S
+SWARMS = re.compile(r"(?:(\d+)x)?(\d+)", re.ASCII)
 
 
-def measured(peers: int, blocks: int) -> dict[str, Any]:
-    """One whole simulated swarm, in a process that has done nothing else."""
+def measured(swarms: int, peers: int, blocks: int) -> dict[str, Any]:
+    """So many whole simulated swarms at once, in a process that has done nothing else."""
     before_bytes = _most_bytes()
     began_cpu_s = time.process_time()
     options = Options.build(
@@ -51,31 +61,50 @@ def measured(peers: int, blocks: int) -> dict[str, Any]:
         slots=4,
         world="sim",
     )
-    summary = Simulation(options, Scenario.build({"arrivals": {"within": "1s"}}, peers)).run()
+    scenario = Scenario.build({"arrivals": {"within": "1s"}}, peers)
+    summaries = _run([Simulation(structs.replace(options, seed=seed), scenario) for seed in range(swarms)])
     cpu_s = time.process_time() - began_cpu_s
     most_bytes = _most_bytes()
     return {
+        "swarms": swarms,
         "peers": peers,
         "blocks": blocks,
-        "completed": summary.completed,
-        "virtual_s": summary.seconds.transfer,
-        "efficiency": summary.efficiency,
+        "completed": sum(summary.completed for summary in summaries),
+        "virtual_s": max(summary.seconds.transfer for summary in summaries),
         "cpu_s": cpu_s,
         "memory_bytes": most_bytes,
-        "peer_bytes": (most_bytes - before_bytes) / peers,
+        "peer_bytes": (most_bytes - before_bytes) / (swarms * peers),
     }
 
 
-def _send_measured(results: Connection, peers: int, blocks: int) -> None:
-    results.send(measured(peers, blocks))
+def _run(simulations: list[Simulation]) -> list[Summary]:
+    """All in the same virtual time."""
+    if len(simulations) > 1:
+        gc.disable()  # as one of them does while it runs
+        clocks = [simulation.world.clock for simulation in simulations]
+        ahead = [(clock.next_s, number) for number, clock in enumerate(clocks)]
+        heapq.heapify(ahead)
+        while ahead:
+            _, number = ahead[0]
+            clocks[number].step()
+            if simulations[number].world.waiting:
+                heapq.heapreplace(ahead, (clocks[number].next_s, number))
+            else:
+                heapq.heappop(ahead)
+    return [simulation.run() for simulation in simulations]
+
+
+def _send_measured(results: Connection, swarms: int, peers: int, blocks: int) -> None:
+    results.send(measured(swarms, peers, blocks))
 
 
 class Turns:
-    """A swarm that is run by turns, in a process that stands still between them; `runs` are those that are over."""
+    """Swarms that are run by turns, in a process that stands still between them; `runs` are those that are over."""
 
-    def __init__(self, peers: int, blocks: int) -> None:
+    def __init__(self, swarms: int, peers: int, blocks: int) -> None:
+        self.all_peers = swarms * peers
         self.runs: list[dict[str, Any]] = []
-        self._args = (peers, blocks)
+        self._args = (swarms, peers, blocks)
         self._process: SpawnProcess | None = None
         self._results: Connection
 
@@ -95,7 +124,7 @@ class Turns:
         try:
             self.runs.append(self._results.recv())
         except EOFError:
-            raise LocalError(f"the process with {self._args[0]} peers ended before its swarm did") from None
+            raise LocalError(f"the process with {self.all_peers} peers ended before they were done") from None
         self.end()
 
     def end(self) -> None:
@@ -107,11 +136,11 @@ class Turns:
 
 
 def told(runs: list[dict[str, Any]]) -> dict[str, Any]:
-    """What several runs of the same swarm come to: only their times differ, and of these the mean counts."""
+    """What several runs of the same swarms come to: only their times differ, and of these the mean counts."""
     first = runs[0]
     each_s = [run["cpu_s"] for run in runs]
     cpu_s = fmean(each_s)
-    transfers = first["peers"] * first["blocks"]
+    transfers = first["swarms"] * first["peers"] * first["blocks"]
     return {
         **first,
         "cpu_s": cpu_s,
@@ -129,24 +158,28 @@ def _most_bytes() -> int:
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--peers", default="100,1000,10000", show_default=True, metavar="N,N,...")
+@click.option("--peers", default="100,1000,10000", show_default=True, metavar="N,N,SWARMSxN,...")
 @click.option("--blocks", default=256, show_default=True, type=click.IntRange(1))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
 def main(peers: str, blocks: int, as_json: bool) -> None:
     """Measure what simulated swarms of several sizes cost."""
-    if not all(part.isdigit() and int(part) > 0 for part in peers.split(",")):
-        raise click.BadParameter(f"{peers!r}: give whole numbers from 1, e.g. 100,1000", param_hint="--peers")
-    counts = list(dict.fromkeys(map(int, peers.split(","))))
+    found = [SWARMS.fullmatch(part) for part in dict.fromkeys(peers.split(","))]
+    counts = [(int(match[1] or 1), int(match[2])) for match in found if match]
+    if not all(found) or min(map(min, counts)) < 1:
+        raise click.BadParameter(f"{peers!r}: give whole numbers from 1, e.g. 100,1000,10x100", param_hint="--peers")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with ending("sim_speed"), ExitStack() as stack:
-        swarms = [Turns(count, blocks) for count in counts]
-        for swarm in swarms:
-            stack.callback(swarm.end)
-        largest = swarms[counts.index(max(counts))]
-        while not all(swarm.runs for swarm in swarms):
-            for swarm in swarms:
-                swarm.take(LARGEST_TURN_S if swarm is largest else TURN_S)
-    rows = [told(swarm.runs) for swarm in swarms]
+        sizes = [Turns(*count, blocks) for count in counts]
+        for size in sizes:
+            stack.callback(size.end)
+        most_peers = max(size.all_peers for size in sizes)
+        while not all(size.runs for size in sizes):
+            for size in sizes:
+                if size.all_peers < most_peers:
+                    size.take(TURN_S)
+                elif not size.runs:
+                    size.take(LARGEST_TURN_S)
+    rows = [told(size.runs) for size in sizes]
     if as_json:
         click.echo(json.dumps({"runs": rows}))
         return
@@ -166,7 +199,7 @@ def main(peers: str, blocks: int, as_json: bool) -> None:
         ),
         [
             (
-                row["peers"],
+                row["peers"] if row["swarms"] == 1 else f"{row['swarms']} x {row['peers']}",
                 row["blocks"],
                 row["completed"],
                 f"{row['virtual_s']:.1f} s",

@@ -246,7 +246,7 @@ class Exchange:
         self.held |= 1 << block
         neighbour.told |= 1 << block & ~neighbour.crossed  # who sent it knows
         called_off = self.pipeline.call_off(block)
-        for other in self._up.values():  # also those whose PEDIDO was given up: they may still answer it
+        for other in self._up.values() if self.pipeline.late >> block & 1 else ():  # who may still answer
             if other.serves_us and other.late >> block & 1 and not other.told >> block & 1:
                 other.told |= 1 << block
                 self._send(other, Estoque(new=(block,)))

@@ -19,7 +19,7 @@ BlockIndex = Annotated[int, msgspec.Meta(ge=0, lt=1 << 31)]
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 
 
-class Verb(msgspec.Struct, frozen=True, tag_field="tipo", omit_defaults=True, forbid_unknown_fields=True):
+class Verb(msgspec.Struct, frozen=True, gc=False, tag_field="tipo", omit_defaults=True, forbid_unknown_fields=True):
     """What every message is; `verb` is the name that stands in `tipo`."""
 
     @property

@@ -15,6 +15,8 @@ from minibit import inventory
 from minibit.messages import PeerAddress
 from minibit.rate import Rate
 
+LEAST_DEPTH = 2  # PEDIDOs that a neighbour gets at once, unless its blocks take long
+
 
 class Standing(Enum):
     """How far the acquaintance with a neighbour goes."""
@@ -75,6 +77,7 @@ class Neighbour:
         "blocks_out",
         "came_at",
         "crossed",
+        "depth",
         "doubted",
         "failures",
         "gap_s",
@@ -119,6 +122,7 @@ class Neighbour:
         self.serves_us = False
         self.slot = Slot.NONE
         self.asked: dict[int, float] = {}  # block -> when we sent the PEDIDO
+        self.depth = LEAST_DEPTH  # how many PEDIDOs it gets at once
         self.late = inventory.EMPTY  # asked, given up, and may still come
         self.doubted = inventory.EMPTY  # it sent them wrong, or not in time: better asked elsewhere, this round
         self.wanted: list[int] = []  # its PEDIDOs, unanswered

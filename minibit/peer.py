@@ -67,6 +67,7 @@ class Peer:
         self._timers = Timers()
         self._effects: list[Effect] = []
         self.contacts = Contacts(name, rules, chance("contacts"))
+        self._up = self.contacts.up
         self.exchange = Exchange(
             name,
             content,
@@ -76,7 +77,7 @@ class Peer:
             behaviour=self.behaviour,
             picker=picker,
             choker=choker,
-            up=self.contacts.up,
+            up=self._up,
             timers=self._timers,
             effects=self._effects,
         )
@@ -107,7 +108,7 @@ class Peer:
 
     def expects(self, sender: str, block: int) -> bool:
         """Whether the bytes of `block` are worth verifying and storing, when `sender` sends them."""
-        neighbour = self.contacts.up.get(sender)
+        neighbour = self._up.get(sender)
         return neighbour is not None and self.exchange.expects(neighbour, block)
 
     @property
@@ -308,10 +309,10 @@ class Peer:
     # what comes by a link
 
     def _on_received(self, event: events.Received, now: float) -> None:
-        sender, message = event
+        sender, message = event.sender, event.message
         if (on_news := _ON_NEWS.get(type(message))) is not None:
             on_news(self, sender, message, now)
-        elif (neighbour := self.contacts.up.get(sender)) is None:
+        elif (neighbour := self._up.get(sender)) is None:
             return
         elif isinstance(message, Desligamento):
             self._effects.append(events.HangUp(sender, None))
@@ -325,7 +326,7 @@ class Peer:
                 self._drop(neighbour, str(error), now)
 
     def _on_arrived(self, event: events.Arrived, now: float) -> None:
-        if (neighbour := self.contacts.up.get(event.sender)) is not None:
+        if (neighbour := self._up.get(event.sender)) is not None:
             try:
                 self.exchange.arrived(neighbour, event.block, event.ok, now)
             except RemoteError as error:
@@ -333,11 +334,11 @@ class Peer:
             self._finish_if_complete(now)
 
     def _on_progressed(self, event: events.Progressed, now: float) -> None:
-        if (neighbour := self.contacts.up.get(event.sender)) is not None:
+        if (neighbour := self._up.get(event.sender)) is not None:
             neighbour.heard_at = now
 
     def _on_sent(self, event: events.Sent, now: float) -> None:
-        if (neighbour := self.contacts.up.get(event.peer)) is not None:
+        if (neighbour := self._up.get(event.peer)) is not None:
             self.exchange.sent(neighbour, event.block, now)
             self._depart_if_idle(now)
 

@@ -22,7 +22,7 @@ from random import Random
 from minibit import inventory
 from minibit.availability import Availability
 from minibit.errors import LocalError
-from minibit.neighbour import Neighbour
+from minibit.neighbour import LEAST_DEPTH, Neighbour
 from minibit.picker import Picker
 from minibit.rules import Rules
 
@@ -45,6 +45,7 @@ class Pipeline:
         self._typical_s: float | None = None  # mean gap over all neighbours
         self.requesters: dict[int, list[Neighbour]] = {}
         self.in_flight = inventory.EMPTY
+        self.late = inventory.EMPTY  # asked of anybody, and given up, ever
 
     def ask(self, neighbours: Iterable[Neighbour], missing: int, now: float) -> list[tuple[Neighbour, int]]:
         """The PEDIDOs to send now, so that all who serve us have enough to do."""
@@ -100,6 +101,7 @@ class Pipeline:
         gap_s = now - max(neighbour.came_at, asked_at)
         neighbour.gap_s = _mean(neighbour.gap_s, gap_s)
         self._typical_s = _mean(self._typical_s, gap_s)
+        neighbour.depth = depth(neighbour.gap_s, neighbour.latency_s)
         neighbour.heard_at = neighbour.came_at = now
         self.void(neighbour, block)
         return took_s
@@ -122,6 +124,7 @@ class Pipeline:
         """None of the PEDIDOs at `neighbour` will be answered, or only late."""
         for block in list(neighbour.asked):
             neighbour.late |= 1 << block
+            self.late |= 1 << block
             self.void(neighbour, block)
 
     def call_off(self, block: int) -> list[Neighbour]:
@@ -129,6 +132,7 @@ class Pipeline:
         others = list(self.requesters.get(block, ()))
         for neighbour in others:
             neighbour.late |= 1 << block
+            self.late |= 1 << block
             self.void(neighbour, block)
         return others
 
@@ -162,12 +166,7 @@ class Pipeline:
         """Whether one more PEDIDO may go to it: it serves us, has room, and did not let us wait too long."""
         if not neighbour.serves_us or neighbour.snubbed_until > now:
             return False
-        depth = 2
-        if neighbour.gap_s is not None and neighbour.gap_s > SLOW_S:
-            depth = 1
-        elif neighbour.gap_s is not None and neighbour.latency_s is not None:
-            depth = max(depth, ceil(neighbour.latency_s / max(neighbour.gap_s, 1e-9)) + 1)
-        return len(neighbour.asked) < min(depth, self._rules.pipeline)
+        return len(neighbour.asked) < min(neighbour.depth, self._rules.pipeline)
 
     def _ask(self, neighbour: Neighbour, block: int, now: float) -> tuple[Neighbour, int]:
         if not neighbour.asked:
@@ -191,6 +190,13 @@ class Pipeline:
             rarest = list(inventory.indices(self._availability.rarest(choices)[1]))
             self._log.debug("frequencies %s rarest %s picked %d", frequencies, rarest, block)
         return block
+
+
+def depth(gap_s: float, latency_s: float | None) -> int:
+    """How many PEDIDOs keep a neighbour busy, with so long between two of its blocks, and so long for one alone."""
+    if gap_s > SLOW_S:
+        return 1
+    return LEAST_DEPTH if latency_s is None else max(LEAST_DEPTH, ceil(latency_s / max(gap_s, 1e-9)) + 1)
 
 
 def _mean(old: float | None, new: float) -> float:

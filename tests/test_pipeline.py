@@ -16,7 +16,7 @@ from minibit.errors import LocalError
 from minibit.messages import PeerAddress
 from minibit.neighbour import Neighbour, Standing
 from minibit.picker import Picker, RarestFirst, Sequential
-from minibit.pipeline import MOST_REQUESTERS, Pipeline
+from minibit.pipeline import MOST_REQUESTERS, Pipeline, depth
 from minibit.rules import Rules
 
 
@@ -77,22 +77,27 @@ def test_a_choked_a_snubbed_and_an_empty_one_are_not_asked():
 def test_the_pipeline_bound_holds_with_ten_neighbours_at_once():
     scene = Scene(400, *[inventory.full(400)] * 10, pipeline=7)
     for neighbour in scene.neighbours:
-        neighbour.latency_s, neighbour.gap_s = 10.0, 0.001
+        neighbour.depth = 10_001
     assert len(scene.ask()) == 70
     assert {len(neighbour.asked) for neighbour in scene.neighbours} == {7}
 
 
-@pytest.mark.parametrize(("latency_s", "gap_s", "depth"), [(0.1, 0.1, 2), (0.5, 0.1, 6), (9.0, 0.0, 64)])
-def test_the_depth_follows_latency_and_pace(latency_s: float, gap_s: float, depth: int):
+@pytest.mark.parametrize(
+    ("latency_s", "gap_s", "expected"), [(None, 0.1, 2), (0.1, 0.1, 2), (0.5, 0.1, 6), (9.0, 0.0, 64)]
+)
+def test_the_depth_follows_latency_and_pace(latency_s: float | None, gap_s: float, expected: int):
     scene = Scene(100, inventory.full(100))
-    scene.neighbours[0].latency_s, scene.neighbours[0].gap_s = latency_s, gap_s
-    assert len(scene.ask()) == depth
+    scene.neighbours[0].depth = depth(gap_s, latency_s)
+    assert len(scene.ask()) == expected
 
 
 def test_of_a_neighbour_whose_blocks_take_long_one_is_asked_at_a_time():
     scene = Scene(9, 0b111111111)
-    scene.neighbours[0].latency_s, scene.neighbours[0].gap_s = 2.0, 2.0
-    assert scene.ask() == [("p0", 0)]
+    assert scene.ask(0.0) == [("p0", 0), ("p0", 1)]
+    scene.arrive(0, 0, 2.0)
+    assert scene.ask(2.0) == []
+    scene.arrive(0, 1, 4.0)
+    assert scene.ask(4.0) == [("p0", 2)]
 
 
 def test_latency_is_measured_by_a_pedido_that_had_none_before_it():

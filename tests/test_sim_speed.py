@@ -19,14 +19,21 @@ ENOUGH_S = 60.0
 
 
 def test_each_swarm_is_whole_and_its_cost_is_told_for_a_transfer():
-    done = CliRunner().invoke(sim_speed.main, ["--peers", "3,5", "--blocks", "4", "--json"])
+    done = CliRunner().invoke(sim_speed.main, ["--peers", "3,5,2x4", "--blocks", "4", "--json"])
     assert done.exit_code == 0, done.output
     runs = json.loads(done.stdout)["runs"]
-    assert [(run["peers"], run["completed"]) for run in runs] == [(3, 3), (5, 5)]
+    assert [(run["swarms"], run["peers"], run["completed"]) for run in runs] == [(1, 3, 3), (1, 5, 5), (2, 4, 8)]
     for run in runs:
         assert min(run["cpu_s_each"]) <= run["cpu_s"] <= max(run["cpu_s_each"])
         assert run["transfer_s"] * run["transfers_per_s"] == pytest.approx(1)
         assert run["peer_bytes"] <= run["memory_bytes"]
+
+
+@pytest.mark.parametrize("peers", ["", "0", "3,", "x3", "2x", "0x3", "-1", "²"])
+def test_what_is_no_number_of_peers_is_refused(peers: str):
+    done = CliRunner().invoke(sim_speed.main, ["--peers", peers])
+    assert done.exit_code == 2
+    assert "give whole numbers from 1" in done.output
 
 
 def test_told_to_end_it_leaves_no_process():

@@ -141,7 +141,7 @@ _BROKEN = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 def _line(entry: Entry) -> list[Any]:
     at_s, event = entry
-    return [at_s, "wake"] if event is None else [at_s, type(event).__name__, *event]
+    return [at_s, "wake"] if event is None else [at_s, type(event).__name__, *msgspec.structs.astuple(event)]
 
 
 def _entry(line: bytes) -> Entry:

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Mapping
 from math import inf
 from random import Random
 
+import msgspec
+
 from minibit import events, messages
 from minibit.content import Content
 from minibit.events import Event
@@ -146,7 +148,7 @@ class Network:
         self.arrived_bytes += size_bytes
         if event.ok or way.receiver.peer.expects(way.sender.name, event.block):
             return event
-        return event._replace(ok=True)  # nobody hashes what nobody asked for
+        return msgspec.structs.replace(event, ok=True)  # nobody hashes what nobody asked for
 
     # links begin
 
