@@ -117,15 +117,19 @@ class Turns:
             self._process.start()
             sending.close()
         else:
-            os.kill(self._process.pid or 0, signal.SIGCONT)
+            self._signal(signal.SIGCONT)
         if not self._results.poll(turn_s):
-            os.kill(self._process.pid or 0, signal.SIGSTOP)
+            self._signal(signal.SIGSTOP)
             return
         try:
             self.runs.append(self._results.recv())
         except EOFError:
             raise LocalError(f"the process with {self.all_peers} peers ended before they were done") from None
         self.end()
+
+    def _signal(self, what: signal.Signals) -> None:
+        assert self._process is not None and self._process.pid is not None, "not started"
+        os.kill(self._process.pid, what)
 
     def end(self) -> None:
         """Leave no process."""

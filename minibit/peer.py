@@ -169,8 +169,8 @@ class Peer:
 
     def _depart(self, now: float) -> None:
         goodbye = Desligamento(peer=self.name, why=self.leaving or "")
-        self._note_links(self.contacts.up, "lost", now)
-        for neighbour in list(self.contacts.up.values()):
+        self._note_links(self._up, "lost", now)
+        for neighbour in list(self._up.values()):
             self._effects.append(events.HangUp(neighbour.peer, goodbye))
             self.exchange.part(neighbour, now)
             self.contacts.move(neighbour, Move.LOSE)

@@ -120,20 +120,22 @@ class Pipeline:
         for block in [block for block in neighbour.asked if not neighbour.theirs >> block & 1]:
             self.void(neighbour, block)
 
+    def _void_late(self, neighbour: Neighbour, block: int) -> None:
+        """The PEDIDO is open no more, and its block may still come."""
+        neighbour.late |= 1 << block
+        self.late |= 1 << block
+        self.void(neighbour, block)
+
     def void_all(self, neighbour: Neighbour) -> None:
         """None of the PEDIDOs at `neighbour` will be answered, or only late."""
         for block in list(neighbour.asked):
-            neighbour.late |= 1 << block
-            self.late |= 1 << block
-            self.void(neighbour, block)
+            self._void_late(neighbour, block)
 
     def call_off(self, block: int) -> list[Neighbour]:
         """`block` is held: nobody else need send it. Those who were asked for it too."""
         others = list(self.requesters.get(block, ()))
         for neighbour in others:
-            neighbour.late |= 1 << block
-            self.late |= 1 << block
-            self.void(neighbour, block)
+            self._void_late(neighbour, block)
         return others
 
     def give_up(self, neighbours: Iterable[Neighbour], now: float) -> float:

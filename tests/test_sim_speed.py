@@ -23,6 +23,7 @@ def test_each_swarm_is_whole_and_its_cost_is_told_for_a_transfer():
     assert done.exit_code == 0, done.output
     runs = json.loads(done.stdout)["runs"]
     assert [(run["swarms"], run["peers"], run["completed"]) for run in runs] == [(1, 3, 3), (1, 5, 5), (2, 4, 8)]
+    assert len(runs[-1]["cpu_s_each"]) == 1  # the largest
     for run in runs:
         assert min(run["cpu_s_each"]) <= run["cpu_s"] <= max(run["cpu_s_each"])
         assert run["transfer_s"] * run["transfers_per_s"] == pytest.approx(1)
