@@ -330,9 +330,11 @@ class Exchange:
     # serving
 
     def round(self, now: float) -> None:
-        """The choker's round; and doubts of the last one are forgotten."""
+        """The choker's round; and who has nothing left but what it is doubted for may be asked for that again."""
+        fresh = self.missing & ~self.pipeline.in_flight
         for neighbour in self._up.values():
-            neighbour.doubted = inventory.EMPTY
+            if not neighbour.theirs & ~neighbour.doubted & fresh:
+                neighbour.doubted = inventory.EMPTY
         self._decide(self.uploads.round, now)
         self.pump(now)
 

@@ -124,7 +124,7 @@ class Neighbour:
         self.asked: dict[int, float] = {}  # block -> when we sent the PEDIDO
         self.depth = LEAST_DEPTH  # how many PEDIDOs it gets at once
         self.late = inventory.EMPTY  # asked, given up, and may still come
-        self.doubted = inventory.EMPTY  # it sent them wrong, or not in time: better asked elsewhere, this round
+        self.doubted = inventory.EMPTY  # it sent them wrong, or not in time: better asked elsewhere, or last
         self.wanted: list[int] = []  # its PEDIDOs, unanswered
         self.uninvited = 0  # its messages that had no place: PEDIDOs while choked, blocks nobody asked for
         self.sending: int | None = None

@@ -414,6 +414,16 @@ def test_after_a_snub_a_neighbour_gets_another_chance():
     assert ana["bia"].asked
 
 
+def test_of_a_neighbour_that_did_not_answer_other_blocks_are_asked_before_the_same_again():
+    ana = Alone(6, rules=Rules(picker="sequential", request_timeout_s=5.0, round_s=2.0))
+    ana.link("bia", 0b111111, serves=True)
+    seen = []
+    for _ in range(4):
+        seen.append(set(ana["bia"].asked))
+        ana.wait(10.0)  # the time-out, and as long again
+    assert seen == [{0, 1}, {2, 3}, {4, 5}, {0, 1}]
+
+
 def test_an_address_that_cannot_be_reached_is_tried_again_with_growing_pauses():
     ana = Alone(2)
     ana.hear("tracker", ListaPeers((address("bia"),)))

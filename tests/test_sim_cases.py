@@ -6,9 +6,11 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 
 from minibit import inventory
+from minibit.behaviour import Liar
 from minibit.events import TRACKER
 from minibit.neighbour import Standing
 from minibit.options import Options
@@ -270,6 +272,17 @@ def test_who_is_banned_stays_banned_whoever_dials():
     assert banned_by
     assert banned_by.isdisjoint(bad.ways)
     assert made.world.network.reachable(bad, made.world.nodes["peer-01"])
+
+
+def test_who_can_reach_only_a_liar_gets_the_one_block_that_it_holds():
+    world = placed(6, {})
+    rules = msgspec.structs.replace(world.rules, picker="sequential")
+    ana = world.seat("ana", rules=rules, up_bps=RATE_BPS)
+    world.seat("bia", held=1 << 5, behaviour=Liar, up_bps=RATE_BPS)
+    while not ana.peer.held:
+        assert world.now < 60
+        world.clock.step()
+    assert ana.peer.held == 1 << 5
 
 
 def test_half_of_32_seeds_corrupt_and_break_links_and_all_complete():

@@ -507,6 +507,13 @@ def test_the_patience_grows_with_the_slowest_line():
     assert reach.patience_s(made) == pytest.approx(before_s + 200.0, abs=5)
 
 
+def test_the_patience_is_enough_to_ask_a_liar_for_every_block():
+    made = placed(ana=(), bia=())
+    before_s = reach.patience_s(made)
+    made.seat("caio", behaviour=BEHAVIOURS["liar"], up_bps=1000.0)
+    assert reach.patience_s(made) >= before_s + 2 * made.rules.request_timeout_s * made.content.block_count
+
+
 def test_a_run_in_which_nobody_can_reach_anything_ends_by_itself():
     options = Options.build(world="sim", peers=3, size=16_000, block_size=1000, upload=1000, seed_upload=1000)
     for faults in (

@@ -74,7 +74,8 @@ def patience_s(world: World) -> float:
                 all that it knows every LONGEST_PAUSE_S, X last, which it left alone for LONGEST_RETRY_S before;
     is served   when those that hold the slots and take nothing are gone: they are silent for SILENT_LINK_S, or
                 guests for a lease;
-    asks        those first that are silent or lie, and leaves X alone for as long, if it was silent before;
+    asks        those first that are silent or lie, and leaves X alone for as long, if it was silent before; and if X
+                lies, for every other block before the one that it has;
     is sent it  on the slowest line, shared by all that its ends serve and are served by at once; two blocks, since
                 the one before may be double.
     """
@@ -82,7 +83,8 @@ def patience_s(world: World) -> float:
     known = min(len(world.nodes), REMEMBERED * rules.neighbours)
     meets_s = 2 * (rules.guest_rounds + 2) * rules.round_s + known * LONGEST_PAUSE_S + LONGEST_RETRY_S
     served_s = max(SILENT_LINK_S, rules.guest_rounds * rules.round_s) + rules.round_s
-    asks_s = 2 * rules.request_timeout_s
+    lied = world.content.block_count if any(lies(node) for node in world.nodes.values()) else 0
+    asks_s = 2 * rules.request_timeout_s * (1 + lied)
     return meets_s + served_s + asks_s + 2 * slowest_block_s(world)
 
 
