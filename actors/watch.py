@@ -80,12 +80,11 @@ class Watch:
         moved_bytes, since = self._moved
         if ledger.moved_bytes != moved_bytes or not since:
             self._moved = (ledger.moved_bytes, now)
-        elif now - since > HOPELESS_S and (lost := ledger.lost_blocks()):
-            some = ", ".join(map(str, lost[:10])) + (", ..." if len(lost) > 10 else "")
+        elif now - since > HOPELESS_S:
+            stalled = now - since > max(STALL_S, 4 * ledger.options.rules.request_timeout_s)
+            why = ledger.why_hopeless(f"nothing moved for {now - since:.0f} s" if stalled else None)
             gone = ledger.accounts[TRACKER].gone
-            return f"the seed is gone ({gone}), and nobody holds {len(lost)} blocks any more ({some})"
-        elif now - since > max(STALL_S, 4 * ledger.options.rules.request_timeout_s):
-            return f"nothing moved for {now - since:.0f} s"
+            return f"the seed is gone ({gone}), and {why}" if why and gone else why
         return None
 
     def verify(self) -> None:

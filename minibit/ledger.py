@@ -212,6 +212,19 @@ class Ledger:
                 there |= account.held
         return list(inventory.indices(inventory.full(self.content.block_count) & ~there))
 
+    def why_hopeless(self, otherwise: str | None) -> str | None:
+        """Why nobody is waited for any longer, though nothing moves: all that wait lack blocks that are lost, or
+        `otherwise`. None: somebody may still complete.
+        """
+        lost = self.lost_blocks()
+        if not lost:
+            return otherwise
+        some = ", ".join(map(str, lost[:10])) + (", ..." if len(lost) > 10 else "")
+        told = f"nobody holds {len(lost)} {'block' if len(lost) == 1 else 'blocks'} any more ({some})"
+        if any(not inventory.of(lost) & ~account.held for account in self.peers.values() if account.waited_for):
+            return otherwise and f"{otherwise}, and {told}"
+        return told
+
     def failures(self, why: str) -> list[Failure]:
         """The peers that should have a complete and right copy and have none; `why` for those that just wait."""
         failed = []

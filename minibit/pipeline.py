@@ -143,7 +143,7 @@ class Pipeline:
         timeout_s = self._rules.request_timeout_s
         again_at = inf
         for neighbour in neighbours:
-            if neighbour.asked and neighbour.heard_at + timeout_s <= now:
+            if self._silent(neighbour, now):
                 neighbour.doubted |= inventory.of(neighbour.asked)
                 self.void_all(neighbour)
                 neighbour.snubbed_until = now + timeout_s
@@ -166,9 +166,13 @@ class Pipeline:
 
     def has_room(self, neighbour: Neighbour, now: float) -> bool:
         """Whether one more PEDIDO may go to it: it serves us, has room, and did not let us wait too long."""
-        if not neighbour.serves_us or neighbour.snubbed_until > now:
+        if not neighbour.serves_us or neighbour.snubbed_until > now or self._silent(neighbour, now):
             return False
         return len(neighbour.asked) < min(neighbour.depth, self._rules.pipeline)
+
+    def _silent(self, neighbour: Neighbour, now: float) -> bool:
+        """Whether it is to be given up: no byte came for too long, though blocks are asked of it."""
+        return bool(neighbour.asked) and neighbour.heard_at + self._rules.request_timeout_s <= now
 
     def _ask(self, neighbour: Neighbour, block: int, now: float) -> tuple[Neighbour, int]:
         if not neighbour.asked:

@@ -257,6 +257,28 @@ def test_a_seed_that_failed_or_left_is_gone_too():
     assert run.lost_blocks() == [0, 1, 2, 3]
 
 
+def test_nobody_is_waited_for_when_all_that_wait_lack_a_lost_block():
+    run = ledger("honest", "honest")
+    run.give("a", 0b0011)
+    assert run.why_hopeless(None) is None
+    assert run.why_hopeless("nothing moved") == "nothing moved"
+    run.died(TRACKER, 5.0)
+    assert run.why_hopeless(None) == "nobody holds 2 blocks any more (2, 3)"
+
+
+def test_who_lacks_no_lost_block_is_waited_for():
+    run = ledger("honest", "liar", "free-rider")
+    run.give("a", 0b0001)
+    run.give("b", 0b0110)
+    run.give("c", 0b1000)  # which it gives to nobody, and lacks nothing that is lost itself
+    run.died(TRACKER, 5.0)
+    assert run.lost_blocks() == [3]
+    assert run.why_hopeless(None) is None
+    assert run.why_hopeless("nothing moved") == "nothing moved, and nobody holds 1 block any more (3)"
+    tell(run, "c", event("c", "left", 7.0, "removed"))
+    assert run.why_hopeless(None) == "nobody holds 1 block any more (3)"
+
+
 # time
 
 

@@ -122,6 +122,17 @@ def test_lost_blocks_are_named_though_others_are_silent_or_cut_off_for_ever():
     assert len(summary.failed) == 6
 
 
+def test_who_can_still_complete_is_waited_for_though_others_lack_a_lost_block():
+    selfish = {"name": "selfish", "peers": 1, "behaviour": "free-rider", "lacks": [0]}  # and alone has block 2
+    classes = [selfish, {"name": "others", "peers": 2, "lacks": [2]}]
+    cut = {"kind": "cut", "at": 0, "until": 1, "lasts": 200, "peers": ["peer-01", "peer-02", "peer-03"]}
+    made = simulation(3, 3, {"kind": "dies", "at": 0, "peers": [TRACKER]}, cut, classes=classes)
+    summary = made.run()
+    assert events_of(made, "completed").keys() == {TRACKER, "peer-01"}
+    why = "nobody holds 1 block any more (2), 1 blocks missing"
+    assert {(one.peer, one.why) for one in summary.failed} == {("peer-02", why), ("peer-03", why)}
+
+
 def test_what_only_somebody_silent_holds_is_not_lost_but_out_of_reach_and_the_run_ends():
     made = simulation(6, 20, {"kind": "pauses", "at": 8.5, "peers": [TRACKER]})
     summary = made.run()

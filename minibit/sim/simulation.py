@@ -216,12 +216,15 @@ class Simulation:
         if moved_bytes != before_bytes or now < self._quiet_s:
             self._moved = (moved_bytes, now)
             self._doubt_s = DOUBT_S
-        elif now - since_s >= HOPELESS_S and (lost := self.ledger.lost_blocks()):
-            some = ", ".join(map(str, lost[:10])) + (", ..." if len(lost) > 10 else "")
-            return f"nobody holds {len(lost)} {'block' if len(lost) == 1 else 'blocks'} any more ({some})"
-        elif now - since_s >= reach.patience_s(self.world):
-            return f"nothing moved for {now - since_s:.0f} s"
-        elif now - since_s >= self._doubt_s:
+        elif now - since_s >= HOPELESS_S:
+            return self.ledger.why_hopeless(self._why_stalled(now - since_s))
+        return None
+
+    def _why_stalled(self, span_s: float) -> str | None:
+        """Why nobody gets anything any more, though nobody did for so long already."""
+        if span_s >= reach.patience_s(self.world):
+            return f"nothing moved for {span_s:.0f} s"
+        if span_s >= self._doubt_s:
             self._doubt_s *= 2  # to look at everybody takes its time
             if not any(reach.within(self.world, reach.reach(self.world), at_best=True).values()):
                 return "nobody can reach a block that it lacks"
