@@ -7,7 +7,8 @@
 20 neighbours, 4 + 1 slots, uplinks of 1 MiB/s, a seed with 4 MiB/s, blocks of 128 KiB. Time is that of the processor.
 A machine has better and worse minutes, so all are run side by side, by turns of a second and each in a process of its
 own; the smaller again and again, until the largest are done. The mean counts, since the largest have seen all minutes
-too, and the extremes are shown. The last column is what a transfer costs, relative to the first swarm.
+too, and the extremes are shown. The last columns are a transfer's: how many messages there are for one, which no
+machine changes, what it costs, and that relative to the first swarm.
 
 Several swarms in one process go on in the same virtual time, from event to event. They have as much to remember as one
 large swarm, and no more to do than a small one: what a transfer costs them more is memory, not Minibit.
@@ -25,7 +26,9 @@ import resource
 import signal
 import sys
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from statistics import fmean
@@ -44,6 +47,7 @@ from minibit.summary import Summary
 BLOCK_BYTES = 128 << 10
 TURN_S = 1.0  # long enough that who finds the caches full of another's memory hardly shows
 LARGEST_TURN_S = 3 * TURN_S
+ENDING = {signal.SIGINT, signal.SIGTERM}
 SWARMS = re.compile(r"(?:(\d+)x)?(\d+)", re.ASCII)
 
 
@@ -70,6 +74,7 @@ def measured(swarms: int, peers: int, blocks: int) -> dict[str, Any]:
         "peers": peers,
         "blocks": blocks,
         "completed": sum(summary.completed for summary in summaries),
+        "messages": sum(sum(structs.astuple(summary.messages)) for summary in summaries),
         "virtual_s": max(summary.seconds.transfer for summary in summaries),
         "cpu_s": cpu_s,
         "memory_bytes": most_bytes,
@@ -114,7 +119,8 @@ class Turns:
             fresh = multiprocessing.get_context("spawn")
             self._results, sending = fresh.Pipe(duplex=False)
             self._process = fresh.Process(target=_send_measured, args=(sending, *self._args))
-            self._process.start()
+            with deaf():
+                self._process.start()
             sending.close()
         else:
             self._signal(signal.SIGCONT)
@@ -139,6 +145,17 @@ class Turns:
             self._process = None
 
 
+@contextmanager
+def deaf() -> Iterator[None]:
+    """Who is started here never hears Ctrl-C or SIGTERM; we do, as soon as there is somebody to be ended."""
+    resource_tracker.ensure_running()  # or it would start with the first process, and take the mask off
+    signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
+
+
 def told(runs: list[dict[str, Any]]) -> dict[str, Any]:
     """What several runs of the same swarms come to: only their times differ, and of these the mean counts."""
     first = runs[0]
@@ -151,6 +168,7 @@ def told(runs: list[dict[str, Any]]) -> dict[str, Any]:
         "cpu_s_each": each_s,
         "transfers_per_s": transfers / cpu_s,
         "transfer_s": cpu_s / transfers,
+        "transfer_messages": first["messages"] / transfers,
         "memory_bytes": max(run["memory_bytes"] for run in runs),
         "peer_bytes": max(run["peer_bytes"] for run in runs),
     }
@@ -198,6 +216,7 @@ def main(peers: str, blocks: int, as_json: bool) -> None:
             "transfers/s",
             "memory",
             "a peer",
+            "messages",
             "a transfer",
             "growth",
         ),
@@ -212,6 +231,7 @@ def main(peers: str, blocks: int, as_json: bool) -> None:
                 f"{row['transfers_per_s']:,.0f}",
                 f"{row['memory_bytes'] / 1e6:,.0f} MB",
                 f"{row['peer_bytes'] / 1e3:.0f} kB",
+                f"{row['transfer_messages']:.1f}",
                 f"{1e6 * row['transfer_s']:.0f} µs",
                 f"{row['transfer_s'] / rows[0]['transfer_s']:.2f}",
             )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -28,6 +30,7 @@ def test_each_swarm_is_whole_and_its_cost_is_told_for_a_transfer():
         assert min(run["cpu_s_each"]) <= run["cpu_s"] <= max(run["cpu_s_each"])
         assert run["transfer_s"] * run["transfers_per_s"] == pytest.approx(1)
         assert run["peer_bytes"] <= run["memory_bytes"]
+        assert run["transfer_messages"] > 2  # a PEDIDO and a BLOCO, and more
 
 
 @pytest.mark.parametrize("peers", ["", "0", "3,", "x3", "2x", "0x3", "-1", "²"])
@@ -37,15 +40,24 @@ def test_what_is_no_number_of_peers_is_refused(peers: str):
     assert "give whole numbers from 1" in done.output
 
 
-def test_told_to_end_it_leaves_no_process():
+def sigterm(process: subprocess.Popen[str]) -> None:
+    process.terminate()
+
+
+def ctrl_c(process: subprocess.Popen[str]) -> None:
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does it: to the children too
+
+
+@pytest.mark.parametrize("end", [sigterm, ctrl_c])
+def test_told_to_end_while_it_starts_a_swarm_it_leaves_no_process(end: Callable[[subprocess.Popen[str]], None]):
     process = subprocess.Popen(
         [sys.executable, SCRIPT, "--peers", "5000"], stderr=subprocess.PIPE, text=True, start_new_session=True
     )
     parent = psutil.Process(process.pid)
     until(lambda: any("spawn_main" in " ".join(child.cmdline()) for child in parent.children()), ENOUGH_S)
     children = parent.children(recursive=True)
-    process.send_signal(signal.SIGTERM)
+    end(process)
     _, told = process.communicate(timeout=ENOUGH_S)
     assert process.returncode == 130
-    assert told.splitlines()[-1] == "sim_speed: interrupted"
+    assert told == "sim_speed: interrupted\n"
     assert psutil.wait_procs(children, timeout=ENOUGH_S)[1] == []
