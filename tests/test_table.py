@@ -191,6 +191,19 @@ def test_a_silent_neighbour():
     golden("silent-neighbour", table)
 
 
+def test_a_liar_that_has_one_block():
+    """Bia says that she holds all, and answers for one: ana asks for others before the same again, until it comes."""
+    table = quiet_table(6, Rules(picker="sequential", request_timeout_s=5.0, round_s=4.0))
+    table.seat("ana")
+    table.seat("bia", {4}, behaviour="liar")
+    table.link("ana", "bia")
+    table.run(25.0)
+    asked = [int(line.split()[-1]) for line in table.lines("ana -> bia PEDIDO")]
+    assert asked[:6] == [0, 1, 2, 3, 4, 5]
+    assert table.peers["ana"].held == 1 << 4
+    golden("liar-with-one-block", table)
+
+
 def test_the_tracker_dies_and_returns():
     """Nobody stops; the pauses of who waits for it grow."""
     table = Table(2, Rules(round_s=1000.0))
