@@ -166,9 +166,9 @@ class Pipeline:
 
     def has_room(self, neighbour: Neighbour, now: float) -> bool:
         """Whether one more PEDIDO may go to it: it serves us, has room, and did not let us wait too long."""
-        if not neighbour.serves_us or neighbour.snubbed_until > now or self._silent(neighbour, now):
+        if not neighbour.serves_us or neighbour.snubbed_until > now:
             return False
-        return len(neighbour.asked) < min(neighbour.depth, self._rules.pipeline)
+        return len(neighbour.asked) < min(neighbour.depth, self._rules.pipeline) and not self._silent(neighbour, now)
 
     def _silent(self, neighbour: Neighbour, now: float) -> bool:
         """Whether it is to be given up: no byte came for too long, though blocks are asked of it."""
