@@ -221,7 +221,8 @@ class Ledger:
             return otherwise
         some = ", ".join(map(str, lost[:10])) + (", ..." if len(lost) > 10 else "")
         told = f"nobody holds {len(lost)} {'block' if len(lost) == 1 else 'blocks'} any more ({some})"
-        if any(not inventory.of(lost) & ~account.held for account in self.peers.values() if account.waited_for):
+        blocks = inventory.of(lost)
+        if any(not blocks & ~account.held for account in self.peers.values() if account.waited_for):
             return otherwise and f"{otherwise}, and {told}"
         return told
 
