@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from actors.swarm import Swarm
+    from minibit.actors.driver.swarm import Swarm
 
 __all__ = ["Swarm"]
 
@@ -17,7 +17,7 @@ def __getattr__(name: str) -> Any:
         # in a notebook Ray asks for a package of widgets, which nobody here needs, as soon as it is imported
         logging.getLogger("ray.widgets.util").setLevel(logging.WARNING)
 
-        from actors.swarm import Swarm  # noqa: PLC0415
+        from minibit.actors.driver.swarm import Swarm  # noqa: PLC0415
 
         return Swarm
-    raise AttributeError(f"module 'actors' has no attribute {name!r}")
+    raise AttributeError(f"module 'minibit.actors' has no attribute {name!r}")

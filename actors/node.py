@@ -15,10 +15,10 @@ from collections import defaultdict
 from collections.abc import Coroutine, Iterable
 from typing import Any, Protocol
 
-from actors.link import Link
-from actors.links import Links
-from actors.store import Source, Store
 from minibit import events
+from minibit.actors.disk.store import Source, Store
+from minibit.actors.links.link import Link
+from minibit.actors.links.pairs import Links
 from minibit.behaviour import Honest
 from minibit.choker import Choker
 from minibit.errors import LocalError, MinibitError, RemoteError
@@ -281,7 +281,7 @@ class Node:
         self._records.append(PeerRecord(now, self.me.peer, "failed", str(error)))
         self._loop.call_soon(self.handle, events.Leaving(str(error)))
 
-    # what the links tell (`actors.link.Host`)
+    # what the links tell (`minibit.actors.links.link.Host`)
 
     def on_linked(self, link: Link) -> None:
         """Both ends proved the key."""

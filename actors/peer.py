@@ -22,10 +22,10 @@ import msgspec
 import ray
 from ray.exceptions import RayError
 
-from actors.cluster import NAMESPACE
-from actors.node import Node
-from actors.store import Source, Store
 from minibit import inventory, records
+from minibit.actors.disk.store import Source, Store
+from minibit.actors.names import NAMESPACE, actor_name
+from minibit.actors.node import Node
 from minibit.behaviour import Honest
 from minibit.choker import Choker
 from minibit.errors import DiskFullError
@@ -87,11 +87,6 @@ class Drained(msgspec.Struct, frozen=True):
     records: bytes
     messages: dict[str, int]
     actor_calls: int
-
-
-def actor_name(run: str, peer: str) -> str:
-    """The name of a peer's actor in the namespace `minibit`."""
-    return f"minibit:{run}:{peer}"
 
 
 def copies_folder(folder: str) -> Path:
@@ -280,7 +275,7 @@ class PeerActor:
         """`sender` leaves."""
         self.node.receive(sender, message, number)
 
-    # what the node can't reach by its links (`actors.node.Outside`)
+    # what the node can't reach by its links (`minibit.actors.node.Outside`)
 
     def call_tracker(self, message: Message) -> None:
         """Say `message` to the tracker, and hear its answer."""

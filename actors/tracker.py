@@ -13,8 +13,8 @@ from pathlib import Path
 
 import msgspec
 
-from actors.peer import PeerActor, Setup
-from actors.store import Source, Store
+from minibit.actors.disk.store import Source, Store
+from minibit.actors.peer import PeerActor, Setup
 from minibit.behaviour import Honest
 from minibit.events import TRACKER, Effect, Received, Send
 from minibit.messages import Desligamento, ListaPeers, Message, Registro

@@ -32,9 +32,9 @@ from typing import Any
 import click
 import libtorrent
 from libtorrent_swarm import Result, RivalError, share
-from tables import show
 
-from actors.content import make
+from minibit.actors.disk.files import make
+from minibit.cli.table import show
 from minibit.errors import LocalError, MinibitError
 from minibit.units import parse_bytes, parse_duration, show_bytes, show_duration, show_rate
 

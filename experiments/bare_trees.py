@@ -22,10 +22,10 @@ import ray
 from ray import cloudpickle
 from ray.exceptions import RayError
 
-from actors import content
-from actors.links import block_socket
-from actors.outbox import CHUNK_BYTES, HIGH_WATER_BYTES
-from actors.store import Source, Store
+from minibit.actors.disk import files
+from minibit.actors.disk.store import Source, Store
+from minibit.actors.links.outbox import CHUNK_BYTES, HIGH_WATER_BYTES
+from minibit.actors.links.pairs import block_socket
 from minibit.errors import LocalError
 from minibit.manifest import Manifest
 
@@ -57,8 +57,8 @@ def share(peers: int, size_bytes: int, block_bytes: int, timeout_s: float = 600.
     actors = [kind.remote(number) for number in range(peers + 1)]
     with tempfile.TemporaryDirectory(prefix="minibit-bare-") as name:
         try:
-            path = content.make(Path(name, "content"), size_bytes, seed=1)
-            manifest = content.scan(path, block_bytes)
+            path = files.make(Path(name, "content"), size_bytes, seed=1)
+            manifest = files.scan(path, block_bytes)
             opened = [
                 actor.open.remote(manifest, path if number == SEED else Path(name, f"{number}"))
                 for number, actor in enumerate(actors)

@@ -28,15 +28,16 @@ import bare_trees
 import click
 import psutil
 import ray
-from ending import ending
 from onlooker import looked_at
-from tables import show
 
-from actors import Swarm, cluster
-from actors.live import make_ready
-from minibit import bounds
+from minibit.actors import Swarm
+from minibit.actors.driver import cluster
+from minibit.actors.driver.live import make_ready
+from minibit.cli.ending import ending
+from minibit.cli.table import show
 from minibit.errors import LocalError
-from minibit.summary import Summary
+from minibit.run import bounds
+from minibit.run.summary import Summary
 from minibit.units import parse_bytes, parse_rate, show_bytes, show_duration, show_rate
 
 TIMEOUT_S = 900.0

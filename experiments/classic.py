@@ -31,16 +31,17 @@ from conformance import Row, sheet
 from media import MEDIA, MediaError, open_whole
 from rich.console import Console
 from rich.table import Table
-from tables import show
 
-from actors import Swarm, cluster
-from actors.progress import Progress
-from actors.run_folder import RunFolder
+from minibit.actors import Swarm
+from minibit.actors.driver import cluster
+from minibit.cli.progress import Progress
+from minibit.cli.table import show
 from minibit.errors import IntegrityError, LocalError, MinibitError
 from minibit.lab import Run, load
-from minibit.options import Options
+from minibit.lab.archive import RunFolder
+from minibit.run.options import Options
+from minibit.run.summary import Summary
 from minibit.sim import Simulation
-from minibit.summary import Summary
 from minibit.units import show_duration
 
 BROKEN = 9  # the exit code
@@ -125,7 +126,7 @@ def checked(world: str, *, out: str, **given: Any) -> Run:
             folder.write(simulation.ledger.about(summary), simulation.records)
         else:
             with Swarm.launch(**chosen, out=out) as swarm:
-                swarm.wait(timeout_s=TIMEOUT_S, progress=progress)
+                swarm.wait(timeout_s=TIMEOUT_S, progress=progress.update)
     return load(out)
 
 

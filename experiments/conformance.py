@@ -24,7 +24,7 @@ from minibit import inventory
 from minibit.errors import LocalError
 from minibit.events import TRACKER
 from minibit.lab import Run
-from minibit.options import Options
+from minibit.run.options import Options
 from minibit.tracker import EVERYBODY_UNDER
 from minibit.units import show_bytes, show_duration
 

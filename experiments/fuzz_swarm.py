@@ -27,10 +27,10 @@ from fault_worlds import Plain, random_world
 from minibit import events
 from minibit.errors import LocalError
 from minibit.events import TRACKER
-from minibit.options import Options
+from minibit.run.options import Options
+from minibit.run.scenario import Scenario
 from minibit.sim.checkers import Checker, Violation, all_checkers
-from minibit.sim.node import Node
-from minibit.sim.scenario import Scenario
+from minibit.sim.machine import Node
 from minibit.sim.simulation import Simulation
 from minibit.sim.world import World
 

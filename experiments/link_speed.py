@@ -27,8 +27,8 @@ import click
 import uvloop
 from blake3 import blake3
 
-from actors import links
-from actors.link import Link
+from minibit.actors.links import pairs
+from minibit.actors.links.link import Link
 from minibit.messages import Message, Pedido, PeerAddress
 
 KEY = hashlib.sha256(b"an experiment needs no secret").digest()
@@ -95,7 +95,7 @@ class Node:
 def link_sender(pipe: Connection, blocks: Blocks, path: Path) -> None:
     async def run() -> None:
         node = Node("sender", blocks, path)
-        pipe.send(await links.Links(node).serve())
+        pipe.send(await pairs.Links(node).serve())
         await node.done.wait()
 
     uvloop.run(run())
@@ -104,7 +104,7 @@ def link_sender(pipe: Connection, blocks: Blocks, path: Path) -> None:
 def link_receiver(port: int, blocks: Blocks, path: Path) -> None:
     async def run() -> None:
         node = Node("receiver", blocks, path)
-        mine = links.Links(node)
+        mine = pairs.Links(node)
         await mine.dial(PeerAddress(peer="sender", host="127.0.0.1", port=port))
         await node.done.wait()
         assert not node.missing_count
@@ -119,7 +119,7 @@ def bare_sender(pipe: Connection, blocks: Blocks, path: Path) -> None:
         pipe.send(server.getsockname()[1])
         sock, _ = server.accept()
         with sock:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, links.SOCKET_BYTES)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, pairs.SOCKET_BYTES)
             for block in range(blocks.block_count):
                 sock.sendall(os.pread(file, blocks.block_bytes, block * blocks.block_bytes))
 
@@ -128,7 +128,7 @@ def bare_receiver(port: int, blocks: Blocks, path: Path) -> None:
     file = os.open(path, os.O_RDWR | os.O_CREAT)
     buffer = memoryview(bytearray(blocks.block_bytes))
     with socket.socket() as sock:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, links.SOCKET_BYTES)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, pairs.SOCKET_BYTES)
         sock.connect(("127.0.0.1", port))
         for block in range(blocks.block_count):
             have = 0

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from threading import Event, Thread
 from urllib.request import urlopen
 
-from actors import Swarm
+from minibit.actors import Swarm
 
 
 @contextmanager

@@ -38,9 +38,9 @@ from checks import (
 from checks.check import Check, Found, Row, Scale, Task
 from checks.page import write
 from checks.runs import Figures
-from ending import ending
-from tables import show
 
+from minibit.cli.ending import ending
+from minibit.cli.table import show
 from minibit.units import show_duration
 
 DOCS = Path(__file__).parent.parent / "docs"

@@ -35,14 +35,14 @@ from statistics import fmean
 from typing import Any
 
 import click
-from ending import ending
 from msgspec import structs
-from tables import show
 
+from minibit.cli.ending import ending
+from minibit.cli.table import show
 from minibit.errors import LocalError
-from minibit.options import Options
+from minibit.run.options import Options
+from minibit.run.summary import Summary
 from minibit.sim import Scenario, Simulation
-from minibit.summary import Summary
 
 BLOCK_BYTES = 128 << 10
 TURN_S = 1.0  # long enough that who finds the caches full of another's memory hardly shows

@@ -14,7 +14,7 @@ from operator import itemgetter
 from hindsight import SAME_S, Change, Hindsight, Stay, at_least
 from verdict import ENOUGH, Case, Finding, decided
 
-from minibit.measures import percentile
+from minibit.run.measures import percentile
 
 SLOTS, GUESTS = 4, 1
 ROUND_S = 10.0

@@ -3,7 +3,7 @@
 The content is the files one after another, in the order of the manifest, and a block is a slice of
 that: it may span files, and only the last may be short. Empty content has no block. A manifest that was
 decoded keeps every promise below (`fault` finds none): no path leaves the folder it is written to.
-This room knows no disk; `actors.content` makes manifests, `actors.store` keeps their blocks.
+This room knows no disk; `minibit.actors.disk.files` makes manifests, `minibit.actors.disk.store` keeps their blocks.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import settings
 
 ROOT = Path(__file__).parent.parent
-sys.path[:0] = [str(ROOT / "experiments"), str(ROOT / "tests")]
+sys.path[:0] = [str(ROOT / "experiments"), str(ROOT / "tests" / "support")]
 
 from browser import browser, opened  # noqa: E402, F401  fixtures for whoever asks for them
 
@@ -29,7 +29,7 @@ def ray_cluster() -> Iterator[str]:
     """A local Ray cluster, the same for all tests that ask for it; its address, for other processes."""
     import ray  # noqa: PLC0415  most tests need no Ray, and it takes seconds to import
 
-    from actors import cluster  # noqa: PLC0415
+    from minibit.actors.driver import cluster  # noqa: PLC0415
 
     cluster.connect()
     yield ray.get_runtime_context().gcs_address

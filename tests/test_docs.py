@@ -13,9 +13,9 @@ import msgspec
 import pytest
 
 from minibit.messages import VERBS
-from minibit.options import Options
+from minibit.run.options import Options
+from minibit.run.scenario import Arrivals, Fault, PeerClass
 from minibit.sim import Scenario, Simulation
-from minibit.sim.scenario import Arrivals, Fault, PeerClass
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -25,7 +25,7 @@ KEPT = [*PAGES, *sorted(DOCS.rglob("*.svg")), *sorted((ROOT / "experiments").rgl
 FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)|(?:src|href)=\"([^\"]+)\"")
 SENTENCE = re.compile(r"^- \*\*P(\d+)\.\*\* (.+(?:\n  .+)*)", re.MULTILINE)
-TEST = re.compile(r"`(tests/\w+\.py)::(\w+)`")
+TEST = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
 TOML = re.compile(r"^```toml\n(.*?)^```", re.MULTILINE | re.DOTALL)
 MACHINE_PATH = re.compile(r"(?<![\w.])(?:/(?:home|root|work|Users|opt|mnt|srv)/|/tmp/\w|[A-Z]:\\\\)")
 

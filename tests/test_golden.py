@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from minibit.options import Options
+from minibit.run.options import Options
 from minibit.sim import Scenario, Simulation
 
 DIGESTS = Path(__file__).parent / "golden.json"

@@ -6,15 +6,12 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parent.parent
-MINIBIT = sorted((ROOT / "minibit").rglob("*.py"))
-ACTORS = sorted((ROOT / "actors").rglob("*.py"))
-CORE = [path for path in MINIBIT if path.relative_to(ROOT).parts[1] not in {"sim", "lab"}]
-LAB = [path for path in MINIBIT if path.relative_to(ROOT).parts[1] == "lab"]
-SIM = [path for path in MINIBIT if path.relative_to(ROOT).parts[1] == "sim"]
-ROOMS = MINIBIT + ACTORS
 
 LINES_MAX = 400
 
@@ -22,45 +19,128 @@ CLOCKS = {"time", "datetime", "sched"}
 CHANCE = {"secrets", "uuid"}
 THREADS = {"threading", "asyncio", "concurrent", "multiprocessing", "subprocess", "signal", "uvloop", "ray"}
 DEVICES = {"socket", "select", "selectors", "ssl", "http", "urllib", "os", "io", "mmap", "shutil", "tempfile", "glob"}
-OTHERS = {"actors", "experiments", "polars", "bokeh", "rich", "click", "matplotlib", "numpy"}
-NOT_IN_THE_CORE = CLOCKS | CHANCE | THREADS | DEVICES | OTHERS
+OTHERS = {"experiments", "polars", "bokeh", "rich", "click", "matplotlib", "numpy"}
+IMPURE = CLOCKS | CHANCE | THREADS | DEVICES | OTHERS
 
 HEAVY = {"polars", "bokeh", "rich", "click", "matplotlib", "pandas", "IPython"}
-OF_A_PEER = ["link", "node", "peer", "tracker"]
+
+FACE = "minibit"
+"""The package itself: it leads to everything, and only when it is asked."""
+
+FLOORS: dict[str, set[str]] = {
+    "minibit (core)": set(),
+    "minibit.wire": {"minibit (core)"},
+    "minibit.run": {"minibit (core)"},
+    "minibit.sim": {"minibit (core)", "minibit.wire", "minibit.run"},
+    "minibit.lab": {"minibit (core)", "minibit.run"},
+    "minibit.actors": {"minibit (core)", "minibit.wire", "minibit.actors.links", "minibit.actors.disk"},
+    "minibit.actors.links": {"minibit (core)", "minibit.wire"},
+    "minibit.actors.disk": {"minibit (core)"},
+    "minibit.actors.driver": {
+        "minibit (core)",
+        "minibit.run",
+        "minibit.lab",
+        "minibit.actors",
+        "minibit.actors.disk",
+    },
+    "minibit.compare": {"minibit (core)", "minibit.run", "minibit.sim", "minibit.lab", "minibit.actors.driver"},
+    "minibit.cli": {
+        "minibit (core)",
+        "minibit.run",
+        "minibit.sim",
+        "minibit.lab",
+        "minibit.compare",
+        "minibit.actors.disk",
+        "minibit.actors.driver",
+    },
+}
+"""Each floor, and the floors that its rooms may import beside their own. Nothing else, and nobody imports `cli`."""
 
 
-def imports(path: Path) -> Iterator[tuple[str, str]]:
-    """Every import in the file, wherever it stands, as (module, name); the name is "" for a whole module."""
-    package = path.relative_to(ROOT).parent.parts
-    for node in ast.walk(ast.parse(path.read_text())):
+def room_of(path: Path) -> str:
+    """The dotted name of a room; `actors/` at the top of the repository is `minibit.actors`."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    parts = ("minibit", *parts) if parts[0] == "actors" else parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+ROOMS = {
+    room_of(path): path
+    for folder in ("minibit", "actors")
+    for path in sorted((ROOT / folder).rglob("*.py"))
+    if not path.is_relative_to(ROOT / "minibit" / "actors")  # the link to actors/
+}
+EXPERIMENTS = sorted((ROOT / "experiments").rglob("*.py"))
+
+
+def floor_of(room: str) -> str:
+    """The floor that a room is on."""
+    found = [floor for floor in FLOORS if room == floor or room.startswith(f"{floor}.")]
+    return max(found, key=len, default="minibit (core)")
+
+
+def on(*floors: str) -> list[Path]:
+    return [path for room, path in ROOMS.items() if floor_of(room) in floors and room not in {FACE, "minibit.__main__"}]
+
+
+PURE = on("minibit (core)", "minibit.wire", "minibit.run")
+
+
+@cache
+def imports(path: Path) -> list[tuple[str, str, bool]]:
+    """Every import in the file as (module, name, whether it is done when the room is); name "" is a whole module."""
+    tree = ast.parse(path.read_text())
+    typing = {
+        inner
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        for inner in ast.walk(node)
+    }
+    lazy = {
+        inner
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        for inner in ast.walk(node)
+    }
+    found = []
+    for node in ast.walk(tree):
+        at_once = node not in typing and node not in lazy
         if isinstance(node, ast.Import):
-            yield from ((alias.name, "") for alias in node.names)
+            found += [(alias.name, "", at_once) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            above = package[: len(package) - node.level + 1] if node.level else ()
-            module = ".".join([*above, *([node.module] if node.module else [])])
-            yield from ((module, alias.name) for alias in node.names)
+            assert not node.level, f"{path}: a relative import"
+            found += [(node.module or "", alias.name, at_once) for alias in node.names]
+    return found
+
+
+def rooms_imported(path: Path, *, at_once: bool = False) -> Iterator[str]:
+    """The rooms that a file imports: all, or those that are imported with it."""
+    for module, name, early in imports(path):
+        if early or not at_once:
+            room = f"{module}.{name}" if f"{module}.{name}" in ROOMS else module
+            if room in ROOMS:
+                yield room
 
 
 def offenders(paths: list[Path], forbidden: set[str]) -> list[str]:
     """The imports in `paths` of a forbidden module, or of anything in it."""
-    found = []
-    for path in paths:
-        for module, name in imports(path):
-            parts = [*module.split("."), name]
-            if any(".".join(parts[:depth]) in forbidden for depth in range(1, len(parts) + 1)):
-                found.append(f"{path.relative_to(ROOT)} imports {module} {name}".strip())
-    return found
+    return [
+        f"{path.relative_to(ROOT)} imports {module} {name}".strip()
+        for path in paths
+        for module, name, _ in imports(path)
+        if any(f"{module}.{name}.".startswith(f"{one}.") for one in forbidden)
+    ]
 
 
 def test_the_core_knows_no_clock_no_thread_no_device_and_nobody_outside():
-    assert offenders(CORE, NOT_IN_THE_CORE) == []
+    assert offenders(PURE, IMPURE) == []
 
 
 def test_the_core_knows_paths_as_text_only():
     assert [
         f"{path.relative_to(ROOT)}: {name or module}"
-        for path in CORE
-        for module, name in imports(path)
+        for path in PURE
+        for module, name, _ in imports(path)
         if module == "pathlib" and name not in {"PurePath", "PurePosixPath"}
     ] == []
 
@@ -68,7 +148,7 @@ def test_the_core_knows_paths_as_text_only():
 def test_the_core_opens_no_file_and_prints_nothing():
     assert [
         f"{path.relative_to(ROOT)}: {node.func.id}"
-        for path in CORE
+        for path in PURE
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in {"open", "print", "input"}
     ] == []
@@ -77,46 +157,69 @@ def test_the_core_opens_no_file_and_prints_nothing():
 def test_chance_in_the_core_is_a_generator_of_ones_own():
     assert [
         f"{path.relative_to(ROOT)} imports {module} {name}".strip()
-        for path in CORE + SIM
-        for module, name in imports(path)
+        for path in PURE + on("minibit.sim")
+        for module, name, _ in imports(path)
         if module == "random" and name != "Random"
     ] == []
 
 
-def test_the_core_imports_neither_the_simulation_nor_the_lab():
-    assert offenders(CORE, {"minibit.sim", "minibit.lab"}) == []
+@pytest.mark.parametrize("floor", FLOORS)
+def test_a_floor_imports_only_the_floors_below_it(floor: str):
+    allowed = {floor, *FLOORS[floor]}
+    assert [
+        f"{path.relative_to(ROOT)} imports {room}"
+        for path in on(floor)
+        for room in rooms_imported(path)
+        if floor_of(room) not in allowed
+        and (path, room) != (ROOMS["minibit.actors"], "minibit.actors.driver.swarm")  # the lazy face
+    ] == []
 
 
-def test_the_real_world_and_the_simulation_never_import_each_other():
-    assert offenders(ACTORS, {"minibit.sim"}) == []
-    assert offenders(SIM, {"actors"}) == []
+def test_the_lab_knows_neither_ray_nor_a_world():
+    assert offenders(on("minibit.lab"), {"minibit.actors", "ray", "minibit.sim"}) == []
 
 
-def test_the_lab_reads_records_and_knows_neither_world():
-    assert offenders(LAB, {"actors", "ray", "minibit.sim"}) == []
+def test_the_folder_actors_has_one_name_which_nobody_s_own_folder_can_hide():
+    assert offenders([*ROOMS.values(), *EXPERIMENTS], {"actors"}) == []
+    assert (ROOT / "minibit" / "actors").readlink() == Path("../actors")
 
 
 def test_nothing_imports_experiments():
-    assert offenders(ROOMS, {"experiments"}) == []
+    names = {path.stem for path in EXPERIMENTS if path.parent.name == "experiments"} | {"experiments", "checks"}
+    assert offenders(list(ROOMS.values()), names) == []
 
 
-def test_what_a_peer_imports_is_light():
-    core = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in CORE if path.stem != "__init__"]
-    shell = [f"actors.{name}" for name in OF_A_PEER if (ROOT / "actors" / f"{name}.py").exists()]
-    program = f"import {', '.join(core + shell)}; import sys; print(*sorted({HEAVY!r} & set(sys.modules)))"
+def test_no_room_imports_itself_through_others():
+    below = {room: set(rooms_imported(path, at_once=True)) for room, path in ROOMS.items()}
+    while True:
+        imported = {one for room, found in below.items() for one in found if one != room}
+        ends = [room for room, found in below.items() if room not in imported or not found & below.keys() - {room}]
+        if not ends:
+            break
+        for room in ends:
+            del below[room]
+    assert below == {}
+
+
+def test_what_a_peer_imports_is_light_and_nothing_of_the_driver():
+    core = [room for room, path in ROOMS.items() if path in PURE]
+    shell = ["minibit.actors.peer", "minibit.actors.tracker"]
+    program = f"import {', '.join(core + shell)}; import sys; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert loaded.stdout.split() == []
+    modules = loaded.stdout.split()
+    assert sorted(HEAVY & set(modules)) == []
+    assert [name for name in modules if name.startswith("minibit.actors.driver")] == []
 
 
 def test_rooms_stay_small():
-    sizes = {path.relative_to(ROOT).as_posix(): len(path.read_text().splitlines()) for path in ROOMS}
+    sizes = {path.relative_to(ROOT).as_posix(): len(path.read_text().splitlines()) for path in ROOMS.values()}
     assert {name: lines for name, lines in sizes.items() if lines > LINES_MAX} == {}
 
 
 def test_every_room_opens_with_what_it_is():
     assert [
         path.relative_to(ROOT).as_posix()
-        for path in ROOMS
+        for path in ROOMS.values()
         if (source := path.read_text().strip()) and not ast.get_docstring(ast.parse(source))
     ] == []
 
@@ -124,7 +227,7 @@ def test_every_room_opens_with_what_it_is():
 def test_every_public_class_and_function_says_what_it_is():
     assert [
         f"{path.relative_to(ROOT)}: {node.name}"
-        for path in ROOMS
+        for path in ROOMS.values()
         for node in ast.parse(path.read_text()).body
         if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
         if not node.name.startswith("_") and not ast.get_docstring(node)

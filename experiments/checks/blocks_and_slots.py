@@ -7,7 +7,7 @@ from typing import Any
 
 from checks.check import Check, Found, Row, Scale, Task, ascending, at_least, at_most, average, between
 from checks.runs import CONTENT_BYTES, SLOTS, UPLOAD_BPS, Figures, figures, run, standard
-from minibit import bounds
+from minibit.run import bounds
 
 BLOCKS = (16, 32, 64, 128, 256, 512, 1024)
 SLOTS_TRIED = (2, 4, 8, 16)  # the guest's included

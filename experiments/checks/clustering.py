@@ -8,7 +8,7 @@ from typing import Any
 
 from checks.check import Check, Found, Row, Scale, Task, at_least, at_most, average, between
 from checks.runs import Figures, figures, run, standard
-from minibit import measures
+from minibit.run import measures
 
 CLASSES = {"slow": (13, 20_000.0), "medium": (14, 50_000.0), "fast": (13, 200_000.0)}  # peers, bytes a second
 BLOCK_BYTES = 256_000

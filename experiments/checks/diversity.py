@@ -8,8 +8,8 @@ from typing import Any
 
 from checks.check import Check, Found, Row, Scale, Task, at_most, average, between
 from checks.runs import SLOTS, UPLOAD_BPS, Figures, figures, run, seed_copies_when_spread, standard
-from minibit import bounds, measures
 from minibit.events import TRACKER
+from minibit.run import bounds, measures
 
 SAMPLE_S = 10.0
 COMMON = 0.7  # of the mean, copies of the rarest block

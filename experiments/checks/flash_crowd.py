@@ -7,7 +7,7 @@ from typing import Any
 
 from checks.check import Check, Found, Row, Scale, Task, at_most, average, between
 from checks.runs import BLOCK_BYTES, SLOTS, UPLOAD_BPS, Figures, everybody, figures, run, standard
-from minibit import bounds
+from minibit.run import bounds
 
 PEERS = (25, 50, 100, 200, 400, 800, 1600)
 MORE = 16  # times as many peers take little longer

@@ -8,8 +8,8 @@ from typing import Any
 
 from checks.check import Check, Found, Row, Scale, Task, average, between
 from checks.runs import SLOTS, Figures, figures, run, standard
-from minibit import bounds, measures
 from minibit.records import BlockRecord
+from minibit.run import bounds, measures
 from minibit.sim import Simulation
 
 CHOKERS = ("tit-for-tat", "none")

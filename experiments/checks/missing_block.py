@@ -7,10 +7,10 @@ from typing import Any
 
 from checks.check import Check, Found, Row, Scale, Task, at_most, average, between
 from checks.runs import BLOCK_BYTES, Figures
-from minibit import bounds
 from minibit.events import TRACKER
-from minibit.ledger import Ledger
-from minibit.options import Options
+from minibit.run import bounds
+from minibit.run.ledger import Ledger
+from minibit.run.options import Options
 from minibit.sim import Scenario, Simulation
 
 BLOCKS = 8

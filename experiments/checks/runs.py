@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from minibit import measures
 from minibit.events import TRACKER
-from minibit.options import Options
+from minibit.run import measures
+from minibit.run.options import Options
+from minibit.run.summary import Summary
 from minibit.sim import Scenario, Simulation
-from minibit.summary import Summary
 
 UPLOAD_BPS = 50_000.0
 BLOCK_BYTES = 128_000

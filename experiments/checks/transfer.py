@@ -10,12 +10,12 @@ from typing import Any
 
 from checks.check import Check, Found, Row, Scale, Task, at_least, at_most, average, between
 from checks.runs import Figures
-from minibit import measures
 from minibit.events import TRACKER
-from minibit.options import Options
 from minibit.records import BlockRecord, PeerRecord, Record
+from minibit.run import measures
+from minibit.run.options import Options
+from minibit.run.summary import Summary
 from minibit.sim import Scenario, Simulation
-from minibit.summary import Summary
 
 LATENCY_S = 0.001  # between processes of one machine
 TIMEOUT_S = 300.0
@@ -48,7 +48,8 @@ def simulated(options: dict[str, Any]) -> Figures:
 
 def real(options: dict[str, Any]) -> Figures:
     """One run of real actors, on a Ray cluster of its own."""
-    from actors import Swarm, cluster  # noqa: PLC0415  whoever only simulates needs no Ray
+    from minibit.actors import Swarm  # noqa: PLC0415  whoever only simulates needs no Ray
+    from minibit.actors.driver import cluster  # noqa: PLC0415  whoever only simulates needs no Ray
 
     try:
         with (
@@ -127,7 +128,7 @@ CHECK = Check(
 Real peers took 13.6 to 14.5 s beside 14.4 to 14.7 simulated with 20 peers, and 16.2 to 16.3 beside 16.3 to 16.9 with
 40 (medians of each run), so the ratio falls on either side of 1. They can be the faster ones because a real limiter
 lets as much quota gather as comes in 0.1 s while a peer has nothing to send, and a simulated uplink that is idle has
-lost that. With 0.02 s (`BURST_S` in `actors/bucket.py`) 20 real peers took 15.1 to 15.4 s, 1.05 times as long as
+lost that. With 0.02 s (`BURST_S` in `actors/links/gate.py`) 20 real peers took 15.1 to 15.4 s, 1.05 times as long as
 simulated ones. The limiter doesn't leak: since its start no more has passed than the rate allows, and no real run is
 below its lower bound. On a machine that was slower by half, and did other things beside, 20 peers took 1.11 times as
 long.

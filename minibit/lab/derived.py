@@ -1,6 +1,6 @@
 """What follows from the records of a run: tables of tables, each a plain function of columns.
 
-The measures are those of `minibit.measures`, where they are defined; here they are computed over columns, so that
+The measures are those of `minibit.run.measures`, where they are defined; here they are computed over columns, so that
 millions of rows cost seconds. Peers that are gone hold and give nothing; the seed's own copy never counts.
 """
 

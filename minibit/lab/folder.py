@@ -17,8 +17,8 @@ from polars.exceptions import PolarsError
 from minibit.errors import LocalError
 from minibit.lab.frames import empty, fitted
 from minibit.lab.run import Run
-from minibit.ledger import FORMAT
 from minibit.records import TABLES
+from minibit.run.ledger import FORMAT
 
 
 def load(path: str | os.PathLike[str]) -> Run:

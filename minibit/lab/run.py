@@ -17,14 +17,14 @@ import polars as pl
 
 from minibit.errors import LocalError
 from minibit.events import TRACKER
-from minibit.lab import derived, show, story
+from minibit.lab import derived, story, words
 from minibit.lab.frames import empty, frames
 from minibit.records import TABLES
 
 if TYPE_CHECKING:
     from minibit.lab.plot import Plot
-    from minibit.ledger import Ledger
-    from minibit.summary import Summary
+    from minibit.run.ledger import Ledger
+    from minibit.run.summary import Summary
 
 MEMBERS = {
     "peer": pl.String,
@@ -86,7 +86,7 @@ class Run:
 
     @property
     def summary(self) -> dict[str, Any] | None:
-        """What it came to (`minibit.summary.Summary`); None while it goes on, or if it never came to anything."""
+        """What it came to (`minibit.run.summary.Summary`); None while it goes on, or if it never came to anything."""
         return self.about.get("summary")
 
     @property
@@ -310,10 +310,10 @@ class Run:
         return write(self, Path(path))
 
     def __repr__(self) -> str:
-        return show.as_text(self)
+        return words.as_text(self)
 
     def _repr_html_(self) -> str:
-        return show.as_html(self)
+        return words.as_html(self)
 
     # kept, because several tables stand on them
 

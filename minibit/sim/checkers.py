@@ -14,8 +14,8 @@ from minibit import events, inventory, messages
 from minibit.events import TRACKER
 from minibit.records import BlockRecord
 from minibit.sim import reach
-from minibit.sim.asked import Asked
-from minibit.sim.node import Node, Way
+from minibit.sim.link_book import Asked
+from minibit.sim.machine import Node, Way
 from minibit.sim.world import Watcher, World
 
 ROUNDING_BYTES = 1.0

@@ -19,12 +19,12 @@ from minibit.events import Event
 from minibit.messages import Bloco, Desligamento, Estoque, Message, Pedido, PeerAddress
 from minibit.sim.bandwidth import Bandwidth
 from minibit.sim.clock import Clock
-from minibit.sim.node import Node, Way
+from minibit.sim.machine import Node, Way
 
 FRAME_BYTES = 8  # before the header of every message on a link
 PASSING = (Estoque, Pedido)  # pass a block that is under way; all else waits for its end
 SILENT_DIAL_S = 5.0  # after which a dial to a peer that is paused is given up
-SILENT_LINK_S = 120.0  # after which a link to one is, as `actors.links` does it
+SILENT_LINK_S = 120.0  # after which a link to one is, as `minibit.actors.links.pairs` does it
 PROGRESS_S = 10.0  # between two signs of life of a block that is under way, at most
 
 

@@ -16,8 +16,8 @@ from minibit.contacts import LONGEST_RETRY_S, REMEMBERED
 from minibit.events import TRACKER
 from minibit.neighbour import Standing
 from minibit.peer import LONGEST_PAUSE_S
+from minibit.sim.machine import Node
 from minibit.sim.network import SILENT_LINK_S
-from minibit.sim.node import Node
 from minibit.sim.world import World
 
 Reach = dict[str, tuple[str, ...]]  # peers that are there and awake, and whom each is linked with or could dial

@@ -16,16 +16,17 @@ from minibit import inventory, strategies
 from minibit.content import SharedContent
 from minibit.errors import LocalError
 from minibit.events import TRACKER
-from minibit.ledger import UNWANTED, Ledger
-from minibit.options import Options, initial_blocks
 from minibit.records import Record
-from minibit.sim import plan, reach
+from minibit.run import plan
+from minibit.run.ledger import UNWANTED, Ledger
+from minibit.run.options import Options, initial_blocks
+from minibit.run.scenario import PeerClass, Scenario
+from minibit.run.summary import Summary
+from minibit.sim import faults, reach
 from minibit.sim.content import VirtualContent
 from minibit.sim.journal import Journal
-from minibit.sim.scenario import PeerClass, Scenario
 from minibit.sim.world import Watcher, World
 from minibit.strategies import Team
-from minibit.summary import Summary
 
 LINE_BPS = 125e6  # a gigabit a second, for who has no limit
 HOPELESS_S = 5.0  # without a byte anywhere, when blocks are lost, after which nobody waits any longer
@@ -145,11 +146,12 @@ class Simulation:
             if team.behaviour not in UNWANTED:
                 world.waiting[name] = None
             self._expect(name, kind, team, at_s)
-        planned = plan.put_in(world, scenario.faults, [*names, TRACKER], options.seed)
+        moments = plan.moments(scenario.faults, [*names, TRACKER], options.seed)
+        faults.put_in(world, moments)
         self._ledger.scenario = scenario.as_dict()
-        self._ledger.faults = [fault._asdict() for fault in planned]
+        self._ledger.faults = [one.as_dict() for one in sorted(moments, key=lambda one: one.at_s)]
         # nothing is planned after that
-        self._quiet_s = max(times[-1], *(fault.until_s or fault.at_s for fault in planned), 0.0)
+        self._quiet_s = max(times[-1], *(one.until_s or one.at_s for one in moments), 0.0)
         world.clock.at(self._sample_s, self._sample)
         world.clock.at(LOOK_S, self._look)
 

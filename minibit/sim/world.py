@@ -1,8 +1,8 @@
 """The simulated world: it carries the effects of peers out and brings them events, in virtual time.
 
-The shell of the twin, as `actors.node` is the shell of the real thing: the same `Peer` and `Tracker`, told the
+The shell of the twin, as `minibit.actors.node` is the shell of the real thing: the same `Peer` and `Tracker`, told the
 same facts in the same order. Everything follows from the arguments: same seed, same records. What comes from
-outside (arrivals, faults) is a method here, and `minibit.sim.plan` says when it is called.
+outside (arrivals, faults) is a method here, and `minibit.run.plan` says when it is called.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from minibit.rules import Rules
 from minibit.sim.bandwidth import End
 from minibit.sim.clock import Clock
 from minibit.sim.journal import Journal
+from minibit.sim.machine import Node
 from minibit.sim.network import PROGRESS_S, SILENT_LINK_S, Network, address
-from minibit.sim.node import Node
 from minibit.tracker import Tracker
 
 

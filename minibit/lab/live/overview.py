@@ -19,9 +19,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from minibit.events import TRACKER
-from minibit.ledger import Account, Ledger
 from minibit.records import BlockRecord, LinkRecord, Record, SampleRecord, ServingRecord
-from minibit.summary import Summary
+from minibit.run.ledger import Account, Ledger
+from minibit.run.summary import Summary
 from minibit.units import show_rate
 
 RATE_OVER_S = 5.0  # rates are means of about so many seconds

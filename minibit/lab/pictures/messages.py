@@ -8,7 +8,7 @@ import polars as pl
 from bokeh.models import DataRange1d, FactorRange, LogTicker, NumeralTickFormatter
 
 from minibit.lab.pictures.picture import BLUE, GREY, INK, Columns, Picture, canvas, peers_of, sources
-from minibit.summary import Messages
+from minibit.run.summary import Messages
 
 if TYPE_CHECKING:
     from minibit.lab.pictures.clock import Clock

@@ -26,7 +26,7 @@ from minibit.lab.pictures.picture import (
     sources,
     spread,
 )
-from minibit.summary import jain
+from minibit.run.summary import jain
 
 if TYPE_CHECKING:
     from minibit.lab.pictures.clock import Clock

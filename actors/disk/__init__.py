@@ -1,0 +1,1 @@
+"""Content on disk: what is shared, and the copies that peers make."""

@@ -1,0 +1,352 @@
+"""Where blocks lie on a disk: `Source`, the content in place that a seed reads, and `Store`, a peer's own copy.
+
+Blocks are never mapped into memory: they are received in a private buffer, verified, then written with
+pwrite; sends are preads. A map of a sparse file on a full disk, or of a file cut under a seed, kills the
+process with SIGBUS, and bytes that failed their hash would have touched the file.
+
+A store's invariant: `held` names only blocks that were written here after they were verified, or that
+hashed right in the partial file when it was opened. The state file is a hint about which blocks to
+re-hash, never a proof; so nothing here calls fsync, and a crash costs a re-hash.
+
+Blocks of content in many files share a few open files, so a source or a store is for one thread at a time
+(`verify` and `verify_all` are for any).
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import stat
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+
+from minibit import inventory
+from minibit.actors.disk.files import BlockFiles, entries, mark
+from minibit.errors import DiskFullError, LocalError, MinibitError, RemoteError, SourceError
+from minibit.manifest import Manifest
+
+
+class StoreError(MinibitError):
+    """Our own disk failed, or somebody changed a peer's files; no neighbour is to blame."""
+
+
+class Source:
+    """Content where it already lies, read and never written: what a seed shares."""
+
+    def __init__(self, path: Path, manifest: Manifest) -> None:
+        self.held = inventory.full(manifest.block_count)
+        self._manifest = manifest
+        self._files = BlockFiles(manifest, Path(path).absolute(), os.O_RDONLY)
+        try:
+            found = [self._files.path(index).stat() for index in range(len(manifest.files))]
+        except OSError as error:
+            raise SourceError(f"can't share {path}: {error.strerror} ({error.filename})") from None
+        if [one.st_size for one in found] != [entry.bytes for entry in manifest.files]:
+            raise self._changed(path)
+        self._marks = [mark(one) for one in found]
+
+    def read(self, block: int, offset: int = 0, length: int | None = None) -> bytes:
+        """Those bytes of `block`; `SourceError` when a file they lie in isn't what it was."""
+        spans = self._manifest.spans(block, offset, length)
+        try:
+            data = self._files.read(block, offset, length)
+        except OSError as error:
+            for index, _, _ in spans:
+                self._check(index)
+            raise SourceError(f"can't read {self._files.root}: {error.strerror}") from None
+        for index, _, _ in spans:  # after the read, so that no change slips in between
+            self._check(index)
+        return data
+
+    def close(self) -> None:
+        self._files.close()
+
+    def _check(self, index: int) -> None:
+        try:
+            now = mark(os.fstat(self._files.descriptor(index)))
+        except OSError as error:
+            raise SourceError(f"can't read {self._files.path(index)}: {error.strerror}") from None
+        if now != self._marks[index]:
+            raise self._changed(self._files.path(index))
+
+    def _changed(self, path: Path) -> SourceError:
+        return SourceError(f"{path} changed while it was shared; start again")
+
+
+class _State(msgspec.Struct, frozen=True):
+    """The state file: the blocks `held` (as in an ESTOQUE) of the content that `manifest` names."""
+
+    manifest: str
+    held: str
+
+
+class Store:
+    """A peer's copy of one content, alone in its folder: `NAME.minibit-partial`, and `NAME` once finished."""
+
+    def __init__(self, folder: Path, manifest: Manifest, *, made_folder: bool, lock: int) -> None:
+        """Use `Store.open`."""
+        self.manifest = manifest
+        self.held = inventory.EMPTY
+        self.folder = folder
+        self.final = folder / manifest.name
+        self._partial = folder / f"{manifest.name}.minibit-partial"
+        self._state = folder / f"{manifest.name}.minibit-state"
+        self._saved: int | None = None
+        self._made_folder = made_folder
+        self._ours = True  # False: the final file was there before us, and is not ours to remove
+        self._finished = False
+        self._lock: int | None = lock
+        self._files = BlockFiles(manifest, self._partial, os.O_RDWR | os.O_NOFOLLOW)
+
+    @classmethod
+    def open(cls, folder: Path, manifest: Manifest) -> Store:
+        """A store in `folder`, which is made if need be, with what an earlier one left there, re-hashed.
+
+        `DiskFullError` when the content has no room; `LocalError` when another peer uses the folder, or
+        files are in the way that this store would have to overwrite; `StoreError` when the disk fails.
+        """
+        folder = Path(folder).absolute()
+        try:
+            made_folder = not folder.exists()
+            folder.mkdir(parents=True, exist_ok=True)
+            store = cls(folder, manifest, made_folder=made_folder, lock=_locked(folder))
+        except OSError as error:
+            raise _blame(error, folder) from None
+        resumed = os.path.lexists(store._partial)
+        try:
+            if os.path.lexists(store.final):
+                store._adopt()
+            else:
+                store._check_room()
+                sizes_kept = store._prepare()
+                if resumed:
+                    store._resume(sizes_kept)
+        except BaseException as error:
+            store._leave(erase=not resumed and not os.path.lexists(store.final))
+            if isinstance(error, OSError):
+                raise _blame(error, folder) from None
+            raise
+        return store
+
+    @property
+    def complete(self) -> bool:
+        return self.held == inventory.full(self.manifest.block_count)
+
+    def verify(self, block: int, data: bytes | bytearray | memoryview) -> bool:
+        """The verdict on a block that arrived."""
+        return self.manifest.matches(block, data)
+
+    def write(self, block: int, data: bytes | bytearray | memoryview) -> None:
+        """Keeps a block that was verified; `DiskFullError` or `StoreError` when it isn't kept."""
+        assert not self._finished, "a finished copy is never written"
+        assert len(data) == self.manifest.length(block), "only verified blocks are written"
+        try:
+            self._files.write(block, memoryview(data))
+        except OSError as error:
+            raise _blame(error, self._partial) from None
+        self.held |= 1 << block
+
+    def read(self, block: int, offset: int = 0, length: int | None = None) -> bytes:
+        """Those bytes of a block that is held; `StoreError` when the disk hasn't got them any more."""
+        assert self.held >> block & 1, "only held blocks are read"
+        try:
+            return self._files.read(block, offset, length)
+        except OSError as error:
+            raise _blame(error, self._files.root) from None
+
+    def save(self) -> bool:
+        """Notes what is held; False when that can't be written, which costs the next start a re-hash, no more."""
+        if self._finished or self._saved == self.held:
+            return True
+        state = _State(manifest=self.manifest.digest, held=inventory.to_hex(self.held))
+        new = self._state.with_name(f"{self._state.name}.new")
+        try:
+            new.write_bytes(msgspec.json.encode(state))
+            new.replace(self._state)
+        except OSError:
+            _unlink(new)
+            return False
+        self._saved = self.held
+        return True
+
+    def finish(self) -> Path:
+        """Gives the complete copy its modes and its name; reads go on. `LocalError` when the name was taken."""
+        assert self.complete, "only a complete copy is finished"
+        if self._finished:
+            return self.final
+        if os.path.lexists(self.final):
+            raise self._in_the_way()
+        try:
+            for index, entry in enumerate(self.manifest.files):
+                self._files.path(index).chmod(entry.mode | stat.S_IRUSR)  # or its owner couldn't even verify it
+            self._partial.replace(self.final)
+        except OSError as error:
+            raise _blame(error, self.final) from None
+        self._settle()
+        return self.final
+
+    def verify_all(self) -> bool:
+        """Reads the finished copy from the disk again: the same files, sizes and digests, and no file more."""
+        expected = {entry.path: entry.bytes for entry in self.manifest.files}
+        try:
+            if self.manifest.folder:
+                found = {path: entry.stat(follow_symlinks=False) for path, entry in entries(self.final)}
+            else:
+                found = {self.manifest.name: self.final.lstat()}
+        except OSError:
+            return False
+        if {path: one.st_size for path, one in found.items()} != expected:
+            return False
+        if not all(stat.S_ISREG(one.st_mode) for one in found.values()):
+            return False
+        files = BlockFiles(self.manifest, self.final, os.O_RDONLY | os.O_NOFOLLOW)
+        try:
+            everything = inventory.full(self.manifest.block_count)
+            return files.right(everything) == everything
+        finally:
+            files.close()
+
+    def close(self) -> None:
+        """Saves and lets go of everything; what is held can be resumed."""
+        if self._lock is not None:
+            self.save()
+            self._leave(erase=False)
+
+    def discard(self) -> None:
+        """Lets go, and removes what this peer made: its partial or finished copy, its state, its folder if empty."""
+        if self._lock is not None:
+            self._leave(erase=True)
+
+    def _adopt(self) -> None:
+        """The final name is taken: by just this content, or by something that we don't overwrite."""
+        if not self.verify_all():
+            raise self._in_the_way()
+        self.held = inventory.full(self.manifest.block_count)
+        self._ours = False
+        self._settle()
+
+    def _in_the_way(self) -> LocalError:
+        return LocalError(f"{self.final} is there already and is other content: move it away, or use another folder")
+
+    def _settle(self) -> None:
+        """From now on the blocks are read from the final name; descriptors that are open stay good."""
+        self._files.root = self.final
+        self._files.flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+        self._finished = True
+        _unlink(self._state)
+
+    def _check_room(self) -> None:
+        there = 0
+        for index in range(len(self.manifest.files)):
+            with suppress(OSError):
+                there += self._files.path(index).lstat().st_blocks * 512
+        need = max(0, self.manifest.content_bytes - there)
+        disk = os.statvfs(self.folder)
+        free = disk.f_bavail * disk.f_frsize
+        if need > free:
+            raise DiskFullError(f"{self.manifest.name} needs {need:,} bytes in {self.folder}, where {free:,} are free")
+
+    def _prepare(self) -> bool:
+        """Makes what is missing of the partial files and sizes them; True when all were there, of their sizes."""
+        sizes_kept = True
+        if self.manifest.folder:
+            if os.path.lexists(self._partial) and not self._partial.is_dir():
+                raise LocalError(f"{self._partial} is no folder: remove it, and start again")
+            self._partial.mkdir(exist_ok=True)
+            if strangers := {path for path, _ in entries(self._partial)} - {e.path for e in self.manifest.files}:
+                path = self._partial / min(strangers)
+                raise LocalError(f"{path} is no part of {self.manifest.name}: remove {self._partial}, and start again")
+        for index, entry in enumerate(self.manifest.files):
+            path = self._files.path(index)
+            if "/" in entry.path:
+                path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                found = path.lstat()
+            except FileNotFoundError:
+                descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+                size = -1
+            else:
+                if not stat.S_ISREG(found.st_mode):
+                    raise LocalError(f"{path} is no plain file: remove {self._partial}, and start again")
+                path.chmod(0o600)  # an end that came in the middle of `finish` may have left it read-only
+                descriptor = os.open(path, self._files.flags)
+                size = found.st_size
+            try:
+                if size != entry.bytes:
+                    os.ftruncate(descriptor, entry.bytes)
+                    sizes_kept = False
+            finally:
+                os.close(descriptor)
+        return sizes_kept
+
+    def _resume(self, sizes_kept: bool) -> None:
+        """Finds what an earlier store left: the blocks that the state lists, or any, if they hash right."""
+        listed = self._listed()
+        if listed is None or not sizes_kept:
+            listed = inventory.full(self.manifest.block_count)
+        self.held = self._files.right(listed)
+
+    def _listed(self) -> int | None:
+        """What the state file says is held; None when it says nothing about this content."""
+        try:
+            state = msgspec.json.decode(self._state.read_bytes(), type=_State)
+            if state.manifest != self.manifest.digest:
+                return None
+            return inventory.from_hex(state.held, self.manifest.block_count)
+        except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RemoteError):
+            return None
+
+    def _leave(self, *, erase: bool) -> None:
+        self._files.close()
+        if erase:
+            if self._ours:
+                self._erase(self._files.root)
+            _unlink(self._state)
+            if self._made_folder:
+                with suppress(OSError):
+                    self.folder.rmdir()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def _erase(self, root: Path) -> None:
+        """Removes the files of the manifest, and the folders that this empties: never a stranger's file."""
+        if not self.manifest.folder:
+            _unlink(root)
+            return
+        folders = {root}
+        for entry in self.manifest.files:
+            path = root / entry.path
+            _unlink(path)
+            folders.update(parent for parent in path.parents if parent.is_relative_to(root))
+        for folder in sorted(folders, key=lambda path: len(path.parts), reverse=True):
+            with suppress(OSError):
+                folder.rmdir()
+
+
+def _locked(folder: Path) -> int:
+    """An open descriptor that keeps other peers out of `folder` until it is closed, or we die."""
+    # the folder itself is locked, not a file in it: nothing is left behind, and no name is taken
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise LocalError(f"another peer uses {folder}: give each peer a folder of its own") from None
+    except OSError:
+        pass  # some network file systems can't lock a folder; there, only the caller's care helps
+    return descriptor
+
+
+def _unlink(path: Path) -> None:
+    with suppress(OSError):
+        path.unlink()
+
+
+def _blame(error: OSError, path: Path) -> MinibitError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DiskFullError(f"no room is left for {path}: {error.strerror}")
+    return StoreError(f"can't keep blocks in {path}: {error.strerror}")

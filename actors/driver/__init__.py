@@ -1,0 +1,1 @@
+"""What runs in the driver's process: it starts a swarm, waits for it, looks at it and ends it."""

@@ -1,0 +1,183 @@
+"""The Ray cluster that a swarm runs on: joined by address, or started on this machine.
+
+A cluster that we start lives and dies with this process: no dashboard, workers at the priority of their
+driver, and its own token. One that is joined is left as it was found.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager, suppress
+from threading import Thread
+from typing import Any, NamedTuple
+
+from minibit.actors.names import NAMESPACE
+from minibit.errors import ClusterError
+
+KNOCK_S = 10.0  # for a cluster to say whether it admits us
+OBJECT_STORE_BYTES = 256 << 20  # for manifests and the blocks that peers start with; blocks go by links
+
+# before Ray is imported: it reads these once
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")  # else every worker is started through uv
+os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+
+import ray  # noqa: E402
+from ray._private import worker  # noqa: E402
+from ray._private.authentication.authentication_token_setup import (  # noqa: E402
+    maybe_enable_token_auth_if_token_available,
+)
+from ray._private.services import canonicalize_bootstrap_address_or_die  # noqa: E402
+from ray._raylet import GcsClient  # type: ignore[attr-defined]  # noqa: E402
+from ray.exceptions import AuthenticationError, RayError  # noqa: E402
+
+
+class Place(NamedTuple):
+    """A node of the cluster, and the address at which its block servers listen."""
+
+    node_id: str
+    host: str
+
+
+def connect(address: str | None = None) -> bool:
+    """Make sure that this process is a driver of a cluster; whether it was started (and is ours to stop).
+
+    `address` as Ray takes it (`auto`, `10.0.0.1:6379`); None or `local` starts a cluster here. A connection that this
+    process has already is used as it is. `ClusterError` when the cluster can't be reached or doesn't admit us.
+    """
+    if ray.is_initialized():
+        return False
+    if address is None or address == "local":
+        with undisturbed() as told:  # a cluster that is half started would outlive us
+            _start()
+        if told:
+            ray.shutdown()
+            signal.raise_signal(told[0])
+        return True
+    on_sigterm = signal.getsignal(signal.SIGTERM)  # Ray sets one of its own, which ends us without cleaning up
+    _join(address)
+    with suppress(ValueError, TypeError):  # not in the main thread, where Ray doesn't either; not from Python
+        signal.signal(signal.SIGTERM, on_sigterm)
+    return False
+
+
+def _start() -> None:
+    # Ray runs its workers at nice 15, where anything else on the machine slows the swarm down
+    os.environ.setdefault("RAY_worker_niceness", "0")
+    _hush()
+    try:
+        ray.init(
+            address="local",
+            namespace=NAMESPACE,
+            include_dashboard=False,
+            object_store_memory=OBJECT_STORE_BYTES,
+            logging_level=logging.ERROR,
+            log_to_driver=False,
+        )
+    except (RayError, RuntimeError, OSError, ValueError) as error:
+        ray.shutdown()
+        raise ClusterError(f"can't start a Ray cluster here: {_first_sentence(error)}") from None
+
+
+def _hush() -> None:
+    """Drop Ray's warning of many processes on few cores, which is just what a swarm on one machine is."""
+    show = worker.print_to_stdstream
+    if getattr(show, "hushed", False):
+        return
+
+    def print_to_stdstream(data: dict[str, Any], *args: Any, **options: Any) -> None:
+        if not any("worker processes have been started" in line for line in data["lines"]):
+            show(data, *args, **options)
+
+    print_to_stdstream.hushed = True  # type: ignore[attr-defined]
+    worker.print_to_stdstream = print_to_stdstream
+
+
+def _join(address: str) -> None:
+    try:
+        if address == "auto":
+            maybe_enable_token_auth_if_token_available(warn_if_disabled=False)  # as ray.init would
+            address = canonicalize_bootstrap_address_or_die(address)
+        _knock(address)
+        ray.init(address=address, namespace=NAMESPACE, logging_level=logging.ERROR, log_to_driver=False)
+    except AuthenticationError as error:
+        raise ClusterError(
+            f"the cluster at {address} doesn't admit us: give this process its token (RAY_AUTH_MODE=token and "
+            f"RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH): {_first_sentence(error)}"
+        ) from None
+    except (ConnectionError, RayError, RuntimeError, OSError, ValueError) as error:
+        raise ClusterError(
+            f"there is no Ray cluster at {address} that this machine is a node of: start one (ray start --head) and "
+            f"give its address, or leave out --address: {_first_sentence(error.__cause__ or error)}"
+        ) from None
+
+
+def disconnect() -> None:
+    """Leave the cluster; one that we started ends."""
+    ray.shutdown()
+
+
+@contextmanager
+def undisturbed() -> Iterator[list[int]]:
+    """Signals that mean to end this process do nothing but stand in the list, while it starts or ends processes."""
+    told: list[int] = []
+    before = {}
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        with suppress(ValueError):  # not in the main thread: signals don't come here
+            before[number] = signal.signal(number, lambda number, _: told.append(number))
+    try:
+        yield told
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+
+def places() -> list[Place]:
+    """The nodes that live, ours first, each with the address for its block servers.
+
+    Where all nodes are on one address that is the loopback's, or one node is all there is, everything stays on
+    loopback.
+    """
+    alive = [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+    here = ray.get_runtime_context().get_node_id()
+    alive.sort(key=lambda node: (node["NodeID"] != here, node["NodeID"]))
+    hosts = {node["NodeManagerAddress"] for node in alive}
+    return [Place(node["NodeID"], "127.0.0.1" if len(hosts) == 1 else node["NodeManagerAddress"]) for node in alive]
+
+
+def _knock(address: str) -> None:
+    """Fail soon, and clearly, where nobody answers, or we aren't admitted: Ray itself tries for many minutes."""
+    host, _, port = address.rpartition(":")
+    if "/" in host or not port.isdigit():
+        raise ClusterError(f"{address} is no address of a cluster's head: give HOST:PORT, e.g. 10.0.0.1:6379, or auto")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), KNOCK_S).close()
+    except OSError as error:
+        raise ClusterError(
+            f"nobody answers at {address} ({error}): start a cluster there (ray start --head), or leave out --address"
+        ) from None
+    answer: Future[None] = Future()
+
+    def ask() -> None:
+        try:
+            GcsClient(address=address, cluster_id=None)
+            answer.set_result(None)
+        except BaseException as error:
+            answer.set_exception(error)
+
+    Thread(target=ask, daemon=True).start()
+    try:
+        answer.result(KNOCK_S)
+    except TimeoutError:
+        raise ClusterError(
+            f"what listens at {address} doesn't speak as a Ray cluster does: give the address of its head"
+        ) from None
+
+
+def _first_sentence(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0].split(". ")[0]

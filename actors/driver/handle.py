@@ -1,0 +1,94 @@
+"""One actor of a swarm, in the hand of a person: its state, its mailbox, and messages told by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import ray
+from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
+
+from minibit.actors.driver import tables
+from minibit.errors import LocalError, MinibitError
+from minibit.messages import Bloco, Message
+
+LOOK_S = 10.0  # for an answer to a question of a person
+
+
+class Answers(NamedTuple):
+    """What the actors called `names` said: what was `found`, by name, and who is too `slow`, or not ready. The others
+    are gone."""
+
+    names: list[str]
+    found: dict[str, Any]
+    slow: list[str]
+
+
+def ask_all(actors: Mapping[str, Any], method: str, timeout_s: float = LOOK_S) -> Answers:
+    """Ask all of them at once, and wait that long at most."""
+    calls = {name: getattr(actor, method).remote() for name, actor in list(actors.items())}
+    answers = Answers(list(calls), {}, [])
+    ready = ray.wait(list(calls.values()), num_returns=len(calls), timeout=timeout_s)[0] if calls else []
+    for name, call in calls.items():
+        if call not in ready:
+            answers.slow.append(name)
+            continue
+        try:
+            answers.found[name] = ray.get(call)
+        except RayActorError:
+            continue
+        except RayTaskError:  # it was just made, by the live page
+            answers.slow.append(name)
+    return answers
+
+
+class PeerHandle:
+    """One actor of a swarm: `swarm[7]`, or `swarm["tracker"]`."""
+
+    def __init__(self, name: str, actor: Any) -> None:
+        self.name = name
+        self.actor = actor
+
+    def snapshot(self) -> dict[str, Any]:
+        """The state of the peer, as plain values."""
+        found: dict[str, Any] = self.ask("snapshot")
+        return found
+
+    def mailbox(self) -> dict[str, Any]:
+        """Messages by verb, `in` and `out`, and the `last` ones."""
+        found: dict[str, Any] = self.ask("mailbox")
+        return found
+
+    def peek(self, look: Callable[[Any], Any]) -> Any:
+        """What `look` makes of the live `Peer`, over there."""
+        return self.ask("peek", look)
+
+    def tell(self, message: Message, sender: str = "notebook") -> None:
+        """Put a message into the peer's mailbox, as if `sender` had said it."""
+        if isinstance(message, Bloco):
+            raise LocalError("a BLOCO comes with its bytes, so it comes by a link only: tell any other verb")
+        self.ask(message.verb.lower(), sender, message)
+
+    def ask(self, method: str, *args: Any) -> Any:
+        """The answer of an actor method; `LocalError` when there is none."""
+        try:
+            return ray.get(getattr(self.actor, method).remote(*args), timeout=LOOK_S)
+        except RayTaskError as error:
+            raise (error.cause if isinstance(error.cause, MinibitError) else error) from None
+        except RayActorError:
+            raise LocalError(f"{self.name} is not there any more") from None
+        except GetTimeoutError:
+            raise LocalError(f"{self.name} gave no answer within {LOOK_S:g} s: try again") from None
+
+    def __repr__(self) -> str:
+        try:
+            state = self.snapshot()
+            return f"<{self.name}: {state['held']} of {state['blocks']} blocks, {len(state['neighbours'])} neighbours>"
+        except Exception as error:
+            return f"<{self.name}: {error}>"
+
+    def _repr_html_(self) -> str:
+        try:
+            return tables.peer_as_html(self.snapshot())
+        except Exception as error:
+            return tables.as_html(f"{self.name}: {error}", [])

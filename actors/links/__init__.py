@@ -1,0 +1,1 @@
+"""Links between peers: sockets, in the process of each peer."""

@@ -1,0 +1,385 @@
+"""A link: one TCP connection to a neighbour, used both ways, that carries frames.
+
+This is the hot path. A block goes from the socket straight into a buffer of the node's pool, and from the
+host's `read` into the socket in chunks, with one system call for each stretch that the kernel takes. Heads
+of frames come through one small inbox that all links of a node share: the event loop calls `get_buffer`,
+receives, and calls `buffer_updated` with nothing in between; what is left of an unfinished head is the
+link's own. A block that comes cut into several frames is put together in its one buffer. So an idle link holds
+no buffer at all, and a busy one holds one block in and one chunk out.
+
+Invariants: the host hears `on_linked` first and `on_unlinked` once and last; no exception leaves a
+callback. What the neighbour did wrong (`RemoteError`, also from the host's own callbacks) closes the link
+with that reason; any other exception closes it and reaches the event loop's exception handler.
+
+Not here: the order of what goes out (`outbox`), who is linked to whom (`pairs`), what the messages mean (the host),
+any retry.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable
+from enum import Enum
+from typing import TYPE_CHECKING, Any, cast
+
+import msgspec
+
+from minibit.actors.links.outbox import Outbox
+from minibit.errors import RemoteError
+from minibit.messages import Bloco, Desligamento, Estoque, Message, PeerAddress
+from minibit.wire import frame
+from minibit.wire.greeting import NONCE_BYTES, Greeting, Stage
+
+if TYPE_CHECKING:
+    from minibit.actors.links.pairs import Links
+
+CREDIT_BYTES_MIN = 1 << 10  # read once beyond the grant, when a limit is set in the middle of a block
+PROGRESS_S = 1.0
+FLUSH_S = 1.0
+WHY_CHARACTERS = 200
+
+NO_BYTES = memoryview(b"")
+NOTHING_NEW = Estoque()  # the sign of life of a link that is idle; it says nothing, so the host doesn't hear it
+
+
+class State(Enum):
+    """A link's life."""
+
+    CONNECTING = "connecting"
+    GREETING = "greeting"
+    LINKED = "linked"
+    CLOSED = "closed"
+
+
+MOVES: dict[State, frozenset[State]] = {
+    State.CONNECTING: frozenset({State.GREETING, State.CLOSED}),
+    State.GREETING: frozenset({State.LINKED, State.CLOSED}),
+    State.LINKED: frozenset({State.CLOSED}),
+    State.CLOSED: frozenset(),
+}
+
+
+class Link(asyncio.BufferedProtocol):
+    """One connection; `Links.dial` and `Links.serve` make it.
+
+    From `on_linked` on: `peer`, `address` (where its server listens), `dialled` (by us), `alone` (a
+    neighbour that nobody else can feed asks for room).
+    """
+
+    def __init__(self, home: Links, expected: str | None = None, alone: bool = False) -> None:
+        host = home.host
+        self.state = State.CONNECTING
+        self.why = ""  # it was closed
+        self.peer = expected or ""
+        self.address = PeerAddress(peer="?", host="", port=0)
+        self.dialled = expected is not None
+        self.linked_at = 0.0
+        self.control_bytes_in = 0  # all but the payload of BLOCOs
+        self.payload_bytes_in = 0
+        self._home = home
+        self._host = host
+        self._manifest = host.manifest
+        self._loop = asyncio.get_running_loop()
+        nonce = secrets.token_hex(NONCE_BYTES)
+        self._greeting = Greeting(host.me, host.key, host.manifest.digest, nonce, expected=expected, alone=alone)
+        self._outbox = Outbox(self, home)
+        self._transport: asyncio.Transport | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._proved: asyncio.Future[None] | None = self._loop.create_future() if self.dialled else None
+        self._told = False  # the host knows this link
+        self._header_limit = frame.HEADER_BYTES_MIN
+        self._head = b""  # of an unfinished prefix and header
+        self._block = 0
+        self._buffer: memoryview | None = None  # of the block in receipt
+        self._rest: memoryview | None = None  # the part of it that the frame in receipt is still to bring
+        self._lacking = NO_BYTES  # the part of it for frames to come
+        self._credit_bytes = 0  # granted by the download gate and not yet used
+        self._thirsty = False  # reading is paused until the download gate grants more
+        self._heard_at = 0.0
+        self._progress_at = 0.0
+
+    def __repr__(self) -> str:
+        return f"<Link {self.state.value} {'to' if self.dialled else 'from'} {self.peer or '?'}>"
+
+    @property
+    def alone(self) -> bool:
+        return self._greeting.alone
+
+    @property
+    def closed(self) -> bool:
+        return self.state is State.CLOSED
+
+    @property
+    def control_bytes_out(self) -> int:
+        return self._outbox.control_bytes
+
+    @property
+    def payload_bytes_out(self) -> int:
+        return self._outbox.payload_bytes
+
+    # -- what the host does
+
+    def send(self, message: Message) -> None:
+        """Send a message: after the block that is being sent, or into it where it may pass (`outbox`).
+
+        Ignored unless linked.
+        """
+        if self.state is State.LINKED:
+            self.attempt(self._outbox.post, message)
+
+    def send_block(self, block: int, spoil: bool = False) -> None:
+        """Send a block after those already asked for; `spoil` sends a wrong byte. Ignored unless linked."""
+        if self.state is State.LINKED:
+            self.attempt(self._outbox.put, block, spoil)
+
+    def close(self, why: str, farewell: Desligamento | None = None) -> None:
+        """Close, after the `farewell` if there is one, unless that would cut a block.
+
+        `on_unlinked` follows from the event loop. What can't be flushed in `FLUSH_S` is dropped.
+        """
+        if self.closed:
+            return
+        self._become(State.CLOSED)
+        self.why = why
+        transport = self._transport
+        graceful = farewell is not None and not self._outbox.midway
+        self._release(farewell)
+        if transport is not None and graceful:
+            transport.close()
+            self._timer = self._loop.call_later(FLUSH_S, transport.abort)
+        elif transport is not None:
+            transport.abort()
+        self._loop.call_soon(self.tell)
+
+    # -- what Links does
+
+    async def proved(self) -> None:
+        """Wait until both ends have proved the key; `RemoteError` when it came to nothing. Of a dialler."""
+        assert self._proved is not None
+        await self._proved
+
+    def tell(self) -> None:
+        """Tell whoever must know that this link is closed; once, however often it is called."""
+        self._home.forget(self)
+        if self._proved is not None and not self._proved.done():
+            self._proved.set_exception(RemoteError(self.why))
+            self._proved.exception()  # seen: a dial that was given up doesn't wait for it
+        if self._told:
+            self._told = False
+            self.attempt(self._host.on_unlinked, self, self.why)
+
+    # -- what the event loop does: connection
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        if self.closed:  # a dial that was given up meanwhile
+            self._transport.abort()
+            return
+        self._become(State.GREETING)
+        self._heard_at = self._loop.time()
+        self._outbox.open(self._transport)
+        self._timer = self._loop.call_later(self._home.proof_s, self._on_timer)
+        self.attempt(self._begin)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self.closed:
+            self.why = f"the connection broke: {exc}" if exc else self._end()
+            self._become(State.CLOSED)
+        self._release()
+        self.tell()
+        self._home.part(self)
+
+    def eof_received(self) -> bool:
+        return False  # nobody here half-closes: the transport closes, and connection_lost says why
+
+    def _begin(self) -> None:
+        self._home.meet(self)
+        first = self._greeting.first()
+        if first is not None:
+            self._outbox.post(first)
+
+    def _end(self) -> str:
+        """How the stream stood when it ended."""
+        if self._buffer is not None:
+            return f"it closed the connection in the middle of block {self._block}"
+        if self._head:
+            return "it closed the connection in the middle of a header"
+        return "it closed the connection" + (" before the proof" if self.state is State.GREETING else "")
+
+    def _release(self, goodbye: Message | None = None) -> None:
+        """Give back all that a link may hold: its timer, turns at the gates, the buffer."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._outbox.close(goodbye)
+        self._home.download.forget(self._on_grant)
+        self._rest, self._lacking = None, NO_BYTES
+        if self._buffer is not None:
+            self._home.pool.give(self._buffer)
+            self._buffer = None
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self.attempt(self._watch)
+
+    def _watch(self) -> None:
+        """Close what doesn't prove itself, or is silent; give a sign of life where we were silent."""
+        now, home = self._loop.time(), self._home
+        if self.state is State.GREETING:
+            raise RemoteError(f"no proof within {home.proof_s:g} s")
+        silent_s = 0.0 if self._thirsty else now - self._heard_at  # unheard through our own limit is no silence
+        if silent_s >= home.idle_s:
+            raise RemoteError(f"silent for {home.idle_s:g} s")
+        sign_s = home.idle_s / 3
+        if now - self._outbox.spoke_at >= sign_s and not self._outbox.midframe:
+            self._outbox.post(NOTHING_NEW)
+        self._timer = self._loop.call_later(min(home.idle_s - silent_s, sign_s), self._on_timer)
+
+    # -- what the event loop does: bytes
+
+    def pause_writing(self) -> None:
+        self._outbox.pause()
+
+    def resume_writing(self) -> None:
+        self.attempt(self._outbox.resume)
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        rest, limited = self._rest, self._home.download.limited
+        if rest is not None:
+            return rest[: max(self._credit_bytes, CREDIT_BYTES_MIN)] if limited else rest
+        inbox, have = self._home.inbox, len(self._head)
+        inbox[:have] = self._head
+        if limited:  # then no payload may come along that the gate hasn't granted
+            return inbox[have : have + frame.missing(inbox[:have], self._header_limit)]
+        return inbox[have:]
+
+    def buffer_updated(self, nbytes: int) -> None:
+        if not self.closed:
+            self.attempt(self._on_bytes, nbytes)
+
+    def _on_bytes(self, nbytes: int) -> None:
+        self._heard_at = self._loop.time()
+        rest = self._rest
+        if rest is None:
+            self._on_heads(self._home.inbox[: len(self._head) + nbytes])
+        else:
+            self._on_payload(rest, nbytes)
+        if self._home.download.limited and self._rest is not None and not self._credit_bytes:
+            self._drink()
+
+    def _on_heads(self, data: memoryview) -> None:
+        """Take every frame that `data` has, and the beginning of the payload that follows the last."""
+        self._head = b""
+        while data and not self.closed:
+            found = frame.parse(data, self._header_limit, self._manifest, len(self._lacking))
+            if found is None:
+                self._head = bytes(data)
+                return
+            message, head_bytes, payload_bytes = found
+            self.control_bytes_in += head_bytes
+            data = data[head_bytes:]
+            if message is None:
+                data = self._on_part(data, payload_bytes)
+            elif self.state is State.GREETING:
+                self._on_greeting(message)
+            elif type(message) is Bloco:
+                self._block = message.block
+                self._buffer = self._home.pool.take()
+                self._lacking = self._buffer[: self._manifest.length(message.block)]
+                data = self._on_part(data, payload_bytes)
+            elif message != NOTHING_NEW:
+                self._host.on_message(self, message)
+
+    def _on_part(self, data: memoryview, payload_bytes: int) -> memoryview:
+        """A frame brings the next `payload_bytes` of the block in receipt; returns what follows them in `data`."""
+        here_bytes = min(len(data), payload_bytes)
+        part, self._lacking = self._lacking[:payload_bytes], self._lacking[payload_bytes:]
+        part[:here_bytes] = data[:here_bytes]
+        self._on_payload(part, here_bytes)
+        return data[here_bytes:]
+
+    def _on_payload(self, part: memoryview, nbytes: int) -> None:
+        """The first `nbytes` of `part`, which the frame in receipt brings, are in their place."""
+        self.payload_bytes_in += nbytes
+        self._credit_bytes = max(0, self._credit_bytes - nbytes)
+        self._rest = part[nbytes:] or None
+        if self._rest is None and not self._lacking:
+            self._on_whole()
+        elif self._heard_at - self._progress_at >= PROGRESS_S:
+            self._progress_at = self._heard_at
+            self._host.on_progress(self)
+
+    def _on_whole(self) -> None:
+        """The block in receipt is whole."""
+        buffer, self._buffer = self._buffer, None
+        assert buffer is not None
+        try:
+            self._host.on_block(self, self._block, buffer[: self._manifest.length(self._block)])
+        finally:
+            self._home.pool.give(buffer)
+
+    def _on_greeting(self, message: Message) -> None:
+        if isinstance(message, Desligamento):
+            raise RemoteError(f"refused: {message.why}")
+        greeting = self._greeting
+        answer = greeting.handle(message)
+        assert greeting.address is not None
+        if not self.peer:
+            self.peer = greeting.address.peer
+            self._home.judge(self)
+        if answer is not None:
+            self._outbox.post(answer)
+        if greeting.stage is Stage.PROVED:
+            self._on_proved(greeting.address)
+
+    def _on_proved(self, address: PeerAddress) -> None:
+        assert self._transport is not None
+        if not address.host:
+            address = msgspec.structs.replace(address, host=self._transport.get_extra_info("peername")[0])
+        self.address = address
+        self.linked_at = self._loop.time()
+        self._header_limit = frame.header_limit(self._manifest.block_count)
+        self._home.admit(self)
+        self._become(State.LINKED)
+        self._told = True
+        try:
+            self._host.on_linked(self)
+        except Exception:
+            self._told = False
+            raise
+        if self._proved is not None and not self.closed:
+            self._proved.set_result(None)
+
+    def _drink(self) -> None:
+        """Read no further than the download gate grants."""
+        assert self._rest is not None and self._transport is not None
+        self._credit_bytes = self._home.download.ask(self._on_grant, len(self._rest) + len(self._lacking))
+        if not self._credit_bytes:
+            self._thirsty = True
+            self._transport.pause_reading()
+
+    def _on_grant(self, granted_bytes: int) -> None:
+        assert self._transport is not None
+        self._credit_bytes += granted_bytes
+        self._thirsty = False
+        self._heard_at = self._loop.time()
+        self._transport.resume_reading()
+
+    # -- blame
+
+    def attempt(self, step: Callable[..., object], *args: Any) -> None:
+        """Do a step; what goes wrong in it closes the link, and never gets out."""
+        try:
+            step(*args)
+        except RemoteError as error:
+            self.close(str(error), Desligamento(why=str(error)[:WHY_CHARACTERS]))
+        except Exception as error:
+            self.close("internal error", Desligamento(why="internal error"))
+            self._loop.call_exception_handler(
+                {"message": f"internal error at {self!r}", "exception": error, "protocol": self}
+            )
+
+    def _become(self, state: State) -> None:
+        assert state in MOVES[self.state], f"{self.state} -> {state}"
+        self.state = state

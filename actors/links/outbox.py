@@ -1,0 +1,182 @@
+"""What goes out on a link, in order: control messages, and blocks in chunks as network and limit allow.
+
+Without an upload limit a block is one frame. With one it is *cut*: each chunk that the gate grants is a frame,
+and messages in `PASSING`, which concern what the neighbour sends, go between them at once, because at a slow
+uplink a block takes most of a minute. All others go before the next block: a BLOQUEIO that came before the end
+of this one would make the neighbour ask for it elsewhere, and get it twice.
+
+Invariant: a frame is never cut by another; between the frames of a block stand only messages in `PASSING`.
+Bounded: one chunk and the transport's own backlog for blocks, `BACKLOG_BYTES` for messages.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING
+
+from minibit.errors import LocalError, RemoteError
+from minibit.messages import Bloco, Estoque, Message, Pedido
+from minibit.wire import frame
+
+if TYPE_CHECKING:
+    from minibit.actors.links.link import Link
+    from minibit.actors.links.pairs import Links
+
+CHUNK_BYTES = 256 << 10  # of a block, read and handed to the transport at once
+HIGH_WATER_BYTES = 64 << 10  # the transport's own backlog, beside the kernel's, at which it pauses us
+BACKLOG_BYTES = 1 << 20  # of messages for a neighbour that doesn't read; beyond, it is dropped
+PASSING = frozenset({Pedido, Estoque})
+
+
+class Outbox:
+    """The sending half of `link`. All it does may raise: its callers, and itself in callbacks, use `link.attempt`."""
+
+    def __init__(self, link: Link, home: Links) -> None:
+        self.control_bytes = 0  # sent: all but the payload of BLOCOs
+        self.payload_bytes = 0
+        self.spoke_at = 0.0
+        self._link = link
+        self._gate = home.upload
+        self._host = home.host
+        self._length = home.host.manifest.length
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None  # None again once the link is closed
+        self._messages: list[bytes] = []  # frames to go before the next block
+        self._passing: list[bytes] = []  # frames to go before the next part of a cut block
+        self._backlog_bytes = 0  # of both
+        self._flushing = False
+        self._blocks: deque[tuple[int, bool]] = deque()
+        self._offset = 0  # what was sent of the first of them
+        self._cut = False  # the block under way stands between two of its frames
+        self._sent: int | None = None  # a block sent whole, of which the host isn't told yet
+        self._full = False  # the transport paused us
+        self._queued = False  # we wait for our turn at the gate
+
+    @property
+    def midway(self) -> bool:
+        """A block is begun and not ended."""
+        return self._offset > 0
+
+    @property
+    def midframe(self) -> bool:
+        """A frame is begun and not ended: nothing at all may come between."""
+        return self._offset > 0 and not self._cut
+
+    def open(self, transport: asyncio.Transport) -> None:
+        transport.set_write_buffer_limits(high=HIGH_WATER_BYTES, low=0)
+        self._transport = transport
+        self.spoke_at = self._loop.time()
+
+    def close(self, farewell: Message | None) -> None:
+        """Send nothing more, but `farewell` at the end where that cuts no block."""
+        if self._transport is not None and farewell is not None and not self._offset:
+            self._messages.append(frame.encode(farewell))
+            self._backlog_bytes += len(self._messages[-1])
+            self._write(self._take_messages())
+        self._transport = None
+        self._gate.forget(self._on_grant)
+        self._blocks.clear()
+        self._messages.clear()
+        self._passing.clear()
+
+    def post(self, message: Message) -> None:
+        """Put a message in line; those of one turn of the event loop go out in one system call."""
+        data = frame.encode(message)
+        line = self._passing if self._cut and type(message) in PASSING else self._messages
+        line.append(data)
+        self._backlog_bytes += len(data)
+        if self._backlog_bytes > BACKLOG_BYTES:
+            raise RemoteError(f"it left {self._backlog_bytes} bytes of messages unread")
+        if not self._flushing:
+            self._flushing = True
+            self._loop.call_soon(self._link.attempt, self._flush)
+
+    def put(self, block: int, spoil: bool) -> None:
+        """Put a block in line; with a wrong byte on `spoil`."""
+        self._blocks.append((block, spoil))
+        self._pump()
+
+    def pause(self) -> None:
+        """The network takes no more."""
+        self._full = True
+
+    def resume(self) -> None:
+        """The network takes more."""
+        self._full = False
+        self._go_on()
+
+    def _go_on(self) -> None:
+        if self._full or self._transport is None:
+            return
+        self._flush()
+        if self._sent is not None:
+            block, self._sent = self._sent, None
+            self._host.on_sent(self._link, block)
+        self._pump()
+
+    def _flush(self) -> None:
+        self._flushing = False
+        if not self._backlog_bytes or self._full or self.midframe or self._transport is None:
+            return
+        if messages := self._take_messages():
+            self._write(messages)
+
+    def _take_messages(self) -> list[bytes]:
+        """The messages in line that may go here, at the end of a frame; they now count as sent."""
+        if self._cut:
+            messages, self._passing = self._passing, []
+        else:
+            messages, self._messages = self._messages, []
+        taken_bytes = sum(map(len, messages))
+        self.control_bytes += taken_bytes
+        self._backlog_bytes -= taken_bytes
+        return messages
+
+    def _pump(self) -> None:
+        """Send of the first block what the network and the limit take, until it is sent whole."""
+        while self._blocks and self._sent is None and not (self._full or self._queued or self._transport is None):
+            want = min(CHUNK_BYTES, self._length(self._blocks[0][0]) - self._offset)
+            if self._gate.limited:
+                want = self._gate.ask(self._on_grant, want)
+                if not want:
+                    self._queued = True
+                    return
+            self._send_chunk(want)
+
+    def _on_grant(self, granted_bytes: int) -> None:
+        self._queued = False
+        self._link.attempt(self._send_chunk, granted_bytes)
+        self._link.attempt(self._pump)
+
+    def _send_chunk(self, chunk_bytes: int) -> None:
+        """Write the next bytes of the first block; where a frame begins, the messages in line and its head first."""
+        block, spoil = self._blocks[0]
+        offset, length = self._offset, self._length(block)
+        data = self._host.read(block, offset, chunk_bytes)
+        if len(data) != chunk_bytes:
+            raise LocalError(f"read {len(data)} bytes of block {block} at {offset}, not {chunk_bytes}")
+        if spoil and offset == 0:
+            data = bytes((data[0] ^ 0xFF,)) + data[1:]
+        parts = [data]
+        if not self.midframe:
+            frame_bytes = chunk_bytes if self._gate.limited else length - offset
+            head = frame.encode_next(frame_bytes) if self._cut else frame.encode(Bloco(block), frame_bytes)
+            self.control_bytes += len(head)
+            parts = [*self._take_messages(), head, data]
+            self._cut = offset + frame_bytes < length
+        self.payload_bytes += chunk_bytes
+        if offset + chunk_bytes < length:
+            self._offset = offset + chunk_bytes
+        else:
+            self._blocks.popleft()
+            self._offset, self._sent = 0, block
+        self._write(parts)
+        if self._sent is not None and not self._full:
+            # not at once: a fast neighbour would keep us here, and all others waiting
+            self._loop.call_soon(self._link.attempt, self._go_on)
+
+    def _write(self, parts: list[bytes]) -> None:
+        assert self._transport is not None
+        self.spoke_at = self._loop.time()
+        self._transport.writelines(parts)

@@ -1,0 +1,228 @@
+"""All links of a node: it serves and dials, keeps one link for each pair, and owns what links share.
+
+The rule of the pair. A link counts from the moment both ends have proved the key.
+
+1. Both ends dial each other at the same time: the connection dialled by the smaller id stays. So the
+   smaller id refuses a stranger whom it is dialling, and a link less than `RACE_S` old yields to a
+   connection from the other direction, or refuses it, by the same rule. Both ends come to the same end.
+2. Otherwise the newer connection wins: nobody dials a neighbour that it is linked to, so who dials again
+   has lost the old one, for instance because it was killed and started again.
+
+The host hears of the old link's end before it hears of the new link.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from typing import Any
+
+from minibit.actors.links.face import Host
+from minibit.actors.links.gate import Gate
+from minibit.actors.links.link import FLUSH_S, Link, State
+from minibit.actors.links.pool import BlockPool
+from minibit.errors import LocalError, RemoteError
+from minibit.messages import Desligamento, PeerAddress
+from minibit.wire import frame
+
+PROOF_S = 5.0
+IDLE_S = 120.0
+DIAL_S = 5.0
+RACE_S = 10.0  # longer than a dial that succeeds takes from its begin to its proof
+STRANGERS_MAX = 64
+INBOX_BYTES = 4 << 10  # for many small frames in one call; what a payload leaves here is copied once more
+SOCKET_BYTES = 1 << 20
+
+
+class Links:
+    """The links of `host`, by the neighbour's id; iterating gives the links that are open.
+
+    Made on the running event loop. `upload` and `download` are the node's limits: `upload.limit(bps)`
+    changes one at any time.
+    """
+
+    def __init__(
+        self,
+        host: Host,
+        *,
+        upload_bps: float | None = None,
+        download_bps: float | None = None,
+        proof_s: float = PROOF_S,
+        idle_s: float = IDLE_S,
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        block_count = host.manifest.block_count
+        self.host = host
+        self.proof_s = proof_s
+        self.idle_s = idle_s
+        self.upload = Gate(loop, upload_bps)
+        self.download = Gate(loop, download_bps)
+        self.pool = BlockPool(host.manifest.length(0) if block_count else 0)
+        self.inbox = memoryview(bytearray(frame.PREFIX_BYTES + frame.header_limit(block_count) + INBOX_BYTES))
+        self._loop = loop
+        self._by_peer: dict[str, Link] = {}
+        self._connections: set[Link] = set()
+        self._dialling: set[str] = set()
+        self._server: asyncio.Server | None = None
+        self._closed = False
+        self._empty = asyncio.Event()
+        self._empty.set()
+
+    def __getitem__(self, peer: str) -> Link:
+        link = self._by_peer[peer]
+        if link.closed:
+            raise KeyError(peer)
+        return link
+
+    def __contains__(self, peer: object) -> bool:
+        return isinstance(peer, str) and peer in self._by_peer and not self._by_peer[peer].closed
+
+    def __iter__(self) -> Iterator[Link]:
+        return iter([link for link in self._by_peer.values() if not link.closed])
+
+    def __len__(self) -> int:
+        return sum(not link.closed for link in self._by_peer.values())
+
+    # -- to the world
+
+    async def serve(self, ports: Iterable[int] = (0,)) -> int:
+        """Listen at the host's address, on the first of `ports` that is free (0: any); returns the port.
+
+        `LocalError` when none is. From then on `host.me` should say this port.
+        """
+        host = self.host.me.host
+        why = "no port was given"
+        for port in ports:
+            family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+            sock = block_socket(family)
+            try:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                sock.bind(address)
+                sock.listen()
+            except OSError as error:
+                why = error.strerror or str(error)
+                sock.close()
+                continue
+            self._server = await self._loop.create_server(lambda: Link(self), sock=sock)
+            return int(sock.getsockname()[1])
+        raise LocalError(f"can't listen at {host}: {why}; give other ports")
+
+    async def dial(self, address: PeerAddress, alone: bool = False, timeout_s: float = DIAL_S) -> None:
+        """Link to the neighbour at `address`, in `timeout_s` from the connection to the proof.
+
+        Returns once it is linked, or at once where it is already, or is being dialled. Raises `OSError`
+        when it can't be reached, `RemoteError` when it isn't who it should be or refuses.
+        """
+        peer = address.peer
+        if peer == self.host.me.peer:
+            raise LocalError(f"{peer} can't dial itself")
+        if peer in self or peer in self._dialling:
+            return
+        link = Link(self, expected=peer, alone=alone)
+        self._dialling.add(peer)
+        try:
+            async with asyncio.timeout(timeout_s):
+                sock = await self._connect(address)
+                try:
+                    await self._loop.create_connection(lambda: link, sock=sock)
+                except BaseException:
+                    sock.close()
+                    raise
+                if link.closed:  # at once: the transport closed the descriptor, and uvloop forgot to tell the socket
+                    sock.detach()
+                await link.proved()
+        except TimeoutError:
+            if peer not in self:
+                where = f"{peer} at {address.host}:{address.port}"
+                raise TimeoutError(f"no answer from {where} within {timeout_s:g} s") from None
+        except (RemoteError, OSError):
+            if peer not in self:  # else its own dial won
+                raise
+        finally:
+            self._dialling.discard(peer)
+            if link.state is not State.LINKED:
+                link.close("the dial was given up")
+
+    async def close(self, why: str) -> None:
+        """Say DESLIGAMENTO on every link, close all, and serve no more."""
+        self._closed = True
+        if self._server is not None:
+            self._server.close()
+        for link in list(self._connections):
+            link.close(why, Desligamento(peer=self.host.me.peer, why=why))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(2 * FLUSH_S):
+                await self._empty.wait()
+
+    async def _connect(self, address: PeerAddress) -> socket.socket:
+        """A connected socket; its buffers were set before, because that is when TCP chooses its window's scale."""
+        family, _, _, _, where = (await self._resolve(address))[0]
+        sock = block_socket(family)
+        try:
+            await self._loop.sock_connect(sock, where)
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+
+    async def _resolve(self, address: PeerAddress) -> list[Any]:
+        try:  # an address in figures needs no thread
+            return socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+        except socket.gaierror:
+            return await self._loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+
+    # -- to the links
+
+    def meet(self, link: Link) -> None:
+        """A connection is made; `RemoteError` when it is one too many."""
+        self._connections.add(link)
+        self._empty.clear()
+        if self._closed:
+            raise RemoteError("we are leaving")
+        strangers_count = sum(one.state is State.GREETING and not one.dialled for one in self._connections)
+        if not link.dialled and strangers_count > STRANGERS_MAX:
+            raise RemoteError(f"{STRANGERS_MAX} strangers are at the door already")
+
+    def judge(self, link: Link) -> None:
+        """`RemoteError` when `link` must not be the one of its pair; see the rule above."""
+        ours_stays = self.host.me.peer < link.peer
+        old = self._by_peer.get(link.peer)
+        if old is None or old.closed:
+            loses = not link.dialled and ours_stays and link.peer in self._dialling
+        else:
+            races = old.dialled != link.dialled and self._loop.time() - old.linked_at < RACE_S
+            loses = races and old.dialled == ours_stays
+        if loses:
+            raise RemoteError("both dialled, and the other connection stays")
+
+    def admit(self, link: Link) -> None:
+        """`link` is proved: it is the one of its pair from now on, or `RemoteError`."""
+        self.judge(link)
+        old = self._by_peer.get(link.peer)
+        if old is not None:
+            old.close("a newer connection takes its place")
+            old.tell()
+        self._by_peer[link.peer] = link
+
+    def forget(self, link: Link) -> None:
+        """`link` is closed, and its pair free."""
+        if self._by_peer.get(link.peer) is link:
+            del self._by_peer[link.peer]
+
+    def part(self, link: Link) -> None:
+        """The connection of `link` is gone."""
+        self._connections.discard(link)
+        if not self._connections:
+            self._empty.set()
+
+
+def block_socket(family: int) -> socket.socket:
+    """A TCP socket for blocks: not yet connected, never blocking, with large buffers."""
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock.setblocking(False)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
+        sock.setsockopt(socket.SOL_SOCKET, option, SOCKET_BYTES)
+    return sock

@@ -1,0 +1,234 @@
+"""Bring one peer of a simulated run to any moment again, alone, and look at it.
+
+    python experiments/run_swarm.py --world sim --peers 50 --upload 4MiB/s --journal peer-07 --out mine
+    minibit replay mine/peer-07.journal
+    minibit replay mine/peer-07.journal --until 12s --messages 30
+
+The journal says all that happened to the peer; the peer itself, with the rules, the strategies and the chance that
+it had, is run again. Strategies of one's own (module:Class) must be where they were, and unchanged.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from minibit import events, inventory, messages
+from minibit.cli.table import show
+from minibit.errors import LocalError, MinibitError, SourceError
+from minibit.events import Effect, Event
+from minibit.messages import Message
+from minibit.neighbour import Neighbour, Slot, Standing
+from minibit.peer import Peer
+from minibit.records import PeerRecord, ServingRecord
+from minibit.sim.journal import Entry, Journal, replay
+from minibit.units import parse_duration, show_rate
+
+MAP_SIGNS = 100  # of the blocks, on one line
+NAMED_AT_ONCE = 6
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("file")
+@click.option("--until", metavar="TIME", help="The moment, e.g. 12s or 250ms. [the end]")
+@click.option(
+    "--messages", "most", default=10, metavar="N", type=click.IntRange(0), help="The last that happened. [10]"
+)
+def main(file: str, until: str | None, most: int) -> None:
+    """Show a peer as it was at a moment of the simulated run whose journal FILE is."""
+    if str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))  # for strategies of one's own, as module:Class
+    try:
+        journal, until_s = read(file), moment(until)
+        last: deque[tuple[Entry, list[Effect]]] = deque(maxlen=most)
+        now = min(until_s, journal.end_s)
+        peer = replay(journal, now, lambda peer, entry, effects: last.append((entry, effects)))
+    except MinibitError as error:
+        click.echo(f"replay: {error}", err=True)
+        sys.exit(error.exit_code)
+    beyond = "" if now < journal.end_s else ", where its journal ends"
+    click.echo(f"{peer.name} at {now:.3f} s{beyond}")
+    show_peer(journal, peer)
+    show_neighbours(peer, now)
+    if last:
+        count = sum(at_s <= now for at_s, _ in journal.entries)
+        click.echo(f"\nthe last of {count} {'event' if count == 1 else 'events'} until then, and what followed")
+    for (at_s, event), effects in last:
+        click.echo(f"{at_s:10.3f}  {told(event)}")
+        for line in did(effects):
+            click.echo(f"{'':10}    {line}")
+
+
+def read(file: str) -> Journal:
+    """The journal in a file."""
+    try:
+        return Journal.decode(Path(file).read_bytes())
+    except OSError as error:
+        what = f"{file} can't be read ({error.strerror})"
+    except LocalError as error:
+        what = f"{file}: {error}"
+    raise SourceError(f"{what}: give a file that run_swarm.py --world sim --journal PEER wrote")
+
+
+def moment(until: str | None) -> float:
+    """The seconds that `--until` says."""
+    try:
+        return float("inf") if until is None else parse_duration(until)
+    except LocalError as error:
+        raise LocalError(f"--until: {error}") from None
+
+
+# the peer
+
+
+def show_peer(journal: Journal, peer: Peer) -> None:
+    """Who it is, and what it holds."""
+    rules = peer.rules
+    click.echo(
+        f"{journal.head.behaviour}, {rules.picker}, {rules.choker}, {rules.slots} slots and {rules.guests} for guests, "
+        f"seed {journal.head.seed}"
+    )
+    stand = "complete" if peer.complete else "wants blocks" if peer.started else "may not ask yet"
+    if peer.leaving is not None:
+        stand += f", {'gone' if peer.left else 'leaving'} ({peer.leaving})"
+    asked = set(peer.pipeline.requesters)
+    count = peer.content.block_count
+    open_pedidos = f", {len(asked)} asked for" if asked else ""
+    click.echo(f"{stand}: {peer.held.bit_count()} of {count} blocks{open_pedidos}\n")
+    signs, each = blocks_map(peer.held, inventory.of(asked), count)
+    click.echo(f"{signs}\n{each} a sign: # held, + some of them, ? asked for, . missing")
+
+
+def blocks_map(held: int, asked: int, count: int) -> tuple[str, str]:
+    """The blocks on a line, and how many each sign stands for."""
+    each = max(1, -(-count // MAP_SIGNS))
+    signs = ""
+    for first in range(0, count, each):
+        of = inventory.full(min(each, count - first)) << first
+        signs += "#" if not of & ~held else "+" if of & held else "?" if of & asked else "."
+    return signs, "1 block" if each == 1 else f"{each} blocks"
+
+
+def show_neighbours(peer: Peer, now: float) -> None:
+    """Whom it has a link with, and whom it knows besides."""
+    up = list(peer.contacts.up.values())
+    click.echo(f"\n{len(up)} of {peer.rules.neighbours} links")
+    if up:
+        show(
+            ("", "holds", "of use", "serves us", "asked", "gave", "rate", "slot", "wants", "took", "rate", "strikes"),
+            [neighbour_row(peer, neighbour, now) for neighbour in up],
+        )
+    known = [neighbour for neighbour in peer.contacts.known.values() if not neighbour.up]
+    if known:
+        click.echo(f"known besides: {some([shown(one) for one in known])}")
+
+
+def shown(neighbour: Neighbour) -> str:
+    """A neighbour without a link, and what is odd about it."""
+    odd = "" if neighbour.standing is Standing.KNOWN else f" ({neighbour.standing.value})"
+    return neighbour.peer + odd
+
+
+def neighbour_row(peer: Peer, neighbour: Neighbour, now: float) -> tuple[object, ...]:
+    """What it holds, what comes from it, what goes to it."""
+    gave_bps, took_bps = neighbour.gave.bps(now), neighbour.took.bps(now)
+    figures = (
+        neighbour.theirs.bit_count(),
+        (neighbour.theirs & peer.missing).bit_count(),
+        "yes" if neighbour.serves_us else None,
+        len(neighbour.asked),
+        neighbour.blocks_in,
+        show_rate(gave_bps) if gave_bps >= 1 else None,
+        None if neighbour.slot is Slot.NONE else neighbour.slot.value,
+        len(neighbour.wanted) + (neighbour.sending is not None),
+        neighbour.blocks_out,
+        show_rate(took_bps) if took_bps >= 1 else None,
+        neighbour.strikes,
+    )
+    return (neighbour.peer, *(figure or "-" for figure in figures))
+
+
+# what happened, and what followed
+
+
+def told(event: Event | None) -> str:
+    """What happened to the peer."""
+    match event:
+        case None:
+            return "its timer rings"
+        case events.Joining(address):
+            return f"joins, at {address.host}"
+        case events.Starting():
+            return "may ask for blocks"
+        case events.Leaving(why):
+            return f"is to leave: {why}"
+        case events.Received(sender, message):
+            return f"{sender} says {text(message)}"
+        case events.Linked(address, dialled, alone):
+            return f"{address.peer} is linked, {'as dialled' if dialled else 'which dialled'}{' alone' * alone}"
+        case events.Unlinked(peer, why):
+            return f"{peer} is not linked: {why}"
+        case events.Arrived(sender, block, ok):
+            return f"{sender} sent block {block}{'' if ok else ', and its hash is wrong'}"
+        case events.Progressed(sender):
+            return f"{sender} goes on sending a block"
+        case events.Sent(peer, block):
+            return f"{peer} has been sent block {block}"
+
+
+def did(effects: list[Effect]) -> Iterator[str]:
+    """What the peer wanted done, in order; what it says to many in a row is one line."""
+    said: list[str] = []
+    words = ""
+    for effect in [*effects, None]:
+        if said and not (isinstance(effect, events.Send) and text(effect.message) == words):
+            yield f"-> {some(said)}: {words}"
+            said = []
+        match effect:
+            case events.Send(peer, message):
+                words = text(message)
+                said.append(peer)
+            case events.SendBlock(peer, block, spoil):
+                yield f"-> {peer}: BLOCO {block}{', spoilt' * spoil}"
+            case events.Call(message):
+                yield f"-> tracker: {text(message)}"
+            case events.Dial(address, alone):
+                yield f"dials {address.peer}{', alone' * alone}"
+            case events.HangUp(peer, farewell):
+                yield f"hangs up on {peer}{f': {farewell.why}' if farewell else ''}"
+            case events.Note(PeerRecord(_, peer, event, why)):
+                yield f"notes: {peer} {event} {why}".rstrip()
+            case events.Note(ServingRecord(_, _, neighbour, slot)):
+                yield f"notes: {neighbour} has {'no slot' if slot == 'none' else f'a {slot} slot'}"
+            case events.Left():
+                yield "stops"
+
+
+def text(message: Message) -> str:
+    """A message: the verb and what it says."""
+    match message:
+        case messages.Pedido(block) | messages.Bloco(block):
+            says = str(block)
+        case messages.Estoque(None, new):
+            says = "+ " + some([str(block) for block in new])
+        case messages.Estoque(whole, new):
+            says = f"{int(whole, 16).bit_count() + len(new)} blocks"
+        case messages.ListaPeers(peers) | messages.NovoPeer(peers):
+            says = some([address.peer for address in peers]) or "nobody"
+        case messages.Registro(alone=alone):
+            says = "alone" * alone
+        case messages.Desligamento(why=why):
+            says = why
+        case _:
+            says = ""
+    return f"{message.verb} {says}".rstrip()
+
+
+def some(names: list[str]) -> str:
+    """The first of these, and how many more there are."""
+    more = len(names) - NAMED_AT_ONCE
+    return ", ".join(names[:NAMED_AT_ONCE]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,265 @@
+"""Let strategies compete in one swarm, with equally many peers each, and rank them.
+
+    minibit tournament                                         # all that are built in
+    minibit tournament rarest-first random+none mine:Greedy free-rider
+    minibit tournament tit-for-tat mine:Fair --world ray --seeds 2 --upload 512KiB/s --round 2s
+
+A contestant is a picker, a choker or a behaviour, or some of these joined by +; what it doesn't name is as the options
+say. Its peers stand at places by chance, another chance in each run; all have the same uplink, and leave when they are
+complete.
+
+It ranks by the time until a peer was complete, and by the share ratio: what a peer gave / what it took. A rank is 1 and
+how many are surely better, by the differences within each run, with 95 % confidence (of a single run, just by its
+figures); who can't be told apart shares a rank. Whose peers did not all become complete comes after those whose did.
+
+A contestant that raises fails with its peers, and is named; the others go on. The table goes to standard output, all
+else to standard error; nothing is kept. Exit codes: 0 done, 1 other, 2 something is wrong with the command, 4 runs were
+lost, 7 no cluster, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from itertools import product
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+import click
+
+from minibit import strategies
+from minibit.choker import CHOKERS
+from minibit.cli.compare import LOST, do_missing, marked, put_into
+from minibit.cli.ending import complain, ending
+from minibit.cli.table import show
+from minibit.compare.columns import Estimate, estimate, shown
+from minibit.compare.grid import File, Grid, Run, of_file
+from minibit.compare.results import Result, Results
+from minibit.compare.rows import in_markdown, lost_runs
+from minibit.errors import LocalError
+from minibit.peer import Peer
+from minibit.picker import PICKERS
+from minibit.rules import Rules
+from minibit.run.options import Options
+from minibit.sim.content import VirtualContent
+
+BUILT_IN = [*map("+".join, product(PICKERS, CHOKERS)), "free-rider"]
+TABLE = "tournament"  # its name in a page
+
+OPTIONS = {  # those of run_swarm.py that may be given, with what is usual here
+    "size": "16MiB",
+    "block-size": "128KiB",
+    "upload": "64KiB/s",
+    "download": None,
+    "seed-upload": "256KiB/s",
+    "preset": None,
+    "picker": None,
+    "choker": None,
+    "slots": None,
+    "round": None,
+    "neighbours": None,
+    "initial": None,
+    "leave": "complete",
+    "timeout": None,
+}
+MEASURES = {"mean_s": "mean s", "median_s": "median s", "gave": "gave", "took": "took", "share": "share ratio"}
+LEGEND = """
+mean, median: until a peer was complete; gave, took: copies of the content, of each peer on average, and their ratio;
+rank: 1 and how many are surely better, run by run"""
+
+
+class Standing(NamedTuple):
+    """How a contestant did; `share_rank` is by the share ratio, the largest first, and `why` is of incomplete peers."""
+
+    contestant: str
+    rank: int
+    share_rank: int
+    measures: dict[str, Estimate]
+    peers: int  # in all runs together
+    incomplete: int
+    why: str | None
+
+
+def swarm_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The command with the options of the swarm."""
+    for name, usual in reversed(OPTIONS.items()):
+        text = f"As for run_swarm.py. [{usual}]" if usual else "As for run_swarm.py."
+        command = click.option(f"--{name}", metavar="...", default=usual, help=text)(command)
+    return command
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.argument("contestants", metavar="[CONTESTANT]...", nargs=-1)
+@click.option("--peers", metavar="N", default=10, type=click.IntRange(1), help="Of each contestant. [10]")
+@click.option("--seeds", metavar="N", default=5, type=click.IntRange(1), help="So many runs, by other chance. [5]")
+@click.option("--world", metavar="NAME", default="sim", help="sim: simulated; ray: real actors. [sim]")
+@swarm_options
+@click.option("--jobs", metavar="N", type=click.IntRange(1), help="Simulations at a time. [one a core]")
+@click.option("--address", metavar="ADDR", help="Run on this Ray cluster (HOST:PORT or auto). [on this machine]")
+@click.option("--into", metavar="FILE", type=click.Path(path_type=Path), help="Renew the table in this Markdown file.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the table.")
+@click.option("--quiet", is_flag=True, help="Show no progress.")
+def main(
+    contestants: tuple[str, ...],
+    peers: int,
+    seeds: int,
+    jobs: int | None,
+    address: str | None,
+    into: Path | None,
+    as_json: bool,
+    quiet: bool,
+    **options: str | None,
+) -> None:
+    """Let CONTESTANTs compete in one swarm: pickers, chokers, behaviours, or some of these joined by +.
+
+    For example random, mine:Greedy, rarest-first+none, free-rider. Without any: each picker with each choker that is
+    built in, and free riders.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
+    if str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))  # for strategies of one's own, as module:Class
+    with ending("tournament"):
+        if into is not None:
+            marked(into, TABLE)
+        fit, out = admitted(contestants or BUILT_IN)
+        grid = the_grid(fit, peers, seeds, {name: value for name, value in options.items() if value is not None})
+        with TemporaryDirectory(prefix="minibit-tournament-") as folder, Results(Path(folder)) as results:
+            do_missing(grid, results, jobs, address, quiet)
+            found = [(run, result) for run in grid.runs() if (result := results.whole(run)) is not None]
+            lost = lost_runs(grid, results)
+        standings = ranked(fit, peers, found) if found else []
+        table = cells(standings, len(found))
+        if into is not None and not lost:
+            put_into(into, TABLE, in_markdown(*table))
+    if as_json:
+        click.echo(json.dumps(as_object(grid, standings, out, lost)))
+    elif standings:
+        click.echo(f"{grid.title}\n")
+        show(*table)
+        click.echo(LEGEND)
+    for name, why in out.items():
+        complain("tournament", f"left out: {name}: {why}")
+    for one in standings:
+        if one.incomplete:
+            why = f", e.g. {one.why}" if one.why else ""
+            complain("tournament", f"incomplete: {one.contestant}: {one.incomplete} of {one.peers} peers{why}")
+    for who, why in lost.items():
+        complain("tournament", f"lost: {who}: {why}")
+    sys.exit(LOST if lost else 0)
+
+
+# before
+
+
+def admitted(names: Iterable[str]) -> tuple[list[str], dict[str, str]]:
+    """The contestants whose strategies can be made, and of the others why not.
+
+    `LocalError` for a name that is none, one that comes twice, and fewer than two contestants.
+    """
+    fit, out = [], {}
+    for name in names:
+        if name in fit or name in out:
+            raise LocalError(f"{name} is there twice: give each contestant once, and more --peers for more of each")
+        team = strategies.team(name)
+        try:
+            behaviour = strategies.behaviour(team.behaviour)()
+            Peer(name, VirtualContent("", 1, 1), team.rules(Rules()), behaviour=behaviour)
+        except Exception as error:  # whatever somebody's strategy raises
+            out[name] = str(error)
+        else:
+            fit.append(name)
+    if len(fit) < 2:
+        those = "".join(f"; {name} is left out: {why}" for name, why in out.items())
+        raise LocalError(f"it takes two contestants: give another, e.g. rarest-first, tit-for-tat or free-rider{those}")
+    return fit, out
+
+
+def the_grid(names: list[str], peers: int, seeds: int, options: Mapping[str, str]) -> Grid:
+    """The runs of a tournament, as those of a comparison that has one cell."""
+    world = {"sim": "simulated", "ray": "real"}.get(options["world"], "")
+    title = f"{len(names)} contestants with {peers} peers each in one swarm, runs: {seeds}, {world}"
+    given = {**options, "peers": len(names) * peers, "teams": dict.fromkeys(names, peers)}
+    return of_file("", File(title=title, repeats=seeds, options=given))
+
+
+# after
+
+
+def ranked(names: list[str], peers: int, found: list[tuple[Run, Result]]) -> list[Standing]:
+    """How each contestant did in the runs that ended, the first first."""
+    values = {
+        measure: {name: [result.figures.get(f"{measure}.class.{name}") for _, result in found] for name in names}
+        for measure in (*MEASURES, "incomplete")
+    }
+    incomplete = {name: int(sum(count or 0 for count in values["incomplete"][name])) for name in names}
+    by_time = ranks(values["mean_s"], incomplete)
+    kept = {name: [None if one is None else -one for one in shares] for name, shares in values["share"].items()}
+    by_share = ranks(kept, incomplete)
+    whys = said_of(found)
+    standings = [
+        Standing(
+            contestant=name,
+            rank=by_time[name],
+            share_rank=by_share[name],
+            measures={measure: estimate(values[measure][name]) for measure in MEASURES},
+            peers=peers * len(found),
+            incomplete=incomplete[name],
+            why=whys.get(name),
+        )
+        for name in names
+    ]
+    return sorted(standings, key=lambda one: (one.rank, one.measures["mean_s"].mean or 0.0))
+
+
+def ranks(values: Mapping[str, list[float | None]], behind: Mapping[str, int]) -> dict[str, int]:
+    """For each, 1 and how many surely have less, run by run; who is more `behind` comes after who is less."""
+
+    def surely_less(one: str, other: str) -> bool:
+        if behind[one] != behind[other]:
+            return behind[one] < behind[other]
+        pairs = zip(values[one], values[other], strict=True)
+        found = estimate(a - b for a, b in pairs if a is not None and b is not None)
+        return found.mean is not None and found.mean + (found.half or 0.0) < 0
+
+    return {name: 1 + sum(surely_less(other, name) for other in values) for name in values}
+
+
+def said_of(found: list[tuple[Run, Result]]) -> dict[str, str]:
+    """Why most of the peers of a contestant that should have become complete didn't."""
+    whys: dict[str, Counter[str]] = {}
+    for run, result in found:
+        line = Options.build(**run.options).line_up()
+        for failure in result.summary["failed"]:
+            name = line[int(failure["peer"].removeprefix("peer-")) - 1].name
+            whys.setdefault(name, Counter())[failure["why"]] += 1
+    return {name: counts.most_common(1)[0][0] for name, counts in whys.items()}
+
+
+def cells(standings: list[Standing], runs: int) -> tuple[list[str], list[list[str]]]:
+    """The table as texts: its headings, its rows."""
+    some = any(one.incomplete for one in standings)
+    headings = ["contestant", "rank", *MEASURES.values(), "rank by share", *(["incomplete"] if some else [])]
+    return headings, [
+        [
+            one.contestant,
+            str(one.rank),
+            *(shown(name, one.measures[name], runs) for name in MEASURES),
+            str(one.share_rank),
+            *([f"{one.incomplete} of {one.peers}"] if some else []),
+        ]
+        for one in standings
+    ]
+
+
+def as_object(grid: Grid, standings: list[Standing], out: dict[str, str], lost: dict[str, str]) -> dict[str, Any]:
+    """What --json prints: all measures, in base units."""
+    rows = [
+        {**one._asdict(), "measures": {name: found._asdict() for name, found in one.measures.items()}}
+        for one in standings
+    ]
+    return {"title": grid.title, "standings": rows, "left_out": out, "lost": lost}

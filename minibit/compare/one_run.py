@@ -1,0 +1,162 @@
+"""One run of a comparison, as a process of its own: what to run on standard input, what it came to on standard output.
+
+Both are one line of JSON. Whoever started it keeps standard input open; when that ends, so does the run, so that
+none outlives its comparison, however that died. On a Ray cluster `run` is the task instead.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from math import inf
+from pathlib import Path
+from statistics import fmean, median
+from threading import Thread
+from types import ModuleType
+from typing import Any
+
+import msgspec
+
+from minibit.errors import MinibitError
+from minibit.events import TRACKER
+from minibit.records import BlockRecord, PeerRecord, Record
+from minibit.run.measures import bytes_between, presences
+from minibit.run.options import Options
+from minibit.run.summary import Summary
+from minibit.sim import Scenario, Simulation
+
+Figures = dict[str, float | None]
+
+
+def run(options: dict[str, Any], scenario: dict[str, Any], shipped: Mapping[str, type] | None = None) -> dict[str, Any]:
+    """What one run came to: `figures` and `summary`, or why it was `lost`; and how long it `took_s`, by our clock.
+
+    `shipped` are strategies by the names that the options give, which this machine need not have.
+    """
+    for name, kind in (shipped or {}).items():
+        module_name, _, class_name = name.partition(":")
+        setattr(sys.modules.setdefault(module_name, ModuleType(module_name)), class_name, kind)
+    began_at = time.monotonic()
+    found: dict[str, Any]
+    try:
+        go = _simulated if options["world"] == "sim" else _real
+        summary, figures = go(options, scenario)
+        found = {"figures": figures, "summary": summary.as_dict()}
+    except MinibitError as error:
+        found = {"lost": str(error)}
+    except Exception as error:  # also MemoryError, and whatever a strategy of somebody's own raises
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        found = {"lost": f"{type(error).__name__}: {error} ({Path(where.filename).name}, line {where.lineno})"}
+    return {**found, "took_s": time.monotonic() - began_at}
+
+
+def _simulated(given: dict[str, Any], scenario: dict[str, Any]) -> tuple[Summary, Figures]:
+    options = Options.build(**given)
+    simulation = Simulation(options, Scenario.build(scenario, options.peers))
+    summary = simulation.run()
+    groups: dict[str, list[str]] = {}
+    for name, account in simulation.ledger.peers.items():
+        groups.setdefault(account.behaviour, []).append(name)
+    for name, kind in simulation.class_of.items():
+        groups.setdefault(f"class.{kind}", []).append(name)
+    return summary, figures(summary, simulation.records, groups)
+
+
+def _real(given: dict[str, Any], scenario: dict[str, Any]) -> tuple[Summary, Figures]:
+    from minibit.actors.driver.swarm import Swarm  # noqa: PLC0415  imports Ray, which a simulation doesn't need
+
+    options = Options.build(**given)
+    with (
+        tempfile.TemporaryDirectory(prefix="minibit-compare-") as folder,
+        Swarm.launch(**{**given, "out": str(Path(folder, "run"))}) as swarm,
+    ):
+        summary = swarm.wait(timeout_s=options.timeout_s)
+        tables = swarm.records()
+    events = [PeerRecord(*row) for row in tables["peers"].iter_rows()]
+    blocks = [BlockRecord(*row) for row in tables["blocks"].iter_rows()]
+    teams = options.line_up()  # of peer-01, peer-02, ...
+    groups: dict[str, list[str]] = {}
+    for peer in {event.peer for event in events if event.event == "started" and event.peer != TRACKER}:
+        team = teams[int(peer.removeprefix("peer-")) - 1]
+        groups.setdefault(team.behaviour, []).append(peer)
+        if team.name is not None:
+            groups.setdefault(f"class.{team.name}", []).append(peer)
+    return summary, figures(summary, [*events, *blocks], groups)
+
+
+def completions(records: Iterable[Record]) -> dict[str, float]:
+    """How long each peer that became complete took for that, in seconds from its own start."""
+    return {
+        peer: presence.completed_s - presence.started_s
+        for peer, presence in presences(records).items()
+        if presence.completed_s < inf and peer != TRACKER
+    }
+
+
+def figures(summary: Summary, records: Iterable[Record], groups: dict[str, list[str]]) -> Figures:
+    """All measures of a run (see columns.py), in base units; None where there is nothing to measure.
+
+    `groups` are the peers of a behaviour, or of a class or team (`class.NAME`). Of the latter there is also what they
+    gave and took, each on average, in copies of the content, and how many of them never became complete.
+    """
+    records = list(records)
+    took_s = completions(records)
+    all_s = list(took_s.values())
+    found: Figures = {
+        "transfer_s": None if summary.failed else summary.seconds.transfer,
+        "mean_s": fmean(all_s) if all_s else None,
+        "median_s": median(all_s) if all_s else None,
+        "efficiency": summary.efficiency,
+        "goodput_bps": summary.goodput_bps,
+        "seed_copies": summary.bytes.seed_sent / summary.content.bytes if summary.content.bytes else None,
+        "wasted_share": summary.bytes.wasted / summary.bytes.moved if summary.bytes.moved else None,
+        "control_share": summary.bytes.control / summary.bytes.moved if summary.bytes.moved else None,
+        "jain": summary.fairness_jain,
+        "incomplete": len(summary.failed),
+    }
+    means = {name: [took_s[peer] for peer in peers if peer in took_s] for name, peers in groups.items()}
+    honest_s = means.get("honest")
+    for name, theirs_s in means.items():
+        found[f"mean_s.{name}"] = fmean(theirs_s) if theirs_s else None
+        if theirs_s and honest_s and name != "honest" and not name.startswith("class."):
+            found[f"slowdown.{name}"] = fmean(theirs_s) / fmean(honest_s)
+    classes = {name: set(peers) for name, peers in groups.items() if name.startswith("class.")}
+    between = bytes_between(records) if classes else Counter()
+    for name, peers in classes.items():
+        gave_bytes = sum(size_bytes for (source, _), size_bytes in between.items() if source in peers)
+        took_bytes = sum(size_bytes for (_, target), size_bytes in between.items() if target in peers)
+        copies_bytes = len(peers) * summary.content.bytes
+        found[f"median_s.{name}"] = median(means[name]) if means[name] else None
+        found[f"gave.{name}"] = gave_bytes / copies_bytes if copies_bytes else None
+        found[f"took.{name}"] = took_bytes / copies_bytes if copies_bytes else None
+        found[f"share.{name}"] = gave_bytes / took_bytes if took_bytes else None
+        found[f"incomplete.{name}"] = len(peers) - len(means[name])
+    return found
+
+
+def _end_with_parent() -> None:
+    while os.read(0, 1):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def main() -> None:
+    """Read what to run, run it, and tell."""
+    with os.fdopen(os.dup(1), "wb") as out:
+        os.dup2(2, 1)  # Ray and strategies may print
+        told = msgspec.json.decode(sys.stdin.buffer.readline())
+        if told["options"]["world"] == "ray":
+            signal.signal(signal.SIGTERM, signal.default_int_handler)  # a swarm is closed first
+        Thread(target=_end_with_parent, daemon=True).start()
+        sys.path.append(str(Path.cwd()))  # for strategies of one's own, as module:Class
+        out.write(msgspec.json.encode(run(**told)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,139 @@
+"""The folder of a comparison: what was run so far, and why some runs were lost.
+
+    DIR/results.jsonl    one line for each run that ended: whole, or cut and ignored
+    DIR/grid.toml        the grid file as it was when the comparison was last started
+    DIR/table.md         written by compare.py when all runs ended, as is
+    DIR/table.parquet
+
+A line is appended with one write and flushed to the disk, and belongs to its run by a key that stands for the
+run's exact parameters; so a grid may grow, and what is no longer in it stays unused. One process writes at a time.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import msgspec
+
+import minibit
+from minibit.compare.grid import Run
+from minibit.errors import DiskFullError, LocalError
+
+
+class Result(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """What one run came to: `figures` (see columns.py) and `summary`, or why it was `lost`.
+
+    took_s   by our clock, not the run's
+    program  the state of Minibit's source that ran
+    """
+
+    key: str
+    cell: dict[str, str]
+    seed: int
+    took_s: float | None = None
+    program: str
+    parameters: dict[str, Any]
+    figures: dict[str, float | None] = {}
+    summary: dict[str, Any] = {}
+    lost: str | None = None
+
+
+class Results:
+    """The results in a folder; `by_key` has the last one of each run."""
+
+    def __init__(self, folder: Path, fresh: bool = False) -> None:
+        """Open the folder, or make it; `fresh` forgets what was in it. `LocalError` if somebody else writes there."""
+        self.folder = folder
+        self.by_key: dict[str, Result] = {}
+        self.strange = 0  # lines that are none of ours, or cut
+        self.program = _program()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._file = os.open(folder / "results.jsonl", os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+        except OSError as error:
+            raise LocalError(f"can't write {folder} ({error.strerror}): give another --out") from None
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(self._file)
+            raise LocalError(f"another comparison runs in {folder}: wait for it, or give another --out") from None
+        if fresh:
+            os.ftruncate(self._file, 0)
+        self._read()
+
+    def _read(self) -> None:
+        text = (self.folder / "results.jsonl").read_bytes()
+        for line in text.splitlines():
+            try:
+                result = msgspec.json.decode(line, type=Result)
+            except msgspec.MsgspecError:
+                self.strange += 1
+            else:
+                self.by_key[result.key] = result
+        if text and not text.endswith(b"\n"):
+            self._write(b"\n")  # after a line that was cut
+
+    def add(self, run: Run, outcome: dict[str, Any]) -> Result:
+        """Keep what a run came to."""
+        kept = {name: outcome[name] for name in ("figures", "summary", "lost", "took_s") if name in outcome}
+        result = Result(
+            key=run.key, cell=run.cell, seed=run.seed, program=self.program, parameters=run.parameters, **kept
+        )
+        self._write(msgspec.json.encode(result) + b"\n")
+        self.by_key[run.key] = result
+        return result
+
+    def whole(self, run: Run) -> Result | None:
+        """The result of a run that need not run again."""
+        result = self.by_key.get(run.key)
+        return None if result is None or result.lost is not None else result
+
+    def _write(self, data: bytes) -> None:
+        try:
+            if os.write(self._file, data) < len(data):
+                raise OSError(errno.ENOSPC, "")
+            os.fsync(self._file)
+        except OSError as error:
+            raise DiskFullError(f"no room in {self.folder} ({error.strerror}): free some, and start again") from None
+
+    def put(self, name: str, data: bytes) -> None:
+        """A file of the folder, whole or not at all."""
+        replace(self.folder / name, data)
+
+    def close(self) -> None:
+        """Let others write."""
+        os.close(self._file)
+
+    def __enter__(self) -> Results:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def replace(path: Path, data: bytes) -> None:
+    """Write a file beside its place, then rename it."""
+    beside = path.with_name(f".{path.name}.new")
+    try:
+        beside.write_bytes(data)
+        beside.replace(path)
+    except OSError as error:
+        raise LocalError(f"can't write {path} ({error.strerror}): make it writable") from None
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _program() -> str:
+    """What stands for the state of Minibit's source."""
+    digest, root = hashlib.sha256(), Path(minibit.__file__).parent.parent
+    for path in [*sorted(root.glob("minibit/**/*.py")), *sorted(root.glob("actors/**/*.py"))]:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]

@@ -1,0 +1,196 @@
+"""Who does the runs of a comparison: processes of this machine, or tasks on a Ray cluster.
+
+Both take a run and give a `Future` of what it came to, which never raises: a run that is lost says why. `stop`, and
+the end of the `with`, leave no process behind.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from abc import ABC, abstractmethod
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from threading import Lock
+from types import TracebackType
+from typing import Any
+
+import msgspec
+
+from minibit import strategies
+from minibit.compare import one_run
+from minibit.compare.grid import Run
+from minibit.errors import ClusterError
+
+Outcome = dict[str, Any]  # see `one_run.run`
+
+GOODBYE_S = 60.0  # for a swarm of real actors to end by itself
+
+
+class Workers(ABC):
+    """Who does runs; the end of the `with` stops them."""
+
+    @abstractmethod
+    def submit(self, run: Run) -> Future[Outcome]:
+        """Have this run done as soon as there is room."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """End what is going on, and wait until it is gone."""
+
+    def __enter__(self) -> Workers:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+class Processes(Workers):
+    """A process for each run, so many at a time; one that is killed takes nobody along.
+
+    `address` is the Ray cluster for swarms of real actors; None: each starts its own.
+    """
+
+    def __init__(self, jobs: int, address: str | None = None) -> None:
+        self._address = address
+        self._threads = ThreadPoolExecutor(jobs)
+        self._lock = Lock()
+        self._stopped = False
+        self._processes: set[subprocess.Popen[bytes]] = set()
+
+    def submit(self, run: Run) -> Future[Outcome]:
+        return self._threads.submit(self._done, run)
+
+    def stop(self) -> None:
+        with self._lock:
+            self._stopped = True
+            running = list(self._processes)
+        for process in running:
+            process.terminate()  # which a swarm of real actors takes as Ctrl-C
+        until_s = time.monotonic() + GOODBYE_S
+        for process in running:
+            try:
+                process.wait(max(0.0, until_s - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+        self._threads.shutdown(cancel_futures=True)
+
+    def _done(self, run: Run) -> Outcome:
+        try:
+            return self._in_a_process(run)
+        except OSError as error:
+            return {"lost": f"no process could be started for it: {error}"}
+
+    def _in_a_process(self, run: Run) -> Outcome:
+        options = run.options if self._address is None or not run.real else {**run.options, "address": self._address}
+        with tempfile.TemporaryFile() as err:
+            with self._lock:
+                if self._stopped:
+                    return {"lost": "stopped"}
+                process = subprocess.Popen(
+                    [sys.executable, "-m", one_run.__name__],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=err,
+                    start_new_session=True,  # Ctrl-C reaches it once, through us
+                )
+                self._processes.add(process)
+            try:
+                answer, code = _answer(process, {"options": options, "scenario": run.scenario})
+            finally:
+                self._processes.discard(process)
+            try:
+                return msgspec.json.decode(answer, type=Outcome)
+            except msgspec.DecodeError:  # nothing, or not all of it
+                return {"lost": _last_words(code, err)}
+
+
+def _answer(process: subprocess.Popen[bytes], told: dict[str, Any]) -> tuple[bytes, int]:
+    """What the process answers, and its exit code. Its standard input stays open until it is gone."""
+    assert process.stdin is not None and process.stdout is not None
+    answer = b""
+    with suppress(BrokenPipeError), process.stdout, process.stdin:
+        with suppress(BrokenPipeError):  # it may end before it listens
+            process.stdin.write(msgspec.json.encode(told) + b"\n")
+            process.stdin.flush()
+        answer = process.stdout.read()
+        process.wait()
+    return answer, process.wait()
+
+
+def _last_words(code: int, err: Any) -> str:
+    """Why a process ended without an answer."""
+    if code == -signal.SIGKILL:
+        return "its process was killed, perhaps for want of memory: give fewer --jobs, or smaller runs"
+    err.seek(0)
+    lines = err.read().decode(errors="replace").strip().splitlines()
+    how = f"signal {-code}" if code < 0 else f"exit code {code}"
+    return f"its process ended with {how}" + (f": {lines[-1]}" if lines else "")
+
+
+class Tasks(Workers):
+    """A Ray task for each run, which needs nothing on its node but Minibit. `ClusterError` without a cluster.
+
+    No task is tried twice: which run was lost, and why, is for the user to know.
+    """
+
+    def __init__(self, address: str) -> None:
+        import ray  # noqa: PLC0415
+        from ray import cloudpickle  # noqa: PLC0415
+
+        from minibit.actors.driver import cluster  # noqa: PLC0415  imports Ray, which processes don't need
+
+        self._joined = not ray.is_initialized()
+        cluster.connect(address)
+        if not ray.cluster_resources().get("CPU"):
+            cluster.disconnect()
+            raise ClusterError(f"the cluster at {address} has no CPU for tasks: add a node to it")
+        cloudpickle.register_pickle_by_value(one_run)  # type: ignore[no-untyped-call]
+        self._run = ray.remote(num_cpus=1, max_retries=0)(one_run.run)
+        self._refs: list[Any] = []
+
+    def submit(self, run: Run) -> Future[Outcome]:
+        ref = self._run.remote(run.options, run.scenario, _shipped(run))
+        self._refs.append(ref)
+        outcome: Future[Outcome] = Future()
+        ref.future().add_done_callback(lambda done: outcome.set_result(_outcome(done)))
+        return outcome
+
+    def stop(self) -> None:
+        import ray  # noqa: PLC0415
+
+        for ref in self._refs:
+            ray.cancel(ref, force=True)
+        if self._joined:
+            ray.shutdown()
+
+
+def _outcome(done: Future[Outcome]) -> Outcome:
+    error = done.exception()
+    if error is None:
+        return done.result()
+    lines = str(error).strip().splitlines() or [""]
+    return {"lost": f"{type(error).__name__}: {lines[-1] if lines[0].startswith('ray::') else lines[0]}"}
+
+
+def _shipped(run: Run) -> dict[str, type]:
+    """The classes of the run's own strategies, by their names."""
+    from minibit.actors.driver.launch import shipped  # noqa: PLC0415
+
+    options, classes = run.parameters["options"], run.parameters["scenario"]["classes"]
+    teams = [strategies.team(name)._asdict() for name in options["teams"]]
+    behaviours = [{"behaviour": name} for name in options["behave"]]
+    find = {"picker": strategies.picker, "choker": strategies.choker, "behaviour": strategies.behaviour}
+    found = {
+        name: shipped(name, find[key])
+        for strategy in (options["rules"], *teams, *behaviours, *classes)
+        for key in find
+        if (name := strategy.get(key)) is not None
+    }
+    return {name: kind for name, kind in found.items() if kind is not None}

@@ -1,0 +1,1 @@
+"""How messages stand on a connection, pure: bytes in, messages out."""

@@ -1,0 +1,115 @@
+"""A swarm over several nodes: raylets of one cluster on this machine, in a process of its own.
+
+(The process of the tests is a driver of the shared cluster already, and a process has one cluster.)
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+PROGRAM = """
+import json, sys
+import ray
+from ray.cluster_utils import Cluster
+
+cluster = Cluster()
+nodes = [cluster.add_node(num_cpus=1, object_store_memory=80 << 20, include_dashboard=False) for _ in range(3)]
+try:
+    sys.path.insert(0, {root!r})
+    from actors import Swarm
+
+    def node_of(actor):
+        return ray.get(actor.__ray_call__.remote(lambda _: ray.get_runtime_context().get_node_id()))
+
+    found = {{"nodes": [node.node_id for node in nodes]}}
+    with Swarm.launch(address=cluster.address, peers=6, size="1MiB", out={out!r} + "/whole") as swarm:
+        found["driver"] = ray.get_runtime_context().get_node_id()
+        found["node_of"] = {{name: node_of(actor) for name, actor in swarm._actors.items()}}
+        found["whole"] = swarm.wait(timeout_s=60).as_dict()
+
+    with Swarm.launch(peers=3, size="1MiB", seed_upload="256KiB/s", out={out!r} + "/cut") as swarm:
+        lost = node_of(swarm["peer-02"].actor)
+        cluster.remove_node(next(node for node in nodes if node.node_id == lost), allow_graceful=False)
+        summary = swarm.wait(timeout_s=60)
+        found["cut"], found["exit_code"] = summary.as_dict(), summary.exit_code
+    found["still"] = [one["name"] for one in ray.util.list_named_actors(all_namespaces=True)]
+finally:
+    ray.shutdown()
+    cluster.shutdown()
+print(json.dumps(found))
+"""
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+    """What came of two swarms on three nodes, the second of which lost a node; and that nothing stayed of them."""
+    with tempfile.TemporaryDirectory(prefix="mb-", dir="/tmp", ignore_cleanup_errors=True) as tmp:
+        done = subprocess.run(
+            [sys.executable, "-c", PROGRAM.format(root=str(ROOT), out=str(tmp_path_factory.mktemp("runs")))],
+            env={**os.environ, "TMPDIR": tmp, "RAY_worker_niceness": "0"},
+            capture_output=True,
+            text=True,
+            timeout=110,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        deadline = time.monotonic() + 15
+        while left := _processes(tmp):
+            assert time.monotonic() < deadline, left
+            time.sleep(0.05)
+        yield {**json.loads(done.stdout.splitlines()[-1]), "files": list(Path(tmp).glob("minibit-*"))}
+
+
+def _processes(tmp: str) -> list[str]:
+    """The processes that have `tmp` for their temporary folder."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                if f"TMPDIR={tmp}\0".encode() in (entry / "environ").read_bytes():
+                    found.append((entry / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+            except OSError:
+                continue  # it has just ended, or is another user's
+    return [command for command in found if command]
+
+
+def test_peers_are_spread_over_the_nodes_and_the_tracker_is_where_the_driver_is(found: dict[str, Any]) -> None:
+    node_of = found["node_of"]
+    assert node_of["tracker"] == node_of["peer-01"] == found["driver"]
+    rounds = [[node_of[f"peer-0{peer}"] for peer in peers] for peers in ((1, 2, 3), (4, 5, 6))]
+    assert rounds[0] == rounds[1]
+    assert set(rounds[0]) == set(found["nodes"])
+
+
+def test_a_swarm_over_three_nodes_completes_and_counts_them(found: dict[str, Any]) -> None:
+    assert (found["whole"]["nodes"], found["whole"]["verified"], found["whole"]["failed"]) == (3, 6, [])
+
+
+def test_a_node_that_is_lost_takes_its_peers_and_nobody_else(found: dict[str, Any]) -> None:
+    assert found["exit_code"] == 4
+    assert found["cut"]["failed"] == [{"peer": "peer-02", "why": "died"}]
+    assert found["cut"]["verified"] == 2
+
+
+def test_no_actor_and_no_file_stays_on_any_node(found: dict[str, Any]) -> None:
+    assert (found["still"], found["files"]) == ([], [])
+
+
+@pytest.mark.ray
+def test_an_option_for_another_cluster_than_the_one_joined_changes_nothing(ray_cluster: str) -> None:
+    from minibit.actors.driver import cluster  # noqa: PLC0415  imports Ray
+
+    assert cluster.connect("127.0.0.1:1") is False
+    assert [place.host for place in cluster.places()] == ["127.0.0.1"]

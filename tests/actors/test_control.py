@@ -1,0 +1,220 @@
+"""The two carriers of a message, links and actor calls: the same mailbox, and the same order."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from loopback import Loopback, on_uvloop
+
+from minibit import messages
+from minibit.actors import node
+from minibit.actors.disk import files
+from minibit.actors.node import Node
+from minibit.actors.peer import PeerActor
+from minibit.events import TRACKER
+from minibit.mailbox import Letter
+from minibit.messages import (
+    Bloqueio,
+    Desbloqueio,
+    Desligamento,
+    Estoque,
+    ListaPeers,
+    Message,
+    NovoPeer,
+    Pedido,
+    PeerAddress,
+    Registro,
+)
+
+SOMEBODY = PeerAddress("somebody", "127.0.0.1", 9)
+EVERY_VERB = [
+    Registro(peer="somebody", host="127.0.0.1", port=9),
+    ListaPeers((SOMEBODY,)),
+    NovoPeer((SOMEBODY,)),
+    Estoque(new=(1,)),
+    Bloqueio(),
+    Desbloqueio(),
+    Pedido(3),
+    Desligamento(why="by hand"),
+]
+
+
+@pytest.fixture
+def film(tmp_path: Path) -> Path:
+    return files.make(tmp_path / "film", 4 * 16384, seed=1)
+
+
+def letters(where: Node, *, sender: str) -> list[Message]:
+    """What `sender` told this node, as the mailbox shows it."""
+    return [letter.message for letter in where.mailbox.last if (letter.way, letter.peer) == ("in", sender)]
+
+
+async def linked(swarm: Loopback) -> tuple[Node, Node]:
+    """Two peers, not started, that share a link."""
+    one, two = [await swarm.seat(name, start=False) for name in ("one", "two")]
+    await swarm.until(lambda: all(letters(a, sender=b) for a, b in ((one, "two"), (two, "one"))))
+    return one, two
+
+
+def verb(message: Message) -> str:
+    return message.verb
+
+
+def test_every_verb_but_bloco_has_an_actor_method_of_its_name():
+    assert {message.verb for message in EVERY_VERB} | {"BLOCO"} == set(messages.VERBS)
+    assert all(callable(getattr(PeerActor, message.verb.lower(), None)) for message in EVERY_VERB)
+    assert not hasattr(PeerActor, "bloco")
+
+
+@pytest.mark.parametrize("message", EVERY_VERB, ids=verb)
+@on_uvloop
+async def test_both_carriers_put_the_same_message_into_the_same_mailbox(film, tmp_path, message):
+    async with Loopback(film, tmp_path / "copies") as swarm:
+        one, two = await linked(swarm)
+        before = two.mailbox.incoming[message.verb]
+        one.links["two"].send(message)
+        await swarm.until(lambda: two.mailbox.incoming[message.verb] == before + 1)
+        actor = PeerActor("two", None, "", None)  # type: ignore[arg-type]
+        actor.node = two
+        assert await getattr(actor, message.verb.lower())("one", message) is None
+        assert two.mailbox.incoming[message.verb] == before + 2
+        assert letters(two, sender="one")[-2:] == [message, message]
+        assert two.mailbox.last[-1] == Letter(two.mailbox.last[-1].at_s, "in", "one", message)
+
+
+@on_uvloop
+async def test_what_goes_out_is_in_the_mailbox_too_whatever_carries_it(film, tmp_path):
+    for by_actor_calls in (False, True):
+        async with Loopback(film, tmp_path / str(by_actor_calls), by_actor_calls=by_actor_calls) as swarm:
+            await swarm.seat_many(2)
+            await swarm.until_complete()
+            sent, received = (
+                {
+                    (letter.peer, node.me.peer, letter.message)
+                    if letter.way == "in"
+                    else (node.me.peer, letter.peer, letter.message)
+                    for node in swarm.nodes.values()
+                    for letter in node.mailbox.last
+                    if letter.way == way and not isinstance(letter.message, Registro | ListaPeers | NovoPeer)
+                }
+                for way in ("out", "in")
+            )
+            assert received <= sent
+            assert {type(message).__name__ for _, _, message in received} >= {
+                "Estoque",
+                "Desbloqueio",
+                "Pedido",
+                "Bloco",
+            }
+
+
+@on_uvloop
+async def test_a_message_by_hand_from_nobody_we_know_is_seen_and_does_no_harm(film, tmp_path):
+    async with Loopback(film, tmp_path / "copies") as swarm:
+        (peer,) = await swarm.seat_many(1)
+        for message in EVERY_VERB:
+            peer.receive("notebook", message)
+        await swarm.until_complete()
+        assert len(letters(peer, sender="notebook")) == len(EVERY_VERB)
+        swarm.check()
+
+
+# numbers: async actors promise no order
+
+
+class Heard:
+    """Notes what a node takes from `one`, in which order."""
+
+    def __init__(self, two: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.numbers: list[int] = []
+
+        def take(sender: str, message: Any) -> None:
+            self.numbers.append(message.block)
+
+        monkeypatch.setattr(two, "_take", take)
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (3, 2, 1, 0), (2, 0, 3, 1), (1, 0, 0, 1, 3, 3, 2, 2)])
+@on_uvloop
+async def test_numbered_messages_are_taken_in_order_and_once(film, tmp_path, monkeypatch, order):
+    async with Loopback(film, tmp_path / "copies") as swarm:
+        _, two = await linked(swarm)
+        heard = Heard(two, monkeypatch)
+        for number in order:
+            two.receive("one", Pedido(number), number)
+        assert heard.numbers == [0, 1, 2, 3]
+        assert not two._held_back["one"]
+
+
+@on_uvloop
+async def test_each_sender_has_its_own_numbers(film, tmp_path, monkeypatch):
+    async with Loopback(film, tmp_path / "copies") as swarm:
+        _, two = await linked(swarm)
+        heard = Heard(two, monkeypatch)
+        two.receive("one", Pedido(1), 1)
+        two.receive(TRACKER, Pedido(7), 0)
+        two.receive("one", Pedido(0), 0)
+        assert heard.numbers == [7, 0, 1]
+
+
+@on_uvloop
+async def test_a_message_without_a_number_waits_for_nobody(film, tmp_path, monkeypatch):
+    async with Loopback(film, tmp_path / "copies") as swarm:
+        _, two = await linked(swarm)
+        heard = Heard(two, monkeypatch)
+        two.receive("one", Pedido(1), 1)
+        two.receive("one", Pedido(9))
+        assert heard.numbers == [9]
+
+
+@on_uvloop
+async def test_numbered_messages_wait_until_the_link_stands(film, tmp_path):
+    async with Loopback(film, tmp_path / "copies") as swarm:
+        two = await swarm.seat("two", start=False)
+        two.receive("one", Pedido(1), 1)
+        two.receive("one", Pedido(0), 0)
+        assert letters(two, sender="one") == []
+        await swarm.seat("one", start=False)
+        await swarm.until(lambda: len(letters(two, sender="one")) >= 2)
+        assert letters(two, sender="one")[:2] == [Pedido(0), Pedido(1)]
+
+
+@on_uvloop
+async def test_a_link_that_comes_back_goes_on_with_the_numbers(film, tmp_path):
+    async with Loopback(film, tmp_path / "copies", by_actor_calls=True) as swarm:
+        one, two = await linked(swarm)
+        numbers = one._numbers["two"]
+        assert numbers
+        transport = one.links["two"]._transport
+        assert transport is not None
+        transport.abort()
+        await swarm.until(lambda: "one" not in two.peer.contacts.up)
+        await swarm.until(lambda: "one" in two.peer.contacts.up and one._numbers["two"] > numbers)
+        one.start()
+        two.start()
+        await swarm.until_complete()
+        swarm.check_copies()
+
+
+@on_uvloop
+async def test_what_is_held_back_is_bounded_and_the_next_one_is_always_taken(film, tmp_path, monkeypatch):
+    monkeypatch.setattr(node, "HELD_BACK_MAX", 10)
+    async with Loopback(film, tmp_path / "copies") as swarm:
+        _, two = await linked(swarm)
+        heard = Heard(two, monkeypatch)
+        for number in range(1, 100):
+            two.receive("one", Pedido(number), number)
+        assert len(two._held_back["one"]) < 10
+        two.receive("one", Pedido(0), 0)
+        assert heard.numbers == list(range(10))
+
+
+@on_uvloop
+async def test_a_neighbour_is_blamed_for_what_it_says_by_an_actor_call_as_by_its_link(film, tmp_path):
+    async with Loopback(film, tmp_path / "copies") as swarm:
+        _, two = await linked(swarm)
+        two.receive("one", Pedido(99), 0)
+        assert "one" not in two.peer.contacts.up
+        assert two.mailbox.last[-1].message.why == "a PEDIDO for block 99 of 4"

@@ -1,0 +1,239 @@
+"""Content: what `scan` sees of a disk, and what `make` writes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from minibit.actors.disk import files
+from minibit.actors.disk.files import make, scan
+from minibit.errors import DiskFullError, LocalError, SourceError
+from minibit.manifest import Manifest, block_hash
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    root = tmp_path / "album"
+    (root / "b" / "deep").mkdir(parents=True)
+    (root / "z.txt").write_bytes(b"zzzzz")
+    (root / "b" / "deep" / "run.sh").write_bytes(b"#!")
+    (root / "b" / "deep" / "run.sh").chmod(0o755)
+    (root / "b" / "empty").touch()
+    (root / "a").write_bytes(b"0123456789")
+    (root / "z.txt").chmod(0o600)
+    return root
+
+
+@pytest.fixture
+def tiny_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of one mebibyte, really full when it is full."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)]
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("no file system can be mounted here")
+    yield disk
+    subprocess.run(["umount", "--lazy", str(disk)], check=True)
+
+
+def open_files() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+def changes_while_hashed(monkeypatch: pytest.MonkeyPatch, change) -> None:
+    def changing(path: Path, manifest: Manifest) -> bytes:
+        digests = original(path, manifest)
+        change()
+        return digests
+
+    original = files._digests
+    monkeypatch.setattr(files, "_digests", changing)
+
+
+@pytest.mark.parametrize("name", ["blake3", "sha256"])
+def test_a_file_is_cut_into_blocks_and_each_is_hashed(tmp_path: Path, name):
+    data = bytes(range(256)) * 4
+    (tmp_path / "f.bin").write_bytes(data)
+    manifest = scan(tmp_path / "f.bin", block_bytes=100, hash=name)
+    assert (manifest.name, manifest.folder, manifest.content_bytes, manifest.block_count) == ("f.bin", False, 1024, 11)
+    assert manifest.digests == b"".join(block_hash(name, data[at : at + 100]) for at in range(0, 1024, 100))
+    assert Manifest.decode(manifest.encode()) == manifest
+
+
+def test_many_ranges_hashed_by_threads_come_back_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(files, "HASH_RANGE_BYTES", 30)
+    data = make(tmp_path / "f", 5_000, seed=1).read_bytes()
+    expected = b"".join(block_hash("blake3", data[at : at + 10]) for at in range(0, 5_000, 10))
+    assert scan(tmp_path / "f", block_bytes=10).digests == expected
+
+
+def test_a_folder_is_all_its_files_in_order_with_their_modes(folder: Path):
+    manifest = scan(folder, block_bytes=4)
+    assert [(entry.path, entry.bytes) for entry in manifest.files] == [
+        ("a", 10),
+        ("b/deep/run.sh", 2),
+        ("b/empty", 0),
+        ("z.txt", 5),
+    ]
+    assert (manifest.files[1].mode, manifest.files[3].mode) == (0o755, 0o600)
+    assert manifest.digest_of(2) == block_hash("blake3", b"89#!")
+    assert Manifest.decode(manifest.encode()) == manifest
+
+
+def test_more_files_than_are_kept_open_are_scanned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(files, "OPEN_FILES_MAX", 3)
+    for index in range(20):
+        (tmp_path / f"{index:02}").write_bytes(bytes([index]))
+    before = open_files()
+    assert scan(tmp_path, block_bytes=50).digests == block_hash("blake3", bytes(range(20)))
+    assert open_files() == before
+
+
+def test_an_empty_file_is_content_without_a_block(tmp_path: Path):
+    (tmp_path / "nothing").touch()
+    manifest = scan(tmp_path / "nothing")
+    assert (manifest.content_bytes, manifest.block_count, manifest.digests) == (0, 0, b"")
+    assert Manifest.decode(manifest.encode()) == manifest
+
+
+def test_a_relative_path_with_dots_still_has_a_name(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(folder / "b")
+    assert scan(Path("..")).name == "album"
+
+
+def test_a_link_inside_the_folder_counts_as_the_file_it_leads_to(folder: Path):
+    (folder / "same").symlink_to("b/deep/run.sh")
+    entry = next(entry for entry in scan(folder).files if entry.path == "same")
+    assert (entry.bytes, entry.mode) == (2, 0o755)
+
+
+def test_a_link_as_the_content_keeps_its_own_name(folder: Path, tmp_path: Path):
+    (tmp_path / "alias").symlink_to(folder)
+    assert scan(tmp_path / "alias").name == "alias"
+
+
+@pytest.mark.parametrize(
+    ("target", "why"),
+    [
+        ("/etc/passwd", "leads out"),
+        ("../secret", "leads out"),
+        ("b", "link to a folder"),
+        ("gone", "No such file"),
+        ("bad", "(?i)too many levels"),
+    ],
+)
+def test_a_link_that_leads_elsewhere_is_refused(folder: Path, target: str, why: str):
+    (folder.parent / "secret").touch()
+    (folder / "bad").symlink_to(target)
+    with pytest.raises(SourceError, match=why):
+        scan(folder)
+
+
+def test_what_is_missing_or_no_plain_file_is_refused(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(folder)  # the path of a socket must be short
+    with pytest.raises(SourceError, match="No such file"):
+        scan(tmp_path / "missing")
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(SourceError, match="neither a file nor a folder"):
+        scan(tmp_path / "pipe")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind("socket")
+        with pytest.raises(SourceError, match="socket is no plain file"):
+            scan(folder)
+
+
+def test_a_file_that_may_not_be_read_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    def refuse(path, flags, *rest, **more):  # root may read everything: only a stand-in refuses it
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(files.os, "open", refuse)
+    with pytest.raises(SourceError, match=r"Permission denied.*album/a"):
+        scan(folder)
+
+
+@pytest.mark.parametrize("name", [b"back\\slash", b"latin-\xe9", b"C:drive"])
+def test_a_file_name_that_another_system_could_not_have_is_refused(folder: Path, name: bytes):
+    (folder / os.fsdecode(name)).touch()
+    with pytest.raises(SourceError, match="path"):
+        scan(folder)
+
+
+@pytest.mark.parametrize("change", ["longer", "touched", "replaced", "added", "removed"])
+def test_content_that_changes_while_it_is_hashed_is_refused(folder: Path, change: str, monkeypatch: pytest.MonkeyPatch):
+    def apply() -> None:
+        file = folder / "a"
+        match change:
+            case "longer":
+                file.write_bytes(b"0123456789+")
+            case "touched":
+                os.utime(file, ns=(1, 1))
+            case "replaced":
+                (folder.parent / "other").write_bytes(b"9876543210")
+                (folder.parent / "other").replace(file)
+            case "added":
+                (folder / "new").touch()
+            case "removed":
+                file.unlink()
+
+    changes_while_hashed(monkeypatch, apply)
+    with pytest.raises(SourceError, match="changed while it was hashed"):
+        scan(folder)
+
+
+def test_a_file_cut_in_the_middle_of_the_hashing_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    file = make(tmp_path / "f", 1_000, seed=1)
+    pread = os.pread
+
+    def cutting(descriptor: int, count: int, at: int) -> bytes:
+        os.truncate(file, 500)
+        return pread(descriptor, count, at)
+
+    monkeypatch.setattr(files.os, "pread", cutting)
+    with pytest.raises(SourceError):
+        scan(file, block_bytes=100)
+
+
+def test_wrong_options_are_the_callers_mistake(folder: Path):
+    for wrong in ({"block_bytes": 0}, {"block_bytes": 1 << 30}, {"hash": "md5"}):
+        with pytest.raises(LocalError) as caught:
+            scan(folder, **wrong)
+        assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize("content_bytes", [0, 1, (1 << 20) - 1, 1 << 20, (2 << 20) + 5])
+def test_made_content_is_the_same_for_the_same_seed(tmp_path: Path, content_bytes: int):
+    one = make(tmp_path / "new" / "one", content_bytes, seed=1).read_bytes()
+    assert len(one) == content_bytes
+    assert make(tmp_path / "again", content_bytes, seed=1).read_bytes() == one
+    if content_bytes > 8:
+        assert make(tmp_path / "other", content_bytes, seed=2).read_bytes() != one
+        assert len({one[at : at + 4096] for at in range(0, len(one), 4096)}) == -(-len(one) // 4096)
+
+
+def test_content_that_has_no_room_is_not_made_at_all(tiny_disk: Path):
+    with pytest.raises(DiskFullError, match="no room"):
+        make(tiny_disk / "big", 4 << 20, seed=1)
+    assert list(tiny_disk.iterdir()) == []
+
+
+def test_content_that_can_not_be_made_leaves_nothing_behind(tmp_path: Path):
+    (tmp_path / "taken").mkdir()
+    with pytest.raises(SourceError, match="can't make"):
+        make(tmp_path / "taken", 10, seed=1)
+    assert [path.name for path in tmp_path.iterdir()] == ["taken"]
+
+
+def test_the_size_of_blocks_may_follow_from_the_size_of_the_content(tmp_path):
+    path = tmp_path / "film"
+    path.write_bytes(bytes(100_000))
+    asked = []
+    manifest = scan(path, lambda content_bytes: asked.append(content_bytes) or 30_000)
+    assert (manifest.block_bytes, manifest.block_count) == (30_000, 4)
+    assert asked == [100_000]
+    assert manifest == scan(path, 30_000)

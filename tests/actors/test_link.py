@@ -1,0 +1,1019 @@
+"""Links over loopback, and links fed byte by byte on a transport of paper. No Ray, no waiting by the clock."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import random
+import socket
+import struct
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+import uvloop
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from virtual_clock import Clock
+
+from minibit import messages
+from minibit.actors.links import outbox, pairs
+from minibit.actors.links.gate import Gate
+from minibit.actors.links.link import NOTHING_NEW, Link, State
+from minibit.actors.links.pairs import Links
+from minibit.actors.links.pool import BlockPool
+from minibit.errors import LocalError, RemoteError
+from minibit.messages import Bloco, Bloqueio, Desbloqueio, Desligamento, Estoque, Message, Pedido, PeerAddress, Registro
+from minibit.wire import frame
+from minibit.wire.greeting import Greeting
+
+KEY = b"k" * 32
+BOUND_S = 10.0
+
+
+def on_uvloop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    """Run an async test on a fresh uvloop; what reaches the loop's exception handler fails it."""
+
+    @functools.wraps(test)
+    def run(*args: Any, **kwargs: Any) -> None:
+        caught: list[dict[str, Any]] = []
+
+        async def bounded() -> None:
+            asyncio.get_running_loop().set_exception_handler(lambda _, context: caught.append(context))
+            await asyncio.wait_for(test(*args, **kwargs), 3 * BOUND_S)
+
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(bounded())
+        assert caught == []
+
+    return run
+
+
+class Blocks:
+    """`block_count` blocks of `block_bytes`, the last of them shorter; each with its own bytes."""
+
+    def __init__(self, block_count: int = 5, block_bytes: int = 300_000, digest: str = "blake3:x") -> None:
+        self.block_count = block_count
+        self.block_bytes = block_bytes
+        self.digest = digest
+
+    def length(self, block: int) -> int:
+        return self.block_bytes - 77 if block == self.block_count - 1 else self.block_bytes
+
+    @functools.cache  # noqa: B019  the few of one test
+    def data(self, block: int) -> bytes:
+        return random.Random(block).randbytes(self.length(block))
+
+
+class FakeHost:
+    """Notes what links tell it, serves what is asked, and lets a test wait for what it wants to see."""
+
+    def __init__(self, name: str, manifest: Blocks | None = None, key: bytes = KEY) -> None:
+        self.me = PeerAddress(peer=name, host="127.0.0.1", port=0)
+        self.key = key
+        self.manifest = manifest or Blocks()
+        self.heard: list[tuple[Any, ...]] = []
+        self.blocks: list[tuple[int, bytes]] = []
+        self.read_bytes = 0
+        self.links: list[Link] = []
+        self.refuse: Exception | None = None
+        self._changed = asyncio.Event()
+
+    def _note(self, *what: Any) -> None:
+        self.heard.append(what)
+        self._changed.set()
+
+    async def until(self, seen: Callable[[], Any]) -> None:
+        """Wait until `seen()`, which can only come true by a call from a link."""
+        async with asyncio.timeout(BOUND_S):
+            while not seen():
+                self._changed.clear()
+                await self._changed.wait()
+
+    @property
+    def came(self) -> list[Message]:
+        """The messages and the blocks, in their order."""
+        heard = [what for what in self.heard if what[0] in ("message", "block")]
+        return [Bloco(what) if kind == "block" else what for kind, what in heard]
+
+    def of(self, kind: str) -> list[tuple[Any, ...]]:
+        return [what[1:] for what in self.heard if what[0] == kind]
+
+    def on_linked(self, link: Link) -> None:
+        if self.refuse is not None:
+            raise self.refuse
+        self.links.append(link)
+        self._note("linked", link.peer)
+
+    def on_message(self, link: Link, message: Message) -> None:
+        self._note("message", message)
+        if isinstance(message, Pedido):
+            link.send_block(message.block)
+        if isinstance(message, Desligamento) and message.why == "be offended":
+            raise RemoteError("offended")
+        if isinstance(message, Desligamento) and message.why == "have a bug":
+            raise ValueError("a bug")
+
+    def on_block(self, link: Link, block: int, data: memoryview) -> None:
+        self.blocks.append((block, bytes(data)))
+        self._note("block", block)
+
+    def on_progress(self, link: Link) -> None:
+        self._note("progress")
+
+    def on_sent(self, link: Link, block: int) -> None:
+        self._note("sent", block)
+
+    def on_unlinked(self, link: Link, why: str) -> None:
+        self._note("unlinked", link.peer, why)
+
+    def read(self, block: int, offset: int, length: int) -> bytes:
+        self.read_bytes += length
+        return self.manifest.data(block)[offset : offset + length]
+
+
+class Node:
+    """A host with its links, served on loopback."""
+
+    def __init__(self, name: str, manifest: Blocks | None = None, key: bytes = KEY, **options: Any) -> None:
+        self.host = FakeHost(name, manifest, key)
+        self.links = Links(self.host, **options)
+
+    async def serve(self) -> Node:
+        port = await self.links.serve()
+        self.host.me = PeerAddress(peer=self.host.me.peer, host="127.0.0.1", port=port)
+        return self
+
+    async def linked_to(self, other: Node) -> tuple[Link, Link]:
+        await self.links.dial(other.host.me)
+        await other.host.until(lambda: other.host.of("linked"))
+        return self.links[other.host.me.peer], other.links[self.host.me.peer]
+
+
+class Stranger:
+    """A bare socket that says what a test wants, after a greeting or without one."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+
+    @classmethod
+    async def at(cls, node: Node) -> Stranger:
+        return cls(*await asyncio.open_connection(node.host.me.host, node.host.me.port))
+
+    def say(self, message: Message, payload: bytes = b"") -> None:
+        self.writer.write(frame.encode(message, len(payload)) + payload)
+
+    async def hear(self) -> Message:
+        async with asyncio.timeout(BOUND_S):
+            header_bytes, payload_bytes = struct.unpack("<II", await self.reader.readexactly(8))
+            assert payload_bytes == 0
+            return messages.decode(await self.reader.readexactly(header_bytes))
+
+    async def greet(self, node: Node, name: str = "stranger") -> Stranger:
+        greeting = Greeting(
+            PeerAddress(peer=name, host="", port=9),
+            KEY,
+            node.host.manifest.digest,
+            "0" * 32,
+            expected=node.host.me.peer,
+        )
+        first = greeting.first()
+        assert first is not None
+        self.say(first)
+        proof = greeting.handle(await self.hear())
+        assert proof is not None
+        self.say(proof)
+        await node.host.until(lambda: (name,) in node.host.of("linked"))
+        return self
+
+    async def hear_end(self) -> bytes:
+        """All that comes until the connection ends, which it does."""
+        async with asyncio.timeout(BOUND_S):
+            try:
+                return await self.reader.read(-1)
+            except ConnectionError:
+                return b""
+
+
+class Paper(asyncio.Transport):
+    """A transport without a network: it notes what is written, and is full above `room_bytes`."""
+
+    def __init__(self, link: Link, room_bytes: float = float("inf")) -> None:
+        super().__init__()
+        self.link = link
+        self.written = bytearray()
+        self.room_bytes = room_bytes
+        self.reading = True
+        self.gone = False
+        link.connection_made(self)
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None: ...
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return ("192.0.2.7", 1)
+
+    def write(self, data: Any) -> None:
+        assert not self.gone
+        self.written += data
+        if len(self.written) > self.room_bytes:
+            self.link.pause_writing()
+
+    def writelines(self, list_of_data: Any) -> None:
+        self.write(b"".join(list_of_data))
+
+    def drain(self) -> bytes:
+        """The network took it all."""
+        data = bytes(self.written)
+        self.written.clear()
+        if len(data) > self.room_bytes:
+            self.link.resume_writing()
+        return data
+
+    def pause_reading(self) -> None:
+        self.reading = False
+
+    def resume_reading(self) -> None:
+        self.reading = True
+
+    def close(self) -> None:
+        self.abort()
+
+    def abort(self) -> None:
+        if not self.gone:
+            self.gone = True
+            asyncio.get_running_loop().call_soon(self.link.connection_lost, None)
+
+    def feed(self, data: bytes | memoryview, cut: int = 1 << 20) -> memoryview:
+        """Let the link receive `data`, at most `cut` bytes at a time; returns what it didn't read."""
+        left = memoryview(data)
+        while left and self.reading and not self.gone:
+            buffer = self.link.get_buffer(-1)
+            take = min(len(buffer), len(left), cut)
+            assert take > 0
+            buffer[:take] = left[:take]
+            self.link.buffer_updated(take)
+            left = left[take:]
+        return left
+
+
+async def turn() -> None:
+    """Let what is scheduled for now happen."""
+    for _ in range(3):
+        await asyncio.sleep(0)
+
+
+async def on_paper(home: Links, name: str = "them", room_bytes: float = float("inf"), cut: int = 1 << 20) -> Paper:
+    """A link of `home` that was dialled by `name` and is proved."""
+    paper = Paper(Link(home))
+    me = PeerAddress(peer=name, host="", port=9)
+    greeting = Greeting(me, KEY, home.host.manifest.digest, "0" * 32, expected=home.host.me.peer)
+    first = greeting.first()
+    assert first is not None
+    paper.feed(frame.encode(first), cut)
+    await turn()
+    found = frame.parse(memoryview(bytes(paper.written)), 4096, home.host.manifest)
+    assert found is not None
+    assert found.message is not None
+    proof = greeting.handle(found.message)
+    assert proof is not None
+    paper.feed(frame.encode(proof), cut)
+    assert paper.link.state is State.LINKED
+    paper.written.clear()
+    paper.room_bytes = room_bytes
+    return paper
+
+
+def messages_in(data: bytes, manifest: Blocks) -> list[Message | None]:
+    """The messages of all frames in `data`, which holds nothing else; None for the next part of a block."""
+    said: list[Message | None] = []
+    lacking_bytes = 0
+    while data:
+        found = frame.parse(memoryview(data), frame.header_limit(manifest.block_count), manifest, lacking_bytes)
+        assert found is not None
+        said.append(found.message)
+        if isinstance(found.message, Bloco):
+            lacking_bytes = manifest.length(found.message.block)
+        lacking_bytes -= found.payload_bytes
+        data = data[found.head_bytes + found.payload_bytes :]
+    return said
+
+
+def in_parts(manifest: Blocks, block: int, *parts_bytes: int) -> list[bytes]:
+    """The frames of a block that is cut into such parts and, last, what is left."""
+    data = manifest.data(block)
+    frames = []
+    for part_bytes in (*parts_bytes, len(data) - sum(parts_bytes)):
+        head = frame.encode_next(part_bytes) if frames else frame.encode(Bloco(block), part_bytes)
+        frames.append(head + data[:part_bytes])
+        data = data[part_bytes:]
+    return frames
+
+
+async def pass_time(clock: Clock, seconds: float) -> None:
+    """Let a virtual clock run, and what it sets off happen."""
+    for _ in range(round(seconds / 0.01)):
+        clock.run_for(0.01)
+        await turn()
+
+
+# -- over loopback
+
+
+@on_uvloop
+async def test_two_links_exchange_messages_and_blocks() -> None:
+    a, b = await Node("a").serve(), await Node("b").serve()
+    ours, theirs = await a.linked_to(b)
+    assert (ours.peer, ours.dialled, ours.address) == ("b", True, b.host.me)
+    assert (theirs.peer, theirs.dialled, theirs.address) == ("a", False, a.host.me)
+    ours.send(Desbloqueio())
+    for block in range(5):
+        ours.send(Pedido(block))
+    await a.host.until(lambda: len(a.host.blocks) == 5)
+    assert a.host.blocks == [(block, b.host.manifest.data(block)) for block in range(5)]
+    assert b.host.of("message") == [(Desbloqueio(),), *((Pedido(block),) for block in range(5))]
+    await b.host.until(lambda: len(b.host.of("sent")) == 5)
+    assert ours.payload_bytes_in == theirs.payload_bytes_out == 5 * 300_000 - 77
+    assert ours.control_bytes_in == theirs.control_bytes_out > 0
+    assert ours.control_bytes_out == theirs.control_bytes_in > 0
+    assert a.links.pool.taken_count == 0
+    await a.links.close("enough")
+    await b.host.until(lambda: b.host.of("unlinked"))
+    assert b.host.of("message")[-1] == (Desligamento(peer="a", why="enough"),)
+    assert b.host.of("unlinked") == [("a", "it closed the connection")]
+    assert a.host.of("unlinked") == [("b", "enough")]
+    assert len(a.links) == len(b.links) == 0
+    await b.links.close("enough")
+
+
+@on_uvloop
+async def test_blocks_of_any_size_go_both_ways_at_once() -> None:
+    for block_bytes, upload_bps in ((78, None), (5_000, None), (3_000_000, None), (300_000, 8e6)):
+        manifest = Blocks(4, block_bytes)
+        a = await Node("a", manifest).serve()
+        b = await Node("b", manifest, upload_bps=upload_bps).serve()
+        ends = await a.linked_to(b)
+        for end in ends:
+            for block in range(4):
+                end.send(Pedido(block))
+        for node in (a, b):
+            await node.host.until(lambda node=node: len(node.host.blocks) == 4)
+            assert all(data == manifest.data(block) for block, data in node.host.blocks)
+        await a.links.close("")
+        await b.links.close("")
+
+
+@on_uvloop
+async def test_a_spoilt_block_has_the_right_size_and_wrong_bytes() -> None:
+    a, b = await Node("a").serve(), await Node("b").serve()
+    _, theirs = await a.linked_to(b)
+    theirs.send_block(1, spoil=True)
+    theirs.send_block(2)
+    await a.host.until(lambda: len(a.host.blocks) == 2)
+    (_, spoilt), (_, right) = a.host.blocks
+    assert len(spoilt) == 300_000 and spoilt != b.host.manifest.data(1)
+    assert right == b.host.manifest.data(2)
+    await a.links.close("")
+    await b.links.close("")
+
+
+@pytest.mark.parametrize(
+    ("other", "why"),
+    [
+        ({"key": b"x" * 32}, "a wrong proof"),
+        ({"manifest": Blocks(digest="blake3:y")}, "refused: another manifest"),
+    ],
+)
+@on_uvloop
+async def test_another_key_or_manifest_is_refused_and_the_dialler_hears_why(other: dict[str, Any], why: str) -> None:
+    a, b = await Node("a", **other).serve(), await Node("b").serve()
+    with pytest.raises(RemoteError, match=why):
+        await a.links.dial(b.host.me)
+    assert a.host.heard == b.host.heard == []
+    await a.links.close("")
+    await b.links.close("")
+    assert len(a.links) == len(b.links) == 0
+
+
+@on_uvloop
+async def test_a_dial_of_oneself_of_somebody_else_and_of_nobody() -> None:
+    a, b = await Node("a").serve(), await Node("b").serve()
+    with pytest.raises(LocalError, match="itself"):
+        await a.links.dial(a.host.me)
+    with pytest.raises(RemoteError, match="c was dialled, and b answered"):
+        await a.links.dial(PeerAddress(peer="c", host=b.host.me.host, port=b.host.me.port))
+    with pytest.raises(RemoteError, match="our own id"):
+        await Node("b").links.dial(PeerAddress(peer="c", host=b.host.me.host, port=b.host.me.port))
+    await b.links.close("")
+    with pytest.raises(OSError):
+        await a.links.dial(b.host.me)
+    await a.links.close("")
+    assert a.host.heard == b.host.heard == []
+
+
+@on_uvloop
+async def test_a_dial_of_who_accepts_and_says_nothing_ends_in_time() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        node = Node("a")
+        with pytest.raises(TimeoutError, match="no answer from b"):
+            await node.links.dial(PeerAddress(peer="b", host="127.0.0.1", port=mute.getsockname()[1]), timeout_s=0.05)
+        await node.links.close("")
+
+
+@on_uvloop
+async def test_a_host_may_refuse_a_neighbour() -> None:
+    a, b = await Node("a").serve(), await Node("b").serve()
+    b.host.refuse = RemoteError("banned")
+    await a.links.dial(b.host.me)
+    await a.host.until(lambda: a.host.of("unlinked"))
+    assert a.host.of("message") == [(Desligamento(why="banned"),)]
+    assert b.host.heard == []
+    assert len(b.links) == 0
+    await a.links.close("")
+    await b.links.close("")
+
+
+@on_uvloop
+async def test_who_proves_nothing_or_goes_silent_is_closed() -> None:
+    node = await Node("a", proof_s=0.05, idle_s=0.1).serve()
+    mute = await Stranger.at(node)
+    assert b"no proof within 0.05 s" in await mute.hear_end()
+    silent = await (await Stranger.at(node)).greet(node)
+    await node.host.until(lambda: node.host.of("unlinked"))
+    assert node.host.of("unlinked") == [("stranger", "silent for 0.1 s")]
+    said = await silent.hear_end()
+    assert said.startswith(frame.encode(NOTHING_NEW))  # the node's own sign of life
+    await node.links.close("")
+
+
+GARBAGE = [
+    struct.pack("<II", 0xFFFFFFFF, 0),
+    struct.pack("<II", 4097, 0),
+    b"GET / HTTP/1.1\r\n\r\n",
+    frame.encode(Pedido(1)),
+    frame.encode(Bloco(1), 300_000),
+    frame.encode_next(5),
+    struct.pack("<II", 2, 0) + b"{}",
+]
+
+
+@pytest.mark.parametrize("said", GARBAGE)
+@on_uvloop
+async def test_garbage_before_the_proof_closes_at_once(said: bytes) -> None:
+    node = await Node("a").serve()
+    stranger = await Stranger.at(node)
+    stranger.writer.write(said)
+    await stranger.hear_end()
+    assert node.host.heard == []
+    assert node.links.pool.taken_count == 0
+    await node.links.close("")
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        (struct.pack("<II", 0xFFFFFFFF, 0), "over the limit"),
+        (frame.encode(Bloco(5), 300_000), "block 5, where there are 5"),
+        (frame.encode(Bloco(4), 300_000), "which has 299923"),
+        (frame.encode(Pedido(0), 5), "a PEDIDO with a payload"),
+        (frame.encode_next(5), "5 more bytes for no block"),
+        (struct.pack("<II", 0, 0), "neither header nor payload"),
+        (frame.encode(Bloco(1), 9) + b"x" * 9 + frame.encode_next(299_992), "for a block that lacks 299991"),
+        (frame.encode(Bloco(1), 9) + b"x" * 9 + frame.encode(Bloco(2), 9), "the one under way lacks 299991 bytes"),
+        (frame.encode(Bloco(1), 300_000) + b"x" * 300_000 + frame.encode_next(1), "1 more bytes for no block"),
+        (struct.pack("<II", 15, 0) + b'{"tipo":"NADA"}', "not a message"),
+        (frame.encode(Desligamento(why="be offended")), "offended"),
+    ],
+)
+@on_uvloop
+async def test_a_breach_of_the_protocol_closes_with_the_reason(said: bytes, why: str) -> None:
+    node = await Node("a").serve()
+    stranger = await (await Stranger.at(node)).greet(node)
+    stranger.writer.write(said)
+    ended = await stranger.hear_end()
+    assert why.encode() in ended
+    ((_, told),) = node.host.of("unlinked")
+    assert why in told
+    assert node.links.pool.taken_count == 0
+    await node.links.close("")
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        (b"", "it closed the connection"),
+        (frame.encode(Pedido(1))[:11], "it closed the connection in the middle of a header"),
+        (frame.encode(Bloco(1), 300_000) + b"x" * 1000, "it closed the connection in the middle of block 1"),
+        (frame.encode(Bloco(1), 9) + b"x" * 9, "it closed the connection in the middle of block 1"),
+        (frame.encode(Bloco(1), 9) + b"x" * 9 + b"\0", "it closed the connection in the middle of block 1"),
+    ],
+)
+@on_uvloop
+async def test_the_end_of_the_stream_says_where_it_came(said: bytes, why: str) -> None:
+    node = await Node("a").serve()
+    stranger = await (await Stranger.at(node)).greet(node)
+    stranger.writer.write(said)
+    stranger.writer.close()
+    await node.host.until(lambda: node.host.of("unlinked"))
+    assert node.host.of("unlinked") == [("stranger", why)]
+    assert node.host.blocks == []
+    assert node.links.pool.taken_count == 0
+    await node.links.close("")
+
+
+@on_uvloop
+async def test_strangers_at_the_door_are_few() -> None:
+    node = await Node("a").serve()
+    strangers = [await Stranger.at(node) for _ in range(pairs.STRANGERS_MAX + 1)]
+    assert b"at the door already" in await strangers[-1].hear_end()
+    await node.links.close("closing")
+    for stranger in strangers:
+        await stranger.hear_end()
+
+
+@on_uvloop
+async def test_a_neighbour_that_does_not_read_costs_bounded_memory() -> None:
+    manifest = Blocks(200, 1 << 20)
+    node = await Node("a", manifest).serve()
+    lazy = await (await Stranger.at(node)).greet(node)
+    lazy.writer.transport.pause_reading()  # type: ignore[attr-defined]
+    for block in range(200):
+        lazy.say(Pedido(block))
+    await node.host.until(lambda: len(node.host.of("message")) == 200)
+    link = node.links["stranger"]
+    transport = link._transport
+    assert transport is not None
+    async with asyncio.timeout(BOUND_S):
+        while not transport.get_write_buffer_size():  # until the kernel takes no more
+            await asyncio.sleep(0)
+    assert transport.get_write_buffer_size() <= outbox.CHUNK_BYTES + outbox.HIGH_WATER_BYTES
+    assert node.host.read_bytes < 40 << 20  # what the kernel buffers, of 200 MiB
+    for _ in range(50_000):
+        link.send(Desbloqueio())
+    await node.host.until(lambda: node.host.of("unlinked"))
+    assert "bytes of messages unread" in node.host.of("unlinked")[0][1]
+    lazy.writer.transport.abort()
+    await node.links.close("")
+
+
+@on_uvloop
+async def test_both_dial_at_once_and_the_smaller_ids_connection_stays() -> None:
+    for _ in range(10):
+        a, b = await Node("a").serve(), await Node("b").serve()
+        await asyncio.gather(a.links.dial(b.host.me), b.links.dial(a.host.me))
+        await a.host.until(lambda a=a: len(a.host.of("linked")) - len(a.host.of("unlinked")) == 1)
+        await b.host.until(lambda b=b: len(b.host.of("linked")) - len(b.host.of("unlinked")) == 1)
+        ours, theirs = a.links["b"], b.links["a"]
+        assert ours.dialled and not theirs.dialled
+        ours.send(Pedido(1))
+        await a.host.until(lambda a=a: a.host.blocks)
+        assert len(a.links) == len(b.links) == 1
+        await a.links.close("")
+        await b.links.close("")
+
+
+@on_uvloop
+async def test_a_peer_that_was_started_again_takes_the_place_of_its_old_link() -> None:
+    node = await Node("a").serve()
+    old = await (await Stranger.at(node)).greet(node, "z")
+    new = await (await Stranger.at(node)).greet(node, "z")
+    await old.hear_end()
+    await node.host.until(lambda: len(node.host.of("linked")) == 2)
+    assert node.host.heard[1][:2] == ("unlinked", "z")  # before it hears of the new one
+    assert len(node.links) == 1 and not node.links["z"].closed
+    new.say(Desbloqueio())
+    await node.host.until(lambda: node.host.of("message"))
+    await node.links.close("")
+
+
+@on_uvloop
+async def test_serve_takes_the_first_free_port_and_says_when_there_is_none() -> None:
+    first = await Node("a").serve()
+    taken = first.host.me.port
+    second = Node("b")
+    with pytest.raises(LocalError, match="give other ports"):
+        await second.links.serve([taken])
+    assert await second.links.serve([taken, 0]) != taken
+    await first.links.close("")
+    await second.links.close("")
+
+
+# -- on paper
+
+
+@pytest.mark.parametrize("cut", [1, 2, 7, 100, 4096])
+@on_uvloop
+async def test_frames_may_be_cut_anywhere(cut: int) -> None:
+    home = Node("a", Blocks(3, 500))
+    paper = await on_paper(home.links, cut=cut)
+    assert paper.link.address == PeerAddress(peer="them", host="192.0.2.7", port=9)
+    manifest = home.host.manifest
+    said = [Desbloqueio(), Estoque(whole="7"), Bloco(0), NOTHING_NEW, Pedido(2), Bloco(2), Bloco(1), Estoque(new=(1,))]
+    data = b"".join(
+        frame.encode(one, manifest.length(one.block)) + manifest.data(one.block)
+        if isinstance(one, Bloco)
+        else frame.encode(one)
+        for one in said
+    )
+    first, second, third = in_parts(manifest, 1, 1, 200)
+    data += first + frame.encode(Desbloqueio()) + second + frame.encode(NOTHING_NEW) + third
+    assert paper.feed(data, cut) == b""
+    assert home.host.came == [*(one for one in said if one != NOTHING_NEW), Desbloqueio(), Bloco(1)]
+    assert home.host.blocks == [(block, manifest.data(block)) for block in (0, 2, 1, 1)]
+    await turn()
+    assert messages_in(paper.drain(), manifest) == [Bloco(2)]
+    assert home.links.pool.taken_count == 0
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.binary(max_size=300), max_size=8), st.booleans(), st.integers(1, 64))
+def test_arbitrary_bytes_never_raise_and_are_never_over_read(parts: list[bytes], proved: bool, cut: int) -> None:
+    @on_uvloop
+    async def run() -> None:
+        home = Node("a", Blocks(3, 200))
+        paper = await on_paper(home.links) if proved else Paper(Link(home.links))
+        for part in parts:
+            paper.feed(frame.encode(Desbloqueio()) + part if proved else part, cut)
+        paper.link.connection_lost(None)
+        await turn()
+        assert home.links.pool.taken_count == 0
+        assert len(home.host.of("unlinked")) == proved
+
+    run()
+
+
+@on_uvloop
+async def test_a_message_goes_after_the_block_that_is_being_sent_and_before_the_next() -> None:
+    home = Node("a", Blocks(3, 2 << 20))
+    paper = await on_paper(home.links, room_bytes=0)
+    link, manifest = paper.link, home.host.manifest
+    link.send_block(0)
+    link.send_block(1)
+    link.send(Pedido(1))
+    data = b""
+    for _ in range(100):
+        await turn()
+        data += paper.drain()
+    assert messages_in(data, manifest) == [Bloco(0), Pedido(1), Bloco(1)]
+    assert home.host.of("sent") == [(0,), (1,)]
+    assert home.host.read_bytes == 2 * (2 << 20)
+
+
+@on_uvloop
+async def test_with_an_upload_limit_pedido_and_estoque_pass_the_block_and_nothing_else_does() -> None:
+    clock, manifest = Clock(), Blocks(3, 64 << 10)
+    home, other = Node("a", manifest), Node("b", manifest)
+    home.links.upload = Gate(clock, 20 << 10)
+    paper, their_paper = await on_paper(home.links), await on_paper(other.links)
+    link, before_bytes = paper.link, (paper.link.control_bytes_out, their_paper.link.control_bytes_in)
+    link.send_block(0, spoil=True)
+    link.send_block(1)
+    await pass_time(clock, 0.5)
+    assert link._outbox.midway
+    their_paper.feed(paper.drain())
+    for message in (Bloqueio(), Pedido(2), Desbloqueio(), Estoque(new=(0,))):
+        link.send(message)
+    await turn()  # and no time at all: they don't wait for the next part
+    data = paper.drain()
+    assert messages_in(data, manifest) == [Pedido(2), Estoque(new=(0,))]
+    their_paper.feed(data)
+    await pass_time(clock, 7)
+    data = paper.drain()
+    heads = (frame.encode(Bloqueio()), frame.encode(Desbloqueio()), frame.encode(Bloco(1), 1 << 10))
+    assert b"".join(heads) in data
+    their_paper.feed(data)
+    assert other.host.came == [Pedido(2), Estoque(new=(0,)), Bloco(0), Bloqueio(), Desbloqueio(), Bloco(1)]
+    (_, spoilt), right = other.host.blocks
+    assert spoilt[0] != manifest.data(0)[0] and spoilt[1:] == manifest.data(0)[1:]
+    assert right == (1, manifest.data(1))
+    control_bytes = link.control_bytes_out - before_bytes[0]
+    assert control_bytes == their_paper.link.control_bytes_in - before_bytes[1]
+    said = (Bloqueio(), Desbloqueio(), Pedido(2), Estoque(new=(0,)), Bloco(0), Bloco(1))
+    assert control_bytes == sum(len(frame.encode(message)) for message in said) + 2 * 63 * frame.PREFIX_BYTES
+    assert other.links.pool.taken_count == 0
+
+
+@on_uvloop
+async def test_a_limit_that_comes_in_the_middle_of_a_block_cuts_the_next_one() -> None:
+    clock, manifest = Clock(), Blocks(3, 1 << 20)
+    home = Node("a", manifest)
+    home.links.upload = Gate(clock)
+    paper = await on_paper(home.links, room_bytes=0)
+    paper.link.send_block(0)
+    paper.link.send_block(1)
+    home.links.upload.limit(1 << 20)
+    paper.link.send(Bloqueio())
+    paper.link.send(Pedido(1))
+    data = b""
+    for _ in range(300):
+        await pass_time(clock, 0.01)
+        data += paper.drain()
+    assert messages_in(data, manifest)[:5] == [Bloco(0), Bloqueio(), Pedido(1), Bloco(1), None]
+    assert data.count(manifest.data(0)) == 1
+    assert data.count(manifest.data(1)) == 0
+    assert home.host.of("sent") == [(0,), (1,)]
+
+
+@on_uvloop
+async def test_a_limit_that_goes_in_the_middle_of_a_block_leaves_the_rest_of_it_uncut() -> None:
+    clock, manifest = Clock(), Blocks(3, 1 << 20)
+    home = Node("a", manifest)
+    home.links.upload = Gate(clock, 20 << 10)
+    paper = await on_paper(home.links)
+    paper.link.send_block(0)
+    await pass_time(clock, 0.06)
+    data = paper.drain()
+    assert messages_in(data, manifest) == [Bloco(0)]
+    paper.room_bytes = 0
+    paper.link.send(Pedido(1))
+    home.links.upload.limit(None)
+    paper.link.send(Pedido(2))  # too late to pass
+    home.links.upload.limit(1 << 20)
+    for _ in range(200):
+        await pass_time(clock, 0.01)
+        data += paper.drain()
+    assert messages_in(data, manifest) == [Bloco(0), Pedido(1), None, Pedido(2)]
+    assert data.endswith(manifest.data(0)[1024:] + frame.encode(Pedido(2)))
+
+
+STEPS = st.one_of(
+    st.sampled_from([Bloqueio(), Desbloqueio()]),
+    st.builds(Pedido, st.integers(0, 99)),
+    st.builds(Bloco, st.integers(0, 2)),
+    st.sampled_from([None, 20_000.0, 200_000.0]).map(lambda rate_bps: ("limit", rate_bps)),
+    st.integers(0, 20).map(lambda ticks: ("time", ticks)),
+    st.just(("drain", 0)),
+)
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.lists(STEPS, max_size=40), st.sampled_from([0, 3000, 1 << 30]), st.integers(1, 5000), st.booleans())
+def test_whatever_is_sent_under_whatever_limits_arrives_whole_and_in_its_order(
+    steps: list[Any], room_bytes: int, cut: int, thirsty: bool
+) -> None:
+    @on_uvloop
+    async def run() -> None:
+        clock, manifest = Clock(), Blocks(3, 5000)
+        ours, theirs = Node("a", manifest), Node("b", manifest)
+        ours.links.upload = Gate(clock)
+        theirs.links.download = Gate(clock, 400_000 if thirsty else None)
+        paper, their_paper = await on_paper(ours.links, room_bytes=room_bytes), await on_paper(theirs.links)
+        link, flying, sent = paper.link, b"", []
+        began_count = {}  # of blocks, when a message that may not pass was sent
+        for step in [*steps, ("limit", None), *[("drain", 0), ("time", 1)] * 100]:
+            match step:
+                case "limit", rate_bps:
+                    ours.links.upload.limit(rate_bps)
+                case "time", ticks:
+                    await pass_time(clock, ticks * 0.01)
+                case "drain", _:
+                    flying = bytes(their_paper.feed(flying + paper.drain(), cut))
+                case Bloco(block):
+                    link.send_block(block)
+                    sent.append(step)
+                case message:
+                    began_count[len(sent)] = len(ours.host.of("sent")) + link._outbox.midway
+                    link.send(message)
+                    sent.append(step)
+        came = theirs.host.came
+        for kinds in (Bloco, Pedido, (Bloqueio, Desbloqueio)):
+            assert [one for one in came if isinstance(one, kinds)] == [one for one in sent if isinstance(one, kinds)]
+        assert all(data == manifest.data(block) for block, data in theirs.host.blocks)
+        staid = [place for place, one in enumerate(sent) if isinstance(one, Bloqueio | Desbloqueio)]
+        arrived = [place for place, one in enumerate(came) if isinstance(one, Bloqueio | Desbloqueio)]
+        for place, there in zip(staid, arrived, strict=True):
+            assert sum(isinstance(one, Bloco) for one in came[:there]) >= began_count[place]
+        assert theirs.links.pool.taken_count == 0
+        assert not link.closed and not their_paper.link.closed
+
+    run()
+
+
+@on_uvloop
+async def test_a_full_network_holds_one_chunk_and_tells_of_the_block_when_it_takes_the_next() -> None:
+    home = Node("a", Blocks(3, 1 << 20))
+    paper = await on_paper(home.links, room_bytes=0)
+    paper.link.send_block(0)
+    for chunk in range(1, 5):
+        await turn()
+        assert home.host.read_bytes == chunk * outbox.CHUNK_BYTES
+        assert home.host.of("sent") == []
+        paper.drain()
+    assert home.host.of("sent") == [(0,)]
+
+
+@on_uvloop
+async def test_the_upload_limit_holds_and_two_links_share_it() -> None:
+    clock, rate_bps = Clock(), 1 << 20
+    home = Node("a", Blocks(100, 256 << 10))
+    home.links.upload = Gate(clock, rate_bps)
+    papers = [await on_paper(home.links, name) for name in "xyz"]
+    for paper in papers:
+        for block in range(100):
+            paper.link.send_block(block)
+    for second in range(1, 11):
+        for _ in range(100):
+            clock.run_for(0.01)
+            await turn()
+        sent = [paper.link.payload_bytes_out for paper in papers]
+        assert rate_bps * (second - 0.2) <= sum(sent) <= rate_bps * second
+        assert max(sent) - min(sent) <= 64 << 10
+    papers[0].link.close("enough")
+    home.links.upload.limit(None)
+    for _ in range(100):
+        await turn()
+    assert [paper.link.payload_bytes_out for paper in papers[1:]] == [100 * (256 << 10) - 77] * 2
+    await turn()
+
+
+@pytest.mark.parametrize("part_bytes", [256 << 10, 10_000])
+@on_uvloop
+async def test_the_download_limit_holds_and_no_payload_slips_past_it(part_bytes: int) -> None:
+    clock, rate_bps = Clock(), 1 << 20
+    home = Node("a", Blocks(100, 256 << 10))
+    home.links.download = Gate(clock, rate_bps)
+    papers = [await on_paper(home.links, name) for name in "xy"]
+    manifest = home.host.manifest
+    one = b"".join(in_parts(manifest, 3, *[part_bytes] * (((256 << 10) - 1) // part_bytes)))
+    left = [memoryview(one * 30)] * 2
+    for second in range(1, 6):
+        for _ in range(100):
+            clock.run_for(0.01)
+            left = [paper.feed(data) for paper, data in zip(papers, left, strict=True)]
+        got = [paper.link.payload_bytes_in for paper in papers]
+        assert rate_bps * (second - 0.2) <= sum(got) <= rate_bps * second
+        assert max(got) - min(got) <= 64 << 10
+    home.links.download.limit(None)
+    assert [paper.feed(data) for paper, data in zip(papers, left, strict=True)] == [b"", b""]
+    assert home.host.blocks == [(3, manifest.data(3))] * 60
+    home.links.download.limit(rate_bps)  # and again, in the middle of a block
+    assert papers[0].feed(one) != b""
+
+
+@on_uvloop
+async def test_progress_is_told_once_a_second_and_only_of_unfinished_blocks() -> None:
+    home = Node("a", Blocks(3, 500))
+    paper = await on_paper(home.links)
+    paper.link._progress_at = -10.0
+    data = frame.encode(Bloco(0), 500) + home.host.manifest.data(0)
+    paper.feed(data, cut=20)
+    assert home.host.of("progress") == [()]
+    paper.link._progress_at = -10.0
+    paper.feed(data)
+    assert home.host.of("progress") == [()]
+    first, second, third = in_parts(home.host.manifest, 0, 100, 100)
+    paper.feed(first)
+    assert home.host.of("progress") == [(), ()]
+    paper.feed(second)
+    paper.link._progress_at = -10.0
+    paper.feed(third)
+    assert home.host.of("progress") == [(), ()]
+
+
+def test_a_bug_of_the_host_closes_the_link_and_reaches_the_loops_handler() -> None:
+    caught: list[dict[str, Any]] = []
+
+    async def run() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: caught.append(context))
+        home = Node("a")
+        paper = await on_paper(home.links)
+        paper.feed(frame.encode(Desligamento(why="have a bug")))
+        await turn()
+        assert home.host.of("unlinked") == [("them", "internal error")]
+        assert paper.gone
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(run())
+    assert [str(context["exception"]) for context in caught] == ["a bug"]
+
+
+@on_uvloop
+async def test_close_tells_once_never_from_within_and_cuts_no_block() -> None:
+    clock, home = Clock(), Node("a", Blocks(3, 2 << 20))
+    home.links.upload = Gate(clock)
+    whole, midway, cut = [await on_paper(home.links, name) for name in "xyz"]
+    midway.room_bytes = 0
+    midway.link.send_block(0)
+    home.links.upload.limit(20 << 10)
+    cut.link.send_block(0)
+    await pass_time(clock, 0.3)
+    assert messages_in(bytes(cut.written), home.host.manifest)[:2] == [Bloco(0), None]
+    for paper in (whole, midway, cut):
+        paper.link.close("bye", Desligamento(why="bye"))
+        paper.link.close("again")
+        paper.link.send(Pedido(0))
+        paper.link.send_block(0)
+    assert home.host.of("unlinked") == []
+    assert len(home.links) == 0
+    await turn()
+    assert home.host.of("unlinked") == [("x", "bye"), ("y", "bye"), ("z", "bye")]
+    assert messages_in(bytes(whole.written), home.host.manifest) == [Desligamento(why="bye")]
+    assert b"DESLIGAMENTO" not in midway.written + cut.written
+
+
+@on_uvloop
+async def test_an_idle_link_gives_a_sign_of_life_and_lives_as_long_as_it_gets_one() -> None:
+    home = Node("a", idle_s=30.0)
+    paper = await on_paper(home.links)
+    link = paper.link
+    link._on_timer()
+    await turn()
+    assert paper.drain() == b""  # it spoke just now
+    link._outbox.spoke_at -= 11
+    link._heard_at -= 29
+    link._on_timer()
+    await turn()
+    assert paper.drain() == frame.encode(NOTHING_NEW)
+    paper.feed(frame.encode(NOTHING_NEW))
+    link._heard_at -= 29
+    link._on_timer()
+    assert home.host.of("message") == home.host.of("unlinked") == []
+    link._heard_at -= 2
+    link._on_timer()
+    await turn()
+    assert home.host.of("unlinked") == [("them", "silent for 30 s")]
+
+
+@on_uvloop
+async def test_a_limit_of_nothing_stops_a_cut_block_and_not_the_signs_of_life() -> None:
+    clock, home = Clock(), Node("a")
+    home.links.upload = Gate(clock, 20 << 10)
+    paper = await on_paper(home.links)
+    paper.link.send_block(0)
+    await pass_time(clock, 0.1)
+    home.links.upload.limit(0)
+    assert paper.link._outbox.midway and paper.drain()
+    paper.link._outbox.spoke_at -= 100
+    paper.link._on_timer()
+    await turn()
+    assert paper.drain() == frame.encode(NOTHING_NEW)
+
+
+@on_uvloop
+async def test_a_registro_after_the_proof_is_a_message_like_any_other() -> None:
+    home = Node("a")
+    paper = await on_paper(home.links)
+    paper.feed(frame.encode(Registro(peer="them")))
+    assert home.host.of("message") == [(Registro(peer="them"),)]
+
+
+# -- the rule of the pair, and the pool
+
+
+@pytest.mark.parametrize(("me", "dialling", "refused"), [("a", True, True), ("z", True, False), ("a", False, False)])
+@on_uvloop
+async def test_the_smaller_id_refuses_whom_it_is_dialling(me: str, dialling: bool, refused: bool) -> None:
+    home = Node(me).links
+    if dialling:
+        home._dialling.add("m")
+    link = Link(home)
+    link.peer = "m"
+    if refused:
+        with pytest.raises(RemoteError, match="both dialled"):
+            home.admit(link)
+    else:
+        home.admit(link)
+    assert ("m" in home) is not refused
+
+
+@pytest.mark.parametrize(
+    ("me", "old_dialled", "old_age_s", "new_dialled", "old_stays"),
+    [
+        ("a", True, 1.0, False, True),  # a race, and ours is the smaller id's
+        ("a", False, 1.0, True, False),
+        ("z", True, 1.0, False, False),
+        ("z", False, 1.0, True, True),
+        ("a", True, 60.0, False, False),  # no race: they lost the old one
+        ("a", False, 1.0, False, False),  # the same end dialled again: it lost the old one
+    ],
+)
+@on_uvloop
+async def test_of_two_links_of_a_pair_one_stays(
+    me: str, old_dialled: bool, old_age_s: float, new_dialled: bool, old_stays: bool
+) -> None:
+    home = Node(me).links
+    old, new = (Link(home, expected="m" if dialled else None) for dialled in (old_dialled, new_dialled))
+    old.peer = new.peer = "m"
+    home.admit(old)
+    old.linked_at = asyncio.get_running_loop().time() - old_age_s
+    if old_stays:
+        with pytest.raises(RemoteError, match="both dialled"):
+            home.admit(new)
+    else:
+        home.admit(new)
+    assert home["m"] is (old if old_stays else new)
+    assert old.closed is not old_stays
+    await turn()
+    assert "m" in home  # the old one's end doesn't take the new one with it
+
+
+def test_a_pool_keeps_few_spare_buffers_and_hands_out_the_warm_one() -> None:
+    pool = BlockPool(100, spare_count=2)
+    buffers = [pool.take() for _ in range(5)]
+    assert [len(buffer) for buffer in buffers] == [100] * 5
+    for buffer in buffers:
+        pool.give(buffer)
+    assert pool.taken_count == 0
+    assert pool.take() is buffers[1]
+    assert pool.take() is buffers[0]
+    assert all(pool.take() is not buffer for buffer in buffers)

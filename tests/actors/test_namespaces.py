@@ -1,0 +1,114 @@
+"""A swarm over several hosts: network namespaces with an address each, by experiments/hosts.sh. Takes root."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = [pytest.mark.netns, pytest.mark.timeout(240)]
+
+ROOT = Path(__file__).parents[2]
+HOSTS = 3
+PEERS = 6
+CONTENT_BYTES = 8 << 20
+
+Shell = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(scope="module")
+def hosts() -> Iterator[Shell]:
+    """Three hosts that are one Ray cluster; `hosts("run", ...)` runs something on the first."""
+    if os.geteuid() != 0 or not shutil.which("ip"):
+        pytest.skip("network namespaces take root, and the command ip (iproute2)")
+    state = Path(f"/run/mb{os.getpid()}")
+    probe = subprocess.run(["ip", "netns", "add", f"{state.name}-try"], capture_output=True, text=True, check=False)
+    if probe.returncode:
+        pytest.skip(f"no network namespaces here: {probe.stderr.strip()}")
+    subprocess.run(["ip", "netns", "del", f"{state.name}-try"], check=True)
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+
+    def shell(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["bash", str(ROOT / "experiments" / "hosts.sh"), *arguments],
+            env={**os.environ, "MINIBIT_HOSTS": str(state), "PATH": path},
+            capture_output=True,
+            text=True,
+            timeout=110,
+            check=False,
+        )
+
+    try:
+        up = shell("up", str(HOSTS), "400mbit")
+        assert up.returncode == 0, up.stderr
+        yield shell
+    finally:
+        shell("down")
+    assert not state.exists()
+    assert state.name not in subprocess.run(["ip", "netns", "list"], capture_output=True, text=True, check=True).stdout
+
+
+def space(host: int) -> str:
+    return f"mb{os.getpid()}-{host}"
+
+
+def received_bytes(host: int) -> int:
+    counters = ["ip", "-n", space(host), "-s", "-json", "link", "show", "uplink"]
+    found = json.loads(subprocess.run(counters, capture_output=True, text=True, check=True).stdout)
+    return int(found[0]["stats64"]["rx"]["bytes"])
+
+
+def listeners(host: int) -> set[str]:
+    """Addresses on which somebody in the host's namespace listens, at the ports of block servers."""
+    found = set()
+    inside = subprocess.run(["ip", "netns", "pids", space(host)], capture_output=True, text=True, check=True).stdout
+    for pid in inside.split()[:1]:
+        for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]:
+            local, _, state = line.split()[1:4]
+            address, port = local.split(":")
+            if state == "0A" and 40000 <= int(port, 16) <= 40100:
+                found.add(".".join(str(byte) for byte in reversed(bytes.fromhex(address))))
+    return found
+
+
+def test_a_swarm_over_three_hosts_crosses_the_network_and_leaves_no_file_on_any(hosts: Shell, tmp_path: Path) -> None:
+    before = [received_bytes(host) for host in range(1, HOSTS + 1)]
+    seen: list[set[str]] = [set() for _ in before]
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(0.1):
+            for host, found in enumerate(seen, 1):
+                found |= listeners(host)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        arguments = ["--peers", str(PEERS), "--size", str(CONTENT_BYTES), "--data-ports", "40000-40100", "--json"]
+        script = str(ROOT / "experiments" / "run_swarm.py")
+        done = hosts("run", sys.executable, script, *arguments, "--out", str(tmp_path / "run"))
+    finally:
+        over.set()
+        watcher.join()
+    assert done.returncode == 0, done.stderr
+    summary: dict[str, Any] = json.loads(done.stdout)
+    assert (summary["nodes"], summary["verified"], summary["failed"]) == (HOSTS, PEERS, [])
+    assert seen == [{f"10.213.0.{host}"} for host in range(1, HOSTS + 1)], "each block server listens at its host"
+    got = [received_bytes(host) - count for host, count in enumerate(before, 1)]
+    assert min(got[1:]) > CONTENT_BYTES, "the content came to each other host over its wire"
+    assert not list(Path("/run").glob(f"mb{os.getpid()}/*/minibit-*"))
+
+
+def test_without_the_token_nobody_is_admitted(hosts: Shell) -> None:
+    script = str(ROOT / "experiments" / "run_swarm.py")
+    done = hosts("run", "env", "RAY_AUTH_TOKEN=" + "f" * 64, sys.executable, script, "--quiet")
+    assert done.returncode == 7
+    assert "doesn't admit us" in done.stderr

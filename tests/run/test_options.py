@@ -1,0 +1,185 @@
+"""Options: one name, one reader, one text for each; presets lie under what is given."""
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from minibit.errors import LocalError
+from minibit.manifest import BLOCK_BYTES_MAX, auto_block_bytes
+from minibit.rules import PRESETS, Rules
+from minibit.run.options import Initial, Options
+from minibit.strategies import Team
+
+
+def refusal(**given: object) -> str:
+    with pytest.raises(LocalError) as refused:
+        Options.build(**given)
+    assert refused.value.exit_code == 2
+    return str(refused.value)
+
+
+def test_nothing_given_is_the_defaults():
+    assert Options.build() == Options()
+
+
+def test_what_is_none_is_not_given():
+    assert Options.build(preset="classic", slots=None, upload=None) == Options.build(preset="classic")
+
+
+def test_texts_and_numbers_in_base_units_say_the_same():
+    said = Options.build(
+        peers="50", size="1MiB", block_size="64KiB", upload="4MiB/s", round="500ms", timeout="2m", seed="-3", slots="2"
+    )
+    numbers = Options.build(
+        peers=50, size=1 << 20, block_size=65536, upload=4 << 20, round=0.5, timeout=120, seed=-3, slots=2
+    )
+    assert said == numbers
+    assert said.rules == Rules(round_s=0.5, slots=2)
+
+
+def test_every_rule_has_an_option():
+    given = {field.removesuffix("_s"): getattr(Rules(), field) for field in Rules.__struct_fields__}
+    assert Options.build(**given) == Options()
+
+
+def test_classic_is_the_rules_of_the_original():
+    classic = Options.build(preset="classic")
+    assert (classic.block_bytes, classic.hash, classic.initial) == (32 * 1024, "sha256", Initial(0.1, 1))
+    assert classic.rules == Rules(choker="rarity", guest_rounds=1, leave="complete")
+
+
+def test_bittorrent_is_the_defaults_said_aloud():
+    assert Options.build(preset="bittorrent").rules == Rules()
+
+
+def test_lan_has_short_rounds_large_blocks_and_few_messages():
+    lan = Options.build(preset="lan")
+    assert lan.rules.round_s < Rules().round_s
+    assert lan.rules.announce_s > Rules().announce_s
+    assert lan.block_bytes_for(1 << 30) == lan.block_scale * auto_block_bytes(1 << 30) > auto_block_bytes(1 << 30)
+    assert lan.block_bytes_for(1 << 40) == BLOCK_BYTES_MAX
+    assert Options.build(preset="lan", block_size="1MiB").block_bytes_for(1 << 30) == 1 << 20
+
+
+def test_what_is_given_beside_a_preset_wins():
+    mixed = Options.build(preset="classic", initial=0, slots=7, hash="blake3")
+    assert (mixed.initial, mixed.rules.slots, mixed.hash) == (Initial(), 7, "blake3")
+    assert mixed.rules.choker == "rarity"
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_can_be_built(preset):
+    assert Options.build(preset=preset).preset == preset
+
+
+def test_the_initial_share_is_rounded_down_and_what_is_beside_it_added():
+    assert Initial(0.1, 1).count(131) == 14
+    assert Initial(0.29).count(100) == 29
+    assert Initial(1, 1).count(5) == 5
+    assert Options.build(initial="0.1+1").initial == Initial(0.1, 1)
+    assert Options.build(initial=1e-5).initial == Initial(1e-5)
+
+
+def test_behaviours_come_as_text_or_dict_and_honest_peers_are_not_counted():
+    text = Options.build(behave="free-rider=5,corrupter=1,honest=9,liar=0")
+    assert text.behave == {"free-rider": 5, "corrupter": 1}
+    assert Options.build(behave={"free-rider": 5, "corrupter": 1}) == text
+
+
+def test_teams_stand_at_places_by_chance_and_behaviours_come_last():
+    options = Options.build(peers=8, teams="random+none=3,free-rider=2,slow=0", behave="liar=1", seed=4)
+    assert options.teams == {"random+none": 3, "free-rider": 2}
+    assert options == Options.build(peers=8, teams={"random+none": 3, "free-rider": 2}, behave={"liar": 1}, seed=4)
+    *line, last = options.line_up()
+    assert last == Team(behaviour="liar")
+    assert Counter(line) == {
+        Team("random+none", picker="random", choker="none"): 3,
+        Team("free-rider", behaviour="free-rider"): 2,
+        Team(): 2,
+    }
+    assert options.line_up() == [*line, last]
+    assert any(Options.build(peers=8, teams=options.teams, seed=seed).line_up()[:7] != line for seed in range(4))
+
+
+def test_without_teams_all_play_by_the_rules_but_the_last():
+    line = Options.build(peers=4, behave="slow=1").line_up()
+    assert line == [Team(), Team(), Team(), Team(behaviour="slow")]
+    assert Team().rules(Rules(picker="random")) == Rules(picker="random")
+    assert Team("x", choker="none").rules(Rules(picker="random")) == Rules(picker="random", choker="none")
+
+
+def test_strategies_of_ones_own_are_taken_as_module_and_class():
+    assert Options.build(picker="minibit.picker:RarestFirst").rules.picker == "minibit.picker:RarestFirst"
+    assert refusal(picker="minibit.picker:Nope").startswith("--picker: ")
+
+
+def test_ports_come_as_text_or_pair():
+    assert Options.build(data_ports="40000-40100").data_ports == (40000, 40100)
+    assert Options.build(data_ports=(1, 2)).data_ports == (1, 2)
+
+
+def test_a_folder_may_be_a_path():
+    assert Options.build(out=Path("shared")).out == "shared"
+
+
+def test_a_block_size_of_auto_is_none():
+    assert Options.build(preset="classic", block_size="auto").block_bytes is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "takes"),
+    [
+        ("peers", 0, "a whole number from 1"),
+        ("peers", "five", "a whole number from 1"),
+        ("peers", True, "a whole number from 1"),
+        ("peers", 2.5, "a whole number from 1"),
+        ("size", "64MiBB", "64MiB, 500kB"),
+        ("size", 0, "more than nothing"),
+        ("block_size", "1GiB", "64 MiB or less, or auto"),
+        ("hash", "md5", "blake3 or sha256"),
+        ("preset", "fast", "classic or bittorrent or lan"),
+        ("picker", "best", "rarest-first, random, sequential or module:Class"),
+        ("slots", -1, "a whole number from 0"),
+        ("round", "0s", "more than nothing"),
+        ("leave", "soon", "never or complete"),
+        ("initial", 1.5, "a share from 0 to 1"),
+        ("initial", "0.1+", "a share from 0 to 1"),
+        ("initial", "nan", "a share from 0 to 1"),
+        ("behave", "slow", "e.g. free-rider=5,corrupter=1"),
+        ("behave", "slow=11", "fewer"),
+        ("teams", "random", "e.g. honest=10,random+none=5"),
+        ("teams", "random=1,random=2", "each team once"),
+        ("teams", "random=8,slow=3", "give --peers 11 or more"),
+        ("upload", "4MiB", "4MiB/s"),
+        ("seed_upload", 0, "more than nothing"),
+        ("world", "moon", "ray or sim"),
+        ("control", "radio", "links or actors"),
+        ("address", "", "a text that is not empty"),
+        ("data_ports", "40100-40000", "40000-40100"),
+        ("data_ports", 5, "40000-40100"),
+        ("seed", "x", "a whole number"),
+        ("timeout", "soon", "10s, 250ms, 2m, 1h"),
+        ("name", "a/b", "letters, digits"),
+        ("keep", "yes", "True or False"),
+    ],
+)
+def test_a_wrong_value_names_the_option_the_value_and_what_it_takes(name, value, takes):
+    said = refusal(**{name: value})
+    assert said.startswith(f"--{name.replace('_', '-')}: ")
+    assert str(value) in said
+    assert takes in said
+
+
+def test_of_several_behaviours_the_wrong_one_is_named():
+    assert refusal(behave="slow=1,evil=1").startswith("--behave: behaviour 'evil' is unknown")
+    assert (
+        refusal(behave="slow=3", teams="random=8")
+        == "--teams: 'random=8' won't do: give --peers 11 or more, or smaller teams"
+    )
+    assert refusal(behave={"slow": 1, "liar": -1}) == "--behave: -1 won't do: give a whole number from 0"
+
+
+def test_an_unknown_option_is_answered_with_the_nearest():
+    assert refusal(slot=3) == "there is no option 'slot': did you mean slots?"
+    assert "give peers, size, " in refusal(zzz=3)

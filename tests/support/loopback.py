@@ -1,0 +1,270 @@
+"""A whole swarm in one process: real nodes, real sockets on loopback, real files, and no Ray."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import time
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import msgspec
+import uvloop
+
+from minibit import inventory
+from minibit.actors.disk import files
+from minibit.actors.disk.store import Source, Store
+from minibit.actors.node import Node
+from minibit.events import TRACKER, Effect, Received, Send
+from minibit.manifest import Manifest
+from minibit.messages import Message
+from minibit.records import BlockRecord, PeerRecord, Record
+from minibit.rules import Rules
+from minibit.tracker import Tracker
+
+KEY = b"the key of this swarm, 32 bytes."
+FAST = Rules(round_s=0.2, announce_s=0.01, request_timeout_s=2.0, retry_s=0.1)
+BOUND_S = 60.0  # for a test, or a wait in it: never what it takes, only what a busy machine may take
+BLOCK_BYTES = 16384
+
+
+def on_uvloop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    """Run an async test on a fresh uvloop. No error may reach the loop, no task or open file may stay."""
+
+    @functools.wraps(test)
+    def run(*args: Any, **kwargs: Any) -> None:
+        caught: list[dict[str, Any]] = []
+
+        async def bounded() -> None:
+            asyncio.get_running_loop().set_exception_handler(lambda _, context: caught.append(context))
+            async with asyncio.timeout(BOUND_S):
+                await test(*args, **kwargs)
+            left = asyncio.all_tasks() - {asyncio.current_task()}
+            assert not left, left
+
+        uvloop.new_event_loop().close()  # the first one opens a pipe that stays
+        before = open_files()
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(bounded())
+        left_open = open_files() - before
+        assert not caught, caught
+        assert not left_open, left_open
+
+    return run
+
+
+def open_files() -> set[str]:
+    """Files and sockets that this process has open."""
+    found = set()
+    for descriptor in Path("/proc/self/fd").iterdir():
+        with suppress(FileNotFoundError):  # the one that lists
+            found.add(f"{descriptor.name}: {descriptor.readlink()}")
+    return found
+
+
+def tree(path: Path) -> dict[str, tuple[int, bytes]]:
+    """Every file at or below `path`: its mode and its bytes."""
+    files = [path] if path.is_file() else sorted(found for found in path.rglob("*") if found.is_file())
+    return {str(file.relative_to(path)): (file.stat().st_mode & 0o777, file.read_bytes()) for file in files}
+
+
+class LocalOutside:
+    """Carries what goes by actor calls in the real thing: a call on the loop's next turn."""
+
+    def __init__(self, swarm: Loopback, name: str) -> None:
+        self._swarm = swarm
+        self._name = name
+
+    def call_tracker(self, message: Message) -> None:
+        asyncio.get_running_loop().call_soon(self._swarm.ask_tracker, self._name, message)
+
+    def call_peer(self, peer: str, message: Message, number: int) -> None:
+        asyncio.get_running_loop().call_soon(self.deliver, peer, message, number)
+
+    def deliver(self, peer: str, message: Message, number: int) -> None:
+        if (node := self._swarm.nodes.get(peer)) is not None:
+            node.receive(self._name, message, number)
+
+
+class ShufflingOutside(LocalOutside):
+    """Delivers the calls of one turn of the loop in any order, as async actors may."""
+
+    def __init__(self, swarm: Loopback, name: str) -> None:
+        super().__init__(swarm, name)
+        self._rng = Random(name)
+        self._calls: list[tuple[str, Message, int]] = []
+        self.out_of_order = 0
+
+    def call_peer(self, peer: str, message: Message, number: int) -> None:
+        if not self._calls:
+            asyncio.get_running_loop().call_later(0.002, self._deliver_all)
+        self._calls.append((peer, message, number))
+
+    def _deliver_all(self) -> None:
+        calls, self._calls = self._calls, []
+        self._rng.shuffle(calls)
+        last: dict[str, int] = {}
+        for peer, message, number in calls:
+            self.out_of_order += number < last.get(peer, 0)
+            last[peer] = number
+            self.deliver(peer, message, number)
+
+
+class Loopback:
+    """Use as `async with Loopback(path, tmp_path) as swarm`; the seed is there from the start."""
+
+    def __init__(
+        self,
+        path: Path,
+        folder: Path,
+        *,
+        rules: Rules = FAST,
+        block_bytes: int = BLOCK_BYTES,
+        seed: int = 1,
+        by_actor_calls: bool = False,
+        outside: type[LocalOutside] = LocalOutside,
+        **of_the_seed: Any,
+    ) -> None:
+        self.path = path
+        self.folder = folder
+        self.rules = rules
+        self.seed = seed
+        self.manifest: Manifest = files.scan(path, block_bytes)
+        self.tracker = Tracker(rules, seed)
+        self.nodes: dict[str, Node] = {}
+        self.outsides: dict[str, LocalOutside] = {}
+        self._by_actor_calls = by_actor_calls
+        self._outside = outside
+        self._of_the_seed = of_the_seed
+        self._records: list[Record] = []
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def __aenter__(self) -> Loopback:
+        stays = msgspec.structs.replace(self.rules, leave="never")
+        await self.seat(TRACKER, Source(self.path, self.manifest), **({"rules": stays} | self._of_the_seed))
+        return self
+
+    async def __aexit__(self, *problem: object) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        await asyncio.gather(*(self.stop(name) for name in list(self.nodes)))
+
+    # the swarm's life
+
+    async def seat(self, name: str, store: Store | Source | None = None, start: bool = True, **options: Any) -> Node:
+        """One more node, which joins at once."""
+        store = store or Store.open(self.folder / name, self.manifest)
+        common: dict[str, Any] = {
+            "rules": self.rules,
+            "seed": self.seed,
+            "key": KEY,
+            "by_actor_calls": self._by_actor_calls,
+        }
+        self.outsides[name] = self._outside(self, name)
+        node = Node(name, self.manifest, store, self.outsides[name], **(common | options))
+        self.nodes[name] = node
+        await node.serve()
+        node.join()
+        if start:
+            node.start()
+        return node
+
+    async def seat_many(self, count: int, **options: Any) -> list[Node]:
+        """`count` nodes called peer-1 and so on, which start together."""
+        nodes = [await self.seat(f"peer-{index + 1}", start=False, **options) for index in range(count)]
+        for node in nodes:
+            node.start()
+        return nodes
+
+    async def stop(self, name: str) -> None:
+        """Its end in good order."""
+        node = self.nodes.pop(name)
+        self._records += node.drain()
+        await node.stop()
+        self._records += node.drain()
+
+    async def crash(self, name: str) -> None:
+        """Its end without a word, as by a power cut: connections break, and nothing is said or saved."""
+        node = self.nodes.pop(name)
+        self._records += node.drain()
+        node.peer.left = True  # deaf and dumb from now on
+        node.stopped.set()
+        for link in node.links:
+            assert link._transport is not None
+            link._transport.abort()
+        await node.stop()
+
+    def ask_tracker(self, sender: str, message: Message) -> None:
+        """The tracker hears, and its answers go out."""
+        self._carry_out(self.tracker.handle(Received(sender, message), time.monotonic()))
+
+    def _wake_tracker(self) -> None:
+        self._carry_out(self.tracker.wake(time.monotonic()))
+
+    def _carry_out(self, effects: list[Effect]) -> None:
+        for effect in effects:
+            assert isinstance(effect, Send)
+            if effect.peer in self.nodes:
+                self.nodes[effect.peer].receive(TRACKER, effect.message)
+        if self._timer is not None:
+            self._timer.cancel()
+        if (wake_at := self.tracker.next_wake()) is not None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(max(0.0, wake_at - time.monotonic()), self._wake_tracker)
+
+    # waiting and looking
+
+    @property
+    def peers(self) -> dict[str, Node]:
+        """All nodes but the seed."""
+        return {name: node for name, node in self.nodes.items() if name != TRACKER}
+
+    async def until(self, done: Callable[[], Any], limit_s: float = BOUND_S) -> None:
+        """Wait until `done()`, looking again whenever the loop had a turn; `TimeoutError` after `limit_s`."""
+        async with asyncio.timeout(limit_s):
+            while not done():
+                await asyncio.sleep(0.002)
+
+    async def until_complete(self, *names: str) -> None:
+        """Wait until these nodes, or all, hold everything."""
+        waited_for = names or tuple(self.nodes)
+        await self.until(lambda: all(self.nodes[name].peer.complete for name in waited_for))
+
+    def records(self) -> list[Record]:
+        """All records so far, of nodes that are gone too."""
+        for node in self.nodes.values():
+            self._records += node.drain()
+        return self._records
+
+    def arrivals(self) -> list[BlockRecord]:
+        """All blocks that arrived, as the nodes noted them."""
+        return [record for record in self.records() if isinstance(record, BlockRecord)]
+
+    def lives(self, event: str) -> list[PeerRecord]:
+        """What the nodes noted of such events."""
+        return [record for record in self.records() if isinstance(record, PeerRecord) and record.event == event]
+
+    # checking
+
+    def copy(self, name: str) -> Path:
+        """Where the finished copy of a peer lies."""
+        return self.folder / name / self.manifest.name
+
+    def check_copies(self, *names: str) -> None:
+        """Assert that these peers, or all, have finished copies that are the content, byte for byte."""
+        expected = tree(self.path)
+        for name in names or self.peers:
+            assert tree(self.copy(name)) == expected, name
+            assert sorted(path.name for path in (self.folder / name).iterdir()) == [self.manifest.name]
+
+    def check(self) -> None:
+        """Assert what holds at any moment: each core's invariants, and that every block held is the right one."""
+        for node in self.nodes.values():
+            node.peer.check()
+            assert node.peer.held == node.store.held
+            if isinstance(node.store, Store):
+                for block in inventory.indices(node.peer.held):
+                    assert node.store.verify(block, node.store.read(block))
