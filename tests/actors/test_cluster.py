@@ -28,7 +28,7 @@ cluster = Cluster()
 nodes = [cluster.add_node(num_cpus=1, object_store_memory=80 << 20, include_dashboard=False) for _ in range(3)]
 try:
     sys.path.insert(0, {root!r})
-    from actors import Swarm
+    from minibit.actors import Swarm
 
     def node_of(actor):
         return ray.get(actor.__ray_call__.remote(lambda _: ray.get_runtime_context().get_node_id()))

@@ -201,7 +201,7 @@ def test_any_message_can_be_told_by_hand(done):
 
 ATTACH = """
 import json, sys
-from actors import Swarm
+from minibit.actors import Swarm
 from minibit.errors import LocalError
 from minibit.messages import Estoque
 
