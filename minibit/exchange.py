@@ -24,6 +24,7 @@ from minibit.choker import Choker
 from minibit.content import Content
 from minibit.errors import LocalError, RemoteError
 from minibit.events import Effect
+from minibit.life import Life, Lifetime
 from minibit.messages import Bloco, Bloqueio, Desbloqueio, Estoque, Message, Pedido
 from minibit.neighbour import Move, Neighbour, Slot, Standing
 from minibit.picker import Picker
@@ -55,6 +56,7 @@ class Exchange:
         picker: type[Picker] | None,
         choker: type[Choker] | None,
         up: Mapping[str, Neighbour],
+        life: Lifetime,
         timers: Timers,
         effects: list[Effect],
     ) -> None:
@@ -65,13 +67,12 @@ class Exchange:
         self.picker, self.choker = _strategies(rules, chance, picker, choker)
         self.pipeline = Pipeline(name, rules, self.picker, self.availability, chance("holder"))
         self.uploads = Uploads(name, rules, self.choker, behaviour)
-        self.asking = False
-        self.closed = False
         self._name = name
         self._content = content
         self._rules = rules
         self._behaviour = behaviour
         self._up = up
+        self._life = life
         self._timers = timers
         self._effects = effects
 
@@ -86,12 +87,6 @@ class Exchange:
         return self._behaviour.claims(self.held, self._content.block_count)
 
     @property
-    def starving(self) -> bool:
-        """Whether blocks are wanted that no neighbour holds, and no others."""
-        missing = self.missing
-        return self.asking and bool(missing) and not missing & ~self.availability.nobody
-
-    @property
     def sending(self) -> bool:
         """Whether a block is under way to anybody."""
         return any(neighbour.sending is not None for neighbour in self._up.values())
@@ -102,14 +97,8 @@ class Exchange:
 
     # beginning and end
 
-    def start(self, now: float) -> None:
-        """PEDIDOs are allowed from now on."""
-        self.asking = True
-        self.pump(now)
-
     def close(self, now: float) -> None:
         """Ask and serve no more; blocks under way to neighbours go out whole."""
-        self.closed = True
         self._effects += self.uploads.close(self._up.values(), now)
         for neighbour in self._up.values():
             self.pipeline.void_all(neighbour)
@@ -296,7 +285,7 @@ class Exchange:
 
     def _ask_of(self, neighbours: Iterable[Neighbour], now: float) -> None:
         missing = self.missing
-        if not missing or not self.asking or self.closed:
+        if not missing or self._life.stage is not Life.TRADING:
             return
         self._send_pedidos(self.pipeline.ask(neighbours, missing, now), now)
         if not missing & ~self.pipeline.in_flight and "endgame" not in self._timers:
@@ -304,7 +293,7 @@ class Exchange:
 
     def endgame(self, now: float) -> None:
         """Every missing block is in flight, and one of them takes too long: ask it a second time."""
-        if self.missing & ~self.pipeline.in_flight or self.closed:
+        if self.missing & ~self.pipeline.in_flight:
             self.pump(now)
             return
         self._send_pedidos(self.pipeline.ask_again(self._up.values(), now), now)
@@ -343,7 +332,7 @@ class Exchange:
         self._decide(self.uploads.fill, now)
 
     def _decide(self, decide: Callable[..., list[Effect]], now: float) -> None:
-        if self.closed:
+        if self._life.stage is Life.LEAVING:
             return
         for effect in decide(self._up.values(), self.held, self.missing, self.availability, now):
             if isinstance(effect, events.Send) and isinstance(effect.message, Desbloqueio):
