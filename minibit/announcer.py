@@ -73,6 +73,17 @@ def untold(neighbour: Neighbour, claims: int) -> Estoque | None:
     return _new(blocks)
 
 
+def single(neighbour: Neighbour, block: int) -> Estoque:
+    """The ESTOQUE that says no more than that we hold `block`. It counts as told."""
+    neighbour.told |= 1 << block
+    return Estoque(new=(block,))
+
+
+def knows(neighbour: Neighbour, block: int) -> None:
+    """This neighbour sent us `block`, so it knows that we hold it, unless an ESTOQUE that denies it is on its way."""
+    neighbour.told |= 1 << block & ~neighbour.crossed
+
+
 @lru_cache(maxsize=64)
 def _new(blocks: int) -> Estoque:
     """The same news goes to many neighbours."""

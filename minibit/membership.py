@@ -43,7 +43,7 @@ class Membership:
         timers: Timers,
         effects: list[Effect],
     ) -> None:
-        self.address: PeerAddress | None = None
+        self._address: PeerAddress | None = None
         self._name = name
         self._rules = rules
         self._contacts = contacts
@@ -87,9 +87,14 @@ class Membership:
 
     # the tracker
 
+    def join(self, address: PeerAddress, now: float) -> None:
+        """Our block server listens at `address`: tell the tracker."""
+        self._address = address
+        self.call(now)
+
     def call(self, now: float) -> None:
         """Say REGISTRO to the tracker."""
-        if (me := self.address) is None:  # not joined yet, and yet the tracker's timer was set: by a LISTA_PEERS
+        if (me := self._address) is None:  # not joined yet, and yet the tracker's timer was set: by a LISTA_PEERS
             return
         alone = self.need is not Need.NONE
         if alone:  # one more each time, not all at once: at the start of a large swarm every peer is alone
@@ -121,7 +126,7 @@ class Membership:
 
     def dial(self, now: float, *, one_more: bool = False) -> None:
         """Connect to neighbours, if links are short; `one_more`: to at least one."""
-        if self._life.stage is Life.LEAVING or self.address is None:
+        if self._life.stage is Life.LEAVING or self._address is None:
             return
         neighbours, again_at = self._contacts.to_dial(now, one_more=one_more)
         for neighbour in neighbours:

@@ -109,7 +109,7 @@ class Peer:
         return self._take_effects()
 
     def expects(self, sender: str, block: int) -> bool:
-        """Whether the bytes of `block` are worth verifying and storing, when `sender` sends them."""
+        """Whether to verify and store the bytes of `block` that `sender` has sent, before `Arrived` says so."""
         neighbour = self._up.get(sender)
         return neighbour is not None and self.exchange.expects(neighbour, block)
 
@@ -156,9 +156,8 @@ class Peer:
 
     def _on_joining(self, event: events.Joining, now: float) -> None:
         if self._life.step(events.Joining):
-            self.membership.address = event.address
             self._timers.set("round", now + self.rules.round_s)
-            self.membership.call(now)
+            self.membership.join(event.address, now)
 
     def _on_starting(self, event: events.Starting, now: float) -> None:
         if self._life.step(events.Starting):
@@ -291,7 +290,7 @@ class Peer:
 
     def _on_progressed(self, event: events.Progressed, now: float) -> None:
         if (neighbour := self._up.get(event.sender)) is not None:
-            neighbour.heard_at = now
+            self.pipeline.heard(neighbour, now)
 
     def _on_sent(self, event: events.Sent, now: float) -> None:
         if (neighbour := self._up.get(event.peer)) is not None:

@@ -89,9 +89,8 @@ def test_a_hungry_peer_waits_as_long_again_for_the_neighbour_that_it_let_in():
 
 def test_a_peer_that_is_alone_says_so_to_the_tracker_and_to_the_neighbours_that_it_dials():
     scene = Scene()
-    scene.its.address = PeerAddress("ana", "host", 1)
     for alone in (False, True):
-        scene.its.call(scene.now)
+        scene.its.join(PeerAddress("ana", "host", 1), scene.now)
         scene.its.hear(ListaPeers((PeerAddress(f"bia{scene.now}", "host", 1),)), scene.now)
         calls = [effect.message.alone for effect in scene.effects if isinstance(effect, Call)]  # type: ignore[union-attr]
         assert calls == [alone]
