@@ -40,15 +40,15 @@ class Announcer:
         all_due_s = self._told_all_at + PATIENCE * self._announce_s
         if everybody or now >= all_due_s:
             everybody, self._told_all_at, all_due_s = True, now, inf
-        found = []
+        told = []
         for neighbour in neighbours:
             if (
                 (everybody or neighbour.slot is not Slot.NONE)
                 and claims & ~neighbour.told
                 and (estoque := untold(neighbour, claims)) is not None
             ):
-                found.append((neighbour, estoque))
-        return found, all_due_s
+                told.append((neighbour, estoque))
+        return told, all_due_s
 
 
 def whole(neighbour: Neighbour, claims: int) -> Estoque:

@@ -85,8 +85,8 @@ class Contacts:
         idle = [neighbour for neighbour in self.known.values() if neighbour.standing is Standing.KNOWN]
         ready = [neighbour for neighbour in idle if neighbour.retry_at <= now]
         if short <= len(ready):
-            found = self._rng.sample(ready, min(len(ready) if one_more else count, len(ready)))
-            return sorted(found, key=lambda n: n.retry_at)[:count] if one_more else found, None
+            drawn = self._rng.sample(ready, min(len(ready) if one_more else count, len(ready)))
+            return sorted(drawn, key=lambda n: n.retry_at)[:count] if one_more else drawn, None
         return ready, min((neighbour.retry_at for neighbour in idle if neighbour.retry_at > now), default=None)
 
     @property

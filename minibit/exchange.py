@@ -22,7 +22,7 @@ from minibit.availability import Availability
 from minibit.behaviour import Honest
 from minibit.choker import Choker
 from minibit.content import Content
-from minibit.errors import LocalError, RemoteError
+from minibit.errors import RemoteError
 from minibit.events import Effect
 from minibit.life import Life, Lifetime
 from minibit.messages import Bloco, Bloqueio, Desbloqueio, Estoque, Message, Pedido
@@ -43,7 +43,8 @@ MOST_UNINVITED = 256  # messages without a place after which a neighbour is drop
 class Exchange:
     """The blocks of one peer, and its dealings with the neighbours that are `up`.
 
-    It puts what must be done into `effects`, and when it wants to be called again into `timers`.
+    `up`, `life`, `timers` and `effects` are the peer's own live objects. It reads the first two, and writes into the
+    others what must be done and when it wants to be called again: that costs less than to hand them up.
     """
 
     def __init__(
@@ -66,7 +67,7 @@ class Exchange:
         self.all = inventory.full(content.block_count)
         self.availability = Availability(content.block_count)
         self.announcer = Announcer(rules.announce_s)
-        self.picker, self.choker = _strategies(rules, chance, picker, choker)
+        self.picker, self.choker = strategies.make(rules, chance, picker, choker)
         self.pipeline = Pipeline(name, rules, self.picker, self.availability, chance("holder"))
         self.uploads = Uploads(rules, self.choker, behaviour)
         self._name = name
@@ -109,8 +110,8 @@ class Exchange:
         """Its link stands."""
         self._send(neighbour, announcer.whole(neighbour, self.claims))
 
-    def part(self, neighbour: Neighbour, now: float) -> None:
-        """Its link is gone: what hung on it goes back."""
+    def unlink(self, neighbour: Neighbour, now: float) -> None:
+        """Its link is gone: the blocks asked of it and its slot are free again, and its inventory counts no more."""
         self.availability.remove(neighbour.theirs)
         self.pipeline.void_all(neighbour)
         self.uploads.forget(neighbour)
@@ -247,8 +248,8 @@ class Exchange:
 
     def announce(self, now: float, *, everybody: bool = False) -> None:
         """Tell the news to those for whom it is due, or to all."""
-        found, again_at = self.announcer.news(self._up.values(), self.claims, now, everybody=everybody)
-        for neighbour, estoque in found:
+        news, again_at = self.announcer.news(self._up.values(), self.claims, now, everybody=everybody)
+        for neighbour, estoque in news:
             self._send(neighbour, estoque)
         if again_at < inf:
             self._timers.set("announce", again_at)
@@ -346,20 +347,6 @@ class Exchange:
         served = [neighbour for neighbour in self._up.values() if neighbour.slot is not Slot.NONE]
         assert self.uploads.slots is None or len(served) <= self.uploads.slots
         assert all(not neighbour.told & ~self.claims for neighbour in self._up.values())
-
-
-def _strategies(
-    rules: Rules, chance: Callable[[str], Random], picker: type[Picker] | None, choker: type[Choker] | None
-) -> tuple[Picker, Choker]:
-    make_picker = picker or strategies.picker(rules.picker)
-    make_choker = choker or strategies.choker(rules.choker)
-    try:
-        return (
-            make_picker(chance("picker")),
-            make_choker(rules.slots, rules.guests, rules.guest_rounds, chance("choker")),
-        )
-    except Exception as error:  # whatever somebody's strategy raises
-        raise LocalError(f"strategy {type(error).__name__}: {error} ({rules.picker}, {rules.choker})") from error
 
 
 def _uninvited(neighbour: Neighbour, what: str) -> None:

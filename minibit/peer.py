@@ -23,9 +23,9 @@ from minibit.exchange import MOST_STRIKES, Exchange
 from minibit.life import Life, Lifetime
 from minibit.membership import NEWS, Membership
 from minibit.messages import Desligamento
-from minibit.neighbour import Move, Neighbour, Standing
+from minibit.neighbour import Move, Neighbour, Slot, Standing
 from minibit.picker import Picker
-from minibit.records import PeerRecord
+from minibit.records import PeerRecord, SampleRecord
 from minibit.rules import Rules
 from minibit.timers import Timers
 
@@ -83,7 +83,6 @@ class Peer:
             timers=self._timers,
             effects=self._effects,
         )
-        self.availability = self.exchange.availability
         self.pipeline = self.exchange.pipeline
         self.uploads = self.exchange.uploads
         self.picker = self.exchange.picker
@@ -188,7 +187,7 @@ class Peer:
         self.membership.note(self._up, "lost", now)
         for neighbour in list(self._up.values()):
             self._effects.append(events.HangUp(neighbour.peer, goodbye))
-            self.exchange.part(neighbour, now)
+            self.exchange.unlink(neighbour, now)
             self.contacts.move(neighbour, Move.LOSE)
         self._effects.append(events.Call(goodbye))
         self._note("left", now, goodbye.why)
@@ -200,7 +199,7 @@ class Peer:
 
     def _round(self, now: float) -> None:
         self._timers.set("round", now + self.rules.round_s)
-        self.membership.round(self.missing, self.availability.nobody, now)
+        self.membership.round(self.missing, self.exchange.availability.nobody, now)
         self.exchange.round(now)
 
     # links
@@ -238,7 +237,7 @@ class Peer:
         """The link, or the try, is over."""
         if neighbour.up:
             self.membership.note((neighbour.peer,), "lost", now)
-        self.exchange.part(neighbour, now)
+        self.exchange.unlink(neighbour, now)
         self.contacts.move(neighbour, move)
         self.contacts.failed(neighbour, now)
         self._depart_if_idle(now)
@@ -298,6 +297,21 @@ class Peer:
             self._depart_if_idle(now)
 
     # looking
+
+    def sample(self, now: float, sent_bytes: int, received_bytes: int, control_bytes: int) -> SampleRecord:
+        """How far it is at `now`; the world counts the bytes, as `SampleRecord` says."""
+        up = self.contacts.up.values()
+        return SampleRecord(
+            now,
+            self.name,
+            self.held.bit_count(),
+            len(self.pipeline.requesters),
+            len(up),
+            sum(neighbour.slot is not Slot.NONE for neighbour in up),
+            sent_bytes,
+            received_bytes,
+            control_bytes,
+        )
 
     def snapshot(self) -> dict[str, Any]:
         """The state, as plain values."""
