@@ -339,19 +339,7 @@ class Node:
         for link in self.links:
             more = _bytes(link)
             sent, received, control = sent + more[0], received + more[1], control + more[2]
-        peer = self.peer
-        up = peer.contacts.up.values()
-        return SampleRecord(
-            time.monotonic(),
-            self.me.peer,
-            peer.held.bit_count(),
-            len(peer.pipeline.requesters),
-            len(up),
-            sum(neighbour.slot.value != "none" for neighbour in up),
-            sent,
-            received,
-            control,
-        )
+        return self.peer.sample(time.monotonic(), sent, received, control)
 
 
 def _bytes(link: Link) -> tuple[int, int, int]:

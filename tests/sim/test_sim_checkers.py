@@ -215,9 +215,9 @@ def test_who_holds_what_never_came_is_noticed(monkeypatch: pytest.MonkeyPatch):
 def test_who_serves_more_neighbours_than_it_has_slots_is_noticed(monkeypatch: pytest.MonkeyPatch):
     init = Uploads.__init__
 
-    def generous(self: Uploads, name: str, rules: Rules, choker: Choker, behaviour: Honest) -> None:
+    def generous(self: Uploads, rules: Rules, choker: Choker, behaviour: Honest) -> None:
         choker.slots += 2
-        init(self, name, msgspec.structs.replace(rules, slots=rules.slots + 2), choker, behaviour)
+        init(self, msgspec.structs.replace(rules, slots=rules.slots + 2), choker, behaviour)
 
     monkeypatch.setattr(Uploads, "__init__", generous)
     assert "with 5 slots" in complaint(lambda: run(world(SlotsAreKept(), peers=7)), SlotsAreKept)
