@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from minibit import events
 from minibit.actors.disk.store import Source, Store
-from minibit.actors.links.link import Link
+from minibit.actors.links.face import Wire
 from minibit.actors.links.pairs import Links
 from minibit.behaviour import Honest
 from minibit.choker import Choker
@@ -281,23 +281,23 @@ class Node:
         self._records.append(PeerRecord(now, self.me.peer, "failed", str(error)))
         self._loop.call_soon(self.handle, events.Leaving(str(error)))
 
-    # what the links tell (`minibit.actors.links.link.Host`)
+    # what the links tell (`minibit.actors.links.face.Owner`)
 
-    def on_linked(self, link: Link) -> None:
+    def on_linked(self, link: Wire) -> None:
         """Both ends proved the key."""
         self.handle(events.Linked(link.address, link.dialled, link.alone))
         self._take_in_order(link.peer)
 
-    def on_unlinked(self, link: Link, why: str) -> None:
+    def on_unlinked(self, link: Wire, why: str) -> None:
         """The link is closed."""
-        self._closed_bytes = [a + b for a, b in zip(self._closed_bytes, _bytes(link), strict=True)]
+        self._closed_bytes = [a + b for a, b in zip(self._closed_bytes, link.traffic, strict=True)]
         self.handle(events.Unlinked(link.peer, why))
 
-    def on_message(self, link: Link, message: Message) -> None:
+    def on_message(self, link: Wire, message: Message) -> None:
         """A control message came."""
         self._take(link.peer, message)
 
-    def on_block(self, link: Link, block: int, data: memoryview) -> None:
+    def on_block(self, link: Wire, block: int, data: memoryview) -> None:
         """A whole block came: verify it, and write it only if it is right."""
         ok = True
         self.mailbox.came(link.peer, Bloco(block), time.monotonic())
@@ -312,11 +312,11 @@ class Node:
                     return
         self.handle(events.Arrived(link.peer, block, ok))
 
-    def on_progress(self, link: Link) -> None:
+    def on_progress(self, link: Wire) -> None:
         """Bytes of a block keep coming."""
         self.handle(events.Progressed(link.peer))
 
-    def on_sent(self, link: Link, block: int) -> None:
+    def on_sent(self, link: Wire, block: int) -> None:
         """The network took the whole block."""
         self.handle(events.Sent(link.peer, block))
 
@@ -335,10 +335,7 @@ class Node:
         return min(limits, default=None)
 
     def _sample(self) -> SampleRecord:
-        sent, received, control = self._closed_bytes
-        for link in self.links:
-            more = _bytes(link)
-            sent, received, control = sent + more[0], received + more[1], control + more[2]
+        traffic = (sum(some) for some in zip(self._closed_bytes, *(link.traffic for link in self.links), strict=True))
         peer = self.peer
         up = peer.contacts.up.values()
         return SampleRecord(
@@ -348,11 +345,5 @@ class Node:
             len(peer.pipeline.requesters),
             len(up),
             sum(neighbour.slot.value != "none" for neighbour in up),
-            sent,
-            received,
-            control,
+            *traffic,
         )
-
-
-def _bytes(link: Link) -> tuple[int, int, int]:
-    return link.payload_bytes_out, link.payload_bytes_in, link.control_bytes_out

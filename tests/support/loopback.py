@@ -193,8 +193,7 @@ class Loopback:
         node.peer.left = True  # deaf and dumb from now on
         node.stopped.set()
         for link in node.links:
-            assert link._transport is not None
-            link._transport.abort()
+            link.close("crashed")
         await node.stop()
 
     def ask_tracker(self, sender: str, message: Message) -> None:
