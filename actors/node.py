@@ -16,7 +16,8 @@ from collections.abc import Coroutine, Iterable
 from typing import Any, Protocol
 
 from minibit import events
-from minibit.actors.disk.store import Source, Store
+from minibit.actors.disk.source import Source
+from minibit.actors.disk.store import Store
 from minibit.actors.links.face import Wire
 from minibit.actors.links.pairs import Links
 from minibit.behaviour import Honest

@@ -16,7 +16,8 @@ import uvloop
 
 from minibit import inventory
 from minibit.actors.disk import files
-from minibit.actors.disk.store import Source, Store
+from minibit.actors.disk.source import Source
+from minibit.actors.disk.store import Store
 from minibit.actors.node import Node
 from minibit.events import TRACKER, Effect, Received, Send
 from minibit.manifest import Manifest
