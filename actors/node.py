@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Protocol
 
 from minibit import events
@@ -130,12 +130,9 @@ class Node:
             pass  # a neighbour doesn't read; we owe it nothing more
         self._cancel_timer()
         await self.links.close(why)
-        tasks = list(self._tasks)
-        for task in tasks:
+        for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        if isinstance(self.store, Store):
-            self.store.save()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         self.store.close()
 
     def limit(self, **rates: float | None) -> None:
@@ -156,13 +153,7 @@ class Node:
 
     def handle(self, event: events.Event) -> None:
         """Let the core decide about `event`, and carry out what it says."""
-        now = time.monotonic()
-        try:
-            effects = self.peer.handle(event, now)
-        except LocalError as error:
-            self._fail(error)
-            return
-        self._carry_out(effects, now)
+        self._decide(self.peer.handle, event)
 
     def receive(self, sender: str, message: Message, number: int | None = None) -> None:
         """A message came by an actor call. Those with a `number` are taken in order, and once their link stands."""
@@ -187,15 +178,15 @@ class Node:
 
     def _wake(self) -> None:
         self._timer = None
+        self._decide(self.peer.wake)
+
+    def _decide(self, step: Callable[..., list[events.Effect]], *event: events.Event) -> None:
         now = time.monotonic()
         try:
-            effects = self.peer.wake(now)
+            effects = step(*event, now)
         except LocalError as error:
             self._fail(error)
             return
-        self._carry_out(effects, now)
-
-    def _carry_out(self, effects: list[events.Effect], now: float) -> None:
         for effect in effects:
             match effect:
                 case events.Send(peer, message):

@@ -174,7 +174,6 @@ class Link(asyncio.BufferedProtocol):
 
     def tell(self) -> None:
         """Tell whoever must know that this link is closed; once, however often it is called."""
-        self._table.drop(self)
         if self._proved is not None and not self._proved.done():
             self._proved.set_exception(RemoteError(self.why))
             self._proved.exception()  # seen: a dial that was given up doesn't wait for it
@@ -221,7 +220,8 @@ class Link(asyncio.BufferedProtocol):
         return "it closed the connection" + (" before the proof" if self.state is State.GREETING else "")
 
     def _release(self, goodbye: Message | None = None) -> None:
-        """Give back all that a link may hold: its timer, turns at the gates, the buffer."""
+        """Give back all that a link may hold: its place in the table, its timer, turns at the gates, the buffer."""
+        self._table.drop(self)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

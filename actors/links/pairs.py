@@ -70,19 +70,16 @@ class Links:
         self._empty.set()
 
     def __getitem__(self, peer: str) -> Link:
-        link = self._by_peer[peer]
-        if link.closed:
-            raise KeyError(peer)
-        return link
+        return self._by_peer[peer]
 
     def __contains__(self, peer: object) -> bool:
-        return isinstance(peer, str) and peer in self._by_peer and not self._by_peer[peer].closed
+        return peer in self._by_peer
 
     def __iter__(self) -> Iterator[Link]:
-        return iter([link for link in self._by_peer.values() if not link.closed])
+        return iter(list(self._by_peer.values()))
 
     def __len__(self) -> int:
-        return sum(not link.closed for link in self._by_peer.values())
+        return len(self._by_peer)
 
     # -- to the world
 
@@ -188,7 +185,7 @@ class Links:
         """`RemoteError` when `link` must not be the one of its pair; see the rule above."""
         ours_stays = self.owner.me.peer < link.peer
         old = self._by_peer.get(link.peer)
-        if old is None or old.closed:
+        if old is None:
             loses = not link.dialled and ours_stays and link.peer in self._dialling
         else:
             races = old.dialled != link.dialled and self.loop.time() - old.linked_at < RACE_S
