@@ -12,12 +12,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Protocol
 
 from minibit import events
-from minibit.actors.disk.store import Source, Store
-from minibit.actors.links.link import Link
+from minibit.actors.disk.source import Source
+from minibit.actors.disk.store import Store
+from minibit.actors.links.face import Wire
 from minibit.actors.links.pairs import Links
 from minibit.behaviour import Honest
 from minibit.choker import Choker
@@ -129,12 +130,9 @@ class Node:
             pass  # a neighbour doesn't read; we owe it nothing more
         self._cancel_timer()
         await self.links.close(why)
-        tasks = list(self._tasks)
-        for task in tasks:
+        for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        if isinstance(self.store, Store):
-            self.store.save()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         self.store.close()
 
     def limit(self, **rates: float | None) -> None:
@@ -155,13 +153,7 @@ class Node:
 
     def handle(self, event: events.Event) -> None:
         """Let the core decide about `event`, and carry out what it says."""
-        now = time.monotonic()
-        try:
-            effects = self.peer.handle(event, now)
-        except LocalError as error:
-            self._fail(error)
-            return
-        self._carry_out(effects, now)
+        self._decide(self.peer.handle, event)
 
     def receive(self, sender: str, message: Message, number: int | None = None) -> None:
         """A message came by an actor call. Those with a `number` are taken in order, and once their link stands."""
@@ -186,15 +178,15 @@ class Node:
 
     def _wake(self) -> None:
         self._timer = None
+        self._decide(self.peer.wake)
+
+    def _decide(self, step: Callable[..., list[events.Effect]], *event: events.Event) -> None:
         now = time.monotonic()
         try:
-            effects = self.peer.wake(now)
+            effects = step(*event, now)
         except LocalError as error:
             self._fail(error)
             return
-        self._carry_out(effects, now)
-
-    def _carry_out(self, effects: list[events.Effect], now: float) -> None:
         for effect in effects:
             match effect:
                 case events.Send(peer, message):
@@ -281,23 +273,23 @@ class Node:
         self._records.append(PeerRecord(now, self.me.peer, "failed", str(error)))
         self._loop.call_soon(self.handle, events.Leaving(str(error)))
 
-    # what the links tell (`minibit.actors.links.link.Host`)
+    # what the links tell (`minibit.actors.links.face.Owner`)
 
-    def on_linked(self, link: Link) -> None:
+    def on_linked(self, link: Wire) -> None:
         """Both ends proved the key."""
         self.handle(events.Linked(link.address, link.dialled, link.alone))
         self._take_in_order(link.peer)
 
-    def on_unlinked(self, link: Link, why: str) -> None:
+    def on_unlinked(self, link: Wire, why: str) -> None:
         """The link is closed."""
-        self._closed_bytes = [a + b for a, b in zip(self._closed_bytes, _bytes(link), strict=True)]
+        self._closed_bytes = [a + b for a, b in zip(self._closed_bytes, link.traffic, strict=True)]
         self.handle(events.Unlinked(link.peer, why))
 
-    def on_message(self, link: Link, message: Message) -> None:
+    def on_message(self, link: Wire, message: Message) -> None:
         """A control message came."""
         self._take(link.peer, message)
 
-    def on_block(self, link: Link, block: int, data: memoryview) -> None:
+    def on_block(self, link: Wire, block: int, data: memoryview) -> None:
         """A whole block came: verify it, and write it only if it is right."""
         ok = True
         self.mailbox.came(link.peer, Bloco(block), time.monotonic())
@@ -312,11 +304,11 @@ class Node:
                     return
         self.handle(events.Arrived(link.peer, block, ok))
 
-    def on_progress(self, link: Link) -> None:
+    def on_progress(self, link: Wire) -> None:
         """Bytes of a block keep coming."""
         self.handle(events.Progressed(link.peer))
 
-    def on_sent(self, link: Link, block: int) -> None:
+    def on_sent(self, link: Wire, block: int) -> None:
         """The network took the whole block."""
         self.handle(events.Sent(link.peer, block))
 
@@ -335,12 +327,5 @@ class Node:
         return min(limits, default=None)
 
     def _sample(self) -> SampleRecord:
-        sent, received, control = self._closed_bytes
-        for link in self.links:
-            more = _bytes(link)
-            sent, received, control = sent + more[0], received + more[1], control + more[2]
-        return self.peer.sample(time.monotonic(), sent, received, control)
-
-
-def _bytes(link: Link) -> tuple[int, int, int]:
-    return link.payload_bytes_out, link.payload_bytes_in, link.control_bytes_out
+        traffic = (sum(some) for some in zip(self._closed_bytes, *(link.traffic for link in self.links), strict=True))
+        return self.peer.sample(time.monotonic(), *traffic)

@@ -23,12 +23,13 @@ import ray
 from ray.exceptions import RayError
 
 from minibit import inventory, records
-from minibit.actors.disk.store import Source, Store
+from minibit.actors.disk.files import check_room
+from minibit.actors.disk.source import Source
+from minibit.actors.disk.store import Store
 from minibit.actors.names import NAMESPACE, actor_name
 from minibit.actors.node import Node
 from minibit.behaviour import Honest
 from minibit.choker import Choker
-from minibit.errors import DiskFullError
 from minibit.events import TRACKER
 from minibit.manifest import Manifest
 from minibit.messages import (
@@ -45,7 +46,6 @@ from minibit.messages import (
 )
 from minibit.picker import Picker
 from minibit.rules import Rules
-from minibit.units import show_bytes
 
 SETTLE_S = 5.0  # for the first links, when a peer joins
 BATCH_BYTES = 8 << 20  # of blocks that a peer is given by an actor call, before it starts
@@ -123,15 +123,9 @@ class PeerActor:
         return Opened(address, os.getpid(), machine(), self.node.peer.held)
 
     def _check_room(self, copies: int) -> None:
-        above = copies_folder(self.setup.folder)
-        while not above.exists():
-            above = above.parent
-        need_bytes, free_bytes = copies * self.setup.manifest.content_bytes, shutil.disk_usage(above).free
-        if need_bytes > free_bytes:
-            raise DiskFullError(
-                f"{copies} copies need {show_bytes(need_bytes)} in {above}, and {show_bytes(free_bytes)} are free: "
-                "make room, give fewer --peers, or set TMPDIR to a larger disk"
-            )
+        need_bytes = copies * self.setup.manifest.content_bytes
+        advice = "make room, give fewer --peers, or set TMPDIR to a larger disk"
+        check_room(need_bytes, copies_folder(self.setup.folder), f"{copies} copies", advice)
 
     def _open_store(self) -> Store | Source:
         return Store.open(copies_folder(self.setup.folder) / self.name, self.setup.manifest)

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import msgspec
 
-from minibit.actors.disk.store import Source, Store
+from minibit.actors.disk.source import Source
+from minibit.actors.disk.store import Store
 from minibit.actors.peer import PeerActor, Setup
 from minibit.behaviour import Honest
 from minibit.events import TRACKER, Effect, Received, Send

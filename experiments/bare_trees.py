@@ -23,7 +23,8 @@ from ray import cloudpickle
 from ray.exceptions import RayError
 
 from minibit.actors.disk import files
-from minibit.actors.disk.store import Source, Store
+from minibit.actors.disk.source import Source
+from minibit.actors.disk.store import Store
 from minibit.actors.links.outbox import CHUNK_BYTES, HIGH_WATER_BYTES
 from minibit.actors.links.pairs import block_socket
 from minibit.errors import LocalError

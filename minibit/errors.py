@@ -38,6 +38,10 @@ class ClusterError(MinibitError):
     exit_code = 7
 
 
+class StoreError(MinibitError):
+    """Our own disk failed, or somebody changed a peer's files; no neighbour is to blame."""
+
+
 class DiskFullError(MinibitError):
     """There is no room for the content, or there is none any more."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import stat
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +18,7 @@ from blake3 import blake3
 from minibit import inventory
 from minibit.errors import DiskFullError, LocalError, SourceError
 from minibit.manifest import BLOCK_BYTES_MAX, DIGEST_BYTES, FileEntry, HashName, Manifest, auto_block_bytes, block_hash
+from minibit.units import show_bytes
 
 OPEN_FILES_MAX = 64
 HASH_THREADS = min(4, os.cpu_count() or 1)
@@ -87,6 +89,16 @@ def entries(folder: Path, below: str = "") -> Iterator[tuple[str, os.DirEntry[st
 def mark(found: os.stat_result) -> tuple[int, int, int]:
     """What differs once a file was changed or replaced, cheaper than a hash."""
     return found.st_size, found.st_mtime_ns, found.st_ino
+
+
+def check_room(need_bytes: int, folder: Path, what: str, advice: str) -> None:
+    """`DiskFullError` if `what` has no room on the disk of `folder`, which need not be there yet."""
+    while not folder.exists():
+        folder = folder.parent
+    free_bytes = shutil.disk_usage(folder).free
+    if need_bytes > free_bytes:
+        need, free = show_bytes(need_bytes), show_bytes(free_bytes)
+        raise DiskFullError(f"no room for {what} in {folder}: {need} needed, {free} free; {advice}")
 
 
 def check_source(path: str | os.PathLike[str]) -> None:

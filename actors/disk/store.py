@@ -1,15 +1,15 @@
-"""Where blocks lie on a disk: `Source`, the content in place that a seed reads, and `Store`, a peer's own copy.
+"""A peer's own copy of the content, written block by block.
 
 Blocks are never mapped into memory: they are received in a private buffer, verified, then written with
 pwrite; sends are preads. A map of a sparse file on a full disk, or of a file cut under a seed, kills the
 process with SIGBUS, and bytes that failed their hash would have touched the file.
 
-A store's invariant: `held` names only blocks that were written here after they were verified, or that
+Invariant: `held` names only blocks that were written here after they were verified, or that
 hashed right in the partial file when it was opened. The state file is a hint about which blocks to
 re-hash, never a proof; so nothing here calls fsync, and a crash costs a re-hash.
 
-Blocks of content in many files share a few open files, so a source or a store is for one thread at a time
-(`verify` and `verify_all` are for any).
+Blocks of content in many files share a few open files, so a store is for one thread at a time (`verify` and
+`verify_all` are for any).
 """
 
 from __future__ import annotations
@@ -24,56 +24,9 @@ from pathlib import Path
 import msgspec
 
 from minibit import inventory
-from minibit.actors.disk.files import BlockFiles, entries, mark
-from minibit.errors import DiskFullError, LocalError, MinibitError, RemoteError, SourceError
+from minibit.actors.disk.files import BlockFiles, check_room, entries
+from minibit.errors import DiskFullError, LocalError, MinibitError, RemoteError, StoreError
 from minibit.manifest import Manifest
-
-
-class StoreError(MinibitError):
-    """Our own disk failed, or somebody changed a peer's files; no neighbour is to blame."""
-
-
-class Source:
-    """Content where it already lies, read and never written: what a seed shares."""
-
-    def __init__(self, path: Path, manifest: Manifest) -> None:
-        self.held = inventory.full(manifest.block_count)
-        self._manifest = manifest
-        self._files = BlockFiles(manifest, Path(path).absolute(), os.O_RDONLY)
-        try:
-            found = [self._files.path(index).stat() for index in range(len(manifest.files))]
-        except OSError as error:
-            raise SourceError(f"can't share {path}: {error.strerror} ({error.filename})") from None
-        if [one.st_size for one in found] != [entry.bytes for entry in manifest.files]:
-            raise self._changed(path)
-        self._marks = [mark(one) for one in found]
-
-    def read(self, block: int, offset: int = 0, length: int | None = None) -> bytes:
-        """Those bytes of `block`; `SourceError` when a file they lie in isn't what it was."""
-        spans = self._manifest.spans(block, offset, length)
-        try:
-            data = self._files.read(block, offset, length)
-        except OSError as error:
-            for index, _, _ in spans:
-                self._check(index)
-            raise SourceError(f"can't read {self._files.root}: {error.strerror}") from None
-        for index, _, _ in spans:  # after the read, so that no change slips in between
-            self._check(index)
-        return data
-
-    def close(self) -> None:
-        self._files.close()
-
-    def _check(self, index: int) -> None:
-        try:
-            now = mark(os.fstat(self._files.descriptor(index)))
-        except OSError as error:
-            raise SourceError(f"can't read {self._files.path(index)}: {error.strerror}") from None
-        if now != self._marks[index]:
-            raise self._changed(self._files.path(index))
-
-    def _changed(self, path: Path) -> SourceError:
-        return SourceError(f"{path} changed while it was shared; start again")
 
 
 class _State(msgspec.Struct, frozen=True):
@@ -243,11 +196,8 @@ class Store:
         for index in range(len(self.manifest.files)):
             with suppress(OSError):
                 there += self._files.path(index).lstat().st_blocks * 512
-        need = max(0, self.manifest.content_bytes - there)
-        disk = os.statvfs(self.folder)
-        free = disk.f_bavail * disk.f_frsize
-        if need > free:
-            raise DiskFullError(f"{self.manifest.name} needs {need:,} bytes in {self.folder}, where {free:,} are free")
+        need_bytes = self.manifest.content_bytes - there
+        check_room(need_bytes, self.folder, self.manifest.name, "make room there, or use another folder")
 
     def _prepare(self) -> bool:
         """Makes what is missing of the partial files and sizes them; True when all were there, of their sizes."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import shutil
 import tempfile
 import time
 from collections.abc import Iterable
@@ -27,7 +26,7 @@ from minibit.actors.driver.cluster import Place
 from minibit.actors.names import NAMESPACE, actor_name
 from minibit.actors.peer import Opened, PeerActor, Setup, machine
 from minibit.actors.tracker import TrackerActor
-from minibit.errors import ClusterError, DiskFullError, MinibitError
+from minibit.errors import ClusterError, MinibitError
 from minibit.events import TRACKER
 from minibit.lab.archive import RunFolder
 from minibit.manifest import Manifest
@@ -35,7 +34,6 @@ from minibit.rules import Rules
 from minibit.run.ledger import Ledger
 from minibit.run.options import Options, initial_blocks
 from minibit.strategies import Team
-from minibit.units import show_bytes
 
 SPAWN_S = 60.0  # for the actors to come up, and for each of them
 SPAWN_EACH_S = 5.0
@@ -47,12 +45,8 @@ def source(path: str | os.PathLike[str] | None, options: Options, folder: Path) 
     """The content: the one that was named, or content made in `folder`."""
     if path is not None:
         return Path(path)
-    free_bytes = shutil.disk_usage(tempfile.gettempdir()).free
-    if options.size_bytes > free_bytes:
-        raise DiskFullError(
-            f"--size {show_bytes(options.size_bytes)} has no room in {tempfile.gettempdir()} "
-            f"({show_bytes(free_bytes)} free): give a smaller one, or set TMPDIR to a larger disk"
-        )
+    advice = "give a smaller --size, or set TMPDIR to a larger disk"
+    files.check_room(options.size_bytes, Path(tempfile.gettempdir()), "the content", advice)
     folder.mkdir(parents=True, exist_ok=True)
     return files.make(folder / "content", options.size_bytes, options.seed)
 

@@ -73,8 +73,8 @@ class Bucket:
             raise LocalError(f"a burst of {burst_bytes} bytes: nothing would ever pass")
 
 
-class Timers(Protocol):
-    """What a gate needs of an event loop, or of a test's virtual clock."""
+class Loop(Protocol):
+    """What a gate needs of an event loop."""
 
     def time(self) -> float: ...
 
@@ -96,10 +96,10 @@ class Gate:
     Look at `limited` first: while it is False nobody need ask.
     """
 
-    def __init__(self, timers: Timers, rate_bps: float | None = None) -> None:
-        self._timers = timers
+    def __init__(self, loop: Loop, rate_bps: float | None = None) -> None:
+        self._loop = loop
         self._bucket = Bucket(rate_bps, self._burst_bytes(rate_bps))
-        self._bucket.take(0, timers.time())  # quota gathers from now on
+        self._bucket.take(0, loop.time())  # quota gathers from now on
         self._waiting: dict[Granted, int] = {}  # in the order of their turns
         self._timer: Timer | None = None
         self._serving = False
@@ -111,7 +111,7 @@ class Gate:
 
     def limit(self, rate_bps: float | None) -> None:
         """Another limit from now on, in the middle of whatever passes; None lifts it."""
-        self._bucket.change(rate_bps, self._burst_bytes(rate_bps), self._timers.time())
+        self._bucket.change(rate_bps, self._burst_bytes(rate_bps), self._loop.time())
         self.limited = rate_bps is not None
         self._wake()
 
@@ -121,7 +121,7 @@ class Gate:
         Who waits already, has asked already: `granted` names the asker.
         """
         if not self._waiting:
-            now, chunk_bytes = self._timers.time(), self._chunk_bytes(want)
+            now, chunk_bytes = self._loop.time(), self._chunk_bytes(want)
             if self._bucket.wait_s(chunk_bytes, now) <= 0:
                 return self._bucket.take(chunk_bytes, now)
         self._waiting[granted] = want
@@ -146,13 +146,13 @@ class Gate:
         finally:
             self._serving = False
         if 0 < wait_s < math.inf:
-            self._timer = self._timers.call_later(max(wait_s, TICK_S), self._wake)
+            self._timer = self._loop.call_later(max(wait_s, TICK_S), self._wake)
 
     def _serve(self) -> float:
         """Give out turns; returns the seconds until the next is due, 0 when nobody waits."""
         while self._waiting:
             granted, want = next(iter(self._waiting.items()))
-            now, chunk_bytes = self._timers.time(), self._chunk_bytes(want)
+            now, chunk_bytes = self._loop.time(), self._chunk_bytes(want)
             wait_s = self._bucket.wait_s(chunk_bytes, now)
             if wait_s > 0:
                 return wait_s

@@ -13,34 +13,43 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
+from minibit.actors.links.face import Owner
+from minibit.actors.links.gate import Gate
 from minibit.errors import LocalError, RemoteError
-from minibit.messages import Bloco, Estoque, Message, Pedido
+from minibit.messages import Bloco, Message
 from minibit.wire import frame
-
-if TYPE_CHECKING:
-    from minibit.actors.links.link import Link
-    from minibit.actors.links.pairs import Links
+from minibit.wire.carriage import PASSING
 
 CHUNK_BYTES = 256 << 10  # of a block, read and handed to the transport at once
 HIGH_WATER_BYTES = 64 << 10  # the transport's own backlog, beside the kernel's, at which it pauses us
 BACKLOG_BYTES = 1 << 20  # of messages for a neighbour that doesn't read; beyond, it is dropped
-PASSING = frozenset({Pedido, Estoque})
 
 
 class Outbox:
-    """The sending half of `link`. All it does may raise: its callers, and itself in callbacks, use `link.attempt`."""
+    """The sending half of a link of `owner`: reads blocks there, and calls `sent(block)` once a block went out whole.
 
-    def __init__(self, link: Link, home: Links) -> None:
+    All it does may raise: its callers use `attempt`, and so does the outbox itself in callbacks.
+    """
+
+    def __init__(
+        self,
+        owner: Owner,
+        gate: Gate,
+        loop: asyncio.AbstractEventLoop,
+        attempt: Callable[..., None],
+        sent: Callable[[int], None],
+    ) -> None:
         self.control_bytes = 0  # sent: all but the payload of BLOCOs
         self.payload_bytes = 0
         self.spoke_at = 0.0
-        self._link = link
-        self._gate = home.upload
-        self._host = home.host
-        self._length = home.host.manifest.length
-        self._loop = asyncio.get_running_loop()
+        self._read = owner.read
+        self._length = owner.manifest.length
+        self._gate = gate
+        self._loop = loop
+        self._attempt = attempt
+        self._tell_sent = sent
         self._transport: asyncio.Transport | None = None  # None again once the link is closed
         self._messages: list[bytes] = []  # frames to go before the next block
         self._passing: list[bytes] = []  # frames to go before the next part of a cut block
@@ -49,7 +58,7 @@ class Outbox:
         self._blocks: deque[tuple[int, bool]] = deque()
         self._offset = 0  # what was sent of the first of them
         self._cut = False  # the block under way stands between two of its frames
-        self._sent: int | None = None  # a block sent whole, of which the host isn't told yet
+        self._sent: int | None = None  # a block sent whole, which the owner isn't told yet
         self._full = False  # the transport paused us
         self._queued = False  # we wait for our turn at the gate
 
@@ -90,7 +99,7 @@ class Outbox:
             raise RemoteError(f"it left {self._backlog_bytes} bytes of messages unread")
         if not self._flushing:
             self._flushing = True
-            self._loop.call_soon(self._link.attempt, self._flush)
+            self._loop.call_soon(self._attempt, self._flush)
 
     def put(self, block: int, spoil: bool) -> None:
         """Put a block in line; with a wrong byte on `spoil`."""
@@ -112,7 +121,7 @@ class Outbox:
         self._flush()
         if self._sent is not None:
             block, self._sent = self._sent, None
-            self._host.on_sent(self._link, block)
+            self._tell_sent(block)
         self._pump()
 
     def _flush(self) -> None:
@@ -146,14 +155,14 @@ class Outbox:
 
     def _on_grant(self, granted_bytes: int) -> None:
         self._queued = False
-        self._link.attempt(self._send_chunk, granted_bytes)
-        self._link.attempt(self._pump)
+        self._attempt(self._send_chunk, granted_bytes)
+        self._attempt(self._pump)
 
     def _send_chunk(self, chunk_bytes: int) -> None:
         """Write the next bytes of the first block; where a frame begins, the messages in line and its head first."""
         block, spoil = self._blocks[0]
         offset, length = self._offset, self._length(block)
-        data = self._host.read(block, offset, chunk_bytes)
+        data = self._read(block, offset, chunk_bytes)
         if len(data) != chunk_bytes:
             raise LocalError(f"read {len(data)} bytes of block {block} at {offset}, not {chunk_bytes}")
         if spoil and offset == 0:
@@ -174,7 +183,7 @@ class Outbox:
         self._write(parts)
         if self._sent is not None and not self._full:
             # not at once: a fast neighbour would keep us here, and all others waiting
-            self._loop.call_soon(self._link.attempt, self._go_on)
+            self._loop.call_soon(self._attempt, self._go_on)
 
     def _write(self, parts: list[bytes]) -> None:
         assert self._transport is not None

@@ -8,7 +8,7 @@ The rule of the pair. A link counts from the moment both ends have proved the ke
 2. Otherwise the newer connection wins: nobody dials a neighbour that it is linked to, so who dials again
    has lost the old one, for instance because it was killed and started again.
 
-The host hears of the old link's end before it hears of the new link.
+The owner hears of the old link's end before it hears of the new link.
 """
 
 from __future__ import annotations
@@ -19,17 +19,16 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import Any
 
-from minibit.actors.links.face import Host
+from minibit.actors.links.face import Owner
 from minibit.actors.links.gate import Gate
 from minibit.actors.links.link import FLUSH_S, Link, State
 from minibit.actors.links.pool import BlockPool
 from minibit.errors import LocalError, RemoteError
 from minibit.messages import Desligamento, PeerAddress
 from minibit.wire import frame
+from minibit.wire.carriage import DIAL_S, IDLE_S, PREFIX_BYTES
 
 PROOF_S = 5.0
-IDLE_S = 120.0
-DIAL_S = 5.0
 RACE_S = 10.0  # longer than a dial that succeeds takes from its begin to its proof
 STRANGERS_MAX = 64
 INBOX_BYTES = 4 << 10  # for many small frames in one call; what a payload leaves here is copied once more
@@ -37,7 +36,7 @@ SOCKET_BYTES = 1 << 20
 
 
 class Links:
-    """The links of `host`, by the neighbour's id; iterating gives the links that are open.
+    """The links of `owner`, by the neighbour's id; iterating gives the links that are open.
 
     Made on the running event loop. `upload` and `download` are the node's limits: `upload.limit(bps)`
     changes one at any time.
@@ -45,7 +44,7 @@ class Links:
 
     def __init__(
         self,
-        host: Host,
+        owner: Owner,
         *,
         upload_bps: float | None = None,
         download_bps: float | None = None,
@@ -53,15 +52,15 @@ class Links:
         idle_s: float = IDLE_S,
     ) -> None:
         loop = asyncio.get_running_loop()
-        block_count = host.manifest.block_count
-        self.host = host
+        block_count = owner.manifest.block_count
+        self.owner = owner
+        self.loop = loop
         self.proof_s = proof_s
         self.idle_s = idle_s
         self.upload = Gate(loop, upload_bps)
         self.download = Gate(loop, download_bps)
-        self.pool = BlockPool(host.manifest.length(0) if block_count else 0)
-        self.inbox = memoryview(bytearray(frame.PREFIX_BYTES + frame.header_limit(block_count) + INBOX_BYTES))
-        self._loop = loop
+        self.pool = BlockPool(owner.manifest.length(0) if block_count else 0)
+        self.inbox = memoryview(bytearray(PREFIX_BYTES + frame.header_limit(block_count) + INBOX_BYTES))
         self._by_peer: dict[str, Link] = {}
         self._connections: set[Link] = set()
         self._dialling: set[str] = set()
@@ -71,28 +70,25 @@ class Links:
         self._empty.set()
 
     def __getitem__(self, peer: str) -> Link:
-        link = self._by_peer[peer]
-        if link.closed:
-            raise KeyError(peer)
-        return link
+        return self._by_peer[peer]
 
     def __contains__(self, peer: object) -> bool:
-        return isinstance(peer, str) and peer in self._by_peer and not self._by_peer[peer].closed
+        return peer in self._by_peer
 
     def __iter__(self) -> Iterator[Link]:
-        return iter([link for link in self._by_peer.values() if not link.closed])
+        return iter(list(self._by_peer.values()))
 
     def __len__(self) -> int:
-        return sum(not link.closed for link in self._by_peer.values())
+        return len(self._by_peer)
 
     # -- to the world
 
     async def serve(self, ports: Iterable[int] = (0,)) -> int:
-        """Listen at the host's address, on the first of `ports` that is free (0: any); returns the port.
+        """Listen at the owner's address, on the first of `ports` that is free (0: any); returns the port.
 
-        `LocalError` when none is. From then on `host.me` should say this port.
+        `LocalError` when none is. From then on `owner.me` should say this port.
         """
-        host = self.host.me.host
+        host = self.owner.me.host
         why = "no port was given"
         for port in ports:
             family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -105,7 +101,7 @@ class Links:
                 why = error.strerror or str(error)
                 sock.close()
                 continue
-            self._server = await self._loop.create_server(lambda: Link(self), sock=sock)
+            self._server = await self.loop.create_server(lambda: Link(self), sock=sock)
             return int(sock.getsockname()[1])
         raise LocalError(f"can't listen at {host}: {why}; give other ports")
 
@@ -116,7 +112,7 @@ class Links:
         when it can't be reached, `RemoteError` when it isn't who it should be or refuses.
         """
         peer = address.peer
-        if peer == self.host.me.peer:
+        if peer == self.owner.me.peer:
             raise LocalError(f"{peer} can't dial itself")
         if peer in self or peer in self._dialling:
             return
@@ -126,7 +122,7 @@ class Links:
             async with asyncio.timeout(timeout_s):
                 sock = await self._connect(address)
                 try:
-                    await self._loop.create_connection(lambda: link, sock=sock)
+                    await self.loop.create_connection(lambda: link, sock=sock)
                 except BaseException:
                     sock.close()
                     raise
@@ -151,7 +147,7 @@ class Links:
         if self._server is not None:
             self._server.close()
         for link in list(self._connections):
-            link.close(why, Desligamento(peer=self.host.me.peer, why=why))
+            link.close(why, Desligamento(peer=self.owner.me.peer, why=why))
         with suppress(TimeoutError):
             async with asyncio.timeout(2 * FLUSH_S):
                 await self._empty.wait()
@@ -161,7 +157,7 @@ class Links:
         family, _, _, _, where = (await self._resolve(address))[0]
         sock = block_socket(family)
         try:
-            await self._loop.sock_connect(sock, where)
+            await self.loop.sock_connect(sock, where)
         except BaseException:
             sock.close()
             raise
@@ -171,11 +167,11 @@ class Links:
         try:  # an address in figures needs no thread
             return socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
         except socket.gaierror:
-            return await self._loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+            return await self.loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
 
     # -- to the links
 
-    def meet(self, link: Link) -> None:
+    def connected(self, link: Link) -> None:
         """A connection is made; `RemoteError` when it is one too many."""
         self._connections.add(link)
         self._empty.clear()
@@ -185,33 +181,33 @@ class Links:
         if not link.dialled and strangers_count > STRANGERS_MAX:
             raise RemoteError(f"{STRANGERS_MAX} strangers are at the door already")
 
-    def judge(self, link: Link) -> None:
+    def check_pair(self, link: Link) -> None:
         """`RemoteError` when `link` must not be the one of its pair; see the rule above."""
-        ours_stays = self.host.me.peer < link.peer
+        ours_stays = self.owner.me.peer < link.peer
         old = self._by_peer.get(link.peer)
-        if old is None or old.closed:
+        if old is None:
             loses = not link.dialled and ours_stays and link.peer in self._dialling
         else:
-            races = old.dialled != link.dialled and self._loop.time() - old.linked_at < RACE_S
+            races = old.dialled != link.dialled and self.loop.time() - old.linked_at < RACE_S
             loses = races and old.dialled == ours_stays
         if loses:
             raise RemoteError("both dialled, and the other connection stays")
 
-    def admit(self, link: Link) -> None:
+    def adopt(self, link: Link) -> None:
         """`link` is proved: it is the one of its pair from now on, or `RemoteError`."""
-        self.judge(link)
+        self.check_pair(link)
         old = self._by_peer.get(link.peer)
         if old is not None:
             old.close("a newer connection takes its place")
             old.tell()
         self._by_peer[link.peer] = link
 
-    def forget(self, link: Link) -> None:
+    def drop(self, link: Link) -> None:
         """`link` is closed, and its pair free."""
         if self._by_peer.get(link.peer) is link:
             del self._by_peer[link.peer]
 
-    def part(self, link: Link) -> None:
+    def disconnected(self, link: Link) -> None:
         """The connection of `link` is gone."""
         self._connections.discard(link)
         if not self._connections:

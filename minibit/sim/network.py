@@ -16,15 +16,12 @@ import msgspec
 from minibit import events, messages
 from minibit.content import Content
 from minibit.events import Event
-from minibit.messages import Bloco, Desligamento, Estoque, Message, Pedido, PeerAddress
+from minibit.messages import Bloco, Desligamento, Message, PeerAddress
 from minibit.sim.bandwidth import Bandwidth
 from minibit.sim.clock import Clock
 from minibit.sim.machine import Node, Way
+from minibit.wire.carriage import DIAL_S, IDLE_S, PASSING, PREFIX_BYTES
 
-FRAME_BYTES = 8  # before the header of every message on a link
-PASSING = (Estoque, Pedido)  # pass a block that is under way; all else waits for its end
-SILENT_DIAL_S = 5.0  # after which a dial to a peer that is paused is given up
-SILENT_LINK_S = 120.0  # after which a link to one is, as `minibit.actors.links.pairs` does it
 PROGRESS_S = 10.0  # between two signs of life of a block that is under way, at most
 
 
@@ -76,7 +73,7 @@ class Network:
             node.sent[type(message)] += 1
             if message is not self._said.message or node.name != self._said.sender:  # the same news goes to many
                 self._said = events.Received(node.name, message)
-                self._said_bytes = len(messages.encode(message)) + FRAME_BYTES
+                self._said_bytes = len(messages.encode(message)) + PREFIX_BYTES
             node.control_bytes += self._said_bytes
             if way.flow is None or type(message) in PASSING:
                 self._carry(way, self._said)
@@ -87,7 +84,7 @@ class Network:
         """Carry a block to a neighbour; the sender hears when its last byte left."""
         if (way := node.ways.get(peer)) is not None:
             node.sent[Bloco] += 1
-            node.control_bytes += len(messages.encode(Bloco(block))) + FRAME_BYTES
+            node.control_bytes += len(messages.encode(Bloco(block))) + PREFIX_BYTES
             share = self.corrupts(node.name)
             ok = not (spoil or (share > 0 and self._rng.random() < share))
             way.flow = self.bandwidth.start(
@@ -163,7 +160,7 @@ class Network:
         if other is None or node.name in other.ways or not self.reachable(node, other):
             self._tell(node, events.Unlinked(peer, "unreachable"))
         elif node.inbox is not None or other.inbox is not None:
-            self._clock.at(self._clock.now + SILENT_DIAL_S, self._give_up, node, peer)
+            self._clock.at(self._clock.now + DIAL_S, self._give_up, node, peer)
         else:
             forth, back = Way(node, other), Way(other, node)
             forth.back, back.back = back, forth
@@ -248,7 +245,7 @@ class Network:
     def silent(self, node: Node) -> None:
         """The node gave no sign of life for so long that its links break."""
         for way in list(node.ways.values()):
-            self._break(way, f"silent for {SILENT_LINK_S:g} s")
+            self._break(way, f"silent for {IDLE_S:g} s")
 
     def cut(self, one: str, other: str) -> None:
         """The link of two peers breaks, and can't be made again until it heals."""

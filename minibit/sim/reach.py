@@ -17,8 +17,8 @@ from minibit.events import TRACKER
 from minibit.membership import LONGEST_PAUSE_S
 from minibit.neighbour import Standing
 from minibit.sim.machine import Node
-from minibit.sim.network import SILENT_LINK_S
 from minibit.sim.world import World
+from minibit.wire.carriage import IDLE_S
 
 Reach = dict[str, tuple[str, ...]]  # peers that are there and awake, and whom each is linked with or could dial
 
@@ -72,7 +72,7 @@ def patience_s(world: World) -> float:
 
     meets X     is fed by nobody for two leases of a guest until it says that it is alone, and then tries one more of
                 all that it knows every LONGEST_PAUSE_S, X last, which it left alone for LONGEST_RETRY_S before;
-    is served   when those that hold the slots and take nothing are gone: they are silent for SILENT_LINK_S, or
+    is served   when those that hold the slots and take nothing are gone: they are silent for IDLE_S, or
                 guests for a lease;
     asks        those first that are silent or lie, and leaves X alone for as long, if it was silent before; and if X
                 lies, for every other block before the one that it has;
@@ -82,7 +82,7 @@ def patience_s(world: World) -> float:
     rules = world.rules
     known = min(len(world.nodes), REMEMBERED * rules.neighbours)
     meets_s = 2 * (rules.guest_rounds + 2) * rules.round_s + known * LONGEST_PAUSE_S + LONGEST_RETRY_S
-    served_s = max(SILENT_LINK_S, rules.guest_rounds * rules.round_s) + rules.round_s
+    served_s = max(IDLE_S, rules.guest_rounds * rules.round_s) + rules.round_s
     lied = world.content.block_count if any(lies(node) for node in world.nodes.values()) else 0
     asks_s = 2 * rules.request_timeout_s * (1 + lied)
     return meets_s + served_s + asks_s + 2 * slowest_block_s(world)

@@ -28,8 +28,9 @@ from minibit.sim.bandwidth import End
 from minibit.sim.clock import Clock
 from minibit.sim.journal import Journal
 from minibit.sim.machine import Node
-from minibit.sim.network import PROGRESS_S, SILENT_LINK_S, Network, address
+from minibit.sim.network import PROGRESS_S, Network, address
 from minibit.tracker import Tracker
+from minibit.wire.carriage import IDLE_S
 
 
 class Watcher:
@@ -247,7 +248,7 @@ class World:
             if node.inbox is None:
                 node.inbox = []
                 self.network.bandwidth.limit(node.end, 0.0, node.end.down_bps)
-                self.clock.at(self.clock.now + SILENT_LINK_S, self._silent, node, node.inbox)
+                self.clock.at(self.clock.now + IDLE_S, self._silent, node, node.inbox)
 
     def _silent(self, node: Node, inbox: list[events.Event]) -> None:
         if node.inbox is inbox:  # it is the same pause

@@ -16,8 +16,8 @@ from minibit import messages
 from minibit.content import Content
 from minibit.errors import RemoteError
 from minibit.messages import Bloco, Message
+from minibit.wire.carriage import PREFIX_BYTES
 
-PREFIX_BYTES = 8
 HEADER_BYTES_MIN = 4096  # room that any verb has; also all that a stranger has
 
 _PREFIX = struct.Struct("<II")

@@ -103,7 +103,7 @@ async def test_blocks_that_arrive_are_useful_double_or_rejected_and_nothing_else
         arrived = Counter[str]()
         for record in swarm.arrivals():
             arrived[record.peer] += record.bytes
-        sent_bytes = sum(link.payload_bytes_out for node in swarm.nodes.values() for link in node.links)
+        sent_bytes = sum(link.outbox.payload_bytes for node in swarm.nodes.values() for link in node.links)
         assert {node.me.peer: sum(link.payload_bytes_in for link in node.links) for node in nodes} == arrived
         assert sent_bytes == arrived.total()
         swarm.check()
@@ -537,7 +537,7 @@ async def test_with_control_by_actor_calls_the_result_is_the_same(film, copies, 
         swarm.check()
         # on the links nothing goes but greetings and blocks
         assert all(node.mailbox.incoming["PEDIDO"] for node in swarm.nodes.values() if node.links)
-        control_bytes = sum(link.control_bytes_out for node in swarm.nodes.values() for link in node.links)
+        control_bytes = sum(link.outbox.control_bytes for node in swarm.nodes.values() for link in node.links)
         blocks = sum(node.mailbox.outgoing["BLOCO"] for node in swarm.nodes.values())
         assert control_bytes < 100 * blocks + 1000 * 2 * len(nodes) ** 2
         if outside is not None:

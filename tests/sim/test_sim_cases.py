@@ -20,8 +20,8 @@ from minibit.run.summary import Summary
 from minibit.sim import Scenario, Simulation
 from minibit.sim.checkers import all_checkers
 from minibit.sim.content import VirtualContent
-from minibit.sim.network import SILENT_LINK_S
 from minibit.sim.world import World
+from minibit.wire.carriage import IDLE_S
 
 BLOCK_BYTES = 10_000
 RATE_BPS = 10_000.0  # a second for a block
@@ -222,11 +222,11 @@ def test_a_peer_that_pauses_and_goes_on_completes_and_holds_nobody_up(pause_s: f
 
 
 def test_links_to_a_silent_peer_break_in_the_end_and_stand_again_when_it_goes_on():
-    made = simulation(3, 40, {"kind": "pauses", "at": 5, "lasts": 2 * SILENT_LINK_S, "peers": ["peer-02"]})
+    made = simulation(3, 40, {"kind": "pauses", "at": 5, "lasts": 2 * IDLE_S, "peers": ["peer-02"]})
     silent = made.world.nodes
-    run_until(made, lambda: made.world.now > 5 + SILENT_LINK_S - 1)
+    run_until(made, lambda: made.world.now > 5 + IDLE_S - 1)
     assert silent["peer-02"].ways
-    run_until(made, lambda: made.world.now > 5 + SILENT_LINK_S + 1)
+    run_until(made, lambda: made.world.now > 5 + IDLE_S + 1)
     assert not silent["peer-02"].ways
     assert all_complete(made.run())
 

@@ -16,7 +16,8 @@ import uvloop
 
 from minibit import inventory
 from minibit.actors.disk import files
-from minibit.actors.disk.store import Source, Store
+from minibit.actors.disk.source import Source
+from minibit.actors.disk.store import Store
 from minibit.actors.node import Node
 from minibit.events import TRACKER, Effect, Received, Send
 from minibit.life import Life
@@ -194,8 +195,7 @@ class Loopback:
         node.peer._life.stage = Life.GONE  # deaf and dumb from now on
         node.stopped.set()
         for link in node.links:
-            assert link._transport is not None
-            link._transport.abort()
+            link.close("crashed")
         await node.stop()
 
     def ask_tracker(self, sender: str, message: Message) -> None:
