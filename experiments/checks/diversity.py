@@ -6,7 +6,7 @@ from functools import partial
 from statistics import mean
 from typing import Any
 
-from checks.check import Check, Found, Row, Scale, Task, at_most, average, between
+from checks.check import Check, CheckRow, Found, Scale, Task, at_most, average, between
 from checks.runs import SLOTS, UPLOAD_BPS, Figures, figures, run, seed_copies_when_spread, standard
 from minibit.events import TRACKER
 from minibit.run import bounds, measures
@@ -42,14 +42,14 @@ def one(seed: int, peers: int, blocks: int) -> Figures:
     }
 
 
-def rows(found: Found) -> list[Row]:
+def rows(found: Found) -> list[CheckRow]:
     """How fast the seed gives new blocks away, and how soon the last one is as common as the others."""
     runs = found["rarest-first"]
     low, middle, high = (mean(one["interest"][place] for one in runs) for place in range(3))
     return [
         between("blocks that only the seed holds: fall / uplink of the seed", average(runs, "fall"), 0.75, 1.0),
         at_most("start-ups until the rarest block has 0.7 of the mean copies", average(runs, "common"), MOST_STARTUPS),
-        Row("interest, 20th, 50th, 80th percentile", "reported", f"{low:.2f}, {middle:.2f}, {high:.2f}", True),
+        CheckRow("interest, 20th, 50th, 80th percentile", "reported", f"{low:.2f}, {middle:.2f}, {high:.2f}", True),
     ]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from checks.check import Check, Found, Row
+from checks.check import Check, CheckRow, Found
 from minibit.units import show_duration
 
 HEAD = """\
@@ -34,7 +34,7 @@ bound of [`minibit/run/bounds.py`](../minibit/run/bounds.py). Measures are defin
 def write(
     docs: Path,
     checks: Mapping[str, Check],
-    rows: Mapping[str, Sequence[Row]],
+    rows: Mapping[str, Sequence[CheckRow]],
     found: Mapping[str, Found],
     core_s: float,
 ) -> None:
@@ -49,7 +49,7 @@ def write(
     (docs / "paper-checks.md").write_text("\n".join(parts))
 
 
-def _overview(number: int, check: Check, rows: Sequence[Row]) -> str:
+def _overview(number: int, check: Check, rows: Sequence[CheckRow]) -> str:
     good = sum(row.good for row in rows)
     anchor = f"{number}-{check.title.lower().replace(' ', '-')}"
     return (
@@ -57,7 +57,7 @@ def _overview(number: int, check: Check, rows: Sequence[Row]) -> str:
     )
 
 
-def _section(number: int, name: str, check: Check, rows: Sequence[Row]) -> str:
+def _section(number: int, name: str, check: Check, rows: Sequence[CheckRow]) -> str:
     table = "\n".join(
         f"| {row.what} | {row.expected} | {row.measured} | {'as expected' if row.good else '**differs**'} |"
         for row in rows

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 
-class Content(msgspec.Struct, frozen=True, kw_only=True):
+class ContentSummary(msgspec.Struct, frozen=True, kw_only=True):
     """What was shared: `blocks` of `block_bytes` each (the last may be shorter), named by the `digest`."""
 
     name: str
@@ -22,7 +22,7 @@ class Content(msgspec.Struct, frozen=True, kw_only=True):
     digest: str
 
 
-class Seconds(msgspec.Struct, frozen=True, kw_only=True):
+class Times(msgspec.Struct, frozen=True, kw_only=True):
     """Where the time went, in seconds.
 
     spawn     until tracker and peers stood ready
@@ -43,7 +43,7 @@ class Seconds(msgspec.Struct, frozen=True, kw_only=True):
     total: float
 
 
-class Bytes(msgspec.Struct, frozen=True, kw_only=True):
+class Traffic(msgspec.Struct, frozen=True, kw_only=True):
     """What went over the links, in bytes.
 
     moved      payload that arrived, useful or not
@@ -58,7 +58,7 @@ class Bytes(msgspec.Struct, frozen=True, kw_only=True):
     control: int
 
 
-class Messages(msgspec.Struct, frozen=True, kw_only=True):
+class MessageCounts(msgspec.Struct, frozen=True, kw_only=True):
     """Messages sent in the whole swarm, by verb."""
 
     REGISTRO: int = 0
@@ -100,19 +100,19 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     world: str
     preset: str | None
     seed: int
-    content: Content
+    content: ContentSummary
     peers: int
     completed: int
     verified: int
     nodes: int
-    seconds: Seconds
-    bytes: Bytes
+    seconds: Times
+    bytes: Traffic
     goodput_bps: float
     bound_s: float | None
     efficiency: float | None
     fairness_jain: float
     actor_calls: int
-    messages: Messages
+    messages: MessageCounts
     failed: list[Failure]
     timed_out: bool = False
 

@@ -38,7 +38,7 @@ from minibit.lab.pictures.picture import (
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from minibit.lab.pictures.clock import Clock
+    from minibit.lab.pictures.clock import PageClock
     from minibit.lab.run import Run
 
 TITLE = "Who holds what"
@@ -147,7 +147,7 @@ def _arrived(run: Run, peers: list[str], blocks: list[int]) -> NDArray[np.float3
     return arrived
 
 
-def picture(run: Run, clock: Clock) -> Picture:
+def picture(run: Run, clock: PageClock) -> Picture:
     """Peers x blocks, at the clock's time."""
     of = sources(columns(run, clock.at_s))
     title, peers, blocks, image = (of[f"blocks:{name}"] for name in ("title", "peers", "blocks", "image"))

@@ -28,7 +28,7 @@ from minibit.lab.pictures.picture import (
 )
 
 if TYPE_CHECKING:
-    from minibit.lab.pictures.clock import Clock
+    from minibit.lab.pictures.clock import PageClock
     from minibit.lab.run import Run
 
 TITLE = "Who serves whom"
@@ -106,7 +106,7 @@ def _cells(found: pl.DataFrame, names: list[str]) -> dict[str, list[object]]:
     return {"x": places, "y": rows, "serves": [names[at] for at in rows], "served": [names[at] for at in places]}
 
 
-def picture(run: Run, clock: Clock) -> Picture:
+def picture(run: Run, clock: PageClock) -> Picture:
     """The matrix, at the clock's time."""
     of = sources(columns(run, clock.at_s))
     title, peers = of["choking:title"], of["choking:peers"]

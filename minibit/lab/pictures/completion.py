@@ -22,7 +22,7 @@ from minibit.lab.pictures.picture import (
 )
 
 if TYPE_CHECKING:
-    from minibit.lab.pictures.clock import Clock
+    from minibit.lab.pictures.clock import PageClock
     from minibit.lab.run import Run
 
 TITLE = "Completion"
@@ -60,7 +60,7 @@ def columns(run: Run) -> Columns:
     }
 
 
-def picture(run: Run, clock: Clock) -> Picture:
+def picture(run: Run, clock: PageClock) -> Picture:
     """The stair of those who are complete, the curve of what all hold, the bound."""
     of = sources(columns(run))
     made = over_time(of["completion:title"], 420, "share", y_range=Range1d(start=0, end=1.04))

@@ -20,7 +20,7 @@ from minibit.lab.pictures.picture import (
 )
 
 if TYPE_CHECKING:
-    from minibit.lab.pictures.clock import Clock
+    from minibit.lab.pictures.clock import PageClock
     from minibit.lab.run import Run
 
 TITLE = "Copies of a block"
@@ -44,7 +44,7 @@ def columns(run: Run) -> Columns:
     }
 
 
-def picture(run: Run, clock: Clock) -> Picture:
+def picture(run: Run, clock: PageClock) -> Picture:
     """Two figures: copies of a block, and blocks without a copy."""
     of = sources(columns(run))
     source = of["copies:all"]

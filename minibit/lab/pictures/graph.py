@@ -31,7 +31,7 @@ from minibit.units import show_bytes
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from minibit.lab.pictures.clock import Clock
+    from minibit.lab.pictures.clock import PageClock
     from minibit.lab.run import Run
 
 TITLE = "Who fed whom"
@@ -136,7 +136,7 @@ def _names(run: Run, peers: list[str], turn: NDArray[np.float64]) -> dict[str, l
     }
 
 
-def picture(run: Run, clock: Clock) -> Picture:
+def picture(run: Run, clock: PageClock) -> Picture:
     """The whole run's arrows."""
     of = sources(columns(run))
     made = canvas(

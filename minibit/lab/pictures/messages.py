@@ -8,10 +8,10 @@ import polars as pl
 from bokeh.models import DataRange1d, FactorRange, LogTicker, NumeralTickFormatter
 
 from minibit.lab.pictures.picture import BLUE, GREY, INK, Columns, Picture, canvas, peers_of, sources
-from minibit.run.summary import Messages
+from minibit.run.summary import MessageCounts
 
 if TYPE_CHECKING:
-    from minibit.lab.pictures.clock import Clock
+    from minibit.lab.pictures.clock import PageClock
     from minibit.lab.run import Run
 
 TITLE = "Messages by verb"
@@ -19,7 +19,7 @@ LOOK = (
     "The scale grows tenfold from line to line. BLOCO and PEDIDO should be nearly equal; what BLOCO has more than the "
     "blocks that were missing was sent for nothing."
 )
-VERBS = Messages.__struct_fields__
+VERBS = MessageCounts.__struct_fields__
 
 
 def table(run: Run) -> pl.DataFrame:
@@ -50,7 +50,7 @@ def columns(run: Run) -> Columns:
     }
 
 
-def picture(run: Run, clock: Clock) -> Picture:
+def picture(run: Run, clock: PageClock) -> Picture:
     """A dot for each verb on a logarithmic scale, with its number."""
     of = sources(columns(run))
     source = of["messages:verbs"]

@@ -23,7 +23,7 @@ from minibit.lab.pictures.picture import (
 from minibit.units import show_rate
 
 if TYPE_CHECKING:
-    from minibit.lab.pictures.clock import Clock
+    from minibit.lab.pictures.clock import PageClock
     from minibit.lab.run import Run
 
 TITLE = "Rates"
@@ -64,7 +64,7 @@ def columns(run: Run) -> Columns:
     }
 
 
-def picture(run: Run, clock: Clock) -> Picture:
+def picture(run: Run, clock: PageClock) -> Picture:
     """Two figures: all together and the seed; the peers one by one, as a band."""
     of = sources(columns(run))
     above = over_time(of["rates:title"], 210, "bytes a second")

@@ -29,7 +29,7 @@ from minibit.lab.pictures.picture import (
 from minibit.run.summary import jain
 
 if TYPE_CHECKING:
-    from minibit.lab.pictures.clock import Clock
+    from minibit.lab.pictures.clock import PageClock
     from minibit.lab.run import Run
 
 TITLE = "Shares and fairness"
@@ -66,7 +66,7 @@ def columns(run: Run) -> Columns:
     }
 
 
-def picture(run: Run, clock: Clock) -> Picture:
+def picture(run: Run, clock: PageClock) -> Picture:
     """Two figures over the same peers: bytes given and taken, and the ratio of the two."""
     of = sources(columns(run))
     source = of["shares:peers"]

@@ -23,7 +23,7 @@ from minibit.lab.pictures.picture import (
 )
 
 if TYPE_CHECKING:
-    from minibit.lab.pictures.clock import Clock
+    from minibit.lab.pictures.clock import PageClock
     from minibit.lab.run import Run
 
 TITLE = "What happened"
@@ -70,7 +70,7 @@ def columns(run: Run) -> Columns:
     }
 
 
-def picture(run: Run, clock: Clock) -> Picture:
+def picture(run: Run, clock: PageClock) -> Picture:
     """A row for each kind of event, a mark for each time."""
     of = sources(columns(run))
     made = over_time(of["timeline:title"], 230, "", y_range=FactorRange(factors=list(reversed(KINDS))))
