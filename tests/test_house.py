@@ -217,6 +217,12 @@ def test_what_a_peer_imports_is_light_and_nothing_of_the_driver():
     assert [name for name in modules if name.startswith("minibit.actors.driver")] == []
 
 
+def test_the_figures_of_a_run_in_words_need_nothing_heavy():
+    program = "import minibit.lab.words, sys; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert sorted(HEAVY & set(loaded.stdout.split())) == []
+
+
 def test_rooms_stay_small():
     sizes = {path.relative_to(ROOT).as_posix(): len(path.read_text().splitlines()) for path in ROOMS.values()}
     assert {name: lines for name, lines in sizes.items() if lines > LINES_MAX} == {}

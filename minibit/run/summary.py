@@ -125,6 +125,13 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             return 5
         return 4 if self.failed else 0
 
+    def failed_by_reason(self) -> dict[str, list[str]]:
+        """The names of the peers that failed, by the reason."""
+        by_reason: dict[str, list[str]] = {}
+        for failure in self.failed:
+            by_reason.setdefault(failure.why, []).append(failure.peer)
+        return by_reason
+
     def as_dict(self) -> dict[str, Any]:
         """The JSON object as Python values, rounded."""
         rounded: dict[str, Any] = _rounded(msgspec.to_builtins(self))
