@@ -28,8 +28,8 @@ from minibit.lab.pictures import (
     shares,
     timeline,
 )
+from minibit.lab.pictures.names import BEHAVIOURS, short, spread
 from minibit.lab.pictures.page import packed_library
-from minibit.lab.pictures.picture import BEHAVIOURS, short, spread
 from minibit.run.summary import MessageCounts
 
 NEVER = np.inf

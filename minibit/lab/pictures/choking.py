@@ -9,23 +9,9 @@ import polars as pl
 from bokeh.models import BasicTicker, DataRange1d
 
 from minibit.events import TRACKER
-from minibit.lab.pictures.picture import (
-    BLUE,
-    INK,
-    ORANGE,
-    Columns,
-    Picture,
-    begun,
-    canvas,
-    hover,
-    legend,
-    letters,
-    moment,
-    named_ticks,
-    part,
-    shorts,
-    sources,
-)
+from minibit.lab.pictures.canvas import BLUE, INK, ORANGE, begun, canvas, hover, legend, named_ticks
+from minibit.lab.pictures.names import letters, moment, part, shorts
+from minibit.lab.pictures.picture import Columns, Picture, sources
 
 if TYPE_CHECKING:
     from minibit.lab.pictures.clock import PageClock

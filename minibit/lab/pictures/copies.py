@@ -6,18 +6,8 @@ from typing import TYPE_CHECKING
 
 from bokeh.models import Column
 
-from minibit.lab.pictures.picture import (
-    BLUE,
-    GREEN,
-    ORANGE,
-    RED,
-    Columns,
-    Picture,
-    hover,
-    legend,
-    over_time,
-    sources,
-)
+from minibit.lab.pictures.canvas import BLUE, GREEN, ORANGE, RED, hover, legend, over_time
+from minibit.lab.pictures.picture import Columns, Picture, sources
 
 if TYPE_CHECKING:
     from minibit.lab.pictures.clock import PageClock

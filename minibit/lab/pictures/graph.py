@@ -9,23 +9,9 @@ import polars as pl
 from bokeh.models import DataRange1d
 
 from minibit.events import TRACKER
-from minibit.lab.pictures.picture import (
-    BLUE,
-    INK,
-    ORANGE,
-    Columns,
-    Picture,
-    behaviours,
-    canvas,
-    hover,
-    legend,
-    letters,
-    look_of,
-    part,
-    short,
-    shorts,
-    sources,
-)
+from minibit.lab.pictures.canvas import BLUE, INK, ORANGE, canvas, hover, legend
+from minibit.lab.pictures.names import behaviours, letters, look_of, part, short, shorts
+from minibit.lab.pictures.picture import Columns, Picture, sources
 from minibit.units import show_bytes
 
 if TYPE_CHECKING:

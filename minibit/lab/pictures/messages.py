@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 import polars as pl
 from bokeh.models import DataRange1d, FactorRange, LogTicker, NumeralTickFormatter
 
-from minibit.lab.pictures.picture import BLUE, GREY, INK, Columns, Picture, canvas, peers_of, sources
+from minibit.lab.pictures.canvas import BLUE, GREY, INK, canvas
+from minibit.lab.pictures.names import peers_of
+from minibit.lab.pictures.picture import Columns, Picture, sources
 from minibit.run.summary import MessageCounts
 
 if TYPE_CHECKING:

@@ -8,18 +8,8 @@ import polars as pl
 from bokeh.models import Column
 
 from minibit.events import TRACKER
-from minibit.lab.pictures.picture import (
-    BLUE,
-    GREEN,
-    ORANGE,
-    Columns,
-    Picture,
-    bytes_ticks,
-    hover,
-    legend,
-    over_time,
-    sources,
-)
+from minibit.lab.pictures.canvas import BLUE, GREEN, ORANGE, bytes_ticks, hover, legend, over_time
+from minibit.lab.pictures.picture import Columns, Picture, sources
 from minibit.units import show_rate
 
 if TYPE_CHECKING:

@@ -8,24 +8,9 @@ import polars as pl
 from bokeh.models import Column, DataRange1d
 
 from minibit.events import TRACKER
-from minibit.lab.pictures.picture import (
-    BLUE,
-    INK,
-    ORANGE,
-    Columns,
-    Picture,
-    begun,
-    bytes_ticks,
-    canvas,
-    hover,
-    key,
-    legend,
-    look_of,
-    part,
-    shorts,
-    sources,
-    spread,
-)
+from minibit.lab.pictures.canvas import BLUE, INK, ORANGE, begun, bytes_ticks, canvas, hover, key, legend
+from minibit.lab.pictures.names import look_of, part, shorts, spread
+from minibit.lab.pictures.picture import Columns, Picture, sources
 from minibit.run.summary import jain
 
 if TYPE_CHECKING:
