@@ -72,7 +72,7 @@ def of_both(summary: Summary, records: Sequence[Record]) -> Figures:
         "median_s": summary.seconds.median,
         "over_bound": summary.seconds.transfer / summary.bound_s if summary.bound_s else None,
         "incomplete": summary.peers - summary.completed,
-        "waste": summary.bytes.wasted / summary.bytes.moved,
+        "waste": summary.bytes.wasted_share,
         "jain": summary.fairness_jain,
         "reciprocity": measures.reciprocity(measures.bytes_between(records), completed_s),
         "completed_s": sorted(completed_s.values()),

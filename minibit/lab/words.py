@@ -54,8 +54,8 @@ def figures(summary: Summary) -> Iterator[Figure]:
         yield _figure("at best", show_duration(summary.bound_s), f"efficiency {summary.efficiency:.2f}")
     fairness = f"fairness {summary.fairness_jain:.2f} (Jain)"
     yield _figure("goodput", show_rate(summary.goodput_bps), "all peers together", fairness)
-    wasted, control = _percent(sent.wasted, sent.moved), _percent(sent.control, sent.moved)
-    copies = f"seed sent {sent.seed_sent / summary.content.bytes:.2f} copies" if summary.content.bytes else None
+    wasted, control = _percent(sent.wasted_share), _percent(sent.control_share)
+    copies = None if summary.seed_copies is None else f"seed sent {summary.seed_copies:.2f} copies"
     yield _figure("moved", show_bytes(sent.moved), f"{wasted} wasted", f"{control} control", copies)
     each = f"{messages.total / summary.peers:,.0f} a peer"
     yield _figure("messages", f"{messages.total:,}", each, f"{summary.actor_calls:,} actor calls" if real else None)
@@ -145,8 +145,7 @@ def _figure(question: str, answer: str, *behind: str | None) -> Figure:
     return Figure(question, answer, tuple(part for part in behind if part))
 
 
-def _percent(part: int, whole: int) -> str:
-    if not part:
+def _percent(share: float | None) -> str:
+    if not share:
         return "0 %"
-    percent = 100 * part / whole
-    return f"{percent:.2f} %" if percent >= 0.01 else "<0.01 %"
+    return f"{100 * share:.2f} %" if share >= 0.0001 else "<0.01 %"

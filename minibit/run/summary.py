@@ -57,6 +57,16 @@ class Traffic(msgspec.Struct, frozen=True, kw_only=True):
     seed_sent: int
     control: int
 
+    @property
+    def wasted_share(self) -> float | None:
+        """The wasted part of the payload that arrived; None if none arrived."""
+        return self.wasted / self.moved if self.moved else None
+
+    @property
+    def control_share(self) -> float | None:
+        """Bytes that are not payload / payload that arrived. (B. Cohen 2003 gives HAVE less than a thousandth.)"""
+        return self.control / self.moved if self.moved else None
+
 
 class MessageCounts(msgspec.Struct, frozen=True, kw_only=True):
     """Messages sent in the whole swarm, by verb."""
@@ -124,6 +134,11 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         if self.timed_out:
             return 5
         return 4 if self.failed else 0
+
+    @property
+    def seed_copies(self) -> float | None:
+        """Payload that the seed sent / the bytes of the content; None for empty content."""
+        return self.bytes.seed_sent / self.content.bytes if self.content.bytes else None
 
     def failed_by_reason(self) -> dict[str, list[str]]:
         """The names of the peers that failed, by the reason."""
