@@ -23,7 +23,6 @@ from minibit.run.summary import ContentSummary, Failure, MessageCounts, Summary,
 
 UNWANTED = ("corrupter", "liar")  # nobody expects that they complete: one is banned, one seems to want nothing
 USELESS = ("corrupter", "free-rider")  # nobody gets a right block from them
-FORMAT = 1  # of what `about` says and of the tables; a larger one can't be read by what reads this
 
 
 class Account:
@@ -294,7 +293,6 @@ class Ledger:
     def about(self, summary: Summary | None) -> dict[str, Any]:
         """All that is known beside the records, as plain values: what a run's folder says in run.json."""
         return {
-            "format": FORMAT,
             "run": self.run,
             "world": self.world,
             "content": msgspec.to_builtins(self._content()),
