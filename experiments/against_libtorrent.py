@@ -31,7 +31,7 @@ from typing import Any
 
 import click
 import libtorrent
-from libtorrent_swarm import Result, RivalError, share
+from libtorrent_swarm import RivalError, RivalResult, share
 
 from minibit.actors.disk.files import make
 from minibit.cli.table import show
@@ -74,7 +74,7 @@ def main(
 ) -> None:
     """Measure Minibit and libtorrent side by side. OURS, after --, goes to run_swarm.py as it stands."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    rivals: dict[int, list[Result]] = {}
+    rivals: dict[int, list[RivalResult]] = {}
     minibits: list[dict[str, Any]] = []
     try:
         pieces = [parse_bytes(size) for size in piece_size]
@@ -139,7 +139,7 @@ def say(who: str, transfer_s: float, goodput_bps: float) -> None:
     click.echo(f"{who}: {show_duration(transfer_s)}, {show_rate(goodput_bps)}", err=True)
 
 
-def compared(rivals: dict[int, list[Result]], minibits: list[dict[str, Any]]) -> dict[str, Any]:
+def compared(rivals: dict[int, list[RivalResult]], minibits: list[dict[str, Any]]) -> dict[str, Any]:
     """All results, the medians of each contestant, and the ratio of goodputs: Minibit / libtorrent's best."""
     theirs = [
         {

@@ -263,7 +263,7 @@ def limited(as_json: bool, seed_upload: str, upload: str, **options: Any) -> Non
         summary = run(upload=upload, seed_upload=seed_upload, **options)
     content, peers, transfer_s = summary.content, summary.peers, summary.seconds.transfer
     upload_bps, seed_upload_bps = parse_rate(upload), parse_rate(seed_upload)
-    members = [bounds.Member(upload_bps)] * peers
+    members = [bounds.Capacity(upload_bps)] * peers
     fluid_s = bounds.fluid(content.bytes, members, seed_upload_bps=seed_upload_bps)
     bound_s = bounds.makespan(content.bytes, content.block_bytes, members, seed_upload_bps=seed_upload_bps) or 0.0
     found = {

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import click
-from conformance import Row, sheet
+from conformance import SheetRow, sheet
 from media import MEDIA, MediaError, open_whole
 from rich.console import Console
 from rich.table import Table
@@ -130,7 +130,7 @@ def checked(world: str, *, out: str, **given: Any) -> Run:
     return load(out)
 
 
-def show_sheet(run: Run, rows: list[Row], as_json: bool) -> int:
+def show_sheet(run: Run, rows: list[SheetRow], as_json: bool) -> int:
     """The sheet, for a person or a program; the exit code."""
     code = BROKEN if any(row.verdict == "broken" for row in rows) else 0
     if as_json:

@@ -16,7 +16,7 @@ from math import comb, inf, sqrt
 from operator import or_
 from typing import NamedTuple
 
-from hindsight import Asked, Hindsight, at_least
+from hindsight import AnsweredPedido, Hindsight, at_least
 from slot_rules import guest, rarity, rounds, slots
 from verdict import ENOUGH, SIGMAS, Case, Finding, Verdict, decided, deviates
 
@@ -34,7 +34,7 @@ MOST_ASKED = 20_000  # PEDIDOs that are looked at; of more, every so many'th
 ARRIVAL = ("at_s", "took_s", "peer", "source", "block")
 
 
-class Row(NamedTuple):
+class SheetRow(NamedTuple):
     """One rule of the sheet."""
 
     key: str
@@ -43,12 +43,12 @@ class Row(NamedTuple):
     evidence: str
 
 
-def sheet(run: Run) -> list[Row]:
+def sheet(run: Run) -> list[SheetRow]:
     """All rules, in the order of docs/classic.md. `LocalError` for a run of which there is only a part."""
     if run.missing or run.summary is None:
         raise LocalError(f"{run.name} can't be checked: {' '.join(run.missing) or 'it has not ended yet.'}")
     seen = Hindsight(run)
-    return [Row(key, rule, *look(seen)) for key, (rule, look) in RULES.items()]
+    return [SheetRow(key, rule, *look(seen)) for key, (rule, look) in RULES.items()]
 
 
 # content, start, exchange
@@ -111,7 +111,7 @@ def exchange(seen: Hindsight) -> Finding:
     """
     run = seen.run
     useful = run.blocks.filter(run.blocks["verdict"] == "useful")
-    rows = [Asked(at_s - took_s, *rest, at_s) for at_s, took_s, *rest in useful.select(ARRIVAL).iter_rows()]
+    rows = [AnsweredPedido(at_s - took_s, *rest, at_s) for at_s, took_s, *rest in useful.select(ARRIVAL).iter_rows()]
     could = [one for one in rows if _elsewhere(seen, one)]
     if not could:
         return "not seen", f"{len(rows)} blocks moved; of none did others know yet that a peer held it"
@@ -131,7 +131,7 @@ def exchange(seen: Hindsight) -> Finding:
     return ("broken" if deviates(given, len(could) / 2, len(could) / 4) < -SIGMAS else "not seen"), evidence
 
 
-def _elsewhere(seen: Hindsight, one: Asked) -> bool:
+def _elsewhere(seen: Hindsight, one: AnsweredPedido) -> bool:
     """Whether another peer held the block when it was asked for, and had it so long before that others knew."""
     return any(
         peer != one.peer and seen.held(peer, one.at_s - seen.late_s) >> one.block & 1 and seen.there(peer, one.at_s)
@@ -210,7 +210,7 @@ def rarest(seen: Hindsight) -> Finding:
     cases: list[Case] = []
     turn = count()
     for asked in seen.asked.values():
-        flying: list[Asked] = []
+        flying: list[AnsweredPedido] = []
         for one in asked:
             flying = [other for other in flying if other.came_s > one.at_s] + [one]
             if next(turn) % every == 0:
@@ -219,7 +219,7 @@ def rarest(seen: Hindsight) -> Finding:
     return verdict, f"choices of one block of several: {evidence}"
 
 
-def _picked(seen: Hindsight, one: Asked, flying: list[Asked]) -> list[Case]:
+def _picked(seen: Hindsight, one: AnsweredPedido, flying: list[AnsweredPedido]) -> list[Case]:
     """Wrong is a block of which surely more neighbours held a copy than of another that could be had as well.
 
     Surely: what was so `late_s` ago against what was so as long after. So who asks for the rarest that it knows of is

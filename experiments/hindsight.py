@@ -23,7 +23,7 @@ SAME_S = 1e-6  # times that differ by less are one: differences of times are not
 LATENCY_S = 0.25  # of news, beside what it is held back for: on its way, and in the queue of a busy machine
 
 
-class Asked(NamedTuple):
+class AnsweredPedido(NamedTuple):
     """A PEDIDO of `peer` whose block came: when it was sent, to whom, for what, and when the block was there."""
 
     at_s: float
@@ -108,12 +108,12 @@ class Hindsight:
                 held[peer].append(held[peer][-1] | 1 << block)
         return came_s, held
 
-    def _pedidos(self) -> dict[str, list[Asked]]:
-        found: dict[str, list[Asked]] = defaultdict(list)
+    def _pedidos(self) -> dict[str, list[AnsweredPedido]]:
+        found: dict[str, list[AnsweredPedido]] = defaultdict(list)
         rows = self.run.blocks.select("at_s", "peer", "source", "block", "took_s")
         for at_s, peer, source, block, took_s in rows.iter_rows():
             if took_s > 0:  # nobody knows when a block was asked that came after it was given up
-                found[peer].append(Asked(at_s - took_s, peer, source, block, at_s))
+                found[peer].append(AnsweredPedido(at_s - took_s, peer, source, block, at_s))
         return {peer: sorted(asked) for peer, asked in found.items()}
 
     def _acquaintances(self) -> tuple[list[Answer], dict[str, dict[str, list[list[float]]]]]:

@@ -73,7 +73,7 @@ class RivalError(Exception):
     """The libtorrent swarm failed: a copy differs, a session reports an error, or time is up."""
 
 
-class Result(NamedTuple):
+class RivalResult(NamedTuple):
     """What one swarm came to.
 
     spawn_s      until all sessions listened and had loaded the torrent, in seconds
@@ -113,7 +113,7 @@ def share(
     tuned: bool = True,
     seed: int = 1,
     timeout_s: float = 600.0,
-) -> Result:
+) -> RivalResult:
     """Give `content`, a file, to `peers` sessions with folders below `folder`, an empty one; what it came to.
 
     The copies stay in `folder`. `RivalError` says what went wrong; no process of the swarm stays either way.
@@ -138,7 +138,7 @@ def share(
     began_at = ends_at.pop(SEED)
     transfer_s = max(ends_at.values()) - began_at
     verified = _verified(content, [folder / f"{node}" / content.name for node in nodes[1:]])
-    return Result(
+    return RivalResult(
         peers=peers,
         piece_bytes=piece_bytes,
         spawn_s=spawned_at - started_at,

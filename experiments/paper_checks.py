@@ -35,7 +35,7 @@ from checks import (
     seed_economy,
     transfer,
 )
-from checks.check import Check, Found, Row, Scale, Task
+from checks.check import Check, CheckRow, Found, Scale, Task
 from checks.page import write
 from checks.runs import Figures
 
@@ -59,7 +59,7 @@ CHECKS: dict[str, Check] = {
 }
 
 
-class Results(msgspec.Struct):
+class CheckRuns(msgspec.Struct):
     """What the runs of one check came to: a case and its figures for each, and the time that all took on a core."""
 
     core_s: float
@@ -110,13 +110,13 @@ def main(names: tuple[str, ...], quick: bool, seeds: int | None, jobs: int, out:
         click.echo(f"wrote {DOCS / 'paper-checks.md'}", err=True)
 
 
-def kept(folder: Path, name: str) -> Results | None:
+def kept(folder: Path, name: str) -> CheckRuns | None:
     """The results of an earlier run, if there was one."""
     path = folder / f"{name}.json"
-    return msgspec.json.decode(path.read_bytes(), type=Results) if path.exists() else None
+    return msgspec.json.decode(path.read_bytes(), type=CheckRuns) if path.exists() else None
 
 
-def judge(results: dict[str, Results], everything: dict[str, Results]) -> dict[str, list[Row]]:
+def judge(results: dict[str, CheckRuns], everything: dict[str, CheckRuns]) -> dict[str, list[CheckRow]]:
     """The rows of these checks, by name. The first check counts every run of all others too."""
     rows = {}
     for name, found in results.items():
@@ -129,7 +129,7 @@ def judge(results: dict[str, Results], everything: dict[str, Results]) -> dict[s
     return rows
 
 
-def verdict(row: Row) -> str:
+def verdict(row: CheckRow) -> str:
     """In two words."""
     return "as expected" if row.good else "differs"
 
@@ -137,12 +137,12 @@ def verdict(row: Row) -> str:
 # running
 
 
-def run_all(names: Iterable[str], scale: Scale, jobs: int, keep_in: Path | None) -> dict[str, Results]:
+def run_all(names: Iterable[str], scale: Scale, jobs: int, keep_in: Path | None) -> dict[str, CheckRuns]:
     """All runs of these checks: the longest first, a process for each; those that need the machine alone, last.
 
     A check whose runs are done is kept at once, so that an interrupt costs no more than the others.
     """
-    results = {name: Results(0.0, []) for name in names}
+    results = {name: CheckRuns(0.0, []) for name in names}
     tasks = [(name, task) for name in results for task in CHECKS[name].tasks(scale)]
     left = Counter(name for name, _ in tasks)
 

@@ -144,5 +144,5 @@ def test_the_program_about_the_simulation_runs(capsys):
     (program,) = re.findall(r"^```python\n(.*?)^```", (DOCS / "simulation.md").read_text(), re.MULTILINE | re.DOTALL)
     names: dict[str, Any] = {}
     exec(program, names)
-    assert capsys.readouterr().out.startswith("Seconds(")
+    assert capsys.readouterr().out.startswith("Times(")
     assert len(names["arrivals"]) > 1000

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from enum import Enum
 from functools import cache
@@ -27,6 +28,11 @@ OTHERS = {"experiments", "polars", "bokeh", "rich", "click", "matplotlib", "nump
 IMPURE = CLOCKS | CHANCE | THREADS | DEVICES | OTHERS
 
 HEAVY = {"polars", "bokeh", "rich", "click", "matplotlib", "pandas", "IPython"}
+
+NAMED_TWICE = {
+    "Cell", "Manifest", "Node", "Place", "Progress", "Row", "Run", "Source", "Standing", "Timers",
+}  # fmt: skip
+"""Names that several classes still share. This list may only shrink: add none."""
 
 FACE = "minibit"
 """The package itself: it leads to everything, and only when it is asked."""
@@ -309,6 +315,12 @@ def test_what_a_peer_imports_is_light_and_nothing_of_the_driver():
     assert [name for name in modules if name.startswith("minibit.actors.driver")] == []
 
 
+def test_the_figures_of_a_run_in_words_need_nothing_heavy():
+    program = "import minibit.lab.words, sys; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert sorted(HEAVY & set(loaded.stdout.split())) == []
+
+
 def test_rooms_stay_small():
     sizes = {path.relative_to(ROOT).as_posix(): len(path.read_text().splitlines()) for path in ROOMS.values()}
     assert {name: lines for name, lines in sizes.items() if lines > LINES_MAX} == {}
@@ -330,3 +342,15 @@ def test_every_public_class_and_function_says_what_it_is():
         if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
         if not node.name.startswith("_") and not ast.get_docstring(node)
     ] == []
+
+
+def test_no_two_classes_share_a_name():
+    counts = Counter(
+        node.name
+        for path in [*ROOMS.values(), *EXPERIMENTS]
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ClassDef)
+    )
+    shared = {name for name, count in counts.items() if count > 1}
+    assert shared - NAMED_TWICE == set(), "name the new class otherwise"
+    assert NAMED_TWICE - shared == set(), "these are unique now: take them from NAMED_TWICE"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from checks.check import Check, Found, Row, Scale, Task, ascending, at_least, at_most, average, between
+from checks.check import Check, CheckRow, Found, Scale, Task, ascending, at_least, at_most, average, between
 from checks.runs import CONTENT_BYTES, SLOTS, UPLOAD_BPS, Figures, figures, run, standard
 from minibit.run import bounds
 
@@ -34,7 +34,7 @@ def one(seed: int, peers: int, blocks: int, slots: int) -> Figures:
     return found | {"startup_tau": (found["makespan_s"] - found["bound_s"]) / tau_s}
 
 
-def rows(found: Found) -> list[Row]:
+def rows(found: Found) -> list[CheckRow]:
     """The start-up for each number of blocks, the makespan, and the order of slots."""
     over = {case: average(some, "over_bound") for case, some in found.items()}
     tried = [slots for slots in SLOTS_TRIED if (128, slots) in found]

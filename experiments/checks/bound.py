@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from checks import rounds
-from checks.check import Check, Found, Row, Scale, Task, at_least, at_most, average
+from checks.check import Check, CheckRow, Found, Scale, Task, at_least, at_most, average
 from checks.runs import UPLOAD_BPS, Figures, figures, run, standard
 
 ELSEWHERE = "the runs of other checks"  # the case under which their figures are added
@@ -63,7 +63,7 @@ def swarm(seed: int, changes: dict[str, Any]) -> Figures:
     return figures(*run(standard(seed, **changes)))
 
 
-def rows(found: Found) -> list[Row]:
+def rows(found: Found) -> list[CheckRow]:
     """Bound and conservation over all runs, then the pickers."""
     runs = [one for case, many in found.items() if case in SORTS or case == ELSEWHERE for one in many]
     bounded = [one["over_bound"] for one in runs if one.get("over_bound")]
@@ -72,8 +72,8 @@ def rows(found: Found) -> list[Row]:
     plan = found["hypercube"][0]
     return [
         at_least(f"least makespan / bound of {len(bounded)} runs", min(bounded), 1.0),
-        Row(f"runs of {len(counted)} in which bytes sent ≠ bytes received", "0", str(leaks), not leaks),
-        Row("rounds, hypercube", str(plan["least"]), str(plan["rounds"]), plan["rounds"] == plan["least"]),
+        CheckRow(f"runs of {len(counted)} in which bytes sent ≠ bytes received", "0", str(leaks), not leaks),
+        CheckRow("rounds, hypercube", str(plan["least"]), str(plan["rounds"]), plan["rounds"] == plan["least"]),
         at_most("rounds / least, rarest first", average(found["rarest-first"], "ratio"), 1.06),
         at_least("rounds / least, random", average(found["random"], "ratio"), 1.10),
     ]

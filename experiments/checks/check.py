@@ -39,7 +39,7 @@ class Task(NamedTuple):
     alone: bool = False
 
 
-class Row(NamedTuple):
+class CheckRow(NamedTuple):
     """One line of a check's table; `good` is the verdict."""
 
     what: str
@@ -62,30 +62,30 @@ class Check(NamedTuple):
     title: str
     law: str
     tasks: Callable[[Scale], list[Task]]
-    rows: Callable[[Found], list[Row]]
+    rows: Callable[[Found], list[CheckRow]]
     draw: Callable[[Found, Any], None] | None = None
     notes: str = ""
 
 
-def at_least(what: str, value: float, least: float) -> Row:
+def at_least(what: str, value: float, least: float) -> CheckRow:
     """Expected: so much or more."""
-    return Row(what, f"≥ {shown(least)}", shown(value), value >= least)
+    return CheckRow(what, f"≥ {shown(least)}", shown(value), value >= least)
 
 
-def at_most(what: str, value: float, most: float) -> Row:
+def at_most(what: str, value: float, most: float) -> CheckRow:
     """Expected: so much or less."""
-    return Row(what, f"≤ {shown(most)}", shown(value), value <= most)
+    return CheckRow(what, f"≤ {shown(most)}", shown(value), value <= most)
 
 
-def between(what: str, value: float, least: float, most: float) -> Row:
+def between(what: str, value: float, least: float, most: float) -> CheckRow:
     """Expected: from one to the other."""
-    return Row(what, f"{shown(least)} to {shown(most)}", shown(value), least <= value <= most)
+    return CheckRow(what, f"{shown(least)} to {shown(most)}", shown(value), least <= value <= most)
 
 
-def ascending(what: str, values: list[float]) -> Row:
+def ascending(what: str, values: list[float]) -> CheckRow:
     """Expected: each more than the one before."""
     told = ", ".join(map(shown, values))
-    return Row(what, "ascending", told, all(one < other for one, other in pairwise(values)))
+    return CheckRow(what, "ascending", told, all(one < other for one, other in pairwise(values)))
 
 
 def shown(value: float) -> str:

@@ -6,7 +6,7 @@ from functools import partial
 from statistics import mean
 from typing import Any
 
-from checks.check import Check, Found, Row, Scale, Task, at_least, at_most, average, between
+from checks.check import Check, CheckRow, Found, Scale, Task, at_least, at_most, average, between
 from checks.runs import Figures, figures, run, standard
 from minibit.run import measures
 
@@ -48,7 +48,7 @@ def one(seed: int, choker: str, seed_bps: float, blocks: int) -> Figures:
     return found
 
 
-def rows(found: Found) -> list[Row]:
+def rows(found: Found) -> list[CheckRow]:
     """What a fast seed gives, then a slow one, then a swarm without choking."""
     fast, slow, none = (found[case] for case in CASES)
     fast_s, slow_s = ({name: average(some, f"{name} s") for name in CLASSES} for some in (fast, slow))

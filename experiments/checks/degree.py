@@ -6,7 +6,7 @@ from functools import partial
 from statistics import mean
 from typing import Any
 
-from checks.check import Check, Found, Row, Scale, Task, at_least, at_most, average
+from checks.check import Check, CheckRow, Found, Scale, Task, at_least, at_most, average
 from checks.runs import Figures, figures, run, standard
 
 DEGREES = (3, 5, 7, 8, 10, 14, 20)
@@ -31,7 +31,7 @@ def one(seed: int, peers: int, blocks: int, degree: int) -> Figures:
     return found | {"efficiency": 1 / found["over_bound"], "links": links}
 
 
-def rows(found: Found) -> list[Row]:
+def rows(found: Found) -> list[CheckRow]:
     """Efficiency by degree."""
     by_degree = {degree: average(some, "efficiency") for degree, some in sorted(found.items())}
     enough = [degree for degree in by_degree if ENOUGH <= degree < MOST]

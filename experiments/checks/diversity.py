@@ -6,9 +6,9 @@ from functools import partial
 from statistics import mean
 from typing import Any
 
-from checks.check import Check, Found, Row, Scale, Task, at_most, average, between
+from checks.check import Check, CheckRow, Found, Scale, Task, at_most, average, between
 from checks.runs import SLOTS, UPLOAD_BPS, Figures, figures, run, seed_copies_when_spread, standard
-from minibit.events import TRACKER
+from minibit.lab import Run
 from minibit.run import bounds, measures
 
 SAMPLE_S = 10.0
@@ -26,30 +26,30 @@ def one(seed: int, peers: int, blocks: int) -> Figures:
     """One run, sampled each 10 s."""
     seed_bps = 2 * UPLOAD_BPS
     simulation, summary = run(standard(seed, peers=peers, blocks=blocks, seed_upload=seed_bps))
-    records = list(simulation.records)
-    copies = measures.availability(records, blocks, TRACKER, SAMPLE_S)
-    spread_s = measures.spread_s(records, blocks)
-    rare = [one.at_s for one in copies if one.at_s > spread_s and one.least < COMMON * one.mean]
+    seen = Run.of(simulation.ledger, summary)
+    copies = seen.availability(SAMPLE_S).select("at_s", "alone", "least", "mean", "most").rows()
+    spread_s = measures.spread_s(simulation.records, blocks)
+    rare = [at_s for at_s, _, least, middle, _ in copies if at_s > spread_s and least < COMMON * middle]
     startup_s = bounds.startup_s(peers, SLOTS, simulation.content.block_bytes / UPLOAD_BPS)
-    shares = measures.interest(records, list(simulation.ledger.peers), summary.seconds.transfer)
+    shares = sorted(seen.interest()["share"])
     return figures(simulation, summary) | {
         "spread_s": spread_s,
         "fall": blocks * simulation.content.block_bytes / spread_s / seed_bps,
         "common": (max(rare, default=spread_s) + SAMPLE_S - spread_s) / startup_s,
         "copies": seed_copies_when_spread(simulation),
         "interest": [measures.percentile(shares, percent) for percent in (20, 50, 80)],
-        "curve": [(one.at_s, one.alone, one.least, one.mean, one.most) for one in copies],
+        "curve": copies,
     }
 
 
-def rows(found: Found) -> list[Row]:
+def rows(found: Found) -> list[CheckRow]:
     """How fast the seed gives new blocks away, and how soon the last one is as common as the others."""
     runs = found["rarest-first"]
     low, middle, high = (mean(one["interest"][place] for one in runs) for place in range(3))
     return [
         between("blocks that only the seed holds: fall / uplink of the seed", average(runs, "fall"), 0.75, 1.0),
         at_most("start-ups until the rarest block has 0.7 of the mean copies", average(runs, "common"), MOST_STARTUPS),
-        Row("interest, 20th, 50th, 80th percentile", "reported", f"{low:.2f}, {middle:.2f}, {high:.2f}", True),
+        CheckRow("interest, 20th, 50th, 80th percentile", "reported", f"{low:.2f}, {middle:.2f}, {high:.2f}", True),
     ]
 
 

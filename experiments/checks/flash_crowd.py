@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from checks.check import Check, Found, Row, Scale, Task, at_most, average, between
+from checks.check import Check, CheckRow, Found, Scale, Task, at_most, average, between
 from checks.runs import BLOCK_BYTES, SLOTS, UPLOAD_BPS, Figures, everybody, figures, run, standard
 from minibit.run import bounds
 
@@ -34,7 +34,7 @@ def one(seed: int, peers: int, blocks: int) -> Figures:
     return found | {"startup_tau": (found["makespan_s"] - found["bound_s"]) / TAU_S}
 
 
-def rows(found: Found) -> list[Row]:
+def rows(found: Found) -> list[CheckRow]:
     """What a doubling costs: on average over all of them, and what sixteen times as many cost."""
     sizes = sorted(found)
     first, last = (average(found[peers], "startup_tau") for peers in (sizes[0], sizes[-1]))

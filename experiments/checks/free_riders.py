@@ -6,7 +6,7 @@ from functools import partial
 from statistics import mean
 from typing import Any
 
-from checks.check import Check, Found, Row, Scale, Task, average, between
+from checks.check import Check, CheckRow, Found, Scale, Task, average, between
 from checks.runs import SLOTS, Figures, figures, run, standard
 from minibit.records import BlockRecord
 from minibit.run import bounds, measures
@@ -53,7 +53,7 @@ def rate_share(simulation: Simulation, from_s: float, until_s: float) -> float:
     return riders / honest if honest else 0.0
 
 
-def rows(found: Found) -> list[Row]:
+def rows(found: Found) -> list[CheckRow]:
     """With tit-for-tat and without."""
     law = bounds.free_rider_share(SLOTS - 1)
     return [

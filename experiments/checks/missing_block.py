@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from checks.check import Check, Found, Row, Scale, Task, at_most, average, between
+from checks.check import Check, CheckRow, Found, Scale, Task, at_most, average, between
 from checks.runs import BLOCK_BYTES, Figures
 from minibit.events import TRACKER
 from minibit.run import bounds
@@ -69,7 +69,7 @@ def one(seed: int, arrivals_per_s: float, club: int, until_s: float) -> Figures:
     }
 
 
-def rows(found: Found) -> list[Row]:
+def rows(found: Found) -> list[CheckRow]:
     """How many are there in the end."""
     grown = CLUB + UNTIL_S * (UNSTABLE - SEED_BLOCKS_PER_S)
     assert bounds.stable(SEED_BLOCKS_PER_S, STABLE) and not bounds.stable(SEED_BLOCKS_PER_S, UNSTABLE)

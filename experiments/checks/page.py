@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from checks.check import Check, Found, Row
+from checks.check import Check, CheckRow, Found
 from minibit.units import show_duration
 
 HEAD = """\
@@ -23,7 +23,8 @@ Figures are means over seeds of chance. Where a range isn't met, the text says w
 everybody knows everybody; 128 blocks of 128 kB; 3 + 1 slots, rounds of 10 s, a guest stays for 30 s; rarest first. The
 seed has 200 kB/s unless something else is said. τ is the time that one uplink needs for one block, *bound* the lower
 bound of [`minibit/run/bounds.py`](../minibit/run/bounds.py). Measures are defined in
-[`minibit/run/measures.py`](../minibit/run/measures.py).
+[`minibit/run/measures.py`](../minibit/run/measures.py) and
+[`minibit/lab/derived.py`](../minibit/lab/derived.py).
 
 | check | rows as expected | |
 |---|---|---|
@@ -34,7 +35,7 @@ bound of [`minibit/run/bounds.py`](../minibit/run/bounds.py). Measures are defin
 def write(
     docs: Path,
     checks: Mapping[str, Check],
-    rows: Mapping[str, Sequence[Row]],
+    rows: Mapping[str, Sequence[CheckRow]],
     found: Mapping[str, Found],
     core_s: float,
 ) -> None:
@@ -49,7 +50,7 @@ def write(
     (docs / "paper-checks.md").write_text("\n".join(parts))
 
 
-def _overview(number: int, check: Check, rows: Sequence[Row]) -> str:
+def _overview(number: int, check: Check, rows: Sequence[CheckRow]) -> str:
     good = sum(row.good for row in rows)
     anchor = f"{number}-{check.title.lower().replace(' ', '-')}"
     return (
@@ -57,7 +58,7 @@ def _overview(number: int, check: Check, rows: Sequence[Row]) -> str:
     )
 
 
-def _section(number: int, name: str, check: Check, rows: Sequence[Row]) -> str:
+def _section(number: int, name: str, check: Check, rows: Sequence[CheckRow]) -> str:
     table = "\n".join(
         f"| {row.what} | {row.expected} | {row.measured} | {'as expected' if row.good else '**differs**'} |"
         for row in rows

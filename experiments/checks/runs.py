@@ -65,7 +65,7 @@ def figures(simulation: Simulation, summary: Summary) -> Figures:
         "incomplete": summary.peers - summary.completed,
         "sent_bytes": sent_bytes,
         "received_bytes": received_bytes,
-        "waste": summary.bytes.wasted / summary.bytes.moved,
+        "waste": summary.bytes.wasted_share,
         "chokes_a_block": summary.messages.BLOQUEIO / summary.messages.BLOCO,
     }
 

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from checks import rounds
-from checks.check import Check, Found, Row, Scale, Task, at_least, at_most, average
+from checks.check import Check, CheckRow, Found, Scale, Task, at_least, at_most, average
 from checks.runs import UPLOAD_BPS, Figures, figures, run, seed_copies_when_spread, standard
 
 IN_ROUNDS = "random, in rounds"  # what whole blocks cost even those who know everything
@@ -36,7 +36,7 @@ def in_rounds(seed: int, peers: int, blocks: int) -> Figures:
     return {"copies": course.seed_rounds / blocks, "ratio": course.rounds / rounds.least(peers, blocks)}
 
 
-def rows(found: Found) -> list[Row]:
+def rows(found: Found) -> list[CheckRow]:
     """Copies, and what they do to the makespan."""
     copies = {case: average(some, "copies") for case, some in found.items()}
     ratio = average(found[IN_ROUNDS], "ratio")

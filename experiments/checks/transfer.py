@@ -8,7 +8,7 @@ from functools import partial
 from statistics import median
 from typing import Any
 
-from checks.check import Check, Found, Row, Scale, Task, at_least, at_most, average, between
+from checks.check import Check, CheckRow, Found, Scale, Task, at_least, at_most, average, between
 from checks.runs import Figures
 from minibit.events import TRACKER
 from minibit.records import BlockRecord, PeerRecord, Record
@@ -72,21 +72,21 @@ def of_both(summary: Summary, records: Sequence[Record]) -> Figures:
         "median_s": summary.seconds.median,
         "over_bound": summary.seconds.transfer / summary.bound_s if summary.bound_s else None,
         "incomplete": summary.peers - summary.completed,
-        "waste": summary.bytes.wasted / summary.bytes.moved,
+        "waste": summary.bytes.wasted_share,
         "jain": summary.fairness_jain,
         "reciprocity": measures.reciprocity(measures.bytes_between(records), completed_s),
         "completed_s": sorted(completed_s.values()),
     }
 
 
-def rows(found: Found) -> list[Row]:
+def rows(found: Found) -> list[CheckRow]:
     """The times of both worlds, and how the real one shares."""
     told = []
     for peers in sorted({peers for peers, _ in found}):
         ray, sim = found[peers, "ray"], found[peers, "sim"]
         ratio = median(one["median_s"] for one in ray) / median(one["median_s"] for one in sim)
         told += [
-            Row(f"{peers} peers: runs in which somebody is incomplete", "0", *_none(ray + sim)),
+            CheckRow(f"{peers} peers: runs in which somebody is incomplete", "0", *_none(ray + sim)),
             between(f"{peers} peers: median time, real / simulated", ratio, 1.0, 1.3),
         ]
         for world, some in (("real", ray), ("simulated", sim)):

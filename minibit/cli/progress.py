@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from types import TracebackType
 from typing import TextIO
 
@@ -19,12 +18,12 @@ from rich.progress import Progress as Bars
 from rich.table import Table
 from rich.text import Text
 
-from minibit.run.summary import Failure, Summary
-from minibit.units import show_bytes, show_duration, show_rate
+from minibit.lab.words import figures
+from minibit.run.summary import Summary
+from minibit.units import show_duration, show_rate
 
 LINE_EVERY_S = 5.0
 DRAW_EVERY_S = 0.2
-NAMED_AT_ONCE = 6  # peers named in one row of the table; standard error names them all
 
 
 class Progress:
@@ -116,62 +115,11 @@ def summary_table(summary: Summary) -> Table:
     table.add_column(style="bold", no_wrap=True)
     table.add_column(justify="right", no_wrap=True)
     table.add_column(style="dim", overflow="fold")
-    for question, answer, *behind in _rows(summary):
-        table.add_row(question, Text(str(answer)), Text(", ".join(str(part) for part in behind if part)))
+    for figure in figures(summary):
+        table.add_row(figure.question, Text(figure.answer), Text(", ".join(figure.behind)))
     return table
-
-
-def _rows(summary: Summary) -> Iterator[tuple[str | None, ...]]:
-    content, seconds, sent, messages = summary.content, summary.seconds, summary.bytes, summary.messages
-    spawning, verifying = show_duration(seconds.spawn), show_duration(seconds.verify)
-    wasted, control = _percent(sent.wasted, sent.moved), _percent(sent.control, sent.moved)
-
-    yield "run", summary.world, summary.run, summary.preset and f"preset {summary.preset}", f"seed {summary.seed}"
-    blocks = f"{content.blocks:,} blocks of {show_bytes(content.block_bytes)}"
-    yield "content", show_bytes(content.bytes), content.name, blocks
-    real = summary.world != "sim"
-    nodes = "on 1 node" if summary.nodes == 1 else f"on {summary.nodes} nodes"
-    where = (f"{summary.verified} verified", nodes) if real else ()
-    late = "time limit reached" if summary.timed_out else None
-    yield "complete", f"{summary.completed} of {summary.peers}", *where, late
-    yield "transfer", show_duration(seconds.transfer), _finishes(summary)
-    if summary.bound_s is not None and summary.efficiency is not None:
-        yield "at best", show_duration(summary.bound_s), f"efficiency {summary.efficiency:.2f}"
-    fairness = f"fairness {summary.fairness_jain:.2f} (Jain)"
-    yield "goodput", show_rate(summary.goodput_bps), "all peers together", fairness
-    copies = f"seed sent {sent.seed_sent / content.bytes:.2f} copies" if content.bytes else None
-    yield "moved", show_bytes(sent.moved), f"{wasted} wasted", f"{control} control", copies
-    each = f"{messages.total / summary.peers:,.0f} a peer"
-    yield "messages", f"{messages.total:,}", each, f"{summary.actor_calls:,} actor calls" if real else None
-    around = (f"spawning {spawning}", f"verifying {verifying}") if real else ("in virtual time",)
-    yield "in all", show_duration(seconds.total), *around
-    for why, names in failures(summary.failed).items():
-        more = f" and {len(names) - NAMED_AT_ONCE} more" if len(names) > NAMED_AT_ONCE else ""
-        yield "failed", str(len(names)), f"{', '.join(names[:NAMED_AT_ONCE])}{more}: {why}"
-
-
-def failures(failed: list[Failure]) -> dict[str, list[str]]:
-    """The peers that failed, by the reason."""
-    by_reason: dict[str, list[str]] = defaultdict(list)
-    for failure in failed:
-        by_reason[failure.why].append(failure.peer)
-    return dict(by_reason)
 
 
 def show_summary(summary: Summary, file: TextIO | None = None) -> None:
     """Print the table, on standard output unless told otherwise."""
     Console(file=file or sys.stdout, highlight=False).print(summary_table(summary))
-
-
-def _finishes(summary: Summary) -> str:
-    first, median, last = summary.seconds.first, summary.seconds.median, summary.seconds.last
-    if first is None or median is None or last is None:
-        return "no peer complete"
-    return f"first {show_duration(first)}, median {show_duration(median)}, last {show_duration(last)}"
-
-
-def _percent(part: int, whole: int) -> str:
-    if not part:
-        return "0 %"
-    percent = 100 * part / whole
-    return f"{percent:.2f} %" if percent >= 0.01 else "<0.01 %"

@@ -25,7 +25,7 @@ import click
 from click.core import ParameterSource
 
 from minibit.actors.disk import files
-from minibit.cli.progress import Progress, failures, show_summary
+from minibit.cli.progress import Progress, show_summary
 from minibit.errors import LocalError, MinibitError
 from minibit.lab.archive import RUNS, RunFolder
 from minibit.run.options import Options
@@ -97,7 +97,7 @@ def main(context: click.Context, file: str | None, as_json: bool, quiet: bool, *
         click.echo(summary.to_json())
     else:
         show_summary(summary)
-    for why, names in failures(summary.failed).items():
+    for why, names in summary.failed_by_reason().items():
         complain(f"incomplete: {', '.join(names)}: {why}")
     if options["live"]:
         keep_page()

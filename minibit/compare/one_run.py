@@ -95,7 +95,7 @@ def completions(records: Iterable[Record]) -> dict[str, float]:
     return {
         peer: presence.completed_s - presence.started_s
         for peer, presence in presences(records).items()
-        if presence.completed_s < inf and peer != TRACKER
+        if presence.started_s <= presence.completed_s < inf and peer != TRACKER
     }
 
 
@@ -114,9 +114,9 @@ def figures(summary: Summary, records: Iterable[Record], groups: dict[str, list[
         "median_s": median(all_s) if all_s else None,
         "efficiency": summary.efficiency,
         "goodput_bps": summary.goodput_bps,
-        "seed_copies": summary.bytes.seed_sent / summary.content.bytes if summary.content.bytes else None,
-        "wasted_share": summary.bytes.wasted / summary.bytes.moved if summary.bytes.moved else None,
-        "control_share": summary.bytes.control / summary.bytes.moved if summary.bytes.moved else None,
+        "seed_copies": summary.seed_copies,
+        "wasted_share": summary.bytes.wasted_share,
+        "control_share": summary.bytes.control_share,
         "jain": summary.fairness_jain,
         "incomplete": len(summary.failed),
     }

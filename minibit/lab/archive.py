@@ -1,8 +1,8 @@
 """The folder of one run: what it was told, what it came to, and what happened in it.
 
-    runs/NAME/run.json          what is known of it beside its records (`Ledger.about`), and "versions"
+    runs/NAME/run.json          "format", what is known of it beside its records (`Ledger.about`), and "versions"
     runs/NAME/blocks.parquet    one row for each block that arrived (`BlockRecord`)
-    runs/NAME/peers.parquet     joined, completed, left, died... (`PeerRecord`)
+    runs/NAME/peers.parquet     started, completed, left, died, failed, banned (`PeerRecord`)
     runs/NAME/serving.parquet   who serves whom from when (`ServingRecord`)
     runs/NAME/samples.parquet   how far each peer is, once in a while (`SampleRecord`)
     runs/NAME/links.parquet     whom each peer heard of, and its links (`LinkRecord`)
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 RUNS = Path("runs")
+FORMAT = 1  # of run.json and the tables; a program that knows a smaller number cannot read them
 
 
 class RunFolder:
@@ -89,7 +90,10 @@ class RunFolder:
 
         `about` is what a ledger says of it; `journals` are those of simulated peers, by the name of the file.
         """
-        text = msgspec.json.format(msgspec.json.encode({**about, "versions": versions()}), indent=2) + b"\n"
+        text = (
+            msgspec.json.format(msgspec.json.encode({"format": FORMAT, **about, "versions": versions()}), indent=2)
+            + b"\n"
+        )
         beside: dict[Path, Path] = {}
         try:
             for name, data in _files(records, {**(journals or {}), "run.json": text}):

@@ -1,22 +1,22 @@
 """What follows from the records of a run: tables of tables, each a plain function of columns.
 
-The measures are those of `minibit.run.measures`, where they are defined; here they are computed over columns, so that
-millions of rows cost seconds. Peers that are gone hold and give nothing; the seed's own copy never counts.
+Columns are computed as a whole, so that millions of rows cost seconds. What records alone define is taken from
+`minibit.run.measures`. Peers that are gone hold and give nothing; the seed's own copy never counts.
 """
 
 from __future__ import annotations
 
-from math import ceil, floor, log10, nextafter
+from math import ceil, floor, inf, log10, nextafter
 
 import numpy as np
 import polars as pl
 
 from minibit import inventory
 from minibit.events import TRACKER
+from minibit.records import PeerRecord
+from minibit.run import measures
 
 STEPS = 200  # of a time axis, where nobody says how many, at most
-
-GONE = ("left", "died", "failed")
 
 
 def nice_step_s(end_s: float, steps: int = STEPS) -> float:
@@ -32,11 +32,12 @@ def nice_step_s(end_s: float, steps: int = STEPS) -> float:
 
 def lives(members: pl.DataFrame, peers: pl.DataFrame, links: pl.DataFrame) -> pl.DataFrame:
     """When each member was first heard of, started, was complete, and was gone; null for what didn't happen."""
-
-    def first(*events: str) -> pl.Expr:
-        return pl.col("at_s").filter(pl.col("event").is_in(events)).min()
-
-    found = peers.group_by("peer").agg(started_s=first("started"), completed_s=first("completed"), gone_s=first(*GONE))
+    presences = measures.presences(PeerRecord(*row) for row in peers.iter_rows())
+    found = pl.DataFrame(
+        [(peer, *(None if at_s == inf else at_s for at_s in presence)) for peer, presence in presences.items()],
+        schema={"peer": pl.String} | dict.fromkeys(measures.Presence._fields, pl.Float64),
+        orient="row",
+    )
     joined = pl.concat([peers.select("peer", "at_s"), links.select("peer", "at_s")]).group_by("peer")
     return (
         members.select("peer")
@@ -166,29 +167,23 @@ def shares(members: pl.DataFrame, gave: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _both_ways(gave: pl.DataFrame) -> pl.DataFrame:
-    """For each ordered pair of peers (not the seed) between which anything moved: bytes there, and back."""
-    among = gave.filter((pl.col("source") != TRACKER) & (pl.col("peer") != TRACKER)).select("source", "peer", "bytes")
-    back = among.select(source="peer", peer="source", back="bytes")
-    return among.join(back, on=["source", "peer"], how="full", coalesce=True).with_columns(
-        pl.col("bytes", "back").fill_null(0)
-    )
-
-
-_RETURNED = 2 * pl.min_horizontal("bytes", "back").sum() / (pl.col("bytes") + pl.col("back")).sum()
-
-
 def reciprocity(members: pl.DataFrame, gave: pl.DataFrame) -> pl.DataFrame:
-    """Of what moved between a peer and others, the share that was returned; null for whom nothing moved."""
-    found = _both_ways(gave).group_by(peer="source").agg(reciprocity=_RETURNED)
-    peers = members.filter(pl.col("peer") != TRACKER).select("peer")
-    return peers.join(found, on="peer", how="left", maintain_order="left")
+    """The part of what moved between a peer and others that was returned; null where nothing moved."""
+    found = measures.reciprocities(*_among_peers(gave))
+    peers = [peer for peer in members["peer"] if peer != TRACKER]
+    columns = {"peer": peers, "reciprocity": [found.get(peer) for peer in peers]}
+    return pl.DataFrame(columns, schema={"peer": pl.String, "reciprocity": pl.Float64})
 
 
 def reciprocity_of_all(gave: pl.DataFrame) -> float:
     """The same over all pairs of peers; 0 where nothing moved."""
-    pairs = _both_ways(gave)
-    return float(pairs.select(_RETURNED).item()) if pairs.height else 0.0
+    return measures.reciprocity(*_among_peers(gave))
+
+
+def _among_peers(gave: pl.DataFrame) -> tuple[dict[tuple[str, str], int], set[str]]:
+    """Bytes by (source, target), and all peers but the seed."""
+    between = {(source, peer): size_bytes for source, peer, size_bytes in gave.select("source", "peer", "bytes").rows()}
+    return between, {peer for pair in between for peer in pair} - {TRACKER}
 
 
 # choking and interest
@@ -223,7 +218,12 @@ def choking_at(choking: pl.DataFrame, at_s: float, end_s: float) -> pl.DataFrame
 
 def interest(arrivals: pl.DataFrame, lives: pl.DataFrame, block_count: int, end_s: float) -> pl.DataFrame:
     """For each ordered pair of these peers: of the time when both are there and incomplete, the share in which the
-    first wants blocks of the other."""
+    first wants blocks of the other.
+
+    Pairs without such a time have no row. Everybody is taken for everybody's neighbour. Near 1 for most pairs: then
+    choking chooses whom a peer trades with, not the lack of anything to trade. (The a/b of A. Legout, G. Urvoy-Keller
+    and P. Michiardi, "Rarest first and choke algorithms are enough", IMC 2006.)
+    """
     there = lives.filter((pl.col("peer") != TRACKER) & pl.col("started_s").is_not_null())
     names = there["peer"]
     begin_s = there["started_s"].to_numpy()

@@ -15,10 +15,10 @@ import polars as pl
 from polars.exceptions import PolarsError
 
 from minibit.errors import LocalError
+from minibit.lab.archive import FORMAT
 from minibit.lab.frames import empty, fitted
 from minibit.lab.run import Run
 from minibit.records import TABLES
-from minibit.run.ledger import FORMAT
 
 
 def load(path: str | os.PathLike[str]) -> Run:

@@ -21,7 +21,7 @@ from bokeh.models import Column
 from bokeh.models.annotations import Title
 from bokeh.models.ui import UIElement
 
-from minibit.lab.pictures import MAKERS, Clock, Picture
+from minibit.lab.pictures import MAKERS, PageClock, Picture
 from minibit.lab.pictures.page import packed_library
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ class Shown:
 
     def __init__(self, run: Run, name: str) -> None:
         self._run = run
-        clock = Clock(run)
+        clock = PageClock(run)
         self.picture: Picture = MAKERS[name](run, clock)
         self.model: UIElement = self.picture.model
         if clock.slider.js_property_callbacks:  # it moves something

@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from minibit.errors import LocalError
+from minibit.lab import words
 from minibit.lab.pictures import all_pictures
 from minibit.lab.pictures.page import STYLE, TWO, library, placed
-from minibit.lab.pictures.picture import peers_of
-from minibit.units import show_bytes, show_duration, show_rate
 
 if TYPE_CHECKING:
     import os
@@ -41,7 +40,7 @@ def html(run: Run) -> str:
     """The report as text."""
     sections, script = placed(all_pictures(run))
     missing = "".join(f'<p class="missing">{escape(one)}</p>' for one in run.missing)
-    rows = "".join(f"<tr><th>{name}</th><td>{escape(value)}</td></tr>" for name, value in figures(run))
+    rows = words.as_rows([(figure.question, figure.text) for figure in words.known(run)])
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -64,45 +63,3 @@ def html(run: Run) -> str:
 </body>
 </html>
 """
-
-
-def figures(run: Run) -> list[tuple[str, str]]:
-    """What the run was and came to: names and values in words; of what isn't known, no row."""
-    summary = run.summary or {}
-    content = run.content
-    peers = len(peers_of(run))
-    shared = f"{content['name'] or 'content'}: {show_bytes(content['bytes'])} in {content['blocks']:,} blocks"
-    found = [("content", f"{shared} of {show_bytes(content['block_bytes'])}" if content["blocks"] else shared)]
-    complete = run.completion().height
-    if not run.peers.is_empty():
-        found.append(("complete", f"{complete:,} of {peers:,} peers"))
-    if rules := run.options.get("rules"):
-        found.append(("rules", f"{rules['picker']}, {rules['choker']}, {rules['slots']} + {rules['guests']} slots"))
-    if behave := run.options.get("behave"):
-        sorts = [f"{count} {sort}" for sort, count in behave.items()]
-        found.append(("behaviour", ", ".join([*sorts, "all others honest"])))
-    if not summary:
-        return [*found, ("until", show_duration(run.end_s))]
-    seconds, moved, bound_s = summary["seconds"], summary["bytes"], summary["bound_s"]
-    transfer = show_duration(seconds["transfer"])
-    if seconds["median"] is not None:
-        first, median, last = (show_duration(seconds[name]) for name in ("first", "median", "last"))
-        transfer += f" (first complete after {first}, median {median}, last {last})"
-    found.append(("transfer", transfer))
-    if bound_s is not None:
-        efficiency = summary["efficiency"]
-        at_best = "" if efficiency is None else f", efficiency {efficiency:.2f}"
-        found.append(("at best", f"{show_duration(bound_s)}{at_best}"))
-    found.append(("goodput", f"{show_rate(summary['goodput_bps'])}, all peers together"))
-    if moved["moved"]:
-        wasted = f"{moved['wasted'] / moved['moved']:.2%} of it wasted"
-        found.append(("moved", f"{show_bytes(moved['moved'])}, {wasted}, {show_bytes(moved['seed_sent'])} by the seed"))
-    found.append(("fairness", f"{summary['fairness_jain']:.2f} (Jain's index of what each peer sent)"))
-    world = {"ray": "real actors", "sim": "simulated"}.get(summary["world"], summary["world"])
-    ran = [f"{name} {version}" for name, version in run.versions.items() if name != "platform"]
-    found.append(("world", ", ".join([world, f"seed of chance {summary['seed']}", *ran])))
-    for failure in summary["failed"][:8]:
-        found.append(("incomplete", f"{failure['peer']}: {failure['why']}"))
-    if len(summary["failed"]) > 8:
-        found.append(("", f"and {len(summary['failed']) - 8:,} more"))
-    return found

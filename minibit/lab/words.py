@@ -1,69 +1,151 @@
-"""A run at one glance: a headline and a few figures, as text and as HTML; it never raises, whatever is missing."""
+"""The figures of a run in words, for the command line, a report and a notebook alike.
+
+`figures` says what a summary says. `known` says it of a `Run`, with what is known of a run besides, or as much as is
+known of one without a summary. This room imports neither rich nor polars: the command line needs it without the extra
+`lab`.
+"""
 
 from __future__ import annotations
 
-import html
-from typing import TYPE_CHECKING
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from html import escape
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import polars as pl
+import msgspec
 
 from minibit.events import TRACKER
+from minibit.run.summary import Summary
 from minibit.units import show_bytes, show_duration, show_rate
 
 if TYPE_CHECKING:
     from minibit.lab.run import Run
 
+NAMED_AT_ONCE = 6  # peers named in one row; the summary itself names them all
+NOT_AT_A_GLANCE = {"run", "rules", "messages", "in all", "versions"}
+
+
+class Figure(NamedTuple):
+    """A row of the figures: a question, its answer, and what stands behind the answer."""
+
+    question: str
+    answer: str
+    behind: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """The answer and what stands behind it."""
+        return ", ".join((self.answer, *self.behind))
+
+
+def figures(summary: Summary) -> Iterator[Figure]:
+    """What the run came to. A figure that is not known, or says nothing in this world, has no row."""
+    seconds, sent, messages = summary.seconds, summary.bytes, summary.messages
+    real = summary.world != "sim"
+    yield _figure("run", summary.world, summary.run, summary.preset and f"preset {summary.preset}",
+                  f"seed {summary.seed}")  # fmt: skip
+    yield _content(msgspec.structs.asdict(summary.content))
+    nodes = "on 1 node" if summary.nodes == 1 else f"on {summary.nodes} nodes"
+    where = (f"{summary.verified} verified", nodes) if real else ()
+    late = "time limit reached" if summary.timed_out else None
+    yield _figure("complete", f"{summary.completed} of {summary.peers}", *where, late)
+    yield _figure("transfer", show_duration(seconds.transfer), _finishes(summary))
+    if summary.bound_s is not None and summary.efficiency is not None:
+        yield _figure("at best", show_duration(summary.bound_s), f"efficiency {summary.efficiency:.2f}")
+    fairness = f"fairness {summary.fairness_jain:.2f} (Jain)"
+    yield _figure("goodput", show_rate(summary.goodput_bps), "all peers together", fairness)
+    wasted, control = _percent(sent.wasted_share), _percent(sent.control_share)
+    copies = None if summary.seed_copies is None else f"seed sent {summary.seed_copies:.2f} copies"
+    yield _figure("moved", show_bytes(sent.moved), f"{wasted} wasted", f"{control} control", copies)
+    each = f"{messages.total / summary.peers:,.0f} a peer"
+    yield _figure("messages", f"{messages.total:,}", each, f"{summary.actor_calls:,} actor calls" if real else None)
+    around = (f"spawning {show_duration(seconds.spawn)}", f"verifying {show_duration(seconds.verify)}")
+    yield Figure("in all", show_duration(seconds.total), around if real else ("in virtual time",))
+    for why, names in summary.failed_by_reason().items():
+        more = f" and {len(names) - NAMED_AT_ONCE} more" if len(names) > NAMED_AT_ONCE else ""
+        yield Figure("failed", str(len(names)), (f"{', '.join(names[:NAMED_AT_ONCE])}{more}: {why}",))
+
+
+def known(run: Run) -> Iterator[Figure]:
+    """What the run was and came to; without a summary, how far it came."""
+    if run.summary is None:
+        content, complete, *rest = _so_far(run)
+    else:
+        first, content, complete, *rest = figures(msgspec.convert(run.summary, Summary))
+        yield first
+    yield content
+    yield complete
+    if rules := run.options.get("rules"):
+        yield Figure("rules", f"{rules['picker']}, {rules['choker']}, {rules['slots']} + {rules['guests']} slots")
+    odd = Counter(behaviour for behaviour in run.members["behaviour"] if behaviour not in (None, "honest"))
+    if odd:
+        sorts = (f"{count} {behaviour}" for behaviour, count in sorted(odd.items()))
+        yield Figure("behaviour", f"{', '.join(sorts)}, all others honest")
+    yield from rest
+    if versions := [f"{name} {version}" for name, version in run.versions.items() if name != "platform"]:
+        yield Figure("versions", ", ".join(versions))
+
 
 def as_text(run: Run) -> str:
     """A headline, and a line for each figure."""
-    head, figures = glance(run)
-    return "\n".join([head, *(f"  {name:<9} {figure}" for name, figure in figures)])
+    head, rows = glance(run)
+    return "\n".join([head, *(f"  {name:<9} {text}" for name, text in rows)])
 
 
 def as_html(run: Run) -> str:
     """The same for a notebook."""
-    head, figures = glance(run)
-    rows = "".join(f"<tr><th>{html.escape(name)}</th><td>{html.escape(figure)}</td></tr>" for name, figure in figures)
-    return f"<div><b>{html.escape(head)}</b><table>{rows}</table></div>"
+    head, rows = glance(run)
+    return f"<div><b>{escape(head)}</b><table>{as_rows(rows)}</table></div>"
+
+
+def as_rows(rows: list[tuple[str, str]]) -> str:
+    """Names and texts as the rows of an HTML table."""
+    return "".join(f"<tr><th>{escape(name)}</th><td>{escape(text)}</td></tr>" for name, text in rows)
 
 
 def glance(run: Run) -> tuple[str, list[tuple[str, str]]]:
-    """A headline and a few figures with their names."""
+    """A headline, and the names and texts of a few figures."""
     try:
-        return _headline(run), _figures(run)
+        rows = [(one.question, one.text) for one in known(run) if one.question not in NOT_AT_A_GLANCE]
+        rows.append(("records", ", ".join(f"{table.height:,} {name}" for name, table in run.records.items())))
+        return _headline(run), rows + [("missing", sentence) for sentence in run.missing]
     except Exception as error:  # a run in a notebook's cell, however broken, must show itself
         return f"Run: {error}", []
 
 
 def _headline(run: Run) -> str:
-    members = run.members.filter(pl.col("peer") != TRACKER).height
-    complete = run.summary["completed"] if run.summary is not None else run.completion().height
+    complete = run.completion().height if run.summary is None else run.summary["completed"]
     world = f" ({run.world})" if run.world else ""
-    return f"Run {run.name}{world}: {complete} of {members} peers complete in {show_duration(run.end_s)}"
+    return f"Run {run.name}{world}: {complete} of {_peers(run)} peers complete in {show_duration(run.end_s)}"
 
 
-def _figures(run: Run) -> list[tuple[str, str]]:
-    content, summary, found = run.content, run.summary, []
-    if content["blocks"]:
-        size, each = show_bytes(content["bytes"]), show_bytes(content["block_bytes"])
-        found.append(("content", f"{size}, {content['blocks']:,} blocks of {each}"))
-    odd = run.members.filter(pl.col("behaviour") != "honest").group_by("behaviour").len().sort("behaviour")
-    if odd.height:
-        found.append(("behaviour", ", ".join(f"{count} {behaviour}" for behaviour, count in odd.iter_rows())))
-    if summary is not None:
-        seconds = summary["seconds"]
-        if seconds["first"] is not None:
-            times = (f"{name} {show_duration(seconds[name])}" for name in ("first", "median", "last"))
-            found.append(("complete", ", ".join(times)))
-        if summary["efficiency"] is not None:
-            bound = show_duration(summary["bound_s"])
-            found.append(("at best", f"{bound}, efficiency {summary['efficiency']:.2f}"))
-        found.append(("goodput", f"{show_rate(summary['goodput_bps'])}, all peers together"))
-        found.append(("fairness", f"{summary['fairness_jain']:.2f} (Jain)"))
-        if summary["failed"]:
-            count = len(summary["failed"])
-            who = "1 peer" if count == 1 else f"{count} peers"
-            found.append(("failed", f"{who}: {summary['failed'][0]['why']}"))
-    rows = ", ".join(f"{table.height:,} {name}" for name, table in run.records.items())
-    found.append(("records", rows))
-    return found + [("missing", sentence) for sentence in run.missing]
+def _so_far(run: Run) -> Iterator[Figure]:
+    yield _content(run.content)
+    yield Figure("complete", f"{run.completion().height:,} of {_peers(run):,}")
+    yield Figure("until", show_duration(run.end_s))
+
+
+def _peers(run: Run) -> int:
+    return sum(peer != TRACKER for peer in run.members["peer"])
+
+
+def _content(content: Mapping[str, Any]) -> Figure:
+    blocks = f"{content['blocks']:,} blocks of {show_bytes(content['block_bytes'])}" if content["blocks"] else None
+    return _figure("content", show_bytes(content["bytes"]), content["name"], blocks)
+
+
+def _finishes(summary: Summary) -> str:
+    first, median, last = summary.seconds.first, summary.seconds.median, summary.seconds.last
+    if first is None or median is None or last is None:
+        return "no peer complete"
+    return f"first {show_duration(first)}, median {show_duration(median)}, last {show_duration(last)}"
+
+
+def _figure(question: str, answer: str, *behind: str | None) -> Figure:
+    return Figure(question, answer, tuple(part for part in behind if part))
+
+
+def _percent(share: float | None) -> str:
+    if not share:
+        return "0 %"
+    return f"{100 * share:.2f} %" if share >= 0.0001 else "<0.01 %"

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from minibit.errors import LocalError
 
 
-class Member(NamedTuple):
+class Capacity(NamedTuple):
     """What a bound needs to know of one peer; the seed is none of them.
 
     upload_bps    bytes a second; None for no limit. Of no account where it doesn't serve
@@ -34,7 +34,7 @@ class Member(NamedTuple):
 
 
 def makespan(
-    content_bytes: int, block_bytes: int, members: Sequence[Member], *, seed_upload_bps: float | None
+    content_bytes: int, block_bytes: int, members: Sequence[Capacity], *, seed_upload_bps: float | None
 ) -> float | None:
     """The best lower bound in seconds that is known here; None where nothing limits, or nothing is missing.
 
@@ -47,7 +47,7 @@ def makespan(
     return bound_s or None
 
 
-def fluid(content_bytes: int, members: Sequence[Member], *, seed_upload_bps: float | None) -> float | None:
+def fluid(content_bytes: int, members: Sequence[Capacity], *, seed_upload_bps: float | None) -> float | None:
     """Seconds in which all who want it could have the content if it flowed like water; None if nothing limits.
 
     `max(F / u_s, F / d_min, N F / (u_s + sum u_i))`: the seed must send everything once, the slowest peer
@@ -69,7 +69,7 @@ def fluid(content_bytes: int, members: Sequence[Member], *, seed_upload_bps: flo
 
 
 def blocks(
-    content_bytes: int, block_bytes: int, members: Sequence[Member], *, seed_upload_bps: float | None
+    content_bytes: int, block_bytes: int, members: Sequence[Capacity], *, seed_upload_bps: float | None
 ) -> float | None:
     """Seconds that blocks need at least which travel whole; None if nothing limits, or anybody holds anything.
 

@@ -19,11 +19,10 @@ from minibit.events import TRACKER
 from minibit.records import BlockRecord, PeerRecord, Record, SampleRecord, shifted
 from minibit.run import bounds
 from minibit.run.options import Options
-from minibit.run.summary import Bytes, Content, Failure, Messages, Seconds, Summary, jain
+from minibit.run.summary import ContentSummary, Failure, MessageCounts, Summary, Times, Traffic, jain
 
 UNWANTED = ("corrupter", "liar")  # nobody expects that they complete: one is banned, one seems to want nothing
 USELESS = ("corrupter", "free-rider")  # nobody gets a right block from them
-FORMAT = 1  # of what `about` says and of the tables; a larger one can't be read by what reads this
 
 
 class Account:
@@ -251,7 +250,7 @@ class Ledger:
         moved_bytes = sum(record.bytes for record in arrivals)
         samples = [account.sample for account in self.accounts.values() if account.sample is not None]
         seed = self.accounts[TRACKER].sample
-        messages = dict.fromkeys(Messages.__struct_fields__, 0)
+        messages = dict.fromkeys(MessageCounts.__struct_fields__, 0)
         for account in self.accounts.values():
             for verb, count in account.messages.items():
                 messages[verb] += count
@@ -266,7 +265,7 @@ class Ledger:
             completed=self.completed,
             verified=sum(account.verified is True for account in self.peers.values()),
             nodes=nodes,
-            seconds=Seconds(
+            seconds=Times(
                 spawn=spawn_s,
                 transfer=transfer_s,
                 first=done[0] if done else None,
@@ -275,7 +274,7 @@ class Ledger:
                 verify=verify_s,
                 total=total_s,
             ),
-            bytes=Bytes(
+            bytes=Traffic(
                 moved=moved_bytes,
                 wasted=moved_bytes - useful_bytes,
                 seed_sent=seed.sent_bytes if seed else 0,
@@ -286,7 +285,7 @@ class Ledger:
             efficiency=bound_s / transfer_s if all_done and bound_s is not None and transfer_s > 0 else None,
             fairness_jain=jain(s.sent_bytes for s in samples if s.peer != TRACKER),
             actor_calls=self.actor_calls + sum(account.actor_calls for account in self.accounts.values()),
-            messages=Messages(**messages),
+            messages=MessageCounts(**messages),
             failed=self.failures(why),
             timed_out=timed_out,
         )
@@ -294,7 +293,6 @@ class Ledger:
     def about(self, summary: Summary | None) -> dict[str, Any]:
         """All that is known beside the records, as plain values: what a run's folder says in run.json."""
         return {
-            "format": FORMAT,
             "run": self.run,
             "world": self.world,
             "content": msgspec.to_builtins(self._content()),
@@ -305,9 +303,9 @@ class Ledger:
             **({"faults": self.faults} if self.faults else {}),
         }
 
-    def _content(self) -> Content:
+    def _content(self) -> ContentSummary:
         content = self.content
-        return Content(
+        return ContentSummary(
             name=content.name,
             bytes=content.content_bytes,
             blocks=content.block_count,
@@ -320,7 +318,7 @@ class Ledger:
         if self.limits_changed:
             return None
         members = [
-            bounds.Member(
+            bounds.Capacity(
                 upload_bps=account.upload_bps,
                 download_bps=account.download_bps,
                 wants=account.expected,

@@ -1,15 +1,14 @@
-"""Measures of a run, each defined once: from its records, for real and simulated runs alike.
+"""Measures of a run that follow from its records alone, for real and simulated runs alike.
 
-All are pure functions of records in the order of time, as a ledger or a run's folder gives them. Bytes are payload
-that arrived, wanted or not; a block counts when it is whole. What a measure is worth comparing with stands in
-docs/paper-checks.md.
+Each measure is defined once: here, or in minibit/lab/derived.py where it needs whole tables. The functions take records
+in the order of time, as a ledger or a run's folder gives them. Bytes are payload that arrived, wanted or not. A block
+counts when it is whole. docs/paper-checks.md says what a measure is worth comparing with.
 """
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence
-from itertools import combinations
 from math import ceil, inf
 from typing import NamedTuple
 
@@ -28,28 +27,32 @@ def bytes_between(records: Iterable[Record]) -> Counter[tuple[str, str]]:
     return sent
 
 
-def share_ratios(between: Mapping[tuple[str, str], int]) -> dict[str, float]:
-    """`up / down` of each peer: 1 for who gave as much as it got, infinite for who got nothing."""
-    up: Counter[str] = Counter()
-    down: Counter[str] = Counter()
-    for (source, target), size_bytes in between.items():
-        up[source] += size_bytes
-        down[target] += size_bytes
-    return {peer: up[peer] / down[peer] if down[peer] else inf for peer in sorted(up | down)}
-
-
 def reciprocity(between: Mapping[tuple[str, str], int], peers: Container[str]) -> float:
     """`2 sum min(B_ij, B_ji) / sum (B_ij + B_ji)` over pairs of `peers`: 1 if each got back from each what it gave it.
 
     0 if all went one way, or nothing went between them.
     """
-    pairs: defaultdict[frozenset[str], list[int]] = defaultdict(list)
+    returned, moved = _returned(between, peers)
+    return returned.total() / moved.total() if moved else 0.0
+
+
+def reciprocities(between: Mapping[tuple[str, str], int], peers: Container[str]) -> dict[str, float]:
+    """The same for the pairs of each peer. A peer that exchanged nothing with `peers` has none."""
+    returned, moved = _returned(between, peers)
+    return {peer: returned[peer] / moved[peer] for peer in moved}
+
+
+def _returned(between: Mapping[tuple[str, str], int], peers: Container[str]) -> tuple[Counter[str], Counter[str]]:
+    """By peer: the bytes that it and its partners gave each other in return, and all that moved between them."""
+    returned: Counter[str] = Counter()
+    moved: Counter[str] = Counter()
     for (source, target), size_bytes in between.items():
-        if source in peers and target in peers:
-            pairs[frozenset((source, target))].append(size_bytes)
-    returned = sum(min(both) for both in pairs.values() if len(both) == 2)
-    moved = sum(map(sum, pairs.values()))
-    return 2 * returned / moved if moved else 0.0
+        if source in peers and target in peers and size_bytes:
+            back_bytes = min(size_bytes, between.get((target, source), 0))
+            for peer in (source, target):
+                returned[peer] += back_bytes
+                moved[peer] += size_bytes
+    return returned, moved
 
 
 def class_shares(between: Mapping[tuple[str, str], int], class_of: Mapping[str, str]) -> dict[tuple[str, str], float]:
@@ -75,25 +78,24 @@ def class_shares(between: Mapping[tuple[str, str], int], class_of: Mapping[str, 
 
 
 class Presence(NamedTuple):
-    """When a peer was there, in seconds: from its start until it left or died; infinite for what didn't happen."""
+    """When a peer started, was complete and was gone (left, died or failed), in seconds; infinite for never."""
 
-    started_s: float
-    completed_s: float
-    gone_s: float
+    started_s: float = inf
+    completed_s: float = inf
+    gone_s: float = inf
+
+
+_MOMENTS = {"started": "started_s", "completed": "completed_s", "left": "gone_s", "died": "gone_s", "failed": "gone_s"}
 
 
 def presences(records: Iterable[Record]) -> dict[str, Presence]:
-    """When each peer was there, by name."""
+    """The presence of each peer, by name. What happens to a peer again does not count."""
     found: dict[str, Presence] = {}
     for record in records:
-        if isinstance(record, PeerRecord):
-            match record.event:
-                case "started":
-                    found[record.peer] = Presence(record.at_s, inf, inf)
-                case "completed" if record.peer in found:
-                    found[record.peer] = found[record.peer]._replace(completed_s=record.at_s)
-                case "left" | "died" | "failed" if record.peer in found and found[record.peer].gone_s == inf:
-                    found[record.peer] = found[record.peer]._replace(gone_s=record.at_s)
+        if isinstance(record, PeerRecord) and (moment := _MOMENTS.get(record.event)):
+            presence = found.get(record.peer, Presence())
+            if getattr(presence, moment) == inf:
+                found[record.peer] = presence._replace(**{moment: record.at_s})
     return found
 
 
@@ -121,43 +123,6 @@ def upload_utilisation(
 # copies
 
 
-class Copies(NamedTuple):
-    """How many peers held a block at `at_s`: of all blocks the fewest, the mean and the most, and how many blocks
-    nobody held beside the seed."""
-
-    at_s: float
-    least: int
-    mean: float
-    most: int
-    alone: int
-
-
-def availability(records: Iterable[Record], block_count: int, seed: str, every_s: float) -> list[Copies]:
-    """The copies of each block among all peers but the seed, every so often, from 0 until the last record.
-
-    Copies go with who leaves or dies. What peers held at the start is not in the records, so it doesn't count.
-    """
-    counts = [0] * block_count
-    held: defaultdict[str, int] = defaultdict(int)
-    found: list[Copies] = []
-
-    def look_until(at_s: float) -> None:
-        while len(found) * every_s < at_s:
-            mean = sum(counts) / block_count
-            found.append(Copies(len(found) * every_s, min(counts), mean, max(counts), counts.count(0)))
-
-    for record in records:
-        look_until(record.at_s)
-        if isinstance(record, BlockRecord):
-            if record.verdict == "useful" and record.peer != seed:
-                held[record.peer] |= 1 << record.block
-                counts[record.block] += 1
-        elif isinstance(record, PeerRecord) and record.event in ("left", "died"):
-            for block in inventory.indices(held.pop(record.peer, inventory.EMPTY)):
-                counts[block] -= 1
-    return found
-
-
 def spread_s(records: Iterable[Record], block_count: int) -> float:
     """When the last block had come to anybody: from then on (z = 0) the seed isn't needed; infinite if never."""
     missing = inventory.full(block_count)
@@ -179,71 +144,6 @@ def seed_copies(records: Iterable[Record], seed: str, content_bytes: int, until_
     return sent_bytes / content_bytes
 
 
-def interest(records: Sequence[Record], peers: Sequence[str], end_s: float) -> list[float]:
-    """For each ordered pair of peers, in ascending order: the share of their time in which one wants the other's
-    blocks.
-
-    Their time is when both are there and neither is complete; pairs without such a time have no share. Everybody is
-    taken for everybody's neighbour. Near 1 for most pairs: choking chooses whom a peer trades with, not the lack of
-    anything to trade. (The a/b of A. Legout, G. Urvoy-Keller and P. Michiardi, "Rarest first and choke algorithms are
-    enough", IMC 2006.)
-    """
-    presence = presences(records)
-    held = dict.fromkeys(peers, inventory.EMPTY)
-    there: set[str] = set()
-    since_s: dict[tuple[str, str], float] = {}  # pairs in which the first wants something of the second now
-    wanted_s: defaultdict[tuple[str, str], float] = defaultdict(float)
-
-    def look(one: str, other: str, now: float) -> None:
-        wants = one in there and other in there and bool(held[other] & ~held[one])
-        if wants and (one, other) not in since_s:
-            since_s[one, other] = now
-        elif not wants and (one, other) in since_s:
-            wanted_s[one, other] += now - since_s.pop((one, other))
-
-    for record in records:
-        peer = record.peer
-        if peer not in held or record.at_s > end_s:
-            continue
-        if isinstance(record, BlockRecord) and record.verdict == "useful":
-            held[peer] |= 1 << record.block
-        elif isinstance(record, PeerRecord) and record.event == "started":
-            there.add(peer)
-        elif isinstance(record, PeerRecord) and record.event in ("completed", "left", "died"):
-            there.discard(peer)
-        else:
-            continue
-        for other in peers:
-            if other != peer:
-                look(peer, other, record.at_s)
-                look(other, peer, record.at_s)
-    for pair, at_s in since_s.items():
-        wanted_s[pair] += end_s - at_s
-    shares = []
-    for one, other in combinations([peer for peer in peers if peer in presence], 2):
-        begin_s = max(presence[one].started_s, presence[other].started_s)
-        over_s = min(end_s, *presence[one][1:], *presence[other][1:])
-        if over_s > begin_s:
-            shares += [wanted_s[one, other] / (over_s - begin_s), wanted_s[other, one] / (over_s - begin_s)]
-    return sorted(shares)
-
-
 def percentile(ascending: Sequence[float], percent: float) -> float:
     """The smallest of these values that so many percent don't exceed."""
     return ascending[max(0, ceil(percent / 100 * len(ascending)) - 1)]
-
-
-# what is sent for nothing, or beside the content
-
-
-def waste(records: Iterable[Record], content_bytes: int) -> float:
-    """Bytes of blocks that were held already / the bytes of the content, over all peers together."""
-    return (
-        sum(record.bytes for record in records if isinstance(record, BlockRecord) and record.verdict == "double")
-        / content_bytes
-    )
-
-
-def control_overhead(control_bytes: float, payload_bytes: float) -> float:
-    """Bytes that are not payload / payload. (B. Cohen 2003 gives HAVE less than a thousandth.)"""
-    return control_bytes / payload_bytes if payload_bytes else 0.0

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 
-class Content(msgspec.Struct, frozen=True, kw_only=True):
+class ContentSummary(msgspec.Struct, frozen=True, kw_only=True):
     """What was shared: `blocks` of `block_bytes` each (the last may be shorter), named by the `digest`."""
 
     name: str
@@ -22,7 +22,7 @@ class Content(msgspec.Struct, frozen=True, kw_only=True):
     digest: str
 
 
-class Seconds(msgspec.Struct, frozen=True, kw_only=True):
+class Times(msgspec.Struct, frozen=True, kw_only=True):
     """Where the time went, in seconds.
 
     spawn     until tracker and peers stood ready
@@ -43,7 +43,7 @@ class Seconds(msgspec.Struct, frozen=True, kw_only=True):
     total: float
 
 
-class Bytes(msgspec.Struct, frozen=True, kw_only=True):
+class Traffic(msgspec.Struct, frozen=True, kw_only=True):
     """What went over the links, in bytes.
 
     moved      payload that arrived, useful or not
@@ -57,8 +57,18 @@ class Bytes(msgspec.Struct, frozen=True, kw_only=True):
     seed_sent: int
     control: int
 
+    @property
+    def wasted_share(self) -> float | None:
+        """The wasted part of the payload that arrived; None if none arrived."""
+        return self.wasted / self.moved if self.moved else None
 
-class Messages(msgspec.Struct, frozen=True, kw_only=True):
+    @property
+    def control_share(self) -> float | None:
+        """Bytes that are not payload / payload that arrived. (B. Cohen 2003 gives HAVE less than a thousandth.)"""
+        return self.control / self.moved if self.moved else None
+
+
+class MessageCounts(msgspec.Struct, frozen=True, kw_only=True):
     """Messages sent in the whole swarm, by verb."""
 
     REGISTRO: int = 0
@@ -100,19 +110,19 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     world: str
     preset: str | None
     seed: int
-    content: Content
+    content: ContentSummary
     peers: int
     completed: int
     verified: int
     nodes: int
-    seconds: Seconds
-    bytes: Bytes
+    seconds: Times
+    bytes: Traffic
     goodput_bps: float
     bound_s: float | None
     efficiency: float | None
     fairness_jain: float
     actor_calls: int
-    messages: Messages
+    messages: MessageCounts
     failed: list[Failure]
     timed_out: bool = False
 
@@ -124,6 +134,18 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         if self.timed_out:
             return 5
         return 4 if self.failed else 0
+
+    @property
+    def seed_copies(self) -> float | None:
+        """Payload that the seed sent / the bytes of the content; None for empty content."""
+        return self.bytes.seed_sent / self.content.bytes if self.content.bytes else None
+
+    def failed_by_reason(self) -> dict[str, list[str]]:
+        """The names of the peers that failed, by the reason."""
+        by_reason: dict[str, list[str]] = {}
+        for failure in self.failed:
+            by_reason.setdefault(failure.why, []).append(failure.peer)
+        return by_reason
 
     def as_dict(self) -> dict[str, Any]:
         """The JSON object as Python values, rounded."""

@@ -16,7 +16,7 @@ import polars as pl
 import pytest
 from classic import BROKEN, CHECKED, checked, main
 from click.testing import CliRunner
-from conformance import RULES, Row, sheet
+from conformance import RULES, SheetRow, sheet
 from hindsight import at_least
 from verdict import Case, decided
 
@@ -89,7 +89,7 @@ def broken(run: Run) -> set[str]:
     return {key for key, verdict in verdicts(run).items() if verdict == "broken"}
 
 
-def found(run: Run, key: str) -> Row:
+def found(run: Run, key: str) -> SheetRow:
     return next(row for row in sheet(run) if row.key == key)
 
 

@@ -22,7 +22,7 @@ from checks import (
     seed_economy,
     transfer,
 )
-from checks.check import Check, Row, Scale, Task, ascending, at_least, at_most, between
+from checks.check import Check, CheckRow, Scale, Task, ascending, at_least, at_most, between
 from checks.runs import figures, run, standard
 from paper_checks import CHECKS
 
@@ -126,8 +126,8 @@ def test_a_run_is_a_function_of_its_seed():
 
 
 def test_a_verdict_is_good_where_the_figure_is_in_the_range():
-    assert at_least("what", 2.0, 2.0) == Row("what", "≥ 2", "2", True)
-    assert at_most("what", 2.5, 2.0) == Row("what", "≤ 2", "2.5", False)
+    assert at_least("what", 2.0, 2.0) == CheckRow("what", "≥ 2", "2", True)
+    assert at_most("what", 2.5, 2.0) == CheckRow("what", "≤ 2", "2.5", False)
     assert between("what", 0.25, 0.18, 0.32).good
     assert not between("what", 0.33, 0.18, 0.32).good
     assert ascending("what", [1.0, 2.0, 3.0]).good

@@ -9,7 +9,7 @@ from pathlib import Path
 import libtorrent_swarm
 import pytest
 from against_libtorrent import compared, minibit
-from libtorrent_swarm import Result, RivalError, graph, share
+from libtorrent_swarm import RivalError, RivalResult, graph, share
 from summaries import DONE
 
 from minibit.actors.disk.files import make
@@ -67,8 +67,8 @@ def test_the_graph_is_in_one_piece_and_nobody_has_too_many_neighbours(nodes: int
 
 
 def test_the_rival_s_best_pieces_and_the_medians_of_both_count() -> None:
-    def result(piece_bytes: int, goodput_bps: float) -> Result:
-        return Result(2, piece_bytes, 1.0, 0.1, 5.0, goodput_bps, 2)
+    def result(piece_bytes: int, goodput_bps: float) -> RivalResult:
+        return RivalResult(2, piece_bytes, 1.0, 0.1, 5.0, goodput_bps, 2)
 
     ours = [DONE.as_dict() | {"goodput_bps": goodput_bps} for goodput_bps in (50.0, 300.0, 60.0)]
     small, large = ([result(size, bps) for bps in rates] for size, rates in ((1, (30, 20, 90)), (2, (40, 41, 10))))

@@ -23,7 +23,7 @@ RECORDS: list[Record] = [
     SampleRecord(1.0, "peer-01", 1, 4, 3, 2, 0, 65536, 900),
     LinkRecord(0.5, "peer-01", "peer-02", "linked"),
 ]
-ABOUT = {"format": 1, "summary": DONE.as_dict(), "peers": []}
+ABOUT = {"summary": DONE.as_dict(), "peers": []}
 
 
 @pytest.fixture(autouse=True)

@@ -11,10 +11,9 @@ from lab_runs import simulated
 
 from minibit.errors import LocalError
 from minibit.lab import load
-from minibit.lab.archive import RunFolder
+from minibit.lab.archive import FORMAT, RunFolder
 from minibit.lab.frames import frames
 from minibit.records import TABLES
-from minibit.run.ledger import FORMAT
 
 
 @pytest.fixture

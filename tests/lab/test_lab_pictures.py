@@ -17,8 +17,8 @@ from minibit.events import TRACKER
 from minibit.lab import Run
 from minibit.lab.pictures import (
     MAKERS,
-    Clock,
     Columns,
+    PageClock,
     Picture,
     all_pictures,
     blocks,
@@ -28,9 +28,9 @@ from minibit.lab.pictures import (
     shares,
     timeline,
 )
+from minibit.lab.pictures.names import BEHAVIOURS, short, spread
 from minibit.lab.pictures.page import packed_library
-from minibit.lab.pictures.picture import BEHAVIOURS, short, spread
-from minibit.run.summary import Messages
+from minibit.run.summary import MessageCounts
 
 NEVER = np.inf
 
@@ -147,12 +147,12 @@ def test_a_sample_is_evenly_spread_with_both_ends():
 
 
 def test_the_clock_opens_in_the_middle_of_a_run_and_at_the_end_of_one_that_goes_on(run):
-    assert Clock(run).at_s == run.end_s / 2
-    assert Clock(run, follow=True).slider.value == run.end_s
+    assert PageClock(run).at_s == run.end_s / 2
+    assert PageClock(run, follow=True).slider.value == run.end_s
 
 
 def test_the_clock_has_a_second_to_show_where_nothing_happened(empty):
-    assert Clock(empty).slider.end == 1.0
+    assert PageClock(empty).slider.end == 1.0
 
 
 # blocks
@@ -276,7 +276,7 @@ def test_shares_are_in_the_order_of_the_ratio_and_free_riders_come_first(run):
 
 def test_messages_are_counted_by_verb_also_those_of_none(run):
     found = messages.columns(run)["messages:verbs"]
-    assert found["verb"] == list(Messages.__struct_fields__)
+    assert found["verb"] == list(MessageCounts.__struct_fields__)
     assert [said.strip() for said in found["said"]] == [f"{count:,}" for count in run.summary["messages"].values()]
 
 

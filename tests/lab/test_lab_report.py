@@ -8,6 +8,7 @@ import types
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import polars as pl
 import pytest
@@ -20,7 +21,9 @@ from minibit.errors import LocalError
 from minibit.events import TRACKER
 from minibit.lab import Run, load
 from minibit.lab.pictures import MAKERS, blocks, choking
-from minibit.lab.report import figures, write
+from minibit.lab.report import write
+from minibit.lab.words import figures, known
+from minibit.run.summary import Summary
 
 SCRIPT = Path(__file__).parents[2] / "experiments" / "run_swarm.py"
 SMALL = ["--world", "sim", "--peers", "2", "--size", "64KiB", "--out", "run"]
@@ -137,16 +140,23 @@ def test_the_report_of_50_peers_and_1000_blocks_stays_below_its_limit(tmp_path):
 
 
 def test_the_summary_says_what_the_run_was_and_came_to(run):
-    found = dict(figures(run))
-    assert found["complete"] == "6 of 6 peers"
-    assert found["content"] == "made content: 1 MiB in 32 blocks of 32 KiB"
+    found = {figure.question: figure.text for figure in known(run)}
+    assert found["complete"] == "6 of 6"
+    assert found["content"] == "1 MiB, made content, 32 blocks of 32 KiB"
     assert found["behaviour"] == "1 free-rider, all others honest"
     assert "efficiency" in found["at best"]
 
 
 def test_a_run_without_a_summary_says_how_far_it_came():
-    found = dict(figures(written(came(1.0, "peer-01", 0), event(2.0, "peer-01", "completed"))))
-    assert (found["complete"], found["until"]) == ("1 of 3 peers", "10 s")
+    run = written(came(1.0, "peer-01", 0), event(2.0, "peer-01", "completed"))
+    found = {figure.question: figure.text for figure in known(run)}
+    assert (found["complete"], found["until"]) == ("1 of 3", "10 s")
+
+
+def test_the_report_has_the_figures_of_the_table_on_the_command_line(run, report):
+    page = report.read_text(encoding="utf-8")
+    for figure in figures(msgspec.convert(run.summary, Summary)):
+        assert f"<tr><th>{figure.question}</th><td>{figure.text}</td></tr>" in page
 
 
 def test_no_half_report_stays_where_one_could_not_be_made(run, tmp_path, monkeypatch):

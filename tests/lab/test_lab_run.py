@@ -66,7 +66,7 @@ def test_events_are_failures_and_the_faults_that_came_in_time(run):
 def test_it_shows_itself_as_text_and_as_html(run):
     text = repr(run)
     assert text.startswith("Run tuesday (sim): 5 of 6 peers complete in ")
-    assert "1 MiB, 32 blocks of 32 KiB" in text and "1 free-rider" in text
+    assert "1 MiB, made content, 32 blocks of 32 KiB" in text and "1 free-rider" in text
     html = run._repr_html_()
     assert html.startswith("<div><b>Run tuesday (sim): 5 of 6 peers complete in ") and "<th>goodput</th>" in html
     assert "<script" not in Run({"run": "<script>"}, {})._repr_html_()

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from minibit.errors import LocalError
 from minibit.run import bounds
-from minibit.run.bounds import Member
+from minibit.run.bounds import Capacity
 
 # water
 
@@ -20,10 +20,10 @@ from minibit.run.bounds import Member
 @pytest.mark.parametrize(
     ("seed_upload_bps", "members", "seconds"),
     [
-        (10, [Member(100)] * 4, 10.0),  # the seed is the neck
-        (100, [Member(100), Member(100, 5), Member(100)], 20.0),  # the slowest downlink is
-        (50, [Member(10)] * 4, 400 / 90),  # all uplinks together are
-        (50, [Member(upload_bps) for upload_bps in (10, 20, 5, 5)], 400 / 90),
+        (10, [Capacity(100)] * 4, 10.0),  # the seed is the neck
+        (100, [Capacity(100), Capacity(100, 5), Capacity(100)], 20.0),  # the slowest downlink is
+        (50, [Capacity(10)] * 4, 400 / 90),  # all uplinks together are
+        (50, [Capacity(upload_bps) for upload_bps in (10, 20, 5, 5)], 400 / 90),
     ],
 )
 def test_the_fluid_bound_is_the_narrowest_of_seed_downlink_and_all_uplinks(seed_upload_bps, members, seconds):
@@ -32,40 +32,40 @@ def test_the_fluid_bound_is_the_narrowest_of_seed_downlink_and_all_uplinks(seed_
 
 @pytest.mark.parametrize("upload_bps", [None, 0, 10, 1000])
 def test_free_riders_want_the_content_and_give_nothing(upload_bps):
-    free_riders = [Member(upload_bps, serves=False)] * 2
-    assert bounds.fluid(100, [Member(10)] * 2 + free_riders, seed_upload_bps=50) == pytest.approx(400 / 70)
+    free_riders = [Capacity(upload_bps, serves=False)] * 2
+    assert bounds.fluid(100, [Capacity(10)] * 2 + free_riders, seed_upload_bps=50) == pytest.approx(400 / 70)
     assert bounds.fluid(100, free_riders, seed_upload_bps=50) == pytest.approx(200 / 50)
 
 
 def test_who_need_not_complete_gives_and_is_not_given():
-    members = [Member(10)] * 2 + [Member(10, download_bps=1, wants=False)] * 2
+    members = [Capacity(10)] * 2 + [Capacity(10, download_bps=1, wants=False)] * 2
     assert bounds.fluid(100, members, seed_upload_bps=20) == pytest.approx(5.0)
     assert bounds.fluid(1000, members, seed_upload_bps=200) == pytest.approx(2000 / 240)
-    assert bounds.makespan(100, 10, [Member(10, wants=False)], seed_upload_bps=20) is None
+    assert bounds.makespan(100, 10, [Capacity(10, wants=False)], seed_upload_bps=20) is None
 
 
 def test_what_peers_hold_at_the_start_need_not_be_sent():
-    half = [Member(9, held_bytes=50), Member(9, 2, held_bytes=40)]
+    half = [Capacity(9, held_bytes=50), Capacity(9, 2, held_bytes=40)]
     assert bounds.fluid(100, half, seed_upload_bps=1) == pytest.approx(60 / 2)
-    assert bounds.fluid(100, [Member(9, held_bytes=40)] * 4, seed_upload_bps=1) == pytest.approx(4 * 60 / 37)
-    assert bounds.fluid(100, [Member(9, held_bytes=10)] * 4, seed_upload_bps=1) == pytest.approx(60)
-    assert bounds.fluid(100, [Member(9, 9, held_bytes=100)] * 4, seed_upload_bps=1) is None
+    assert bounds.fluid(100, [Capacity(9, held_bytes=40)] * 4, seed_upload_bps=1) == pytest.approx(4 * 60 / 37)
+    assert bounds.fluid(100, [Capacity(9, held_bytes=10)] * 4, seed_upload_bps=1) == pytest.approx(60)
+    assert bounds.fluid(100, [Capacity(9, 9, held_bytes=100)] * 4, seed_upload_bps=1) is None
 
 
 def test_without_limits_there_is_no_bound():
-    assert bounds.makespan(100, 10, [Member()] * 4, seed_upload_bps=None) is None
-    assert bounds.makespan(100, 10, [Member(10)] * 4, seed_upload_bps=None) is None
-    assert bounds.makespan(100, 10, [Member()] * 4, seed_upload_bps=10) == 10.0
-    assert bounds.makespan(0, 10, [Member(10, 10)], seed_upload_bps=10) is None
+    assert bounds.makespan(100, 10, [Capacity()] * 4, seed_upload_bps=None) is None
+    assert bounds.makespan(100, 10, [Capacity(10)] * 4, seed_upload_bps=None) is None
+    assert bounds.makespan(100, 10, [Capacity()] * 4, seed_upload_bps=10) == 10.0
+    assert bounds.makespan(0, 10, [Capacity(10, 10)], seed_upload_bps=10) is None
     assert bounds.makespan(100, 10, [], seed_upload_bps=10) is None
 
 
 def test_a_seed_without_an_uplink_is_waited_for_without_end():
-    assert bounds.makespan(100, 10, [Member(10)], seed_upload_bps=0) == float("inf")
+    assert bounds.makespan(100, 10, [Capacity(10)], seed_upload_bps=0) == float("inf")
 
 
 def test_five_hosts_at_400_mbit_need_4_2_seconds_for_200_mib():
-    members = [Member(50e6)] * 5
+    members = [Capacity(50e6)] * 5
     assert bounds.fluid(200 << 20, members, seed_upload_bps=50e6) == pytest.approx(4.2, abs=0.01)
 
 
@@ -77,17 +77,17 @@ def test_one_block_needs_as_many_rounds_as_doubling_takes(peers, rounds):
     holders, doublings = 1, 0
     while holders < peers + 1:  # the seed holds it too
         holders, doublings = 2 * holders, doublings + 1
-    assert bounds.blocks(1, 1, [Member(1)] * peers, seed_upload_bps=1) == rounds == doublings
+    assert bounds.blocks(1, 1, [Capacity(1)] * peers, seed_upload_bps=1) == rounds == doublings
 
 
 def test_more_blocks_follow_one_a_round():
-    assert bounds.blocks(256 * 50, 50, [Member(100)] * 255, seed_upload_bps=100) == 263 * 0.5
+    assert bounds.blocks(256 * 50, 50, [Capacity(100)] * 255, seed_upload_bps=100) == 263 * 0.5
 
 
 @pytest.mark.parametrize("block_count", [1, 2, 3])
 @pytest.mark.parametrize("peers", [1, 2, 3, 4])
 def test_no_schedule_in_rounds_is_better_and_one_is_as_good(peers, block_count):
-    bound_s = bounds.makespan(block_count, 1, [Member(1)] * peers, seed_upload_bps=1)
+    bound_s = bounds.makespan(block_count, 1, [Capacity(1)] * peers, seed_upload_bps=1)
     assert bound_s == best_rounds(peers, block_count)
 
 
@@ -116,27 +116,27 @@ def after_a_round(full: int):
 
 
 def test_the_fastest_uplink_of_all_doubles_the_last_block():
-    assert bounds.blocks(100, 10, [Member(10)] * 4, seed_upload_bps=5) == pytest.approx(100 / 5 + 2 * 10 / 10)
-    assert bounds.blocks(100, 10, [Member(10)] * 4, seed_upload_bps=20) == pytest.approx(100 / 20 + 2 * 10 / 20)
-    assert bounds.blocks(100, 10, [Member(10), Member(40), Member(1)], seed_upload_bps=5) == pytest.approx(20.25)
-    assert bounds.blocks(100, 10, [Member(10), Member(None), Member(1)], seed_upload_bps=5) == pytest.approx(20)
+    assert bounds.blocks(100, 10, [Capacity(10)] * 4, seed_upload_bps=5) == pytest.approx(100 / 5 + 2 * 10 / 10)
+    assert bounds.blocks(100, 10, [Capacity(10)] * 4, seed_upload_bps=20) == pytest.approx(100 / 20 + 2 * 10 / 20)
+    assert bounds.blocks(100, 10, [Capacity(10), Capacity(40), Capacity(1)], seed_upload_bps=5) == pytest.approx(20.25)
+    assert bounds.blocks(100, 10, [Capacity(10), Capacity(None), Capacity(1)], seed_upload_bps=5) == pytest.approx(20)
 
 
 def test_who_does_not_serve_doubles_nothing_and_who_need_not_complete_is_not_counted():
-    free_riders = [Member(1000, serves=False)] * 2
-    assert bounds.blocks(100, 10, [Member(10)] * 2 + free_riders, seed_upload_bps=10) == pytest.approx(12)
-    assert bounds.blocks(100, 10, [Member(10)] * 2 + [Member(40, wants=False)], seed_upload_bps=10) == 10.25
+    free_riders = [Capacity(1000, serves=False)] * 2
+    assert bounds.blocks(100, 10, [Capacity(10)] * 2 + free_riders, seed_upload_bps=10) == pytest.approx(12)
+    assert bounds.blocks(100, 10, [Capacity(10)] * 2 + [Capacity(40, wants=False)], seed_upload_bps=10) == 10.25
 
 
 def test_a_short_last_block_may_be_the_last_to_be_sent_or_not_be_counted_at_all():
-    peers = [Member(10)] * 4
+    peers = [Capacity(10)] * 4
     assert bounds.blocks(98, 10, peers, seed_upload_bps=10) == pytest.approx((98 + 2 * 8) / 10)  # 108 + 2 * 3, less
     assert bounds.blocks(91, 10, peers, seed_upload_bps=10) == pytest.approx((90 + 2 * 10) / 10)  # 91 + 2 * 1
     assert bounds.blocks(7, 10, peers, seed_upload_bps=10) == pytest.approx((7 + 2 * 7) / 10)
 
 
 def test_there_is_no_bound_of_blocks_where_somebody_begins_with_some():
-    peers = [Member(10)] * 3 + [Member(10, held_bytes=10)]
+    peers = [Capacity(10)] * 3 + [Capacity(10, held_bytes=10)]
     assert bounds.blocks(100, 10, peers, seed_upload_bps=10) is None
     assert bounds.makespan(100, 10, peers, seed_upload_bps=10) == bounds.fluid(100, peers, seed_upload_bps=10)
 
@@ -145,7 +145,7 @@ def test_there_is_no_bound_of_blocks_where_somebody_begins_with_some():
 
 RATES_BPS = st.integers(1, 20)
 MEMBERS = st.lists(
-    st.builds(Member, RATES_BPS, st.none() | RATES_BPS, st.booleans(), st.booleans(), st.just(0)),
+    st.builds(Capacity, RATES_BPS, st.none() | RATES_BPS, st.booleans(), st.booleans(), st.just(0)),
     min_size=1,
     max_size=9,
 )
@@ -165,7 +165,7 @@ def test_no_greedy_schedule_beats_the_bound_with_any_links(members, seed_bps, si
 
 
 def greedy_s(
-    lengths: list[int], members: list[Member], held: list[set[int]], seed_upload_bps: float, chance: Random
+    lengths: list[int], members: list[Capacity], held: list[set[int]], seed_upload_bps: float, chance: Random
 ) -> float:
     """The makespan if every uplink, when it is free, sends some block to somebody who lacks it; one at a time."""
     seed = len(members)

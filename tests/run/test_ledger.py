@@ -11,7 +11,7 @@ from minibit.events import TRACKER
 from minibit.manifest import FileEntry, Manifest
 from minibit.records import BlockRecord, LinkRecord, PeerRecord, Record, SampleRecord, ServingRecord
 from minibit.run import bounds
-from minibit.run.bounds import Member
+from minibit.run.bounds import Capacity
 from minibit.run.ledger import Ledger
 from minibit.run.options import Options
 from minibit.run.summary import Failure, Summary
@@ -440,7 +440,7 @@ def test_each_peer_has_limits_of_its_own():
     run.open("d", "my:Class", 0.0, 0, upload_bps=20, download_bps=13)
     assert run.bound_s() == pytest.approx(390 / 13)
     run.open("d", "my:Class", 0.0, 0, upload_bps=20)
-    members = [Member(100), Member(50, 100), Member(20)]
+    members = [Capacity(100), Capacity(50, 100), Capacity(20)]
     assert run.bound_s() == bounds.makespan(390, BLOCK_BYTES, members, seed_upload_bps=100)
 
 

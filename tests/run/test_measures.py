@@ -8,7 +8,7 @@ import pytest
 
 from minibit.records import BlockRecord, PeerRecord, Record, SampleRecord, ServingRecord
 from minibit.run import measures
-from minibit.run.measures import Copies, Presence
+from minibit.run.measures import Presence
 
 BLOCK_BYTES = 100
 
@@ -53,10 +53,6 @@ def test_bytes_are_counted_from_peer_to_peer_wanted_or_not():
     }
 
 
-def test_the_share_ratio_is_what_a_peer_gave_for_what_it_got():
-    assert measures.share_ratios(measures.bytes_between(STORY)) == {"a": 1 / 3, "b": 1 / 2, "tracker": inf}
-
-
 @pytest.mark.parametrize(
     ("between", "reciprocity"),
     [
@@ -69,6 +65,11 @@ def test_the_share_ratio_is_what_a_peer_gave_for_what_it_got():
 )
 def test_reciprocity_is_the_part_that_came_back_from_the_same_peer(between, reciprocity):
     assert measures.reciprocity(between, {"a", "b", "c"}) == pytest.approx(reciprocity)
+
+
+def test_the_reciprocity_of_a_peer_is_that_of_its_own_pairs():
+    between = {("a", "b"): 100, ("b", "a"): 50, ("b", "c"): 50, ("tracker", "d"): 500}
+    assert measures.reciprocities(between, {"a", "b", "c", "d"}) == pytest.approx({"a": 2 / 3, "b": 0.5, "c": 0.0})
 
 
 def test_the_shares_of_a_class_add_up_and_who_has_no_class_does_not_count():
@@ -93,6 +94,12 @@ def test_a_peer_is_there_from_its_start_until_it_first_went():
     }
 
 
+def test_a_peer_may_be_gone_before_it_started_and_is_not_there_then():
+    story = [event(3, "c", "died"), event(4, "a", "banned")]
+    assert measures.presences(story) == {"c": Presence(inf, inf, 3)}
+    assert measures.upload_utilisation(story, {"c": 20.0}, END_S) == 0.0
+
+
 def test_utilisation_counts_only_the_time_in_which_a_peer_was_there():
     uplinks_bps = {"a": 20.0, "b": 20.0}
     assert measures.upload_utilisation(STORY, uplinks_bps, END_S) == pytest.approx(200 / (20 * 10 + 20 * 7))
@@ -113,16 +120,6 @@ def test_without_uplinks_nothing_is_used():
 # copies
 
 
-def test_copies_are_counted_over_all_peers_but_the_seed_and_go_with_who_leaves():
-    assert measures.availability(STORY, 2, "tracker", 2.5) == [
-        Copies(0.0, 0, 0.0, 0, 2),
-        Copies(2.5, 0, 0.5, 1, 1),
-        Copies(5.0, 1, 1.5, 2, 0),
-        Copies(7.5, 2, 2.0, 2, 0),
-    ]
-    assert measures.availability([*STORY, event(9, "a", "started")], 2, "tracker", 8.5)[-1] == Copies(8.5, 1, 1.0, 1, 0)
-
-
 def test_the_seed_is_needed_until_the_last_block_came_to_anybody():
     assert measures.spread_s(STORY, 2) == 4
     assert measures.spread_s(STORY, 3) == inf
@@ -133,33 +130,6 @@ def test_seed_copies_are_what_the_seed_sent_until_then():
     assert measures.seed_copies(STORY, "tracker", 2 * BLOCK_BYTES) == 1.5
 
 
-def test_interest_is_the_share_of_the_common_time_in_which_one_wants_from_the_other():
-    # both are there and incomplete from 1 to 5; b wants of a from 2 on, a wants of b from 4 on
-    assert measures.interest(STORY, ["a", "b"], END_S) == pytest.approx([1 / 4, 3 / 4])
-
-
-def test_interest_of_those_who_never_complete_lasts_to_the_end():
-    records = [event(0, "a", "started"), event(0, "b", "started"), came(5, "a", 0, "tracker")]
-    assert measures.interest(records, ["a", "b"], END_S) == [0.0, 0.5]
-
-
-def test_interest_has_no_share_where_two_never_met():
-    records = [event(0, "a", "started"), event(3, "a", "left"), event(4, "b", "started")]
-    assert measures.interest(records, ["a", "b"], END_S) == []
-
-
 @pytest.mark.parametrize(("percent", "value"), [(0, 1), (20, 1), (21, 2), (50, 3), (80, 4), (100, 5)])
 def test_a_percentile_is_one_of_the_values(percent, value):
     assert measures.percentile([1, 2, 3, 4, 5], percent) == value
-
-
-# what is sent for nothing
-
-
-def test_waste_is_what_was_held_already_beside_the_content():
-    assert measures.waste(STORY, 2 * BLOCK_BYTES) == 0.5
-
-
-def test_control_overhead_is_what_is_not_payload_beside_what_is():
-    assert measures.control_overhead(5, 1000) == 0.005
-    assert measures.control_overhead(5, 0) == 0.0

@@ -7,7 +7,7 @@ import pytest
 from summaries import DONE
 
 from minibit.messages import VERBS
-from minibit.run.summary import Bytes, Failure, Messages, Summary, jain
+from minibit.run.summary import Failure, MessageCounts, Summary, Traffic, jain
 
 
 def summary(**changes: object) -> Summary:
@@ -28,12 +28,12 @@ def test_the_json_object_is_exactly_the_one_of_the_design():
 
 
 def test_messages_are_counted_for_each_of_the_nine_verbs():
-    assert set(Messages.__struct_fields__) == set(VERBS)
+    assert set(MessageCounts.__struct_fields__) == set(VERBS)
     assert DONE.messages.total == 792
 
 
 def test_measures_are_rounded_and_counts_are_not():
-    found = json.loads(summary(bytes=Bytes(moved=12_345_678_901, wasted=0, seed_sent=0, control=0)).to_json())
+    found = json.loads(summary(bytes=Traffic(moved=12_345_678_901, wasted=0, seed_sent=0, control=0)).to_json())
     assert found["seconds"]["total"] == 3.12346
     assert found["fairness_jain"] == 0.987654
     assert found["bytes"]["moved"] == 12_345_678_901

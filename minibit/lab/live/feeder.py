@@ -15,7 +15,7 @@ from bokeh.core.serialization import Serializer
 from bokeh.document import Document
 
 from minibit.lab.live.budget import Budget
-from minibit.lab.pictures import MAKERS, Clock, Columns, Picture
+from minibit.lab.pictures import MAKERS, Columns, PageClock, Picture
 
 if TYPE_CHECKING:
     from minibit.lab.run import Run
@@ -33,7 +33,7 @@ class Fed(NamedTuple):
 
 def following(run: Run) -> Iterator[Picture]:
     """A clock that stands at the end and goes with it, and every picture."""
-    clock = Clock(run, follow=True)
+    clock = PageClock(run, follow=True)
     yield clock.picture()
     for make in MAKERS.values():
         yield make(run, clock)

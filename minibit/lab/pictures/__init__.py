@@ -24,24 +24,24 @@ from minibit.lab.pictures import (
     shares,
     timeline,
 )
-from minibit.lab.pictures.clock import Clock
+from minibit.lab.pictures.clock import PageClock
 from minibit.lab.pictures.picture import Columns, Picture
 
 if TYPE_CHECKING:
     from minibit.lab.run import Run
 
-__all__ = ["MAKERS", "Clock", "Columns", "Picture", "all_pictures"]
+__all__ = ["MAKERS", "Columns", "PageClock", "Picture", "all_pictures"]
 
-MAKERS: dict[str, Callable[[Run, Clock], Picture]] = {
+MAKERS: dict[str, Callable[[Run, PageClock], Picture]] = {
     room.__name__.rpartition(".")[2]: room.picture
     for room in (blocks, completion, rates, copies, messages, choking, graph, shares, timeline)
 }
 
 
-def all_pictures(run: Run, clock: Clock | None = None) -> list[Picture]:
+def all_pictures(run: Run, clock: PageClock | None = None) -> list[Picture]:
     """The clock (named `time`) and every picture of the run, in the order in which they are read.
 
     All models belong into one document, or the clock moves nothing.
     """
-    clock = clock or Clock(run)
+    clock = clock or PageClock(run)
     return [clock.picture(), *(make(run, clock) for make in MAKERS.values())]

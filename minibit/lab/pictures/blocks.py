@@ -1,8 +1,8 @@
 """Peers x blocks: who holds what at a moment, with the rarest blocks marked.
 
-The page gets the time at which each peer first held each block and makes the picture of any moment from that, by
-the same rule as `seen` does here for the first one. Copies are counted among the peers that are drawn and there;
-the seed is none of them.
+The page gets the time at which each peer first held each block, and `MOVE` makes the picture of any moment from that.
+`seen` follows the same rule for the first moment; tests/lab/test_lab_report.py compares the two in a browser. Copies
+are counted among the peers that are drawn and present, without the seed.
 """
 
 from __future__ import annotations
@@ -13,32 +13,14 @@ import numpy as np
 import polars as pl
 from bokeh.models import BasicTicker, ColumnDataSource, CustomJSHover, DataRange1d, Image, LinearColorMapper
 
-from minibit.lab.pictures.picture import (
-    BLUE,
-    GREY,
-    ORANGE,
-    PALE,
-    RED,
-    Columns,
-    Picture,
-    canvas,
-    hover,
-    key,
-    legend,
-    letters,
-    moment,
-    named_ticks,
-    part,
-    peers_of,
-    shorts,
-    sources,
-    spread,
-)
+from minibit.lab.pictures.canvas import BLUE, GREY, ORANGE, PALE, RED, canvas, hover, key, legend, named_ticks
+from minibit.lab.pictures.names import letters, moment, part, peers_of, shorts, spread
+from minibit.lab.pictures.picture import Columns, Picture, sources
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from minibit.lab.pictures.clock import Clock
+    from minibit.lab.pictures.clock import PageClock
     from minibit.lab.run import Run
 
 TITLE = "Who holds what"
@@ -147,7 +129,7 @@ def _arrived(run: Run, peers: list[str], blocks: list[int]) -> NDArray[np.float3
     return arrived
 
 
-def picture(run: Run, clock: Clock) -> Picture:
+def picture(run: Run, clock: PageClock) -> Picture:
     """Peers x blocks, at the clock's time."""
     of = sources(columns(run, clock.at_s))
     title, peers, blocks, image = (of[f"blocks:{name}"] for name in ("title", "peers", "blocks", "image"))

@@ -9,26 +9,12 @@ import polars as pl
 from bokeh.models import BasicTicker, DataRange1d
 
 from minibit.events import TRACKER
-from minibit.lab.pictures.picture import (
-    BLUE,
-    INK,
-    ORANGE,
-    Columns,
-    Picture,
-    begun,
-    canvas,
-    hover,
-    legend,
-    letters,
-    moment,
-    named_ticks,
-    part,
-    shorts,
-    sources,
-)
+from minibit.lab.pictures.canvas import BLUE, INK, ORANGE, begun, canvas, hover, legend, named_ticks
+from minibit.lab.pictures.names import letters, moment, part, shorts
+from minibit.lab.pictures.picture import Columns, Picture, sources
 
 if TYPE_CHECKING:
-    from minibit.lab.pictures.clock import Clock
+    from minibit.lab.pictures.clock import PageClock
     from minibit.lab.run import Run
 
 TITLE = "Who serves whom"
@@ -106,7 +92,7 @@ def _cells(found: pl.DataFrame, names: list[str]) -> dict[str, list[object]]:
     return {"x": places, "y": rows, "serves": [names[at] for at in rows], "served": [names[at] for at in places]}
 
 
-def picture(run: Run, clock: Clock) -> Picture:
+def picture(run: Run, clock: PageClock) -> Picture:
     """The matrix, at the clock's time."""
     of = sources(columns(run, clock.at_s))
     title, peers = of["choking:title"], of["choking:peers"]

@@ -1,6 +1,6 @@
 """The clock that pictures share: a slider over the seconds of a run, and a button that lets it run.
 
-A picture that shows a moment gives `Clock.moves` what the page does when the moment changes. The slider's end is
+A picture that shows a moment gives `PageClock.moves` what the page does when the moment changes. The slider's end is
 where the run ends; who looks at the end of a run that becomes longer goes with it.
 """
 
@@ -42,7 +42,7 @@ if (at_end) slider.value = end_s
 """
 
 
-class Clock:
+class PageClock:
     """A moment of the run, to be chosen: at first the middle of it, or the end with `follow`."""
 
     def __init__(self, run: Run, *, follow: bool = False) -> None:

@@ -7,22 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from bokeh.models import NumeralTickFormatter, Range1d
 
-from minibit.lab.pictures.picture import (
-    BLUE,
-    ORANGE,
-    RED,
-    Columns,
-    Picture,
-    hover,
-    legend,
-    over_time,
-    part,
-    peers_of,
-    sources,
-)
+from minibit.lab.pictures.canvas import BLUE, ORANGE, RED, hover, legend, over_time
+from minibit.lab.pictures.names import part, peers_of
+from minibit.lab.pictures.picture import Columns, Picture, sources
 
 if TYPE_CHECKING:
-    from minibit.lab.pictures.clock import Clock
+    from minibit.lab.pictures.clock import PageClock
     from minibit.lab.run import Run
 
 TITLE = "Completion"
@@ -60,7 +50,7 @@ def columns(run: Run) -> Columns:
     }
 
 
-def picture(run: Run, clock: Clock) -> Picture:
+def picture(run: Run, clock: PageClock) -> Picture:
     """The stair of those who are complete, the curve of what all hold, the bound."""
     of = sources(columns(run))
     made = over_time(of["completion:title"], 420, "share", y_range=Range1d(start=0, end=1.04))

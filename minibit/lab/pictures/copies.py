@@ -6,21 +6,11 @@ from typing import TYPE_CHECKING
 
 from bokeh.models import Column
 
-from minibit.lab.pictures.picture import (
-    BLUE,
-    GREEN,
-    ORANGE,
-    RED,
-    Columns,
-    Picture,
-    hover,
-    legend,
-    over_time,
-    sources,
-)
+from minibit.lab.pictures.canvas import BLUE, GREEN, ORANGE, RED, hover, legend, over_time
+from minibit.lab.pictures.picture import Columns, Picture, sources
 
 if TYPE_CHECKING:
-    from minibit.lab.pictures.clock import Clock
+    from minibit.lab.pictures.clock import PageClock
     from minibit.lab.run import Run
 
 TITLE = "Copies of a block"
@@ -44,7 +34,7 @@ def columns(run: Run) -> Columns:
     }
 
 
-def picture(run: Run, clock: Clock) -> Picture:
+def picture(run: Run, clock: PageClock) -> Picture:
     """Two figures: copies of a block, and blocks without a copy."""
     of = sources(columns(run))
     source = of["copies:all"]

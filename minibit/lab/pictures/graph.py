@@ -9,29 +9,15 @@ import polars as pl
 from bokeh.models import DataRange1d
 
 from minibit.events import TRACKER
-from minibit.lab.pictures.picture import (
-    BLUE,
-    INK,
-    ORANGE,
-    Columns,
-    Picture,
-    behaviours,
-    canvas,
-    hover,
-    legend,
-    letters,
-    look_of,
-    part,
-    short,
-    shorts,
-    sources,
-)
+from minibit.lab.pictures.canvas import BLUE, INK, ORANGE, canvas, hover, legend
+from minibit.lab.pictures.names import behaviours, letters, look_of, part, short, shorts
+from minibit.lab.pictures.picture import Columns, Picture, sources
 from minibit.units import show_bytes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from minibit.lab.pictures.clock import Clock
+    from minibit.lab.pictures.clock import PageClock
     from minibit.lab.run import Run
 
 TITLE = "Who fed whom"
@@ -136,7 +122,7 @@ def _names(run: Run, peers: list[str], turn: NDArray[np.float64]) -> dict[str, l
     }
 
 
-def picture(run: Run, clock: Clock) -> Picture:
+def picture(run: Run, clock: PageClock) -> Picture:
     """The whole run's arrows."""
     of = sources(columns(run))
     made = canvas(

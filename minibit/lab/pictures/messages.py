@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 import polars as pl
 from bokeh.models import DataRange1d, FactorRange, LogTicker, NumeralTickFormatter
 
-from minibit.lab.pictures.picture import BLUE, GREY, INK, Columns, Picture, canvas, peers_of, sources
-from minibit.run.summary import Messages
+from minibit.lab.pictures.canvas import BLUE, GREY, INK, canvas
+from minibit.lab.pictures.names import peers_of
+from minibit.lab.pictures.picture import Columns, Picture, sources
+from minibit.run.summary import MessageCounts
 
 if TYPE_CHECKING:
-    from minibit.lab.pictures.clock import Clock
+    from minibit.lab.pictures.clock import PageClock
     from minibit.lab.run import Run
 
 TITLE = "Messages by verb"
@@ -19,7 +21,7 @@ LOOK = (
     "The scale grows tenfold from line to line. BLOCO and PEDIDO should be nearly equal; what BLOCO has more than the "
     "blocks that were missing was sent for nothing."
 )
-VERBS = Messages.__struct_fields__
+VERBS = MessageCounts.__struct_fields__
 
 
 def table(run: Run) -> pl.DataFrame:
@@ -50,7 +52,7 @@ def columns(run: Run) -> Columns:
     }
 
 
-def picture(run: Run, clock: Clock) -> Picture:
+def picture(run: Run, clock: PageClock) -> Picture:
     """A dot for each verb on a logarithmic scale, with its number."""
     of = sources(columns(run))
     source = of["messages:verbs"]

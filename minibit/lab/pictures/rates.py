@@ -8,22 +8,12 @@ import polars as pl
 from bokeh.models import Column
 
 from minibit.events import TRACKER
-from minibit.lab.pictures.picture import (
-    BLUE,
-    GREEN,
-    ORANGE,
-    Columns,
-    Picture,
-    bytes_ticks,
-    hover,
-    legend,
-    over_time,
-    sources,
-)
+from minibit.lab.pictures.canvas import BLUE, GREEN, ORANGE, bytes_ticks, hover, legend, over_time
+from minibit.lab.pictures.picture import Columns, Picture, sources
 from minibit.units import show_rate
 
 if TYPE_CHECKING:
-    from minibit.lab.pictures.clock import Clock
+    from minibit.lab.pictures.clock import PageClock
     from minibit.lab.run import Run
 
 TITLE = "Rates"
@@ -64,7 +54,7 @@ def columns(run: Run) -> Columns:
     }
 
 
-def picture(run: Run, clock: Clock) -> Picture:
+def picture(run: Run, clock: PageClock) -> Picture:
     """Two figures: all together and the seed; the peers one by one, as a band."""
     of = sources(columns(run))
     above = over_time(of["rates:title"], 210, "bytes a second")

@@ -8,28 +8,13 @@ import polars as pl
 from bokeh.models import Column, DataRange1d
 
 from minibit.events import TRACKER
-from minibit.lab.pictures.picture import (
-    BLUE,
-    INK,
-    ORANGE,
-    Columns,
-    Picture,
-    begun,
-    bytes_ticks,
-    canvas,
-    hover,
-    key,
-    legend,
-    look_of,
-    part,
-    shorts,
-    sources,
-    spread,
-)
+from minibit.lab.pictures.canvas import BLUE, INK, ORANGE, begun, bytes_ticks, canvas, hover, key, legend
+from minibit.lab.pictures.names import look_of, part, shorts, spread
+from minibit.lab.pictures.picture import Columns, Picture, sources
 from minibit.run.summary import jain
 
 if TYPE_CHECKING:
-    from minibit.lab.pictures.clock import Clock
+    from minibit.lab.pictures.clock import PageClock
     from minibit.lab.run import Run
 
 TITLE = "Shares and fairness"
@@ -66,7 +51,7 @@ def columns(run: Run) -> Columns:
     }
 
 
-def picture(run: Run, clock: Clock) -> Picture:
+def picture(run: Run, clock: PageClock) -> Picture:
     """Two figures over the same peers: bytes given and taken, and the ratio of the two."""
     of = sources(columns(run))
     source = of["shares:peers"]

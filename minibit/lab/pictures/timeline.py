@@ -7,23 +7,12 @@ from typing import TYPE_CHECKING
 import polars as pl
 from bokeh.models import FactorRange
 
-from minibit.lab.pictures.picture import (
-    BLACK,
-    BLUE,
-    GREEN,
-    ORANGE,
-    PINK,
-    RED,
-    Columns,
-    Picture,
-    hover,
-    over_time,
-    short,
-    sources,
-)
+from minibit.lab.pictures.canvas import BLACK, BLUE, GREEN, ORANGE, PINK, RED, hover, over_time
+from minibit.lab.pictures.names import short
+from minibit.lab.pictures.picture import Columns, Picture, sources
 
 if TYPE_CHECKING:
-    from minibit.lab.pictures.clock import Clock
+    from minibit.lab.pictures.clock import PageClock
     from minibit.lab.run import Run
 
 TITLE = "What happened"
@@ -70,7 +59,7 @@ def columns(run: Run) -> Columns:
     }
 
 
-def picture(run: Run, clock: Clock) -> Picture:
+def picture(run: Run, clock: PageClock) -> Picture:
     """A row for each kind of event, a mark for each time."""
     of = sources(columns(run))
     made = over_time(of["timeline:title"], 230, "", y_range=FactorRange(factors=list(reversed(KINDS))))

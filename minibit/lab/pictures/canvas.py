@@ -1,0 +1,126 @@
+"""The look that all pictures share: colours, axes, legends, ticks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import nan
+from typing import Any
+
+from bokeh.models import (
+    AdaptiveTicker,
+    ColumnDataSource,
+    CustomJS,
+    CustomJSTickFormatter,
+    DataRange1d,
+    HoverTool,
+    NoOverlap,
+)
+from bokeh.models.annotations import Legend, LegendItem, Title
+from bokeh.models.renderers import GlyphRenderer
+from bokeh.plotting import figure
+
+# Okabe and Ito's colours, which the colour-blind can tell apart, as can a printer in grey by their lightness
+BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, RED, PINK = (
+    "#000000", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7",
+)  # fmt: skip
+PALE, GREY, INK = "#EEF1F4", "#B0B5BA", "#222222"
+
+
+def canvas(title: ColumnDataSource, height: int, x_label: str, y_label: str, **given: Any) -> figure:
+    """An empty figure as wide as there is room, whose title is the `text` in this source.
+
+    It pans and zooms only when told to by its toolbar: a finger on it moves the page.
+    """
+    made = figure(
+        height=height,
+        sizing_mode="stretch_width",
+        tools="pan,box_zoom,reset,save",
+        active_drag=None,
+        toolbar_location="right",
+        title=Title(text=title.data["text"][0], text_font_size="12px", text_font_style="normal", text_color=INK),
+        x_axis_label=x_label,
+        y_axis_label=y_label,
+        **{"min_border_right": 10, **given},
+    )
+    made.toolbar.logo = None
+    made.toolbar.autohide = True
+    made.outline_line_color = None
+    made.grid.grid_line_color = "#E4E7EA"
+    made.xaxis.major_label_policy = NoOverlap(min_distance=6)
+    for axis in made.axis:
+        axis.axis_label_text_font_style = "normal"
+        axis.axis_label_text_font_size = "12px"
+        axis.major_label_text_font_size = "11px"
+        axis.axis_label_text_color = axis.major_label_text_color = INK
+        axis.axis_line_color = axis.major_tick_line_color = GREY
+        axis.minor_tick_line_color = None
+    made.tags = [title]  # keeps the source in the document, where a page finds it by name
+    title.js_on_change("data", CustomJS(args={"figure": made}, code="figure.title.text = cb_obj.data.text[0]"))
+    return made
+
+
+def over_time(title: ColumnDataSource, height: int, y_label: str, **given: Any) -> figure:
+    """An empty figure of something from 0 on, over the seconds of the run."""
+    given.setdefault("y_range", DataRange1d(start=0, range_padding=0.08))
+    made = canvas(title, height, "seconds", y_label, x_range=DataRange1d(start=0, range_padding=0.02), **given)
+    if isinstance(made.y_range, DataRange1d):
+        begun(made)
+    return made
+
+
+def begun(made: figure) -> None:
+    """Axes that begin at 0, also where there is nothing to show."""
+    made.scatter([0], [0], size=0, alpha=0)
+
+
+def legend(made: figure, items: Sequence[tuple[str, Sequence[Any]]], columns: int = 2) -> None:
+    """A legend above the figure, where it hides nothing."""
+    made.add_layout(
+        Legend(
+            items=[LegendItem(label=label, renderers=list(drawn)) for label, drawn in items],
+            orientation="horizontal",
+            ncols=columns,
+            location="left",
+            border_line_color=None,
+            margin=4,
+            spacing=12,
+            label_text_font_size="11px",
+            label_text_color=INK,
+            glyph_height=14,
+            glyph_width=18,
+        ),
+        "above",
+    )
+
+
+def key(made: figure, marker: str, colour: str) -> GlyphRenderer[Any]:
+    """A mark for the legend alone."""
+    return made.scatter([nan], [nan], marker=marker, size=10, color=colour, line_color=GREY)
+
+
+def hover(made: figure, drawn: Sequence[Any], *rows: tuple[str, str], **given: Any) -> None:
+    """What is said about the thing under the mouse."""
+    made.add_tools(HoverTool(renderers=list(drawn), tooltips=list(rows), visible=False, **given))
+
+
+def named_ticks(names: ColumnDataSource, column: str) -> CustomJSTickFormatter:
+    """Ticks at 0, 1, 2... that say what stands there in this column."""
+    return CustomJSTickFormatter(
+        args={"names": names},
+        code=f"""
+        const at = Math.round(tick), column = names.data.{column}
+        return Math.abs(tick - at) < 1e-6 && at >= 0 && at < column.length ? String(column[at]) : ""
+        """,
+    )
+
+
+def bytes_ticks(made: figure, per: str = "") -> None:
+    """Ticks in bytes upwards, in the unit that suits the largest of them; `per` stands behind it: `/s`."""
+    made.yaxis.ticker = AdaptiveTicker(base=1024, mantissas=[2**power for power in range(10)], desired_num_ticks=5)
+    made.yaxis.formatter = CustomJSTickFormatter(
+        code=f"""
+        const units = ["B", "KiB", "MiB", "GiB", "TiB"], most = Math.max(...ticks.map(Math.abs))
+        const unit = most > 0 ? Math.min(4, Math.max(0, Math.floor(Math.log2(most) / 10))) : 0
+        return `${{Number((Math.abs(tick) / 1024 ** unit).toPrecision(3))}} ${{units[unit]}}{per}`
+        """
+    )
