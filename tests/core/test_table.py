@@ -1,4 +1,7 @@
-"""Conversations, as golden text: `MINIBIT_WRITE_TRANSCRIPTS=1 pytest tests/core/test_table.py` writes them anew."""
+"""Conversations, as golden text: `MINIBIT_WRITE_TRANSCRIPTS=1 pytest tests/core/test_table.py` writes them anew.
+
+A transcript begins with what the test set up: the content, the rules that are not the usual ones, and the seats.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,10 @@ import os
 from itertools import pairwise
 from pathlib import Path
 
+from msgspec.structs import asdict
 from table import Table
 
+from minibit import inventory
 from minibit.messages import Desligamento, Pedido
 from minibit.neighbour import Standing
 from minibit.rules import Rules
@@ -15,10 +20,40 @@ from minibit.rules import Rules
 TRANSCRIPTS = Path(__file__).parent / "transcripts"
 
 
+def shown(held: int, everything: int) -> str:
+    """An inventory in words: `all`, `0 2 4`, `0-19`."""
+    spans: list[list[int]] = []
+    for block in inventory.indices(held):
+        if spans and spans[-1][-1] == block - 1:
+            spans[-1].append(block)
+        else:
+            spans.append([block])
+    return "all" if held == everything else " ".join(f"{one[0]}-{one[-1]}" if one[1:] else str(one[0]) for one in spans)
+
+
+def setting(name: str, table: Table) -> list[str]:
+    """What was set up for this conversation: a line for the table, and one for each seat."""
+    usual, blocks = Table(), table.content.block_count
+    rules = {field: value for field, value in asdict(table.rules).items() if value != getattr(usual.rules, field)}
+    parts = [f"{blocks} block{'s' * (blocks > 1)}"]
+    parts += ["no tracker"] * (not table.calls_are_said)
+    parts += [
+        f"{field} {value:g}" if isinstance(value, float) else f"{field} {value}" for field, value in rules.items()
+    ]
+    parts += [f"a block takes {table.block_s:g} s"] * (table.block_s != usual.block_s)
+    parts += [f"{peer} sends one in {pace_s:g} s" for peer, pace_s in table.pace.items()]
+    parts += ["the wire spoils some"] * (table.corrupt is not None)
+    seats = []
+    for at_s, peer, held, behaviour in table.seats:
+        seat = f"seat {peer.name} {shown(held, table.all)}".rstrip()
+        seats.append(seat + f", {behaviour}" * (behaviour != "honest") + f", at {at_s:g} s" * (at_s > 0))
+    return [f"# {name}: {', '.join(parts)}", *seats, ""]
+
+
 def golden(name: str, table: Table) -> None:
     """The transcript is, to the letter, the one that is kept under this name."""
     path = TRANSCRIPTS / f"{name}.txt"
-    told = "\n".join(table.transcript) + "\n"
+    told = "\n".join([*setting(name, table), *table.transcript]) + "\n"
     if os.environ.get("MINIBIT_WRITE_TRANSCRIPTS"):
         path.write_text(told)
     assert told == path.read_text()

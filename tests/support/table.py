@@ -62,14 +62,16 @@ class Table:
         self.pace: dict[str, float] = {}
         self.now = 0.0
         self.peers: dict[str, Peer] = {}
+        self.seats: list[tuple[float, Peer, int, str]] = []  # when, who, with which blocks, behaving how
         self.tracker = Tracker(self.rules, seed) if tracker else None
         self.records: list[Record] = []
         self.transcript: list[str] = []
-        self.corrupt: Callable[[str, str, int], bool] = lambda sender, receiver, block: False
+        self.corrupt: Callable[[str, str, int], bool] | None = None
         self.wire: Callable[[str, str, Message], Iterable[float]] = lambda sender, receiver, message: (0.0,)
         self.watch: Callable[[str, events.Effect], None] = lambda peer, effect: None
-        self._calls_are_said = tracker
+        self.calls_are_said = tracker
         self._links: dict[frozenset[str], int] = {}  # a pair -> the number of its link
+        self._farewells: dict[int, str] = {}  # the number of a link -> why one of the two ended it
         self._free_at: dict[tuple[str, str, int], float] = {}  # when a way of a link can take the next
         self._cuts: set[frozenset[str]] = set()
         self._dead: set[str] = set()
@@ -95,6 +97,7 @@ class Table:
         behaves = strategies.behaviour(behaviour)()
         peer = Peer(name, self.content, rules or self.rules, self.seed, held=inventory_held, behaviour=behaves)
         self.peers[name] = peer
+        self.seats.append((self.now, peer, inventory_held, behaviour))
         self._dead.discard(name)
         if join:
             self.tell(name, events.Joining(_address(name)))
@@ -229,7 +232,7 @@ class Table:
         action()
 
     def _arm(self, name: str) -> None:
-        machine = self.tracker if name == TRACKER and name not in self.peers else self.peers[name]
+        machine = self._machine(name)
         wake_s = machine.next_wake() if machine is not None else None
         if wake_s is not None and wake_s < self._wakes.get(name, inf):
             self._wakes[name] = wake_s
@@ -239,11 +242,12 @@ class Table:
         if self._wakes.get(name) != at_s:
             return  # it wanted to be woken earlier, and was
         del self._wakes[name]
-        if name in self._paused or name in self._dead:
-            return
-        machine = self.tracker if name == TRACKER and name not in self.peers else self.peers[name]
-        if machine is not None:
+        machine = self._machine(name)
+        if machine is not None and name not in self._paused and name not in self._dead:
             self._carry_out(name, machine.wake(self.now))
+
+    def _machine(self, name: str) -> Peer | Tracker | None:
+        return self.tracker if name == TRACKER and name not in self.peers else self.peers[name]
 
     def _carry_out(self, name: str, effects: list[events.Effect]) -> None:
         for effect in effects:
@@ -251,9 +255,10 @@ class Table:
             match effect:
                 case events.Call(message):
                     self._call_tracker(name, message)
-                case events.Send(peer, message) if isinstance(message, messages.ListaPeers | messages.NovoPeer):
+                case events.Send(peer, message) if name == TRACKER and name not in self.peers:
                     self.say(f"{name} -> {peer} {text(message)}")
-                    self._at(self.now + self.latency_s, lambda p=peer, m=message: self._news(p, m))
+                    heard = events.Received(TRACKER, message)
+                    self._at(self.now + self.latency_s, lambda p=peer, e=heard: p in self.peers and self.tell(p, e))
                 case events.Send(peer, message):
                     self._send(name, peer, message)
                 case events.SendBlock(peer, block, spoil):
@@ -279,13 +284,9 @@ class Table:
                 self.tracker.check()
                 self._carry_out(TRACKER, effects)
 
-        if self._calls_are_said:
+        if self.calls_are_said:
             self.say(f"{name} -> {TRACKER} {text(message)}" + " (nobody answers)" * (self.tracker is None))
         self._at(self.now + self.latency_s, call)
-
-    def _news(self, receiver: str, message: Message) -> None:
-        if receiver in self.peers:
-            self.tell(receiver, events.Received(TRACKER, message))
 
     def _send(self, sender: str, receiver: str, message: Message) -> None:
         self.say(f"{sender} -> {receiver} {text(message)}")
@@ -293,7 +294,7 @@ class Table:
 
     def _send_block(self, sender: str, receiver: str, block: int, spoil: bool) -> None:
         self.say(f"{sender} -> {receiver} BLOCO {block}")
-        ok = not (spoil or self.corrupt(sender, receiver, block))
+        ok = not (spoil or (self.corrupt is not None and self.corrupt(sender, receiver, block)))
         sent_s = self._free(sender, receiver, self.pace.get(sender, self.block_s))
         number = self._links.get(frozenset((sender, receiver)))
         self._at(sent_s, lambda: self._arrive(receiver, sender, number, events.Sent(receiver, block)))
@@ -329,14 +330,12 @@ class Table:
 
     def _hang_up(self, one: str, other: str, farewell: messages.Desligamento | None) -> None:
         number = self._links.get(frozenset((one, other)))
-        if number is None:
-            return
-        if farewell is None:
-            self._unlink(one, other, "left", number)
-            return
-        self._send(one, other, farewell)
-        gone_s = self._free(one, other, 0.0) + self.latency_s
-        self._at(gone_s, lambda: self._unlink(one, other, "hung up", number))
+        if number is not None and farewell is None:  # it answers a farewell; one that was injected, nobody said
+            self._unlink(one, other, self._farewells.get(number, "a farewell was injected"), number)
+        elif number is not None and farewell is not None:
+            self._send(one, other, farewell)
+            self._farewells[number] = why = f"{one} left" if farewell.peer else farewell.why
+            self._at(self._free(one, other, 0.0) + self.latency_s, lambda: self._unlink(one, other, why, number))
 
     def _unlink(self, one: str, other: str, why: str, number: int | None = None) -> None:
         pair = frozenset((one, other))
