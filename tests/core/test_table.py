@@ -37,9 +37,7 @@ def setting(name: str, table: Table) -> list[str]:
     rules = {field: value for field, value in asdict(table.rules).items() if value != getattr(usual.rules, field)}
     parts = [f"{blocks} block{'s' * (blocks > 1)}"]
     parts += ["no tracker"] * (not table.calls_are_said)
-    parts += [
-        f"{field} {value:g}" if isinstance(value, float) else f"{field} {value}" for field, value in rules.items()
-    ]
+    parts += [f"{field} {str(value).removesuffix('.0')}" for field, value in rules.items()]
     parts += [f"a block takes {table.block_s:g} s"] * (table.block_s != usual.block_s)
     parts += [f"{peer} sends one in {pace_s:g} s" for peer, pace_s in table.pace.items()]
     parts += ["the wire spoils some"] * (table.corrupt is not None)
