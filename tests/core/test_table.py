@@ -90,7 +90,7 @@ def test_rarest_first_with_ties():
 
 
 def test_choke_and_unchoke():
-    """One slot, no guest: who gave nothing loses it to who gives."""
+    """One slot, no guest: a neighbour that gave nothing loses it to one that gives."""
     table = quiet_table(40, Rules(slots=1, guests=0, pipeline=1, announce_s=30.0), block_s=1.0)
     table.seat("ana", range(20))
     table.seat("bia")
@@ -114,14 +114,14 @@ def test_the_guest_keeps_its_slot_for_the_whole_lease():
     table.run(95.0)
     table.transcript = [line for line in table.transcript if " slot" in line or "BLOQUEIO" in line]
     begins = [float(line.split()[0]) for line in table.transcript if "guest slot" in line]
-    leases_s = [round(later - sooner) for sooner, later in pairwise(begins)]  # who is drawn again goes on
+    leases_s = [round(later - sooner) for sooner, later in pairwise(begins)]  # a guest drawn again keeps its slot
     assert leases_s
     assert all(lease_s in (30, 60) for lease_s in leases_s)
     golden("lease-of-the-guest", table)
 
 
 def test_endgame():
-    """Bia crawls; what she keeps waiting is asked of caio too, and she is called off."""
+    """Bia is slow: ana asks caio too for the blocks that bia keeps waiting, and calls bia off."""
     table = quiet_table(6)
     table.pace = {"bia": 2.0}
     table.seat("ana")
@@ -136,7 +136,7 @@ def test_endgame():
 
 
 def test_a_corrupt_block_is_taken_back():
-    """Who sent it believes that it was right, and would never serve again whom it thinks complete."""
+    """The sender believes that its block was right; untold, it would think ana complete and never serve her again."""
     table = quiet_table(1, Rules(round_s=1.0))
     table.seat("ana")
     table.seat("bia", {0})
@@ -167,7 +167,7 @@ def test_a_corrupt_block():
 
 
 def test_a_lost_neighbour():
-    """The link breaks with blocks in flight: they are asked of caio, none is lost and none comes twice."""
+    """The link breaks with blocks in flight: ana asks caio for them, none is lost and none comes twice."""
     table = quiet_table(8)
     table.seat("ana")
     table.seat_seed("bia")
@@ -185,7 +185,7 @@ def test_a_lost_neighbour():
 
 
 def test_leaving():
-    """What bia is sending when she leaves goes out whole; then she says DESLIGAMENTO to all."""
+    """Bia sends the blocks under way to their end when she leaves; then she says DESLIGAMENTO to all."""
     table = Table(6)
     table.seat_seed("bia")
     table.seat("ana")
@@ -200,7 +200,7 @@ def test_leaving():
 
 
 def test_a_silent_neighbour():
-    """Bia goes silent: after the time-out her blocks are asked of caio, and what she sends late is used."""
+    """Bia goes silent: after the time-out ana asks caio for her blocks, and uses what bia sends late."""
     table = quiet_table(15, Rules(request_timeout_s=5.0))
     table.pace = {"caio": 1.0}
     table.seat("ana")
@@ -225,7 +225,7 @@ def test_a_silent_neighbour():
 
 
 def test_a_liar_that_has_one_block():
-    """Bia says that she holds all, and answers for one: ana asks for others before the same again, until it comes."""
+    """Bia claims all blocks and holds one: ana asks for each of the others before any again, until the one comes."""
     table = quiet_table(6, Rules(picker="sequential", request_timeout_s=5.0, round_s=4.0))
     table.seat("ana")
     table.seat("bia", {4}, behaviour="liar")
@@ -238,7 +238,7 @@ def test_a_liar_that_has_one_block():
 
 
 def test_the_tracker_dies_and_returns():
-    """Nobody stops; the pauses of who waits for it grow."""
+    """No peer stops; a peer that waits for the tracker asks with growing pauses."""
     table = Table(2, Rules(round_s=1000.0))
     table.seat_seed()
     table.seat("ana")

@@ -1,8 +1,8 @@
 """Conversations at a table: pure peers and a tracker, a fake wire, a virtual clock.
 
-The wire keeps the order of a link; a message takes `latency_s`, and a block delays what follows it on the same
-way of the same link by its sender's `block_s`, as in the real one. Nothing here waits: time jumps from one
-event to the next. Every line of `transcript` is one fact, in order. After every event the peer that it
+The wire keeps the order of each link. A message takes `latency_s`. A block takes its sender's `block_s` as well, and
+what follows it on the same way of the same link waits behind it, as on a real link. Nothing here waits: time jumps
+from one event to the next. Every line of `transcript` is one fact, in order. After every event, the peer that it
 happened to is checked.
 """
 
@@ -24,7 +24,7 @@ from minibit.tracker import Tracker
 
 
 class Blocks(NamedTuple):
-    """Content without bytes: so many blocks of so many bytes each."""
+    """Content without bytes: a number of blocks, all of one length."""
 
     block_count: int
     block_bytes: int = 1024
@@ -34,13 +34,13 @@ class Blocks(NamedTuple):
 
 
 class Table:
-    """Peers that talk to each other; `seed` is the chance of all of them.
+    """Peers that talk to each other; `seed` is the random seed of all of them.
 
     corrupt   (sender, receiver, block) -> whether the wire spoils this block
-    wire      (sender, receiver, message) -> the delays beyond the usual of every copy that arrives: () is lost,
-              (0.0,) is usual, (0.0, 2.0) comes twice
+    wire      (sender, receiver, message) -> the extra delay of each copy that arrives: () is lost, (0.0,) is usual,
+              (0.0, 2.0) comes twice
     watch     (peer, effect): sees every effect before it is carried out
-    pace      seconds for a block, of peers that differ from `block_s`
+    pace      seconds that a block takes, for peers that differ from `block_s`
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Table:
         self.pace: dict[str, float] = {}
         self.now = 0.0
         self.peers: dict[str, Peer] = {}
-        self.seats: list[tuple[float, Peer, int, str]] = []  # when, who, with which blocks, behaving how
+        self.seats: list[tuple[float, Peer, int, str]] = []  # time, peer, its blocks, its behaviour
         self.tracker = Tracker(self.rules, seed) if tracker else None
         self.records: list[Record] = []
         self.transcript: list[str] = []
@@ -80,7 +80,7 @@ class Table:
         self._queue: list[tuple[float, int, Callable[[], None]]] = []
         self._wakes: dict[str, float] = {}
 
-    # who sits here
+    # the seats
 
     def seat(
         self,
@@ -112,7 +112,7 @@ class Table:
     # what can be done to them
 
     def tell(self, name: str, event: events.Event) -> None:
-        """This happens to a peer, now; to one that is paused, as soon as it goes on."""
+        """This happens to a peer now; a paused peer hears of it as soon as it goes on."""
         if name in self._paused:
             self._paused[name].append(event)
         elif name not in self._dead:
@@ -177,13 +177,13 @@ class Table:
     # time
 
     def run(self, until_s: float) -> None:
-        """Let everything happen that happens until then."""
+        """Let time pass until then."""
         while self._queue and self._queue[0][0] <= until_s:
             self._step()
         self.now = until_s
 
     def run_until(self, done: Callable[[], bool], limit_s: float = 10_000.0) -> bool:
-        """Let things happen until `done`; False when the limit came first, or nothing more happens."""
+        """Let time pass until `done`; False when the limit comes first, or when nothing is left to happen."""
         while not done():
             if not self._queue or self._queue[0][0] > limit_s:
                 return False
@@ -191,7 +191,7 @@ class Table:
         return True
 
     def run_until_complete(self, limit_s: float = 10_000.0) -> bool:
-        """Let things happen until every living peer holds everything."""
+        """Let time pass until every living peer holds everything."""
         return self.run_until(lambda: all(self.peers[name].complete for name in self.alive()), limit_s)
 
     # looking
@@ -306,7 +306,7 @@ class Table:
             self._at(sent_s + self.latency_s + extra_s, lambda: self._arrive(sender, receiver, number, event))
 
     def _free(self, sender: str, receiver: str, busy_s: float) -> float:
-        """When this way of the link has sent what is `busy_s` long."""
+        """When this way of the link has sent something that takes `busy_s`."""
         way = sender, receiver, self._links.get(frozenset((sender, receiver)), 0)
         self._free_at[way] = free_at = max(self.now, self._free_at.get(way, 0.0)) + busy_s
         return free_at
@@ -330,7 +330,7 @@ class Table:
 
     def _hang_up(self, one: str, other: str, farewell: messages.Desligamento | None) -> None:
         number = self._links.get(frozenset((one, other)))
-        if number is not None and farewell is None:  # it answers a farewell; one that was injected, nobody said
+        if number is not None and farewell is None:  # it answers a farewell, unless a test injected that
             self._unlink(one, other, self._farewells.get(number, "a farewell was injected"), number)
         elif number is not None and farewell is not None:
             self._send(one, other, farewell)
