@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
+import tokenize
 from collections import Counter
 from collections.abc import Iterator
 from enum import Enum
@@ -19,6 +21,9 @@ from minibit.neighbour import OWNERS, Neighbour
 ROOT = Path(__file__).parent.parent
 
 LINES_MAX = 400
+
+WHO_MAX = 7.13
+"""Of a thousand words in docstrings and comments, those that are a person's pronoun. It may only fall."""
 
 CLOCKS = {"time", "datetime", "sched"}
 CHANCE = {"secrets", "uuid"}
@@ -354,3 +359,23 @@ def test_no_two_classes_share_a_name():
     shared = {name for name, count in counts.items() if count > 1}
     assert shared - NAMED_TWICE == set(), "name the new class otherwise"
     assert NAMED_TWICE - shared == set(), "these are unique now: take them from NAMED_TWICE"
+
+
+def prose(path: Path) -> Iterator[str]:
+    """The docstrings of a file, those of constants included, and its comments."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            yield node.value.value
+    with path.open("rb") as file:
+        yield from (token.string for token in tokenize.tokenize(file.readline) if token.type == tokenize.COMMENT)
+
+
+def test_docstrings_and_comments_name_the_peer_instead_of_asking_who():
+    words = [
+        word
+        for path in [*ROOMS.values(), *EXPERIMENTS]
+        for text in prose(path)
+        for word in re.findall(r"[a-z']+", text.lower())
+    ]
+    asked = [word for word in words if word in {"who", "whom", "whoever"}]
+    assert 1000 * len(asked) / len(words) <= WHO_MAX
