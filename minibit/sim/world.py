@@ -13,17 +13,14 @@ from math import inf
 from random import Random
 from typing import Any, Literal
 
-import msgspec
-
 from minibit import events, inventory
-from minibit.behaviour import Honest
 from minibit.content import Content
 from minibit.errors import LocalError
 from minibit.events import TRACKER
 from minibit.messages import Message
-from minibit.peer import Peer
 from minibit.records import PeerRecord, Record
 from minibit.rules import Rules
+from minibit.seat import Seat
 from minibit.sim.bandwidth import End
 from minibit.sim.clock import Clock
 from minibit.sim.journal import Journal
@@ -91,32 +88,17 @@ class World:
 
     # peers
 
-    def seat(
-        self,
-        name: str,
-        *,
-        held: int = inventory.EMPTY,
-        behaviour: type[Honest] = Honest,
-        rules: Rules | None = None,
-        stays: bool = False,
-        stay_s: float | None = None,
-        up_bps: float,
-        down_bps: float = inf,
-        journal: bool = False,
-    ) -> Node:
-        """A peer that joins now, and may ask for blocks at once.
+    def seat(self, seat: Seat, held: int, *, journal: bool = False) -> Node:
+        """A peer that joins now, with these blocks (an inventory), and may ask for more at once.
 
-        `rules` are its own; None: those of all. `stays`: it never leaves of itself, whatever they say; `stay_s`: it
-        leaves so long after it completed.
+        Its seat must limit its upload: a line has a rate. `journal`: its events are kept.
         """
-        rules = rules or self.rules
-        if stays or stay_s is not None:
-            rules = msgspec.structs.replace(rules, leave="never")
-        peer = Peer(name, self.content, rules, self.seed, held=held, behaviour=behaviour())
-        node = self.nodes[name] = Node(peer, End(up_bps, down_bps), stay_s=stay_s)
+        assert seat.upload_bps is not None
+        peer = seat.peer(self.content, self.seed, held)
+        node = self.nodes[seat.name] = Node(peer, End(seat.upload_bps, seat.download_bps or inf), stay_s=seat.stay_s)
         if journal:
             node.journal = Journal.of(peer, self.seed)
-        self.tell(node, events.Joining(address(name)))
+        self.tell(node, events.Joining(address(seat.name)))
         self.tell(node, events.Starting())
         return node
 

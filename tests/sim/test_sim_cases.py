@@ -8,9 +8,11 @@ from typing import Any
 
 import msgspec
 import pytest
+from seats import take_seat
 
 from minibit import inventory
 from minibit.behaviour import Liar
+from minibit.content import VirtualContent
 from minibit.events import TRACKER
 from minibit.neighbour import Standing
 from minibit.records import BlockRecord, PeerRecord
@@ -19,7 +21,6 @@ from minibit.run.options import Options
 from minibit.run.summary import Summary
 from minibit.sim import Scenario, Simulation
 from minibit.sim.checkers import all_checkers
-from minibit.sim.content import VirtualContent
 from minibit.sim.network import SILENT_LINK_S
 from minibit.sim.world import World
 
@@ -70,7 +71,7 @@ def placed(blocks: int, held: dict[str, int], seed: int = 1) -> World:
     content = VirtualContent("content", blocks * BLOCK_BYTES, BLOCK_BYTES)
     world = World(content, Rules(round_s=2.0, request_timeout_s=5.0), seed, watchers=all_checkers())
     for name, blocks_held in held.items():
-        world.seat(name, held=blocks_held, stays=True, up_bps=RATE_BPS)
+        take_seat(world, name, held=blocks_held, stays=True, up_bps=RATE_BPS)
     return world
 
 
@@ -166,7 +167,7 @@ def test_who_joins_late_when_the_others_have_nine_tenths_completes():
     world = placed(30, {TRACKER: inventory.full(30), **dict.fromkeys(others, inventory.EMPTY)})
     while sum(world.nodes[name].peer.held.bit_count() for name in others) < 0.9 * 30 * 5:
         world.clock.step()
-    world.seat("late", up_bps=RATE_BPS)
+    take_seat(world, "late", up_bps=RATE_BPS)
     run_until_complete(world, world.now + 60)
 
 
@@ -288,8 +289,8 @@ def test_who_is_banned_stays_banned_whoever_dials():
 def test_who_can_reach_only_a_liar_gets_the_one_block_that_it_holds():
     world = placed(6, {})
     rules = msgspec.structs.replace(world.rules, picker="sequential")
-    ana = world.seat("ana", rules=rules, up_bps=RATE_BPS)
-    world.seat("bia", held=1 << 5, behaviour=Liar, up_bps=RATE_BPS)
+    ana = take_seat(world, "ana", rules=rules, up_bps=RATE_BPS)
+    take_seat(world, "bia", held=1 << 5, behaviour=Liar, up_bps=RATE_BPS)
     while not ana.peer.held:
         assert world.now < 60
         world.clock.step()

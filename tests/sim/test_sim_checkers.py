@@ -7,10 +7,12 @@ from typing import Any
 
 import msgspec
 import pytest
+from seats import take_seat
 
 from minibit import events, inventory
 from minibit.behaviour import BEHAVIOURS, Honest
 from minibit.choker import Choker, Row, Serving
+from minibit.content import VirtualContent
 from minibit.events import TRACKER
 from minibit.exchange import Exchange
 from minibit.messages import Bloqueio, Desbloqueio, Estoque, Pedido, PeerAddress, Registro
@@ -34,7 +36,6 @@ from minibit.sim.checkers import (
     Violation,
     all_checkers,
 )
-from minibit.sim.content import VirtualContent
 from minibit.sim.machine import Node
 from minibit.sim.network import Network
 from minibit.sim.world import World
@@ -49,11 +50,11 @@ def world(*checkers: Checker, rules: Rules = QUICK, peers: int = 4, seeded: bool
     """A seed, so many peers, and others by name with their behaviours."""
     made = World(CONTENT, rules, watchers=checkers)
     if seeded:
-        made.seat(TRACKER, held=made.all, stays=True, up_bps=4000.0)
+        take_seat(made, TRACKER, held=made.all, stays=True, up_bps=4000.0)
     for index in range(peers):
-        made.seat(f"peer-{index + 1}", up_bps=2000.0)
+        take_seat(made, f"peer-{index + 1}", up_bps=2000.0)
     for name, behaviour in others.items():
-        made.seat(name, behaviour=BEHAVIOURS[behaviour], up_bps=2000.0)
+        take_seat(made, name, behaviour=BEHAVIOURS[behaviour], up_bps=2000.0)
     return made
 
 
@@ -172,8 +173,8 @@ def test_who_takes_a_block_whose_hash_did_not_pass_is_noticed(monkeypatch: pytes
     arrived = Exchange.arrived
     monkeypatch.setattr(Exchange, "arrived", lambda self, n, block, ok, now: arrived(self, n, block, True, now))
     made = world(BlocksAreVerified(), peers=0, seeded=False)
-    made.seat("bad", held=made.all, behaviour=BEHAVIOURS["corrupter"], up_bps=2000.0)
-    made.seat("ana", up_bps=2000.0)
+    take_seat(made, "bad", held=made.all, behaviour=BEHAVIOURS["corrupter"], up_bps=2000.0)
+    take_seat(made, "ana", up_bps=2000.0)
     assert complaint(lambda: run(made), BlocksAreVerified).startswith("BlocksAreVerified: ana at ")
 
 
@@ -307,7 +308,7 @@ def test_who_asks_a_neighbour_that_cannot_give_is_noticed(event: events.Event, w
 
 def test_who_asks_for_what_it_holds_or_too_much_is_noticed():
     scene = Scene(Rules(pipeline=3))
-    scene.node.peer.held = 0b1
+    scene.node.peer.exchange.held = 0b1
     assert "which it holds" in scene.complaint("ana", 0)
     scene.ask("ana", 1, 2, 3)
     assert "3 PEDIDOs" in scene.complaint("ana", 4)
@@ -419,7 +420,7 @@ def placed(**held: tuple[int, ...]) -> World:
     """Peers that hold these blocks, of 16; nothing has happened yet."""
     made = World(CONTENT, QUICK)
     for name, blocks in held.items():
-        made.seat(name, held=inventory.of(blocks), up_bps=1000.0)
+        take_seat(made, name, held=inventory.of(blocks), up_bps=1000.0)
     return made
 
 
@@ -477,7 +478,7 @@ def test_who_banned_somebody_gets_nothing_from_it():
 def test_without_a_tracker_who_knows_nobody_gets_nothing():
     made = placed(ana=(0,), bia=(1,))
     made.kill_tracker()
-    made.seat("caio", up_bps=1000.0)
+    take_seat(made, "caio", up_bps=1000.0)
     assert lacking(made) == {"ana": [], "bia": [], "caio": []}
     assert reach.reach(made) == {"ana": (), "bia": (), "caio": ()}
     event = events.Received("by hand", Registro(peer="ana", host="ana", port=1))
@@ -490,7 +491,7 @@ def test_nothing_is_promised_where_a_slot_is_gone_before_the_pedido_comes():
     assert not reach.hasty(placed(**held))
     made = World(CONTENT, Rules(round_s=1.0, slots=1, guests=0), latency_s=0.5)
     for name in held:
-        made.seat(name, up_bps=1000.0)
+        take_seat(made, name, up_bps=1000.0)
     assert reach.hasty(made)
     made = placed(**held, davi=(), edu=(), fabio=(), gil=())
     made.network.delay("ana", "bia", 0.4)
@@ -510,7 +511,7 @@ def test_the_patience_grows_with_the_slowest_line():
 def test_the_patience_is_enough_to_ask_a_liar_for_every_block():
     made = placed(ana=(), bia=())
     before_s = reach.patience_s(made)
-    made.seat("caio", behaviour=BEHAVIOURS["liar"], up_bps=1000.0)
+    take_seat(made, "caio", behaviour=BEHAVIOURS["liar"], up_bps=1000.0)
     assert reach.patience_s(made) >= before_s + 2 * made.rules.request_timeout_s * made.content.block_count
 
 
@@ -544,7 +545,7 @@ def test_watchers_are_told_before_the_effects_and_called_after_them():
             seen.append(f"over {timed_out}")
 
     made = World(CONTENT, QUICK, watchers=(Scribe(),))
-    made.seat("ana", up_bps=1.0)
+    take_seat(made, "ana", up_bps=1.0)
     made.over(timed_out=True)
     assert seen == [
         *("told Joining", "did Call", "after Joining"),

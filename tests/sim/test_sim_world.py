@@ -6,6 +6,7 @@ from math import inf
 from typing import Any
 
 import pytest
+from seats import take_seat
 from table import Blocks
 
 from minibit import events
@@ -24,14 +25,14 @@ RATE_BPS = 1000.0  # a second for a block
 def world(rules: Rules | None = None, **options: Any) -> World:
     """A tracker that seeds, and nobody else."""
     made = World(Blocks(BLOCKS, BLOCK_BYTES), rules or Rules(), **options)
-    made.seat(TRACKER, held=made.all, stays=True, up_bps=RATE_BPS)
+    take_seat(made, TRACKER, held=made.all, stays=True, up_bps=RATE_BPS)
     return made
 
 
 def swarm(count: int, rules: Rules | None = None, **options: Any) -> World:
     made = world(rules, **options)
     for index in range(count):
-        made.seat(f"peer-{index + 1}", up_bps=RATE_BPS)
+        take_seat(made, f"peer-{index + 1}", up_bps=RATE_BPS)
     return made
 
 
@@ -164,9 +165,9 @@ def test_what_is_done_to_who_is_not_there_is_not_done():
 
 def test_a_peer_stays_so_long_after_it_completed_whatever_the_rules_say():
     made = world(Rules(leave="complete"))
-    made.seat("peer-1", up_bps=RATE_BPS, stay_s=7.5)
-    made.seat("peer-2", up_bps=RATE_BPS)
-    made.seat("peer-3", up_bps=RATE_BPS, held=made.all, stays=True)
+    take_seat(made, "peer-1", up_bps=RATE_BPS, stay_s=7.5)
+    take_seat(made, "peer-2", up_bps=RATE_BPS)
+    take_seat(made, "peer-3", up_bps=RATE_BPS, held=made.all, stays=True)
     run(made, 60)
     assert when(made, "peer-1", "left") == pytest.approx(when(made, "peer-1", "completed") + 7.5)
     assert when(made, "peer-2", "left") == when(made, "peer-2", "completed")
@@ -179,7 +180,7 @@ def test_a_peer_stays_so_long_after_it_completed_whatever_the_rules_say():
 def test_nobody_stops_when_the_tracker_is_gone_and_who_comes_then_waits_until_it_is_back():
     made = swarm(2)
     made.clock.at(5.0, made.kill_tracker)
-    made.clock.at(6.0, lambda: made.seat("peer-3", up_bps=RATE_BPS))
+    made.clock.at(6.0, lambda: take_seat(made, "peer-3", up_bps=RATE_BPS))
     run(made, 90)
     assert complete(made) == ["peer-1", "peer-2"]
     assert made.nodes["peer-3"].ways == {}
@@ -193,9 +194,9 @@ def test_nobody_stops_when_the_tracker_is_gone_and_who_comes_then_waits_until_it
 def test_who_is_split_off_reaches_neither_the_others_nor_the_tracker_until_the_network_heals():
     made = world()
     made.network.split(["peer-1", "peer-2"], 1)  # before they come
-    made.seat("peer-1", up_bps=RATE_BPS, held=1)
-    made.seat("peer-2", up_bps=RATE_BPS)
-    made.seat("peer-3", up_bps=RATE_BPS)
+    take_seat(made, "peer-1", up_bps=RATE_BPS, held=1)
+    take_seat(made, "peer-2", up_bps=RATE_BPS)
+    take_seat(made, "peer-3", up_bps=RATE_BPS)
     run(made, 60)
     assert complete(made) == ["peer-3"]
     assert [made.nodes[name].ways for name in ("peer-1", "peer-2")] == [{}, {}]
@@ -210,7 +211,7 @@ def test_who_is_split_off_hears_nothing_of_newcomers():
     made = swarm(1)
     run(made, 5)
     made.network.split(["peer-1"], 1)
-    made.seat("peer-2", up_bps=RATE_BPS)
+    take_seat(made, "peer-2", up_bps=RATE_BPS)
     run(made, 10)
     assert "peer-2" not in made.nodes["peer-1"].peer.contacts.known
     made.network.split(["peer-1"], 0)
@@ -236,8 +237,8 @@ def test_a_share_of_wrong_blocks_is_rejected_and_everybody_completes():
 
 def test_a_behaviour_is_the_peers():
     made = world()
-    made.seat("peer-1", up_bps=RATE_BPS, held=made.all, behaviour=Corrupter)
-    made.seat("peer-2", up_bps=RATE_BPS)
+    take_seat(made, "peer-1", up_bps=RATE_BPS, held=made.all, behaviour=Corrupter)
+    take_seat(made, "peer-2", up_bps=RATE_BPS)
     run(made, 200)
     blocks = [one for one in made.records if isinstance(one, BlockRecord) and one.source == "peer-1"]
     assert {one.verdict for one in blocks} == {"rejected"}
@@ -262,7 +263,7 @@ def test_a_watcher_sees_every_event_its_effects_and_that_they_are_carried_out():
 
     seen: list[tuple[str, str, type]] = []
     made = World(Blocks(BLOCKS), Rules(), watchers=(Watch(),))
-    made.seat("peer-1", up_bps=RATE_BPS)
+    take_seat(made, "peer-1", up_bps=RATE_BPS)
     assert seen == [
         ("peer-1", "told", events.Joining),
         ("peer-1", "did", events.Call),
