@@ -31,7 +31,7 @@ from minibit.run.options import Options
 from minibit.run.scenario import Scenario
 from minibit.seat import peer_name
 from minibit.sim.checkers import Checker, Violation, all_checkers
-from minibit.sim.machine import Node
+from minibit.sim.machine import Machine
 from minibit.sim.simulation import Simulation
 from minibit.sim.world import World
 
@@ -61,12 +61,12 @@ class RunsEnd(Checker):
         self.events = 0
         self.now = 0.0
 
-    def told(self, world: World, node: Node, event: events.Event | None) -> None:
+    def told(self, world: World, machine: Machine, event: events.Event | None) -> None:
         """Count."""
         self.events += 1
         self.now = world.now
         if self.events > MOST_EVENTS or world.now > MOST_VIRTUAL_S:
-            self.complain(world, node.name, f"it does not end: {self.events} events")
+            self.complain(world, machine.name, f"it does not end: {self.events} events")
 
 
 # one world

@@ -82,7 +82,7 @@ class Simulation:
     @property
     def journals(self) -> dict[str, Journal]:
         """Of the peers that were named, as far as they came."""
-        return {name: node.journal for name, node in self.world.nodes.items() if node.journal is not None}
+        return {name: machine.journal for name, machine in self.world.machines.items() if machine.journal is not None}
 
     def run(self, progress: Callable[[Simulation], object] | None = None) -> Summary:
         """Go on until every peer is complete or can't be, or until the time limit; what it came to.
@@ -182,9 +182,9 @@ class Simulation:
         world = self.world
         world.sample()
         ledger = self.ledger
-        for name, node in world.nodes.items():
+        for name, machine in world.machines.items():
             account = ledger.accounts[name]
-            account.messages = world.messages(node)
+            account.messages = world.messages(machine)
             if account.completed_at is not None:
                 account.verified = True
         return ledger.summary(nodes=1, spawn_s=0.0, verify_s=0.0, total_s=now, now=now, why=why, timed_out=timed_out)

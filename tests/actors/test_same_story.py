@@ -68,8 +68,8 @@ def simulated() -> Story:
     go(world, lambda: first[0].peer.left)
     late = take_seat(world, "peer-05", up_bps=SEED_BPS)
     go(world, lambda: late.peer.complete)
-    world.records += [node.sample(world.now) for node in world.nodes.values()]
-    return story_of(world.content, world.records, {name: node.peer.held for name, node in world.nodes.items()})
+    world.records += [machine.sample(world.now) for machine in world.machines.values()]
+    return story_of(world.content, world.records, {name: machine.peer.held for name, machine in world.machines.items()})
 
 
 def as_actors(control: str, folder: Path) -> Story:
@@ -167,7 +167,11 @@ def test_a_story_that_can_not_be_is_found_out(rule, spoilt):
 def test_ten_peers_with_a_block_each_and_no_seed_all_complete_in_the_simulation():
     world = World(VirtualContent("film", 10 * BLOCK_BYTES, BLOCK_BYTES), RULES_OF_ALL)
     at_start = {f"peer-{number:02}": 1 << number - 1 for number in range(1, 11)}
-    nodes = [take_seat(world, name, held=held, up_bps=SEED_BPS) for name, held in at_start.items()]
-    go(world, lambda: all(node.peer.complete for node in nodes))
+    machines = [take_seat(world, name, held=held, up_bps=SEED_BPS) for name, held in at_start.items()]
+    go(world, lambda: all(machine.peer.complete for machine in machines))
     world.sample()
-    check(Story(world.content, world.records, at_start, {node.name: node.peer.held for node in nodes}, slots=3))
+    check(
+        Story(
+            world.content, world.records, at_start, {machine.name: machine.peer.held for machine in machines}, slots=3
+        )
+    )

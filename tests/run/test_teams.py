@@ -53,8 +53,8 @@ def test_each_simulated_peer_plays_by_the_strategies_of_its_team():
         None: (RarestFirst, TitForTat, True),
     }
     class_of = {seat.name: seat.class_name for seat in simulation.seats}
-    for name, node in simulation.world.nodes.items():
-        peer = node.peer
+    for name, machine in simulation.world.machines.items():
+        peer = machine.peer
         found = (type(peer.picker), type(peer.choker), peer.behaviour.serves)
         assert found == kinds[class_of[name]]
     assert sorted(filter(None, class_of.values())) == [*["free-rider"] * 2, *["random+none"] * 2, "sequential"]
@@ -90,7 +90,7 @@ def test_a_peer_is_replayed_with_the_strategies_of_its_team(theirs: None):
     journal = Journal.decode(simulation.journals["peer-02"].encode())
     assert (journal.head.rules.picker, journal.head.rules.choker) == ("their_pickers:Last", "rarity")
     alone = replay(journal)
-    assert alone.snapshot() == simulation.world.nodes["peer-02"].peer.snapshot()
+    assert alone.snapshot() == simulation.world.machines["peer-02"].peer.snapshot()
     assert type(alone.picker).__name__ == "Last"
 
 

@@ -8,7 +8,7 @@ import msgspec
 
 from minibit.behaviour import BEHAVIOURS, Honest
 from minibit.seat import Seat
-from minibit.sim.machine import Node
+from minibit.sim.machine import Machine
 from minibit.sim.world import World
 
 
@@ -26,7 +26,7 @@ def take_seat(
     behaviour: type[Honest] = Honest,
     stays: bool = False,
     **more: Any,
-) -> Node:
+) -> Machine:
     """A peer that joins a simulated world now; with `stays` it never leaves by itself."""
     rules = more.pop("rules", world.rules)
     rules = msgspec.structs.replace(rules, leave="never") if stays else rules
