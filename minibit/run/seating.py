@@ -26,7 +26,7 @@ def seats(options: Options, scenario: Scenario | None = None, *, line_bps: float
     scenario = scenario or Scenario()
     classes: list[PeerClass | None] = [kind for kind in scenario.classes for _ in range(kind.peers)]
     if classes and options.teams:
-        raise LocalError("classes: a run has these or --teams: give classes a picker, a choker, a behaviour")
+        raise LocalError("classes: a run has these or teams: give classes a picker, a choker, a behaviour")
     classes += [None] * (options.peers - len(classes))
     times = arrival_times(scenario.arrivals, options.peers, Random(f"{options.seed}/arrivals"))
     return (

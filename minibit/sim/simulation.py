@@ -7,9 +7,12 @@ here; the copies of peers that completed count as verified, since no block is he
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from math import inf
+from typing import Any, Protocol
+
+import msgspec
 
 from minibit.content import SharedContent, VirtualContent
 from minibit.errors import LocalError
@@ -29,6 +32,15 @@ HOPELESS_S = 5.0  # without a byte anywhere, when blocks are lost, after which n
 DOUBT_S = 30.0  # the same, after which one looks whether anybody can reach a block that it lacks
 LOOK_S = 1.0  # between two looks whether anything will still come
 EVENTS_AT_ONCE = 100  # between two calls of `progress`: some hundredths of a second on the wall
+
+
+class Archive(Protocol):
+    """Where a run is written: a `minibit.lab.archive.RunFolder`."""
+
+    name: str
+
+    def write(self, about: Mapping[str, Any], records: Iterable[Record], journals: Mapping[str, bytes]) -> None:
+        """Write what is known of the run, its records, and the journals of peers by the names of their files."""
 
 
 class Simulation:
@@ -62,6 +74,7 @@ class Simulation:
             connect_s=scenario.connect_s,
             watchers=tuple(watchers),
         )
+        self.summary: Summary | None = None
         self._sample_s = scenario.sample_s or max(1.0, options.peers / 100)
         self._moved = (0, 0.0)  # bytes, and when they were last more than before
         self._doubt_s = DOUBT_S
@@ -103,7 +116,17 @@ class Simulation:
         timed_out = bool(self.world.waiting) and self._hopeless is None
         self.world.over(timed_out)
         why = f"the time limit of {limit_s:g} s came first" if timed_out else self._hopeless or ""
-        return self._summary(limit_s if timed_out else self.world.now, why, timed_out)
+        self.summary = self._summary(limit_s if timed_out else self.world.now, why, timed_out)
+        return self.summary
+
+    def write(self, folder: Archive) -> Summary:
+        """Write the run that is over into a folder, whose name it takes; its summary."""
+        assert self.summary is not None, "run it first"
+        self._ledger.run = folder.name
+        self.summary = msgspec.structs.replace(self.summary, run=folder.name)
+        kept = {f"{name}.journal": journal.encode() for name, journal in self.journals.items()}
+        folder.write(self.ledger.about(self.summary), self.records, kept)
+        return self.summary
 
     def _go_on(self, limit_s: float) -> bool:
         """Let so many more things happen; False once nothing more is to happen in this run."""
@@ -188,8 +211,3 @@ class Simulation:
             if account.completed_at is not None:
                 account.verified = True
         return ledger.summary(nodes=1, spawn_s=0.0, verify_s=0.0, total_s=now, now=now, why=why, timed_out=timed_out)
-
-
-def simulate(options: Options, scenario: Scenario | None = None) -> Summary:
-    """A whole simulated run, for who wants no more than its summary."""
-    return Simulation(options, scenario).run()
