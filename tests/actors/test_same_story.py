@@ -11,15 +11,16 @@ from pathlib import Path
 
 import pytest
 from loopback import Loopback, on_uvloop
+from seats import take_seat
 from story import BLOCK_BYTES, BLOCKS, BOUND_S, CONTENT_BYTES, RULES_OF_ALL, SEED_BPS, SLOTS, Story, go, simulated
 
 from minibit import inventory
 from minibit.actors import Swarm
 from minibit.actors.disk import files
+from minibit.content import VirtualContent
 from minibit.events import TRACKER
 from minibit.records import BlockRecord, PeerRecord, SampleRecord, ServingRecord
 from minibit.run.laws import Evidence, broken
-from minibit.sim.content import VirtualContent
 from minibit.sim.world import World
 
 
@@ -78,7 +79,7 @@ def test_the_story_as_ray_actors(ray_cluster, tmp_path, control):
 def test_ten_peers_with_a_block_each_and_no_seed_all_complete_in_the_simulation():
     world = World(VirtualContent("film", 10 * BLOCK_BYTES, BLOCK_BYTES), RULES_OF_ALL)
     at_start = {f"peer-{number:02}": 1 << number - 1 for number in range(1, 11)}
-    nodes = [world.seat(name, held=held, up_bps=SEED_BPS) for name, held in at_start.items()]
+    nodes = [take_seat(world, name, held=held, up_bps=SEED_BPS) for name, held in at_start.items()]
     go(world, lambda: all(node.peer.complete for node in nodes))
     world.sample()
     at_end = {node.name: node.peer.held for node in nodes}

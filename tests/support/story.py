@@ -11,13 +11,13 @@ from typing import NamedTuple
 
 import msgspec
 from loopback import FAST
+from seats import take_seat
 
 from minibit import inventory
-from minibit.content import Content
+from minibit.content import Content, VirtualContent
 from minibit.events import TRACKER
 from minibit.records import BlockRecord, PeerRecord, Record
 from minibit.run.laws import Evidence, broken
-from minibit.sim.content import VirtualContent
 from minibit.sim.world import World
 
 BLOCKS, BLOCK_BYTES = 24, 16384
@@ -74,13 +74,13 @@ def go(world: World, until: Callable[[], object]) -> None:
 def simulated() -> Story:
     """The story, as the simulation tells it."""
     world = World(VirtualContent("film", CONTENT_BYTES, BLOCK_BYTES), RULES_OF_ALL)
-    world.seat(TRACKER, held=ALL, up_bps=SEED_BPS)
-    first = [world.seat(f"peer-0{number}", up_bps=SEED_BPS) for number in range(1, 5)]
+    take_seat(world, TRACKER, held=ALL, up_bps=SEED_BPS)
+    first = [take_seat(world, f"peer-0{number}", up_bps=SEED_BPS) for number in range(1, 5)]
     go(world, lambda: all(node.peer.complete for node in first))
     world.sample()
     world.leave("peer-01")
     go(world, lambda: first[0].peer.left)
-    late = world.seat("peer-05", up_bps=SEED_BPS)
+    late = take_seat(world, "peer-05", up_bps=SEED_BPS)
     go(world, lambda: late.peer.complete)
-    world.records += [node.sample(world.now) for node in world.nodes.values()]
-    return Story(world.content, world.records, {name: node.peer.held for name, node in world.nodes.items()})
+    world.records += [machine.sample(world.now) for machine in world.machines.values()]
+    return Story(world.content, world.records, {name: machine.peer.held for name, machine in world.machines.items()})
