@@ -45,9 +45,11 @@ def ask_all(actors: Mapping[str, Any], method: str, timeout_s: float = LOOK_S) -
 class PeerHandle:
     """One actor of a swarm: `swarm[7]`, or `swarm["tracker"]`."""
 
-    def __init__(self, name: str, actor: Any) -> None:
+    def __init__(self, name: str, actor: Any, check_open: Callable[[], None]) -> None:
+        """Use `swarm[7]`. `check_open` raises when the swarm is closed."""
         self.name = name
         self.actor = actor
+        self._check_open = check_open
 
     def snapshot(self) -> dict[str, Any]:
         """The state of the peer, as plain values."""
@@ -71,6 +73,7 @@ class PeerHandle:
 
     def ask(self, method: str, *args: Any) -> Any:
         """The answer of an actor method; `LocalError` when there is none."""
+        self._check_open()
         try:
             return ray.get(getattr(self.actor, method).remote(*args), timeout=LOOK_S)
         except RayTaskError as error:

@@ -23,7 +23,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from minibit import strategies
 from minibit.actors.disk import files
-from minibit.actors.driver.cluster import Place
+from minibit.actors.driver.cluster import ClusterNode
 from minibit.actors.names import NAMESPACE, actor_name
 from minibit.actors.peer import Opened, PeerActor, Setup, machine
 from minibit.actors.tracker import TrackerActor
@@ -84,7 +84,9 @@ REMOTE: dict[type, Any] = {kind: ray.remote(kind) for kind in (PeerActor, Tracke
 class Launcher:
     """Starts the actors of one run, and more of them later."""
 
-    def __init__(self, run: RunFolder, options: Options, path: Path, found: Manifest, places: list[Place]) -> None:
+    def __init__(
+        self, run: RunFolder, options: Options, path: Path, found: Manifest, places: list[ClusterNode]
+    ) -> None:
         self.ledger = Ledger(run.name, options, found)
         self.options = options
         self.places = places
@@ -188,7 +190,7 @@ class Launcher:
                 f"the swarm did not start within {timeout_s:.0f} s: give fewer --peers, or a larger cluster"
             ) from None
 
-    def _actor(self, kind: type, name: str, place: Place, *args: Any) -> None:
+    def _actor(self, kind: type, name: str, place: ClusterNode, *args: Any) -> None:
         options = {
             "name": actor_name(self.ledger.run, name),
             "namespace": NAMESPACE,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from minibit import inventory
 from minibit.actors import peer_view
@@ -19,13 +19,26 @@ from minibit.lab.live.overview import Overview, letters
 
 if TYPE_CHECKING:
     from minibit.actors.driver.collector import Collector
-    from minibit.actors.driver.swarm import Swarm
+    from minibit.actors.driver.handle import PeerHandle
     from minibit.lab import Run
     from minibit.lab.live.server import Server
+    from minibit.run.summary import Summary
 
 TURN_S = 0.3  # a look waits so long for its turn
 SETTLE_S = 2.0  # what the page asks of an actor that was killed ends at once
 LATE_S = 0.5  # news that is so much later than whoever waits would have taken it: nobody waits
+
+
+class Controlled(Protocol):
+    """The swarm that a page shows and moves (`OwnSwarm`)."""
+
+    closed: bool
+    summary: Summary | None
+
+    def __getitem__(self, peer: int | str) -> PeerHandle: ...
+    def kill(self, peer: int | str) -> None: ...
+    def add(self, count: int, behaviour: str) -> list[str]: ...
+    def limit(self, peer: int | str | None, **limits: float | str | None) -> None: ...
 
 
 def make_ready() -> type[Server]:
@@ -40,7 +53,7 @@ def make_ready() -> type[Server]:
 class LivePage:
     """A page in a browser, at `url`; who knows that address controls the swarm."""
 
-    def __init__(self, swarm: Swarm, collector: Collector, port: int = 0) -> None:
+    def __init__(self, swarm: Controlled, collector: Collector, port: int = 0) -> None:
         """Use `Swarm.live`."""
         self._server = make_ready()(Bridge(swarm, collector), port)
         self.url = self._server.url
@@ -63,9 +76,9 @@ class LivePage:
 
 
 class Bridge:
-    """A swarm as the server of the page knows it (`minibit.lab.live.server.Source`)."""
+    """A swarm as the server of the page knows it (`minibit.lab.live.server.LiveSwarm`)."""
 
-    def __init__(self, swarm: Swarm, collector: Collector) -> None:
+    def __init__(self, swarm: Controlled, collector: Collector) -> None:
         self._swarm = swarm
         self._collector = collector
         self._overview = Overview(collector.ledger)
@@ -75,7 +88,7 @@ class Bridge:
 
     def look(self) -> dict[str, Any]:
         """How things stand."""
-        with self._swarm.turn.within(TURN_S) as mine:
+        with self._collector.turn.within(TURN_S) as mine:
             if mine:
                 if not self._swarm.closed and self._collector.late_s > LATE_S:
                     self._collector.drain()
@@ -97,7 +110,7 @@ class Bridge:
 
     def run(self) -> Run:
         """All that was recorded so far."""
-        with self._swarm.turn.within(TURN_S) as mine:
+        with self._collector.turn.within(TURN_S) as mine:
             if mine:
                 self._run = self._collector.run(self._swarm.summary)
             return self._run

@@ -14,7 +14,7 @@ from typing import Any, Protocol, TextIO
 
 from minibit.actors.driver import tables
 from minibit.actors.driver.handle import LOOK_S, Answers
-from minibit.actors.driver.tables import Row
+from minibit.actors.driver.tables import OverviewRow
 from minibit.behaviour import BEHAVIOURS
 from minibit.events import TRACKER
 from minibit.run.ledger import UNWANTED
@@ -27,10 +27,10 @@ LINE_EVERY_S = 5.0
 _UNWANTED = {BEHAVIOURS[name].__name__ for name in UNWANTED}
 
 
-class Place(Protocol):
+class Canvas(Protocol):
     """Where a swarm is drawn."""
 
-    def draw(self, head: str, rows: list[Row], last: bool) -> None:
+    def draw(self, head: str, rows: list[OverviewRow], last: bool) -> None:
         """Draw it anew: a headline, and a row for each actor; `last`: no more comes."""
 
     def close(self) -> None:
@@ -40,7 +40,7 @@ class Place(Protocol):
 def watch(
     name: str,
     ask: Callable[[float], Answers],
-    place: Place,
+    canvas: Canvas,
     timeout_s: float | None = None,
     *,
     clock: Callable[[], float] = time.monotonic,
@@ -75,13 +75,13 @@ def watch(
                 why = f"watched for {timeout_s:g} s, and it goes on"
             elif now - moved_at >= STALL_S:
                 why = f"watched until nothing had moved for {STALL_S:g} s"
-            place.draw(f"{head}; {why}" if why else head, rows, bool(why))
+            canvas.draw(f"{head}; {why}" if why else head, rows, bool(why))
             if not why:
                 pause(max(0.0, min(until - clock(), 0.3 + 0.03 * len(answers.names), 2.0)))
     except KeyboardInterrupt:
-        place.draw(f"{head}; watching was ended, and it goes on", rows, last=True)
+        canvas.draw(f"{head}; watching was ended, and it goes on", rows, last=True)
     finally:
-        place.close()
+        canvas.close()
 
 
 def _waiting(answers: Answers, peers: Mapping[str, Mapping[str, Any]]) -> bool:
@@ -98,24 +98,24 @@ def _amount(held: int, peers: Mapping[str, Mapping[str, Any]], new: int, took_s:
     return f"{100 * held / total if total else 100:.0f} % of the blocks{rate}"
 
 
-# places
+# canvases
 
 
-def place() -> Place:
+def canvas() -> Canvas:
     """The one that suits who watches."""
     shell: Any = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
     if hasattr(shell, "kernel"):
-        return Cell()
+        return NotebookCell()
     return Screen() if sys.stdout.isatty() else Lines(sys.stdout)
 
 
-class Cell:
+class NotebookCell:
     """The output of a notebook's cell."""
 
     def __init__(self) -> None:
         self._handle: Any = None
 
-    def draw(self, head: str, rows: list[Row], last: bool) -> None:
+    def draw(self, head: str, rows: list[OverviewRow], last: bool) -> None:
         """Put it in the place of what was there."""
         from IPython.display import display  # noqa: PLC0415  only a notebook has it for sure
 
@@ -140,7 +140,7 @@ class Screen:
         self._text = Text
         self._live = Live(console=Console(highlight=False), auto_refresh=False)
 
-    def draw(self, head: str, rows: list[Row], last: bool) -> None:
+    def draw(self, head: str, rows: list[OverviewRow], last: bool) -> None:
         """Draw over what was there."""
         self._live.start()
         self._live.update(self._text(tables.as_text(head, rows)), refresh=True)
@@ -158,7 +158,7 @@ class Lines:
         self._clock = clock
         self._drawn_at = -inf
 
-    def draw(self, head: str, rows: list[Row], last: bool) -> None:
+    def draw(self, head: str, rows: list[OverviewRow], last: bool) -> None:
         """Print the headline, if it is time."""
         if last or self._clock() - self._drawn_at >= LINE_EVERY_S:
             self._drawn_at = self._clock()

@@ -18,7 +18,7 @@ ROWS_MAX = 100  # drawn at once
 STRIP = 40  # characters
 
 
-class Row(NamedTuple):
+class OverviewRow(NamedTuple):
     """One actor as it is drawn: the share of the blocks that it holds, from 0 to 1, which these are, and a note."""
 
     name: str
@@ -105,16 +105,16 @@ def mailboxes(boxes: Snapshots) -> pl.DataFrame:
     )
 
 
-def overview(names: Iterable[str], snapshots: Snapshots, slow: Container[str] = ()) -> list[Row]:
+def overview(names: Iterable[str], snapshots: Snapshots, slow: Container[str] = ()) -> list[OverviewRow]:
     """A row for each of the actors called `names`, whether it is there or not; of the `slow` ones the last is known."""
     rows = []
     for name in names:
         state = snapshots.get(name)
         if state is None:
-            rows.append(Row(name, 0.0, "", "no answer" if name in slow else "gone"))
+            rows.append(OverviewRow(name, 0.0, "", "no answer" if name in slow else "gone"))
             continue
         note = "seed" if name == TRACKER else _note(state)
-        rows.append(Row(name, _share(state), strip(state), note or ("no answer" if name in slow else "")))
+        rows.append(OverviewRow(name, _share(state), strip(state), note or ("no answer" if name in slow else "")))
     return rows
 
 
@@ -124,13 +124,13 @@ def headline(swarm: str, names: Sequence[str], snapshots: Snapshots) -> str:
     return f"Swarm {swarm}: {complete} of {len(names) - (TRACKER in names)} peers complete"
 
 
-def as_text(head: str, rows: list[Row]) -> str:
+def as_text(head: str, rows: list[OverviewRow]) -> str:
     """A headline, and a bar for each row."""
     drawn = [f"  {row.name:<10} {bar(row.share)} {100 * row.share:3.0f} %  {row.note}" for row in rows[:ROWS_MAX]]
     return "\n".join([head, *drawn, *(f"  {more}" for more in _more(rows))])
 
 
-def as_html(head: str, rows: list[Row]) -> str:
+def as_html(head: str, rows: list[OverviewRow]) -> str:
     """The same for a notebook, and which blocks each holds."""
     cells = "".join(
         f"<tr><td>{html.escape(row.name)}</td><td><progress max='1' value='{row.share:.3f}'></progress></td>"
@@ -193,7 +193,7 @@ def _note(state: Mapping[str, Any]) -> str:
     return str(state["failure"] or state["leaving"] or ("complete" if state["complete"] else ""))
 
 
-def _more(rows: list[Row]) -> list[str]:
+def _more(rows: list[OverviewRow]) -> list[str]:
     return [f"and {len(rows) - ROWS_MAX} more"] if len(rows) > ROWS_MAX else []
 
 

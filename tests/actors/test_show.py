@@ -40,10 +40,10 @@ class Wall:
 
     def __init__(self) -> None:
         self.heads: list[str] = []
-        self.rows: list[tables.Row] = []
+        self.rows: list[tables.OverviewRow] = []
         self.open = True
 
-    def draw(self, head: str, rows: list[tables.Row], last: bool) -> None:
+    def draw(self, head: str, rows: list[tables.OverviewRow], last: bool) -> None:
         assert self.open
         self.heads.append(head)
         self.rows = rows
@@ -103,7 +103,7 @@ def test_who_is_gone_is_not_waited_for_and_who_is_slow_is_and_stays_as_it_was():
     ]
     wall = watched(iter(looks[:2] + looks[1:]))
     assert len(wall.heads) == 4
-    assert wall.rows[-1] == tables.Row("peer-02", 0.0, "", "gone")
+    assert wall.rows[-1] == tables.OverviewRow("peer-02", 0.0, "", "gone")
     rows = tables.overview(["peer-01", "peer-02"], {"peer-02": state(20)}, ["peer-01", "peer-02"])
     assert [(row.share, row.note) for row in rows] == [(0.0, "no answer"), (0.25, "no answer")]
 
@@ -147,7 +147,7 @@ def test_elsewhere_than_in_a_notebook_or_on_a_terminal_there_is_a_line_once_in_a
         clock.run_for(3)
     lines.draw("end", [], last=True)
     assert file.getvalue().splitlines() == ["one", "three", "end"]
-    assert isinstance(show.place(), show.Lines)
+    assert isinstance(show.canvas(), show.Lines)
 
 
 def test_on_a_terminal_the_rows_are_drawn_over(capsys, monkeypatch):
@@ -176,7 +176,7 @@ def test_in_a_notebook_it_has_one_place(monkeypatch):
         return Handle()
 
     monkeypatch.setattr(display, "display", first)
-    cell = show.Cell()
+    cell = show.NotebookCell()
     for share in (20, 40, 80):
         cell.draw("<b>", tables.overview(["peer-01"], {"peer-01": state(share)}), last=False)
     assert [data["text/plain"].split()[-2 if at < 2 else -3] for at, data in enumerate(drawn)] == ["25", "50", "100"]

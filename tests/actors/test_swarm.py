@@ -17,6 +17,7 @@ from minibit import inventory
 from minibit.actors import Swarm
 from minibit.actors.disk import files
 from minibit.actors.driver import collector, launch
+from minibit.actors.driver.own_swarm import OwnSwarm
 from minibit.behaviour import Slow
 from minibit.errors import LocalError, SourceError
 from minibit.events import TRACKER
@@ -61,6 +62,12 @@ def nothing_is_left_of(name: str) -> bool:
     assert not list(Path(tempfile.gettempdir()).glob(f"minibit-{name}*"))
     until(lambda: not actors_of(name))
     return True
+
+
+def on_a_closed(swarm: Swarm) -> list[Callable[[], object]]:
+    """What looks at a swarm or acts on it, and can do neither after its end."""
+    acting = [lambda: swarm.kill(1), lambda: swarm.remove(1), lambda: swarm.limit(upload_bps=None)]
+    return [*acting, swarm.blocks, swarm.links, swarm.mailboxes, lambda: swarm[1], lambda: swarm.limit(1)]
 
 
 @pytest.fixture(scope="module")
@@ -201,7 +208,7 @@ def test_any_message_can_be_told_by_hand(done):
 
 ATTACH = """
 import json, sys
-from actors import Swarm
+from minibit.actors import Swarm
 from minibit.errors import LocalError
 from minibit.messages import Estoque
 
@@ -416,6 +423,14 @@ def test_the_time_limit_ends_the_waiting_and_close_the_transfer_and_nothing_is_l
         assert all(failure.why.startswith("the time limit of 1 s came first, ") for failure in summary.failed)
         assert (summary.bound_s, summary.efficiency) == (16, None)  # not all are complete: there is no time to compare
         assert list(Path(tempfile.gettempdir()).glob("minibit-late-*"))
+        one = swarm[1]
+        attached = Swarm.attach("late", ray_cluster)
+        assert not isinstance(attached, OwnSwarm)
+        attached.close()
+        for use in (attached.peers, lambda: attached.wait(1), lambda: attached.add(1), *on_a_closed(attached)):
+            with pytest.raises(LocalError, match="the swarm late is closed: launch another"):
+                use()
+        assert isinstance(swarm, OwnSwarm)
         swarm.close()
         swarm.close()
     assert nothing_is_left_of("late")
@@ -423,9 +438,10 @@ def test_the_time_limit_ends_the_waiting_and_close_the_transfer_and_nothing_is_l
     assert "closed" in swarm._repr_html_()
     assert swarm.wait() is summary
     assert list(swarm.records()) == list(TABLES)  # what was drained stays
-    for look in (swarm.peers, swarm.snapshot, lambda: swarm.add(1)):
-        with pytest.raises(LocalError, match="the swarm late is closed"):
-            look()
+    for use in (swarm.peers, swarm.snapshot, swarm.watch, lambda: swarm.add(1), *on_a_closed(swarm), one.snapshot):
+        with pytest.raises(LocalError, match="the swarm late is closed: launch another"):
+            use()
+    assert repr(one) == "<peer-01: the swarm late is closed: launch another>"
     assert json.loads((tmp_path / "run" / "run.json").read_text())["summary"]["timed_out"] is True
     with pytest.raises(LocalError, match="there is a run in"):
         Swarm.launch(name="late", peers=2, size="1MiB", out=tmp_path / "run")

@@ -145,8 +145,8 @@ def rich(server: Server) -> Server:
 @pytest.fixture
 def source(server) -> FakeSwarm:
     """A fresh source behind the server."""
-    server.source = FakeSwarm()
-    return server.source
+    server.swarm = FakeSwarm()
+    return server.swarm
 
 
 @pytest.fixture

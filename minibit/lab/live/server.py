@@ -42,7 +42,7 @@ POLICY = "default-src 'none'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; s
 POLICY += "connect-src 'self'; img-src 'self' data: blob:; font-src data:; form-action 'none'; base-uri 'none'"
 
 
-class Source(Protocol):
+class LiveSwarm(Protocol):
     """Who holds the swarm. Each method may be called from any thread; `LocalError` says why something can't be."""
 
     def look(self) -> dict[str, Any]:
@@ -88,12 +88,12 @@ CONTROLS: dict[str, type[msgspec.Struct]] = {"kill": Kill, "add": Add, "limit": 
 
 
 class Server:
-    """Serves `source` from its start until `close`, or until this process ends."""
+    """Serves `swarm` from its start until `close`, or until this process ends."""
 
-    def __init__(self, source: Source, port: int = 0) -> None:
+    def __init__(self, swarm: LiveSwarm, port: int = 0) -> None:
         if not 0 <= port <= 65535:
             raise LocalError(f"port {port} is none: give one from 1 to 65535, or 0 for any that is free")
-        self.source = source
+        self.swarm = swarm
         self.token = secrets.token_urlsafe(24)
         self.feeder = Feeder()
         self._at_work: set[Thread] = set()
@@ -259,7 +259,7 @@ class Pictures(Handler):
     async def get(self) -> None:
         """As JSON."""
         server = self.server
-        self.tell(msgspec.Raw(await server.do(lambda: server.feeder.draw(server.source.run))))
+        self.tell(msgspec.Raw(await server.do(lambda: server.feeder.draw(server.swarm.run))))
 
 
 class Data(Handler):
@@ -271,9 +271,9 @@ class Data(Handler):
         self.tell(await self.server.do(lambda: self._look(wanted)))
 
     def _look(self, wanted: dict[str, int]) -> dict[str, Any]:
-        source = self.server.source
-        look = source.look()
-        look["pictures"] = self.server.feeder.columns(wanted, look["version"], source.run) if wanted else {}
+        swarm = self.server.swarm
+        look = swarm.look()
+        look["pictures"] = self.server.feeder.columns(wanted, look["version"], swarm.run) if wanted else {}
         look["poll_s"] = ENDED_POLL_S if look["ended"] else POLL_S
         return look
 
@@ -284,7 +284,7 @@ class PeerData(Handler):
     async def get(self) -> None:
         """As JSON."""
         name = self.get_query_argument("name")
-        found = await self.server.do(lambda: self.server.source.peer(name))
+        found = await self.server.do(lambda: self.server.swarm.peer(name))
         self.tell(found | {"poll_s": ENDED_POLL_S if found["ended"] else POLL_S})
 
 
@@ -302,7 +302,7 @@ class ControlHandler(Handler):
             told = msgspec.json.decode(self.request.body, type=CONTROLS[self.control])
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise LocalError(f"{self.control} doesn't take that: {error}") from None
-        act = getattr(self.server.source, self.control)
+        act = getattr(self.server.swarm, self.control)
         self.tell({"said": await self.server.do(lambda: act(**msgspec.structs.asdict(told)))})
 
 
