@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from enum import Enum
 from math import inf
-from typing import Any
 
 from minibit import inventory
 from minibit.messages import PeerAddress
 from minibit.rate import Rate
+from minibit.snapshots import NeighbourSnapshot
 
 LEAST_DEPTH = 2  # PEDIDOs that a neighbour gets at once, unless its blocks take long
 
@@ -148,22 +148,23 @@ class Neighbour:
         if self.standing not in UP:
             self._reset()
 
-    def snapshot(self) -> dict[str, Any]:
-        """The state, as plain values."""
-        return {
-            "standing": self.standing.value,
-            "host": self.address.host,
-            "port": self.address.port,
-            "held": self.theirs.bit_count(),
-            "serves_us": self.serves_us,
-            "slot": self.slot.value,
-            "asked": sorted(self.asked),
-            "wanted": list(self.wanted),
-            "sending": self.sending,
-            "blocks_in": self.blocks_in,
-            "blocks_out": self.blocks_out,
-            "strikes": self.strikes,
-        }
+    def snapshot(self) -> NeighbourSnapshot:
+        """The state, as a frozen value."""
+        return NeighbourSnapshot(
+            peer=self.peer,
+            standing=self.standing.value,
+            host=self.address.host,
+            port=self.address.port,
+            held=self.theirs.bit_count(),
+            serves_us=self.serves_us,
+            slot=self.slot.value,
+            asked=tuple(sorted(self.asked)),
+            wanted=tuple(self.wanted),
+            sending=self.sending,
+            blocks_in=self.blocks_in,
+            blocks_out=self.blocks_out,
+            strikes=self.strikes,
+        )
 
     def check(self) -> None:
         """Assert the invariants."""

@@ -26,6 +26,7 @@ from minibit.neighbour import Move, Neighbour, Standing
 from minibit.picker import Picker
 from minibit.records import LinkRecord, PeerRecord
 from minibit.rules import Rules
+from minibit.snapshots import PeerSnapshot
 from minibit.timers import Timers
 
 LONGEST_PAUSE_S = 60.0  # between two tries to reach the tracker
@@ -344,22 +345,22 @@ class Peer:
 
     # looking
 
-    def snapshot(self) -> dict[str, Any]:
-        """The state, as plain values."""
-        return {
-            "peer": self.name,
-            "behaviour": type(self.behaviour).__name__,
-            "blocks": self.content.block_count,
-            "held": self.held.bit_count(),
-            "in_flight": sorted(self.pipeline.requesters),
-            "complete": self.complete,
-            "started": self.started,
-            "leaving": self.leaving,
-            "inventory": inventory.to_hex(self.held),
-            "fixed": list(self.choker.fixed),
-            "guests": dict(self.choker.guests),
-            "neighbours": {peer: neighbour.snapshot() for peer, neighbour in self.contacts.known.items()},
-        }
+    def snapshot(self) -> PeerSnapshot:
+        """The state, as a frozen value."""
+        return PeerSnapshot(
+            peer=self.name,
+            behaviour=type(self.behaviour).__name__,
+            blocks=self.content.block_count,
+            held=self.held.bit_count(),
+            in_flight=tuple(sorted(self.pipeline.requesters)),
+            complete=self.complete,
+            started=self.started,
+            leaving=self.leaving,
+            inventory=inventory.to_hex(self.held),
+            fixed=tuple(self.choker.fixed),
+            guests=dict(self.choker.guests),
+            neighbours={peer: neighbour.snapshot() for peer, neighbour in self.contacts.known.items()},
+        )
 
     def check(self) -> None:
         """Assert the invariants."""

@@ -8,9 +8,9 @@ and returns. From more than one thread (a live page has its own) each takes its 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from math import inf
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import ray
 from ray.exceptions import GetTimeoutError, RayActorError
@@ -23,7 +23,9 @@ from minibit.records import decode
 from minibit.run.ledger import Ledger
 
 if TYPE_CHECKING:
+    from minibit.actors.remote import ActorHandle
     from minibit.lab import Run
+    from minibit.lab.frames import GrowingFrames
     from minibit.run.summary import Summary
 
 STALL_S = 120.0  # without a byte anywhere, after which nobody waits any longer
@@ -38,13 +40,13 @@ Progressing = Callable[[int, int, int, int, float], object]
 class Collector:
     """The actors of one swarm, by name, and the ledger of what they tell."""
 
-    def __init__(self, actors: dict[str, Any], ledger: Ledger, turn: Turn) -> None:
+    def __init__(self, actors: Mapping[str, ActorHandle], ledger: Ledger, turn: Turn) -> None:
         self.actors = actors
         self.ledger = ledger
         self.turn = turn
         self._drained_at = -inf
         self._moved = (0, 0.0)  # bytes, and when they were last more than before
-        self._frames: Any = None
+        self._frames: GrowingFrames | None = None
 
     @property
     def every_s(self) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 import ray
 from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
@@ -12,22 +12,31 @@ from minibit.actors.driver import tables
 from minibit.errors import LocalError, MinibitError
 from minibit.messages import Bloco, Message
 
+if TYPE_CHECKING:
+    from minibit.actors.remote import ActorHandle
+    from minibit.mailbox import MailboxSnapshot
+    from minibit.snapshots import PeerSnapshot
+
+T = TypeVar("T")
+
 LOOK_S = 10.0  # for an answer to a question of a person
 
 
-class Answers(NamedTuple):
+class Answers(NamedTuple, Generic[T]):
     """What the actors called `names` said: what was `found`, by name, and who is too `slow`, or not ready. The others
     are gone."""
 
     names: list[str]
-    found: dict[str, Any]
+    found: dict[str, T]
     slow: list[str]
 
 
-def ask_all(actors: Mapping[str, Any], method: str, timeout_s: float = LOOK_S) -> Answers:
+def ask_all(
+    actors: Mapping[str, ActorHandle], ask: Callable[[ActorHandle], ray.ObjectRef[T]], timeout_s: float = LOOK_S
+) -> Answers[T]:
     """Ask all of them at once, and wait that long at most."""
-    calls = {name: getattr(actor, method).remote() for name, actor in list(actors.items())}
-    answers = Answers(list(calls), {}, [])
+    calls = {name: ask(actor) for name, actor in list(actors.items())}
+    answers: Answers[T] = Answers(list(calls), {}, [])
     ready = ray.wait(list(calls.values()), num_returns=len(calls), timeout=timeout_s)[0] if calls else []
     for name, call in calls.items():
         if call not in ready:
@@ -45,21 +54,21 @@ def ask_all(actors: Mapping[str, Any], method: str, timeout_s: float = LOOK_S) -
 class PeerHandle:
     """One actor of a swarm: `swarm[7]`, or `swarm["tracker"]`."""
 
-    def __init__(self, name: str, actor: Any, check_open: Callable[[], None]) -> None:
+    def __init__(self, name: str, actor: ActorHandle, check_open: Callable[[], None]) -> None:
         """Use `swarm[7]`. `check_open` raises when the swarm is closed."""
         self.name = name
         self.actor = actor
         self._check_open = check_open
 
-    def snapshot(self) -> dict[str, Any]:
-        """The state of the peer, as plain values."""
-        found: dict[str, Any] = self.ask("snapshot")
-        return found
+    def snapshot(self) -> PeerSnapshot:
+        """The state of the peer: fields to be found by tab completion, also of each of its `neighbours`."""
+        state: PeerSnapshot = self.ask("snapshot")
+        return state
 
-    def mailbox(self) -> dict[str, Any]:
-        """Messages by verb, `in` and `out`, and the `last` ones."""
-        found: dict[str, Any] = self.ask("mailbox")
-        return found
+    def mailbox(self) -> MailboxSnapshot:
+        """Messages by verb, `incoming` and `outgoing`, and the `last` ones."""
+        box: MailboxSnapshot = self.ask("mailbox")
+        return box
 
     def peek(self, look: Callable[[Any], Any]) -> Any:
         """What `look` makes of the live `Peer`, over there."""
@@ -86,7 +95,7 @@ class PeerHandle:
     def __repr__(self) -> str:
         try:
             state = self.snapshot()
-            return f"<{self.name}: {state['held']} of {state['blocks']} blocks, {len(state['neighbours'])} neighbours>"
+            return f"<{self.name}: {state.held} of {state.blocks} blocks, {len(state.neighbours)} neighbours>"
         except Exception as error:
             return f"<{self.name}: {error}>"
 

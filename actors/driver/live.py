@@ -12,6 +12,8 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
+from msgspec.structs import asdict
+
 from minibit import inventory
 from minibit.actors import peer_view
 from minibit.errors import LocalError
@@ -82,7 +84,9 @@ class Bridge:
         self._swarm = swarm
         self._collector = collector
         self._overview = Overview(collector.ledger)
-        self._views: dict[str, dict[str, Any]] = {}  # the last of each peer, for when it is gone
+        self._views: dict[
+            str, tuple[float, dict[str, Any]]
+        ] = {}  # the last of each peer, and when: for when it is gone
         self._refresh()
         self._run = collector.run(swarm.summary)
 
@@ -125,27 +129,23 @@ class Bridge:
         row |= {"inventory": inventory.to_hex(ledger.accounts[name].held), "blocks": ledger.content.block_count}
         if row["there"] and not self._swarm.closed:
             with suppress(LocalError):  # it has just gone, or is too slow to answer: the last view stays
-                self._views[name] = self._view(name)
-        view = self._views.get(name, {})
-        return {
-            "row": row,
-            "view": view.get("view"),
-            "mailbox": view.get("mailbox"),
-            "seen_ago_s": time.monotonic() - view["seen_at"] if view else 0.0,
-            "ended": seen["ended"],
-        }
+                self._views[name] = time.monotonic(), self._view(name)
+        seen_at, view = self._views.get(name, (time.monotonic(), {"view": None, "mailbox": None}))
+        return {"row": row, **view, "seen_ago_s": time.monotonic() - seen_at, "ended": seen["ended"]}
 
     def _view(self, name: str) -> dict[str, Any]:
+        """What a peer says of itself now, as the page takes it."""
         handle = self._swarm[name]
-        view, box = handle.peek(peer_view.view), handle.mailbox()
-        for one in view["neighbours"]:
-            one["flags"] = letters(**one["flags"])
-        verbs = [(verb, box["in"].get(verb, 0), box["out"].get(verb, 0)) for verb in sorted({*box["in"], *box["out"]})]
+        view: peer_view.PeerView = handle.peek(peer_view.view)
+        box = handle.mailbox()
+        neighbours = [asdict(row) | {"flags": letters(**row.flags)} for row in view.neighbours]
+        incoming, outgoing = box.incoming, box.outgoing
+        verbs = [(verb, incoming.get(verb, 0), outgoing.get(verb, 0)) for verb in sorted({*incoming, *outgoing})]
         last = [
-            (max(0.0, view["now_s"] - at_s), way, peer, peer_view.in_words(message))
-            for at_s, way, peer, message in reversed(box["last"])
+            (max(0.0, view.now_s - letter.at_s), letter.way, letter.peer, peer_view.in_words(letter.message))
+            for letter in reversed(box.last)
         ]
-        return {"view": view, "mailbox": {"verbs": verbs, "last": last}, "seen_at": time.monotonic()}
+        return {"view": asdict(view) | {"neighbours": neighbours}, "mailbox": {"verbs": verbs, "last": last}}
 
     def kill(self, peer: str) -> str:
         """End a peer's process without a word."""

@@ -201,7 +201,7 @@ class OwnSwarm(Swarm):
         if ray.is_initialized():
             for actor in list(self._actors.values()):
                 with suppress(RayError, ValueError):
-                    ray.kill(actor)
+                    ray.kill(actor)  # type: ignore[arg-type]
             if self._live is not None:
                 self._live.settle()
             if sweep and not self._own_cluster:  # its temporary folder need not be ours, not even on this machine

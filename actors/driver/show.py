@@ -18,6 +18,7 @@ from minibit.actors.driver.tables import OverviewRow
 from minibit.behaviour import BEHAVIOURS
 from minibit.events import TRACKER
 from minibit.run.ledger import UNWANTED
+from minibit.snapshots import PeerSnapshot
 from minibit.units import show_duration
 
 STALL_S = 120.0  # without a new block anywhere, after which nobody watches any longer
@@ -39,7 +40,7 @@ class Canvas(Protocol):
 
 def watch(
     name: str,
-    ask: Callable[[float], Answers],
+    ask: Callable[[float], Answers[PeerSnapshot]],
     canvas: Canvas,
     timeout_s: float | None = None,
     *,
@@ -52,7 +53,7 @@ def watch(
     """
     began_at = looked_at = moved_at = clock()
     until = began_at + (inf if timeout_s is None else timeout_s)
-    states: dict[str, Any] = {}
+    states: dict[str, PeerSnapshot] = {}
     held_before: int | None = None
     head, rows, why = f"Swarm {name}", [], ""
     try:
@@ -63,7 +64,7 @@ def watch(
             states = {**{peer: states[peer] for peer in answers.slow if peer in states}, **answers.found}
             rows = tables.overview(answers.names, states, answers.slow)
             peers = {peer: state for peer, state in states.items() if peer != TRACKER}
-            held = sum(state["held"] for state in peers.values())
+            held = sum(state.held for state in peers.values())
             new, took_s = held - (held if held_before is None else held_before), now - looked_at
             if new:
                 moved_at = now
@@ -84,16 +85,16 @@ def watch(
         canvas.close()
 
 
-def _waiting(answers: Answers, peers: Mapping[str, Mapping[str, Any]]) -> bool:
+def _waiting(answers: Answers[PeerSnapshot], peers: Mapping[str, PeerSnapshot]) -> bool:
     """Whether anybody is still to be complete, as far as one can see from outside."""
     return any(peer not in peers for peer in answers.slow) or any(
-        not (state["complete"] or state["failure"] or state["leaving"] or state["behaviour"] in _UNWANTED)
+        not (state.complete or state.failure or state.leaving or state.behaviour in _UNWANTED)
         for state in peers.values()
     )
 
 
-def _amount(held: int, peers: Mapping[str, Mapping[str, Any]], new: int, took_s: float) -> str:
-    total = sum(state["blocks"] for state in peers.values())
+def _amount(held: int, peers: Mapping[str, PeerSnapshot], new: int, took_s: float) -> str:
+    total = sum(state.blocks for state in peers.values())
     rate = f", {max(0, new) / took_s:,.0f} blocks/s" if took_s > 0 else ""
     return f"{100 * held / total if total else 100:.0f} % of the blocks{rate}"
 

@@ -8,10 +8,11 @@ ends the swarm.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import ray
 
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
     import polars as pl
 
     from minibit.actors.driver.own_swarm import OwnSwarm
+    from minibit.actors.remote import ActorHandle
+    from minibit.snapshots import PeerSnapshot
+
+T = TypeVar("T")
 
 
 class _OwnersOnly:
@@ -44,7 +49,7 @@ class _OwnersOnly:
 class Swarm:
     """A running swarm. `Swarm.launch` makes one, `Swarm.attach` finds one."""
 
-    def __init__(self, name: str, actors: dict[str, Any]) -> None:
+    def __init__(self, name: str, actors: dict[str, ActorHandle]) -> None:
         """Use `launch` or `attach`."""
         self.name = name
         self.closed = False
@@ -71,7 +76,8 @@ class Swarm:
             running = sorted({one.split(":")[1] for one in found if one.startswith("minibit:")})
             there = f"there are {', '.join(running)}" if running else "none is running"
             raise LocalError(f"there is no swarm {name!r} on this cluster: {there}")
-        return Swarm(name, {peer: ray.get_actor(prefix + peer, NAMESPACE) for peer in names})
+        actors: dict[str, Any] = {peer: ray.get_actor(prefix + peer, NAMESPACE) for peer in names}
+        return Swarm(name, actors)
 
     if not TYPE_CHECKING:  # a type checker says it itself
         summary = wait = records = run = report = live = _OwnersOnly(
@@ -107,16 +113,16 @@ class Swarm:
 
     def mailboxes(self) -> pl.DataFrame:
         """A row for each actor, verb and way: how many messages."""
-        return tables.mailboxes(self._ask_all("mailbox"))
+        return tables.mailboxes(self._ask_all(lambda actor: actor.mailbox.remote()))
 
-    def snapshot(self) -> dict[str, dict[str, Any]]:
-        """The state of every actor, by name, as plain values."""
-        return self._ask_all("snapshot")
+    def snapshot(self) -> dict[str, PeerSnapshot]:
+        """The state of every actor that is there, by name."""
+        return self._ask_all(_snapshot)
 
-    def _ask_all(self, method: str) -> dict[str, Any]:
-        """The answers of those that are there."""
+    def _ask_all(self, ask: Callable[[ActorHandle], ray.ObjectRef[T]]) -> dict[str, T]:
+        """The answers of the actors that are there."""
         self._check_open()
-        return ask_all(self._actors, method).found
+        return ask_all(self._actors, ask).found
 
     def watch(self, timeout_s: float | None = None) -> None:
         """Draw the swarm again and again in one place, until it is over, or until `timeout_s` from now.
@@ -124,13 +130,13 @@ class Swarm:
         Ctrl-C, or the notebook's button to interrupt, ends the watching; the swarm goes on.
         """
         self._check_open()
-        show.watch(self.name, partial(ask_all, self._actors, "snapshot"), show.canvas(), timeout_s)
+        show.watch(self.name, partial(ask_all, self._actors, _snapshot), show.canvas(), timeout_s)
 
     # acting
 
     def kill(self, peer: int | str) -> None:
         """End a peer's process without a word, as a power cut would."""
-        ray.kill(self[peer].actor)
+        ray.kill(self[peer].actor)  # type: ignore[arg-type]
 
     def remove(self, peer: int | str) -> None:
         """Let a peer say goodbye and leave."""
@@ -193,3 +199,7 @@ class Swarm:
     def _about(self) -> str:
         """What else the headline says."""
         return ""
+
+
+def _snapshot(actor: ActorHandle) -> ray.ObjectRef[PeerSnapshot]:
+    return actor.snapshot.remote()

@@ -7,15 +7,19 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from math import ceil
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from msgspec.structs import asdict
+
 from minibit.events import TRACKER
 
 if TYPE_CHECKING:
     import polars as pl
 
-Snapshots = Mapping[str, Mapping[str, Any]]
+    from minibit.mailbox import MailboxSnapshot
+    from minibit.snapshots import PeerSnapshot
 
 ROWS_MAX = 100  # drawn at once
 STRIP = 40  # characters
+LINKED = {"linked", "sharing"}
 
 
 class OverviewRow(NamedTuple):
@@ -56,56 +60,58 @@ LINKS = {
 }
 
 
-def peers(snapshots: Snapshots) -> pl.DataFrame:
+def peers(snapshots: Mapping[str, PeerSnapshot]) -> pl.DataFrame:
     """A row for each actor: what it holds, its neighbours, its process."""
     return _table(
         PEERS,
         (
             {
-                **state,
-                "neighbours": sum(n["standing"] == "sharing" for n in state["neighbours"].values()),
-                "served": sum(n["slot"] != "none" for n in state["neighbours"].values()),
+                **asdict(state),
+                "neighbours": sum(neighbour.standing == "sharing" for neighbour in state.neighbours.values()),
+                "served": sum(neighbour.slot != "none" for neighbour in state.neighbours.values()),
             }
             for state in snapshots.values()
         ),
     )
 
 
-def blocks(snapshots: Snapshots) -> pl.DataFrame:
+def blocks(snapshots: Mapping[str, PeerSnapshot]) -> pl.DataFrame:
     """A row for each block: how many of these peers hold it."""
-    count = max((state["blocks"] for state in snapshots.values()), default=0)
-    held = [int(state["inventory"], 16) for state in snapshots.values()]
-    copies = ({"block": block, "copies": sum(one >> block & 1 for one in held)} for block in range(count))
+    count = max((state.blocks for state in snapshots.values()), default=0)
+    held = [int(state.inventory, 16) for state in snapshots.values()]
+    copies = ({"block": block, "copies": sum(blocks >> block & 1 for blocks in held)} for block in range(count))
     return _table({"block": int, "copies": int}, copies)
 
 
-def links(snapshots: Snapshots) -> pl.DataFrame:
+def links(snapshots: Mapping[str, PeerSnapshot]) -> pl.DataFrame:
     """A row for each end of a link: who serves whom, what is asked and queued."""
     return _table(
         LINKS,
         (
-            {**state, "peer": name, "neighbour": other, "asked": len(state["asked"]), "wanted": len(state["wanted"])}
-            for name, snapshot in snapshots.items()
-            for other, state in snapshot["neighbours"].items()
-            if state["standing"] in ("linked", "sharing")
+            {**asdict(end), "peer": name, "neighbour": end.peer, "asked": len(end.asked), "wanted": len(end.wanted)}
+            for name, state in snapshots.items()
+            for end in state.neighbours.values()
+            if end.standing in LINKED
         ),
     )
 
 
-def mailboxes(boxes: Snapshots) -> pl.DataFrame:
+def mailboxes(boxes: Mapping[str, MailboxSnapshot]) -> pl.DataFrame:
     """A row for each actor, verb and way: how many messages."""
     return _table(
         {"peer": str, "way": str, "verb": str, "messages": int},
         (
             {"peer": name, "way": way, "verb": verb, "messages": count}
             for name, box in boxes.items()
-            for way in ("in", "out")
-            for verb, count in sorted(box[way].items())
+            for way, counts in (("in", box.incoming), ("out", box.outgoing))
+            for verb, count in sorted(counts.items())
         ),
     )
 
 
-def overview(names: Iterable[str], snapshots: Snapshots, slow: Container[str] = ()) -> list[OverviewRow]:
+def overview(
+    names: Iterable[str], snapshots: Mapping[str, PeerSnapshot], slow: Container[str] = ()
+) -> list[OverviewRow]:
     """A row for each of the actors called `names`, whether it is there or not; of the `slow` ones the last is known."""
     rows = []
     for name in names:
@@ -114,13 +120,17 @@ def overview(names: Iterable[str], snapshots: Snapshots, slow: Container[str] = 
             rows.append(OverviewRow(name, 0.0, "", "no answer" if name in slow else "gone"))
             continue
         note = "seed" if name == TRACKER else _note(state)
-        rows.append(OverviewRow(name, _share(state), strip(state), note or ("no answer" if name in slow else "")))
+        rows.append(
+            OverviewRow(
+                name, _share(state), strip(state.inventory, state.blocks), note or ("no answer" if name in slow else "")
+            )
+        )
     return rows
 
 
-def headline(swarm: str, names: Sequence[str], snapshots: Snapshots) -> str:
+def headline(swarm: str, names: Sequence[str], snapshots: Mapping[str, PeerSnapshot]) -> str:
     """How many of the peers among `names` are complete."""
-    complete = sum(state["complete"] for name, state in snapshots.items() if name != TRACKER)
+    complete = sum(state.complete for name, state in snapshots.items() if name != TRACKER)
     return f"Swarm {swarm}: {complete} of {len(names) - (TRACKER in names)} peers complete"
 
 
@@ -141,39 +151,36 @@ def as_html(head: str, rows: list[OverviewRow]) -> str:
     return f"<div><b>{html.escape(head)}</b><table>{cells}</table>{''.join(_more(rows))}</div>"
 
 
-def peer_as_html(state: Mapping[str, Any]) -> str:
+def peer_as_html(state: PeerSnapshot) -> str:
     """One actor for a notebook: which blocks it holds, and a row for each neighbour."""
-    linked = {
-        name: one for name, one in sorted(state["neighbours"].items()) if one["standing"] in ("linked", "sharing")
-    }
+    linked = [end for _, end in sorted(state.neighbours.items()) if end.standing in LINKED]
     rows = [
         (
-            html.escape(name),
-            f"{100 * one['held'] / state['blocks'] if state['blocks'] else 100:.0f}&nbsp;%",
-            "yes" if one["serves_us"] else "",
-            "" if one["slot"] == "none" else one["slot"],
-            one["blocks_in"],
-            one["blocks_out"],
-            len(one["asked"]),
-            len(one["wanted"]),
+            html.escape(end.peer),
+            f"{100 * end.held / state.blocks if state.blocks else 100:.0f}&nbsp;%",
+            "yes" if end.serves_us else "",
+            "" if end.slot == "none" else end.slot,
+            end.blocks_in,
+            end.blocks_out,
+            len(end.asked),
+            len(end.wanted),
         )
-        for name, one in linked.items()
+        for end in linked
     ]
-    behaviour = "" if state["behaviour"] == "Honest" else state["behaviour"]
+    behaviour = "" if state.behaviour == "Honest" else state.behaviour
     neighbours = f"{len(linked)} neighbour{'s' * (len(linked) != 1)}"
-    held = f"{state['peer']}: {state['held']} of {state['blocks']} blocks"
+    held = f"{state.peer}: {state.held} of {state.blocks} blocks"
     head = ", ".join(filter(None, (held, neighbours, behaviour, _note(state))))
     names = ("neighbour", "holds", "serves it", "is served", "blocks from", "blocks to", "asked of", "asked by")
     heads = "".join(f"<th>{name}</th>" for name in names)
     cells = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
-    blocks = f"<div><code>{strip(state, 2 * STRIP)}</code></div>"
+    blocks = f"<div><code>{strip(state.inventory, state.blocks, 2 * STRIP)}</code></div>"
     return f"<div><b>{html.escape(head)}</b>{blocks}<table><tr>{heads}</tr>{cells}</table></div>"
 
 
-def strip(state: Mapping[str, Any], width: int = STRIP) -> str:
+def strip(inventory: str, blocks: int, width: int = STRIP) -> str:
     """The whole content from its first block to its last, fuller where more of it is held; nothing held is a dot."""
-    held, blocks = int(state["inventory"], 16), state["blocks"]
-    width = min(width, blocks)
+    held, width = int(inventory, 16), min(width, blocks)
     parts = [range(blocks * at // width, blocks * (at + 1) // width) for at in range(width)]
     shares = [sum(held >> block & 1 for block in part) / len(part) for part in parts]
     return "".join("·▁▂▃▄▅▆▇█"[ceil(8 * share)] for share in shares)
@@ -185,12 +192,12 @@ def bar(share: float, width: int = 20) -> str:
     return "█" * full + "░" * (width - full)
 
 
-def _share(state: Mapping[str, Any]) -> float:
-    return state["held"] / state["blocks"] if state["blocks"] else 1.0
+def _share(state: PeerSnapshot) -> float:
+    return state.held / state.blocks if state.blocks else 1.0
 
 
-def _note(state: Mapping[str, Any]) -> str:
-    return str(state["failure"] or state["leaving"] or ("complete" if state["complete"] else ""))
+def _note(state: PeerSnapshot) -> str:
+    return state.failure or state.leaving or ("complete" if state.complete else "")
 
 
 def _more(rows: list[OverviewRow]) -> list[str]:

@@ -16,23 +16,26 @@ from minibit.actors import Swarm
 from minibit.actors.driver import show, tables
 from minibit.actors.driver.handle import Answers
 from minibit.errors import LocalError
+from minibit.snapshots import NeighbourSnapshot, PeerSnapshot
 
 BLOCKS = 80
 
 
-def state(held: int, **more: Any) -> dict[str, Any]:
-    return {
-        "peer": "peer-01",
-        "behaviour": "Honest",
-        "blocks": BLOCKS,
-        "held": held,
-        "complete": held == BLOCKS,
-        "failure": None,
-        "leaving": None,
-        "inventory": inventory.to_hex(inventory.full(held)),
-        "neighbours": {},
-        **more,
+def state(held: int, **more: Any) -> PeerSnapshot:
+    plain = {
+        **{"peer": "peer-01", "behaviour": "Honest", "blocks": BLOCKS, "held": held},
+        **{"in_flight": (), "complete": held == BLOCKS, "started": True, "leaving": None},
+        **{"fixed": (), "guests": {}, "neighbours": {}},
     }
+    return PeerSnapshot(**{**plain, "inventory": inventory.to_hex(inventory.full(held)), **more})
+
+
+def end(peer: str, standing: str) -> NeighbourSnapshot:
+    return NeighbourSnapshot(
+        **{"peer": peer, "standing": standing, "host": "127.0.0.1", "port": 9, "held": 40, "serves_us": True},
+        **{"slot": "guest", "asked": (1,), "wanted": (), "sending": None},
+        **{"blocks_in": 7, "blocks_out": 3, "strikes": 0},
+    )
 
 
 class Wall:
@@ -53,7 +56,9 @@ class Wall:
 
 
 def watched(
-    looks: Iterator[Answers], timeout_s: float | None = None, pause: Callable[[float], object] | None = None
+    looks: Iterator[Answers[PeerSnapshot]],
+    timeout_s: float | None = None,
+    pause: Callable[[float], object] | None = None,
 ) -> Wall:
     """What is drawn of a swarm that is found so at one look after the other; a look takes no time."""
     wall, clock = Wall(), Clock()
@@ -62,12 +67,12 @@ def watched(
     return wall
 
 
-def found(slow: tuple[str, ...] = (), gone: tuple[str, ...] = (), **peers: dict[str, Any]) -> Answers:
+def found(slow: tuple[str, ...] = (), gone: tuple[str, ...] = (), **peers: PeerSnapshot) -> Answers[PeerSnapshot]:
     states = {"tracker": state(BLOCKS), **{f"peer-0{name[1:]}": one for name, one in peers.items()}}
     return Answers([*states, *slow, *gone], states, list(slow))
 
 
-def for_ever(answers: Answers) -> Iterator[Answers]:
+def for_ever(answers: Answers[PeerSnapshot]) -> Iterator[Answers[PeerSnapshot]]:
     while True:
         yield answers
 
@@ -117,7 +122,7 @@ def test_the_time_ends_the_watching_and_the_swarm_goes_on():
 def test_an_answer_is_waited_for_no_longer_than_the_time_allows():
     given = []
 
-    def ask(timeout_s: float) -> Answers:
+    def ask(timeout_s: float) -> Answers[PeerSnapshot]:
         given.append(timeout_s)
         return found(p1=state(9))
 
@@ -190,18 +195,14 @@ def test_of_many_peers_the_first_are_drawn_and_the_others_counted():
 
 
 def test_a_strip_shows_which_blocks_are_held():
-    some = {"blocks": 4, "inventory": "5"}
-    assert tables.strip(some) == "█·█·"
-    assert tables.strip({"blocks": 80, "inventory": "ff3"}, 10) == "▆▄········"
-    assert tables.strip({"blocks": 0, "inventory": "0"}) == ""
+    assert tables.strip("5", 4) == "█·█·"
+    assert tables.strip("ff3", 80, 10) == "▆▄········"
+    assert tables.strip("0", 0) == ""
 
 
 def test_one_peer_shows_its_neighbours_as_html():
-    linked = {
-        "standing": "sharing", "held": 40, "serves_us": True, "slot": "guest", "blocks_in": 7, "blocks_out": 3,
-        "asked": [1], "wanted": [],
-    }  # fmt: skip
-    html = tables.peer_as_html(state(20, neighbours={"peer-02": linked, "<i>": linked | {"standing": "lost"}}))
+    neighbours = {"peer-02": end("peer-02", "sharing"), "<i>": end("<i>", "lost")}
+    html = tables.peer_as_html(state(20, neighbours=neighbours))
     assert "<b>peer-01: 20 of 80 blocks, 1 neighbour</b>" in html
     assert "<td>peer-02</td><td>50&nbsp;%</td><td>yes</td><td>guest</td><td>7</td><td>3</td>" in html
     assert "<i>" not in html

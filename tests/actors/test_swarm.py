@@ -158,8 +158,8 @@ def test_the_run_of_a_swarm_is_the_one_in_its_folder(done):
 def test_one_peer_is_found_by_number_or_name_and_shows_its_state(done):
     assert done[2].name == done["peer-02"].name == "peer-02"
     state = done[2].snapshot()
-    assert (state["peer"], state["held"], state["complete"], state["failure"]) == ("peer-02", 32, True, None)
-    assert done.snapshot()["peer-02"]["inventory"] == state["inventory"]
+    assert (state.peer, state.held, state.complete, state.failure) == ("peer-02", 32, True, None)
+    assert done.snapshot()["peer-02"].inventory == state.inventory
     assert "32 of 32 blocks" in repr(done[2])
     with pytest.raises(LocalError, match="there is no peer 7: there are tracker, peer-01, peer-02, peer-03"):
         done[7]
@@ -197,11 +197,11 @@ def test_any_message_can_be_told_by_hand(done):
     for message in BY_HAND:
         done[3].tell(message)
     box = done[3].mailbox()
-    told = [message for _, way, peer, message in box["last"] if (way, peer) == ("in", "notebook")]
+    told = [message for _, way, peer, message in box.last if (way, peer) == ("in", "notebook")]
     assert told == BY_HAND
-    assert all(box["in"][message.verb] >= 1 for message in BY_HAND)
+    assert all(box.incoming[message.verb] >= 1 for message in BY_HAND)
     done[3].tell(Desligamento(why="by hand"), sender="peer-01")  # as if the neighbour had said it
-    until(lambda: done[3].snapshot()["neighbours"]["peer-01"]["standing"] in ("known", "dialling", "sharing"))
+    until(lambda: done[3].snapshot().neighbours["peer-01"].standing in ("known", "dialling", "sharing"))
 
 
 # from another process
@@ -253,7 +253,7 @@ def test_another_process_attaches_looks_and_acts_and_leaves_everything_as_it_is(
         "add": "this handle is attached: only the process that launched the swarm can do that",
         "attach": "there is no swarm 'nobody' on this cluster: there are done",
     }
-    assert "another process" in {peer for _, _, peer, _ in done[1].mailbox()["last"]}
+    assert "another process" in {peer for _, _, peer, _ in done[1].mailbox().last}
     assert len(actors_of("done")) == 4
 
 
@@ -343,7 +343,7 @@ def test_control_by_links_makes_no_actor_call_for_a_block_and_control_by_actors_
         summary = swarm.wait(timeout_s=BOUND_S)
         assert (summary.completed, summary.verified, summary.exit_code) == (2, 2, 0)
         assert calls(swarm) >= summary.messages.PEDIDO + summary.messages.ESTOQUE + summary.messages.DESBLOQUEIO
-        assert swarm["tracker"].mailbox()["in"]["PEDIDO"] >= 16
+        assert swarm["tracker"].mailbox().incoming["PEDIDO"] >= 16
 
 
 @pytest.mark.parametrize(

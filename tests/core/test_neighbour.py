@@ -60,11 +60,11 @@ def test_what_belongs_to_a_link_goes_with_the_link(before: Standing, move: Move)
     assert (bia.strikes, bia.blocks_in) == (2, 7)
 
 
-def test_its_snapshot_is_plain_values():
+def test_its_snapshot_is_a_frozen_value():
     bia = neighbour(Standing.SHARING)
     bia.theirs, bia.asked, bia.slot = 0b101, {2: 1.0, 0: 2.0}, Slot.FIXED
     shown = bia.snapshot()
-    assert (shown["standing"], shown["held"], shown["asked"], shown["slot"]) == ("sharing", 2, [0, 2], "fixed")
+    assert (shown.standing, shown.held, shown.asked, shown.slot) == ("sharing", 2, (0, 2), "fixed")
 
 
 def test_the_diagram_in_the_docs_is_made_from_the_table():
