@@ -222,7 +222,7 @@ class PeerActor:
         """The state of the peer."""
         node, failure = self.node, self.node.failure
         return msgspec.structs.replace(
-            node.peer.snapshot(),
+            node.peer.snapshot(time.monotonic()),
             host=node.me.host,
             port=node.me.port,
             pid=os.getpid(),

@@ -13,7 +13,6 @@ from math import inf
 from minibit import inventory
 from minibit.messages import PeerAddress
 from minibit.rate import Rate
-from minibit.snapshots import NeighbourSnapshot
 
 LEAST_DEPTH = 2  # PEDIDOs that a neighbour gets at once, unless its blocks take long
 
@@ -147,24 +146,6 @@ class Neighbour:
             self.failures = 0
         if self.standing not in UP:
             self._reset()
-
-    def snapshot(self) -> NeighbourSnapshot:
-        """The state, as a frozen value."""
-        return NeighbourSnapshot(
-            peer=self.peer,
-            standing=self.standing.value,
-            host=self.address.host,
-            port=self.address.port,
-            held=self.theirs.bit_count(),
-            serves_us=self.serves_us,
-            slot=self.slot.value,
-            asked=tuple(sorted(self.asked)),
-            wanted=tuple(self.wanted),
-            sending=self.sending,
-            blocks_in=self.blocks_in,
-            blocks_out=self.blocks_out,
-            strikes=self.strikes,
-        )
 
     def check(self) -> None:
         """Assert the invariants."""

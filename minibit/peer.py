@@ -345,22 +345,9 @@ class Peer:
 
     # looking
 
-    def snapshot(self) -> PeerSnapshot:
-        """The state, as a frozen value."""
-        return PeerSnapshot(
-            peer=self.name,
-            behaviour=type(self.behaviour).__name__,
-            blocks=self.content.block_count,
-            held=self.held.bit_count(),
-            in_flight=tuple(sorted(self.pipeline.requesters)),
-            complete=self.complete,
-            started=self.started,
-            leaving=self.leaving,
-            inventory=inventory.to_hex(self.held),
-            fixed=tuple(self.choker.fixed),
-            guests=dict(self.choker.guests),
-            neighbours={peer: neighbour.snapshot() for peer, neighbour in self.contacts.known.items()},
-        )
+    def snapshot(self, now: float) -> PeerSnapshot:
+        """The state at `now`, as a frozen value."""
+        return PeerSnapshot.of(self, now)
 
     def check(self) -> None:
         """Assert the invariants."""

@@ -12,10 +12,9 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
-from msgspec.structs import asdict
-
 from minibit import inventory
 from minibit.actors import peer_view
+from minibit.actors.driver import tables
 from minibit.errors import LocalError
 from minibit.lab.live.overview import Overview, letters
 
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from minibit.lab import Run
     from minibit.lab.live.server import Server
     from minibit.run.summary import Summary
+    from minibit.snapshots import NeighbourSnapshot, PeerSnapshot
 
 TURN_S = 0.3  # a look waits so long for its turn
 SETTLE_S = 2.0  # what the page asks of an actor that was killed ends at once
@@ -90,7 +90,7 @@ class Bridge:
         self._refresh()
         self._run = collector.run(swarm.summary)
 
-    def look(self) -> dict[str, Any]:
+    def overview(self) -> dict[str, Any]:
         """How things stand."""
         with self._collector.turn.within(TURN_S) as mine:
             if mine:
@@ -121,7 +121,7 @@ class Bridge:
 
     def peer(self, name: str) -> dict[str, Any]:
         """One peer: as it is now, or as it was when it was last seen."""
-        seen = self.look()
+        seen = self.overview()
         row = next((dict(row) for row in seen["peers"] if row["peer"] == name), None)
         if row is None:
             raise LocalError(f"there is no peer {name!r} in this swarm")
@@ -134,18 +134,28 @@ class Bridge:
         return {"row": row, **view, "seen_ago_s": time.monotonic() - seen_at, "ended": seen["ended"]}
 
     def _view(self, name: str) -> dict[str, Any]:
-        """What a peer says of itself now, as the page takes it."""
+        """What a peer tells of itself now, for the page: `view` and `mailbox`."""
         handle = self._swarm[name]
-        view: peer_view.PeerView = handle.peek(peer_view.view)
-        box = handle.mailbox()
-        neighbours = [asdict(row) | {"flags": letters(**row.flags)} for row in view.neighbours]
-        incoming, outgoing = box.incoming, box.outgoing
-        verbs = [(verb, incoming.get(verb, 0), outgoing.get(verb, 0)) for verb in sorted({*incoming, *outgoing})]
-        last = [
-            (max(0.0, view.now_s - letter.at_s), letter.way, letter.peer, peer_view.in_words(letter.message))
-            for letter in reversed(box.last)
-        ]
-        return {"view": asdict(view) | {"neighbours": neighbours}, "mailbox": {"verbs": verbs, "last": last}}
+        state, box = handle.snapshot(), handle.mailbox()
+        shown = [end for _, end in sorted(state.neighbours.items()) if end.standing in tables.LINKED or end.strikes]
+        verbs = sorted({*box.incoming, *box.outgoing})
+        return {
+            "view": {
+                "in_flight": state.in_flight,
+                "choker": {
+                    **{"name": state.choker, "round_s": state.round_s, "fixed": state.fixed, "slots": state.slots},
+                    **{"guest_slots": state.guest_slots, "leases": list(state.guests.items())},
+                },
+                "neighbours": [_row(state, end) for end in shown],
+            },
+            "mailbox": {
+                "verbs": [(verb, box.incoming.get(verb, 0), box.outgoing.get(verb, 0)) for verb in verbs],
+                "last": [
+                    (max(0.0, state.at_s - letter.at_s), letter.way, letter.peer, peer_view.in_words(letter.message))
+                    for letter in reversed(box.last)
+                ],
+            },
+        }
 
     def kill(self, peer: str) -> str:
         """End a peer's process without a word."""
@@ -169,3 +179,23 @@ class Bridge:
     def _check_open(self) -> None:
         if self._swarm.closed:
             raise LocalError("the swarm has ended: there is nothing left to move")
+
+
+def _row(state: PeerSnapshot, end: NeighbourSnapshot) -> dict[str, Any]:
+    """A neighbour of a peer, for the page."""
+    served, linked = end.slot != "none", end.standing in tables.LINKED
+    note = ("" if end.standing == "sharing" else end.standing, f"{end.strikes} wrong blocks" if end.strikes else "")
+    return {
+        "peer": end.peer,
+        "flags": letters(
+            down=end.interesting and end.serves_us,
+            choked=end.interesting,
+            up=end.interested and served,
+            choking=end.interested and linked,
+            guest=end.slot == "guest",
+            snubbed=end.snubbed,
+        ),
+        "share": end.held / state.blocks if state.blocks else 1.0,
+        **{"down_bps": end.gave_bps, "up_bps": end.took_bps, "blocks_in": end.blocks_in, "blocks_out": end.blocks_out},
+        **{"asked": len(end.asked), "wanted": len(end.wanted), "note": ", ".join(filter(None, note))},
+    }

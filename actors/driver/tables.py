@@ -32,31 +32,12 @@ class OverviewRow(NamedTuple):
 
 
 PEERS = {
-    "peer": str,
-    "behaviour": str,
-    "held": int,
-    "blocks": int,
-    "complete": bool,
-    "leaving": str,
-    "failure": str,
-    "host": str,
-    "port": int,
-    "pid": int,
-    "neighbours": int,
-    "served": int,
+    **{"peer": str, "behaviour": str, "held": int, "blocks": int, "complete": bool, "leaving": str, "failure": str},
+    **{"host": str, "port": int, "pid": int, "neighbours": int, "served": int},
 }
 LINKS = {
-    "peer": str,
-    "neighbour": str,
-    "standing": str,
-    "held": int,
-    "serves_us": bool,
-    "slot": str,
-    "blocks_in": int,
-    "blocks_out": int,
-    "strikes": int,
-    "asked": int,
-    "wanted": int,
+    **{"peer": str, "neighbour": str, "standing": str, "held": int, "serves_us": bool, "slot": str},
+    **{"blocks_in": int, "blocks_out": int, "strikes": int, "asked": int, "wanted": int},
 }
 
 
