@@ -2,7 +2,7 @@
 
 import os
 
-# before Ray is imported: it reads these once
+# before Ray is imported, for it reads these once
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")  # else every worker is started through uv
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")

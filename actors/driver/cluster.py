@@ -26,8 +26,8 @@ from ray.exceptions import AuthenticationError, RayError
 from minibit.actors.names import NAMESPACE
 from minibit.errors import ClusterError
 
-KNOCK_S = 10.0  # for a cluster to say whether it admits us
-OBJECT_STORE_BYTES = 256 << 20  # for manifests and the blocks that peers start with; blocks go by links
+KNOCK_S = 10.0  # for a cluster to answer whether it admits us
+OBJECT_STORE_BYTES = 256 << 20  # for manifests and the blocks that peers start with; all other blocks go by links
 
 
 class ClusterNode(NamedTuple):
@@ -38,29 +38,29 @@ class ClusterNode(NamedTuple):
 
 
 def connect(address: str | None = None) -> bool:
-    """Make sure that this process is a driver of a cluster; whether it was started (and is ours to stop).
+    """Make this process a driver of a cluster; whether the cluster was started here (and is ours to stop).
 
     `address` as Ray takes it (`auto`, `10.0.0.1:6379`); None or `local` starts a cluster here. A connection that this
-    process has already is used as it is. `ClusterError` when the cluster can't be reached or doesn't admit us.
+    process has already is used as it is. `ClusterError` if the cluster can't be reached or doesn't admit us.
     """
     if ray.is_initialized():
         return False
     if address is None or address == "local":
-        with undisturbed() as told:  # a cluster that is half started would outlive us
+        with undisturbed() as signals:  # a cluster that is half started would outlive us
             _start()
-        if told:
+        if signals:
             ray.shutdown()
-            signal.raise_signal(told[0])
+            signal.raise_signal(signals[0])
         return True
-    on_sigterm = signal.getsignal(signal.SIGTERM)  # Ray sets one of its own, which ends us without cleaning up
+    on_sigterm = signal.getsignal(signal.SIGTERM)  # Ray's own handler would end this process without cleaning up
     _join(address)
-    with suppress(ValueError, TypeError):  # not in the main thread, where Ray doesn't either; not from Python
+    with suppress(ValueError, TypeError):  # outside the main thread Ray sets none; or it was not set by Python
         signal.signal(signal.SIGTERM, on_sigterm)
     return False
 
 
 def _start() -> None:
-    # Ray runs its workers at nice 15, where anything else on the machine slows the swarm down
+    # by default Ray runs its workers at nice 15, where anything else on the machine slows the swarm down
     os.environ.setdefault("RAY_worker_niceness", "0")
     _hush()
     try:
@@ -78,9 +78,9 @@ def _start() -> None:
 
 
 def _hush() -> None:
-    """Drop Ray's warning of many processes on few cores, which is just what a swarm on one machine is."""
+    """Drop Ray's warning of many processes on few cores: a swarm on one machine is just that."""
     worker, show = _private("ray._private.worker"), _private("ray._private.worker", "print_to_stdstream")
-    if show is None or getattr(show, "hushed", False):  # without it: the warning is shown
+    if show is None or getattr(show, "hushed", False):  # without that name: the warning is shown
         return
 
     def print_to_stdstream(data: dict[str, Any], *args: Any, **options: Any) -> None:
@@ -111,18 +111,20 @@ def _join(address: str) -> None:
 
 
 def _address_of_auto() -> str:
-    """The address of the cluster that this machine is a node of; "auto" if only Ray itself can find it."""
+    """The address of the cluster that this machine is a node of; "auto" if only `ray.init` can find it."""
     token = "ray._private.authentication.authentication_token_setup"
     take_token = _private(token, "maybe_enable_token_auth_if_token_available")
     find = _private("ray._private.services", "canonicalize_bootstrap_address_or_die")
-    if take_token is None or find is None:  # without them: no knock, ray.init does the same, with its own messages
+    if (
+        take_token is None or find is None
+    ):  # without these names: no knock, and ray.init does the same with its own errors
         return "auto"
     take_token(warn_if_disabled=False)  # as ray.init would
     return str(find("auto"))
 
 
 def _private(module: str, name: str = "") -> Any:
-    """A private module of Ray, or a name in it; None where this Ray has it no more."""
+    """A private module of Ray, or a name in it; None if this Ray doesn't have it."""
     try:
         found = import_module(module)
         return getattr(found, name) if name else found
@@ -138,24 +140,23 @@ def disconnect() -> None:
 
 @contextmanager
 def undisturbed() -> Iterator[list[int]]:
-    """Signals that mean to end this process do nothing but stand in the list, while it starts or ends processes."""
-    told: list[int] = []
+    """Keep the signals that would end this process in a list, while it starts or ends processes."""
+    signals: list[int] = []
     before = {}
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        with suppress(ValueError):  # not in the main thread: signals don't come here
-            before[number] = signal.signal(number, lambda number, _: told.append(number))
+        with suppress(ValueError):  # outside the main thread no signal comes
+            before[number] = signal.signal(number, lambda number, _: signals.append(number))
     try:
-        yield told
+        yield signals
     finally:
         for number, handler in before.items():
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
 def nodes() -> list[ClusterNode]:
-    """The nodes that live, ours first, each with the address for its block servers.
+    """The nodes that are alive, ours first, each with the address for its block servers.
 
-    Where all nodes are on one address that is the loopback's, or one node is all there is, everything stays on
-    loopback.
+    If all nodes have the same address (there is one, or all are on this machine), everything stays on loopback.
     """
     alive = [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
     here = ray.get_runtime_context().get_node_id()
@@ -167,7 +168,7 @@ def nodes() -> list[ClusterNode]:
 
 
 def _knock(address: str) -> None:
-    """Fail soon, and clearly, where nobody answers, or we aren't admitted: Ray itself tries for many minutes."""
+    """Fail soon, and clearly, if nothing answers or we aren't admitted: Ray itself tries for many minutes."""
     host, _, port = address.rpartition(":")
     if "/" in host or not port.isdigit():
         raise ClusterError(f"{address} is no address of a cluster's head: give HOST:PORT, e.g. 10.0.0.1:6379, or auto")
@@ -178,7 +179,7 @@ def _knock(address: str) -> None:
             f"nobody answers at {address} ({error}): start a cluster there (ray start --head), or leave out --address"
         ) from None
     client = _private("ray._raylet", "GcsClient")
-    if client is None:  # without it: somebody listens, and ray.init finds out whether that is a cluster
+    if client is None:  # without that name: something listens, and ray.init finds out whether it is a cluster
         return
     answer: Future[None] = Future()
 

@@ -1,4 +1,4 @@
-"""One actor of a swarm, in the hand of a person: its state, its mailbox, and messages told by hand."""
+"""One actor of a swarm as a user holds it: its state, its mailbox, and messages told by hand."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from minibit.errors import LocalError, MinibitError
 from minibit.messages import Bloco, Message
 
 if TYPE_CHECKING:
-    from minibit.actors.remote import ActorHandle
+    from minibit.actors.names import ActorHandle
     from minibit.mailbox import MailboxSnapshot
     from minibit.snapshots import PeerSnapshot
 
 T = TypeVar("T")
 
-LOOK_S = 10.0  # for an answer to a question of a person
+ANSWER_S = 10.0  # for an actor to answer a user's question
 
 
 class Answers(NamedTuple, Generic[T]):
-    """What the actors called `names` said: what was `found`, by name, and who is too `slow`, or not ready. The others
-    are gone."""
+    """The answers of the actors called `names`: `found` by name; `slow` are those that gave none in time or are not
+    ready yet. Names in neither are gone."""
 
     names: list[str]
     found: dict[str, T]
@@ -32,9 +32,9 @@ class Answers(NamedTuple, Generic[T]):
 
 
 def ask_all(
-    actors: Mapping[str, ActorHandle], ask: Callable[[ActorHandle], ray.ObjectRef[T]], timeout_s: float = LOOK_S
+    actors: Mapping[str, ActorHandle], ask: Callable[[ActorHandle], ray.ObjectRef[T]], timeout_s: float = ANSWER_S
 ) -> Answers[T]:
-    """Ask all of them at once, and wait that long at most."""
+    """Ask all actors at once, and wait at most `timeout_s` for their answers."""
     calls = {name: ask(actor) for name, actor in list(actors.items())}
     answers: Answers[T] = Answers(list(calls), {}, [])
     ready = ray.wait(list(calls.values()), num_returns=len(calls), timeout=timeout_s)[0] if calls else []
@@ -46,7 +46,7 @@ def ask_all(
             answers.found[name] = ray.get(call)
         except RayActorError:
             continue
-        except RayTaskError:  # it was just made, by the live page
+        except RayTaskError:  # the live page has just added it, and it is not open yet
             answers.slow.append(name)
     return answers
 
@@ -61,7 +61,7 @@ class PeerHandle:
         self._check_open = check_open
 
     def snapshot(self) -> PeerSnapshot:
-        """The state of the peer: fields to be found by tab completion, also of each of its `neighbours`."""
+        """The state of the peer. Tab completion lists its fields, also those of each of its `neighbours`."""
         state: PeerSnapshot = self.ask("snapshot")
         return state
 
@@ -70,12 +70,12 @@ class PeerHandle:
         box: MailboxSnapshot = self.ask("mailbox")
         return box
 
-    def peek(self, look: Callable[[Any], Any]) -> Any:
-        """What `look` makes of the live `Peer`, over there."""
-        return self.ask("peek", look)
+    def peek(self, view: Callable[[Any], Any]) -> Any:
+        """The result of `view(peer)`, run on the live `Peer` in its own process."""
+        return self.ask("peek", view)
 
     def tell(self, message: Message, sender: str = "notebook") -> None:
-        """Put a message into the peer's mailbox, as if `sender` had said it."""
+        """Put a message into the peer's mailbox, as if `sender` had sent it."""
         if isinstance(message, Bloco):
             raise LocalError("a BLOCO comes with its bytes, so it comes by a link only: tell any other verb")
         self.ask(message.verb.lower(), sender, message)
@@ -84,13 +84,13 @@ class PeerHandle:
         """The answer of an actor method; `LocalError` when there is none."""
         self._check_open()
         try:
-            return ray.get(getattr(self.actor, method).remote(*args), timeout=LOOK_S)
+            return ray.get(getattr(self.actor, method).remote(*args), timeout=ANSWER_S)
         except RayTaskError as error:
             raise (error.cause if isinstance(error.cause, MinibitError) else error) from None
         except RayActorError:
             raise LocalError(f"{self.name} is not there any more") from None
         except GetTimeoutError:
-            raise LocalError(f"{self.name} gave no answer within {LOOK_S:g} s: try again") from None
+            raise LocalError(f"{self.name} gave no answer within {ANSWER_S:g} s: try again") from None
 
     def __repr__(self) -> str:
         try:

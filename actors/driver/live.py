@@ -1,9 +1,9 @@
 """The live page of a swarm: `page = swarm.live()`, then open `page.url` in a browser.
 
-The bridge from the page's thread to the swarm. What changes or reads the ledger has the turn (`turn`); a look that
-can't have it soon, while somebody adds peers or verifies copies, shows what was known before. The page takes the
-peers' news only when nobody waits for the swarm, who would take it anyway: then it costs no actor call at all.
-When the swarm is closed the page goes on and shows the end, until `close` or the end of the process.
+A bridge leads from the page's threads to the swarm. They take its turn (`turn`) to read or change the ledger. A poll
+that can't have it soon, because peers are being added or copies verified, shows what was known before. The page
+collects records only when no `wait()` is running; otherwise it costs no actor call.
+After the swarm is closed the page goes on and shows the end, until `close` or the end of the process.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
     from minibit.run.summary import Summary
     from minibit.snapshots import NeighbourSnapshot, PeerSnapshot
 
-TURN_S = 0.3  # a look waits so long for its turn
-SETTLE_S = 2.0  # what the page asks of an actor that was killed ends at once
-LATE_S = 0.5  # news that is so much later than whoever waits would have taken it: nobody waits
+TURN_S = 0.3  # a poll waits this long for its turn
+SETTLE_S = 2.0  # calls of actors that were killed end at once
+LATE_S = 0.5  # if records are overdue by this much, no wait() is running, so the page collects them itself
 
 
 class Controlled(Protocol):
-    """The swarm that a page shows and moves (`OwnSwarm`)."""
+    """The swarm that a page shows and controls (an `OwnSwarm`)."""
 
     closed: bool
     summary: Summary | None
@@ -44,7 +44,7 @@ class Controlled(Protocol):
 
 
 def make_ready() -> type[Server]:
-    """Import what the page needs; whoever does it before a swarm starts takes no time from it."""
+    """Import what the page needs. Call it before the swarm starts, so that no time of the transfer is taken."""
     try:
         from minibit.lab.live.server import Server  # noqa: PLC0415  Bokeh is heavy
     except ImportError as error:
@@ -53,7 +53,7 @@ def make_ready() -> type[Server]:
 
 
 class LivePage:
-    """A page in a browser, at `url`; who knows that address controls the swarm."""
+    """A page in a browser, at `url`; that address gives control of the swarm."""
 
     def __init__(self, swarm: Controlled, collector: Collector, port: int = 0) -> None:
         """Use `Swarm.live`."""
@@ -67,7 +67,7 @@ class LivePage:
         self._server.close()
 
     def settle(self) -> None:
-        """Wait until nothing that the page asked of an actor is under way: the cluster may be about to go."""
+        """Wait until the page waits for no actor any more: the cluster may be about to end."""
         self._server.settle(SETTLE_S)
 
     def __repr__(self) -> str:
@@ -78,34 +78,32 @@ class LivePage:
 
 
 class Bridge:
-    """A swarm as the server of the page knows it (`minibit.lab.live.server.LiveSwarm`)."""
+    """The swarm as the server of the page sees it (`minibit.lab.live.server.LiveSwarm`)."""
 
     def __init__(self, swarm: Controlled, collector: Collector) -> None:
         self._swarm = swarm
         self._collector = collector
         self._overview = Overview(collector.ledger)
-        self._views: dict[
-            str, tuple[float, dict[str, Any]]
-        ] = {}  # the last of each peer, and when: for when it is gone
+        self._views: dict[str, tuple[float, dict[str, Any]]] = {}  # when each peer was last seen, and how
         self._refresh()
         self._run = collector.run(swarm.summary)
 
     def overview(self) -> dict[str, Any]:
-        """How things stand."""
+        """The state of the whole swarm."""
         with self._collector.turn.within(TURN_S) as mine:
             if mine:
                 if not self._swarm.closed and self._collector.late_s > LATE_S:
                     self._collector.drain()
                 self._refresh()
-            return dict(self._seen)
+            return dict(self._state)
 
     def _refresh(self) -> None:
         ledger = self._collector.ledger
         if not self._overview.ended:
-            self._now = time.monotonic()  # and at the end it stands still
+            self._now = time.monotonic()  # at the end it stands still
             self._overview.ended = self._swarm.closed
         self._overview.take(ledger.noted)
-        self._seen = {
+        self._state = {
             "head": self._overview.head(self._now, self._swarm.summary),
             "peers": self._overview.rows(self._now),
             "version": len(ledger.noted),
@@ -113,7 +111,7 @@ class Bridge:
         }
 
     def run(self) -> Run:
-        """All that was recorded so far."""
+        """The run so far."""
         with self._collector.turn.within(TURN_S) as mine:
             if mine:
                 self._run = self._collector.run(self._swarm.summary)
@@ -121,20 +119,20 @@ class Bridge:
 
     def peer(self, name: str) -> dict[str, Any]:
         """One peer: as it is now, or as it was when it was last seen."""
-        seen = self.overview()
-        row = next((dict(row) for row in seen["peers"] if row["peer"] == name), None)
+        state = self.overview()
+        row = next((dict(row) for row in state["peers"] if row["peer"] == name), None)
         if row is None:
             raise LocalError(f"there is no peer {name!r} in this swarm")
         ledger = self._collector.ledger
         row |= {"inventory": inventory.to_hex(ledger.accounts[name].held), "blocks": ledger.content.block_count}
         if row["there"] and not self._swarm.closed:
-            with suppress(LocalError):  # it has just gone, or is too slow to answer: the last view stays
+            with suppress(LocalError):  # it has just gone, or is too slow to answer: the page shows its last view
                 self._views[name] = time.monotonic(), self._view(name)
         seen_at, view = self._views.get(name, (time.monotonic(), {"view": None, "mailbox": None}))
-        return {"row": row, **view, "seen_ago_s": time.monotonic() - seen_at, "ended": seen["ended"]}
+        return {"row": row, **view, "seen_ago_s": time.monotonic() - seen_at, "ended": state["ended"]}
 
     def _view(self, name: str) -> dict[str, Any]:
-        """What a peer tells of itself now, for the page: `view` and `mailbox`."""
+        """The state of a peer and its mailbox, for the page."""
         handle = self._swarm[name]
         state, box = handle.snapshot(), handle.mailbox()
         shown = [end for _, end in sorted(state.neighbours.items()) if end.standing in tables.LINKED or end.strikes]
@@ -159,26 +157,18 @@ class Bridge:
 
     def kill(self, peer: str) -> str:
         """End a peer's process without a word."""
-        self._check_open()
         self._swarm.kill(peer)
         return f"{peer} is killed: its neighbours find out by themselves"
 
     def add(self, count: int, behaviour: str) -> str:
-        """So many more peers."""
-        self._check_open()
+        """Add `count` peers."""
         names = self._swarm.add(count, behaviour)
         return f"{', '.join(names)} joined"
 
     def limit(self, peer: str | None, upload: str | None) -> str:
-        """A new limit on what one peer sends, or all but the seed."""
-        self._check_open()
+        """Limit what one peer sends, or each but the seed."""
         self._swarm.limit(peer, upload_bps=upload)
-        who = peer or "every peer"
-        return f"{who} sends at most {upload}" if upload else f"{who} sends as fast as it can"
-
-    def _check_open(self) -> None:
-        if self._swarm.closed:
-            raise LocalError("the swarm has ended: there is nothing left to move")
+        return f"{peer or 'every peer'} sends {f'at most {upload}' if upload else 'as fast as it can'}"
 
 
 def _row(state: PeerSnapshot, end: NeighbourSnapshot) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""A swarm that belongs to this process: `Swarm.launch` gives one.
+"""A swarm that this process launched, and ends.
 
 `close`, or the end of the `with`, leaves no actor, no process and no file of it. Only its live page, if there is one,
-has a thread of its own; the two take turns.
+has threads of its own; all take turns.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ SWEEP_S = 20.0  # for nodes to remove what killed peers left
 
 
 class OwnSwarm(Swarm):
-    """A swarm that this process launched, and ends."""
+    """The swarm that `Swarm.launch` gives."""
 
     def __init__(
         self, folder: RunFolder, launcher: launch.Launcher, began_at: float, undo: ExitStack, *, own_cluster: bool
     ) -> None:
-        """Use `Swarm.launch`. `undo` takes back all that was made for the swarm beside its actors."""
+        """Use `Swarm.launch`. `undo` ends or removes all that was made for the swarm, except its actors."""
         super().__init__(folder.name, launcher.actors)
         self.summary: Summary | None = None
         self.turn = Turn()
@@ -93,7 +93,7 @@ class OwnSwarm(Swarm):
 
     @in_turn
     def wait(self, timeout_s: float | None = None, progress: Progressing | None = None) -> Summary:
-        """Wait until every peer is complete or can't be, or until `timeout_s` after the start; what it came to.
+        """Wait until every peer is complete or can't be, or until `timeout_s` after the start; the summary.
 
         Every copy is read back and verified. Ctrl-C closes the swarm.
         """
@@ -123,7 +123,7 @@ class OwnSwarm(Swarm):
 
     @in_turn
     def add(self, count: int = 1, behaviour: str = "honest") -> list[str]:
-        """So many more peers, which join at once; their names."""
+        """Start `count` more peers, which join at once; their names."""
         self._check_open()
         if count < 1:
             raise LocalError(f"add takes a number of peers from 1, not {count!r}")
@@ -140,7 +140,7 @@ class OwnSwarm(Swarm):
 
     @property
     def run(self) -> Run:
-        """The run so far, to look at as at one that is over: its records, and all that follows from them."""
+        """The run so far: its records, and all that follows from them, as of a run that is over."""
         if not self.closed:
             self._collector.drain()
         return self._collector.run(self.summary)
@@ -158,7 +158,7 @@ class OwnSwarm(Swarm):
 
         It goes on after the swarm is closed, and shows the end. `port` 0 takes any that is free.
         """
-        from minibit.actors.driver.live import LivePage  # noqa: PLC0415  not everybody wants it
+        from minibit.actors.driver.live import LivePage  # noqa: PLC0415  not every script wants it
 
         if self._live is None or self._live.closed:
             self._live = LivePage(self, self._collector, port)
@@ -178,14 +178,14 @@ class OwnSwarm(Swarm):
         try:
             clean |= self._stop()
         except KeyboardInterrupt:
-            pass  # told twice: no more goodbyes
+            pass  # a second Ctrl-C: no more goodbyes
         finally:
             with cluster.undisturbed():
                 self._kill_all(sweep=not clean)
 
     @in_turn
     def _stop(self) -> bool:
-        """Let the actors end by themselves; whether all did, and so took their files along."""
+        """Ask the actors to end; whether all did, and so removed their files."""
         if not self._actors or not ray.is_initialized():
             return False
         calls = [actor.stop.remote(not self._launcher.options.keep) for actor in self._actors.values()]
@@ -196,7 +196,7 @@ class OwnSwarm(Swarm):
         return False
 
     def _kill_all(self, *, sweep: bool) -> None:
-        """End every actor; `sweep`: and remove what they left, on every machine."""
+        """End every actor; `sweep`: and remove the files that they left on every machine."""
         folder = self._launcher.folder
         if ray.is_initialized():
             for actor in list(self._actors.values()):

@@ -1,8 +1,8 @@
 """The handle of a running swarm: what scripts and notebooks hold.
 
-It is used from one thread, and asks the actors only when it is asked itself. `attach` gives a `Swarm`, which looks and
-acts, and leaves everything as it is. `launch` gives an `OwnSwarm`, which also waits, adds peers, has the records, and
-ends the swarm.
+Use it from one thread. It has no thread of its own: it asks the actors only while a method runs. `attach` gives a
+`Swarm`, which looks and acts, and leaves the swarm running. `launch` gives an `OwnSwarm`, which also waits, adds peers,
+has the records, and ends the swarm.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
     import polars as pl
 
     from minibit.actors.driver.own_swarm import OwnSwarm
-    from minibit.actors.remote import ActorHandle
+    from minibit.actors.names import ActorHandle
     from minibit.snapshots import PeerSnapshot
 
 T = TypeVar("T")
 
 
 class _OwnersOnly:
-    """A method that only `OwnSwarm` has. On an attached handle it says why not."""
+    """An attribute that only `OwnSwarm` has: on an attached handle, a `LocalError` says why."""
 
     def __init__(self, why: str) -> None:
         self._why = why
@@ -59,9 +59,9 @@ class Swarm:
     def launch(path: str | os.PathLike[str] | None = None, **options: Any) -> OwnSwarm:
         """Start a swarm that shares `path`, or made content; the options are those of the command line.
 
-        It transfers from now on. `MinibitError` says what was wrong, and then nothing is left behind.
+        It transfers from now on. If it can't start, `MinibitError` says why, and nothing is left behind.
         """
-        from minibit.actors.driver.own_swarm import OwnSwarm  # noqa: PLC0415  which is a Swarm itself
+        from minibit.actors.driver.own_swarm import OwnSwarm  # noqa: PLC0415  it imports this room
 
         return OwnSwarm.start(path, **options)
 
@@ -79,7 +79,7 @@ class Swarm:
         actors: dict[str, Any] = {peer: ray.get_actor(prefix + peer, NAMESPACE) for peer in names}
         return Swarm(name, actors)
 
-    if not TYPE_CHECKING:  # a type checker says it itself
+    if not TYPE_CHECKING:  # a type checker reports these by itself
         summary = wait = records = run = report = live = _OwnersOnly(
             "the records are with the process that launched the swarm"
         )
@@ -88,7 +88,7 @@ class Swarm:
     # looking
 
     def __getitem__(self, peer: int | str) -> PeerHandle:
-        """A peer by its number or its name."""
+        """A peer, by its number or its name."""
         self._check_open()
         if isinstance(peer, int):
             found = [name for name in self._actors if name != TRACKER and int(name.split("-")[1]) == peer]
@@ -125,9 +125,9 @@ class Swarm:
         return ask_all(self._actors, ask).found
 
     def watch(self, timeout_s: float | None = None) -> None:
-        """Draw the swarm again and again in one place, until it is over, or until `timeout_s` from now.
+        """Draw the swarm again and again in one place, until it is over, or for `timeout_s`.
 
-        Ctrl-C, or the notebook's button to interrupt, ends the watching; the swarm goes on.
+        Ctrl-C, or the notebook's interrupt button, ends the watching; the swarm goes on.
         """
         self._check_open()
         show.watch(self.name, partial(ask_all, self._actors, _snapshot), show.canvas(), timeout_s)
@@ -135,7 +135,7 @@ class Swarm:
     # acting
 
     def kill(self, peer: int | str) -> None:
-        """End a peer's process without a word, as a power cut would."""
+        """End a peer's process without a goodbye, as a power cut would."""
         ray.kill(self[peer].actor)  # type: ignore[arg-type]
 
     def remove(self, peer: int | str) -> None:
@@ -143,9 +143,9 @@ class Swarm:
         self[peer].ask("leave", "removed")
 
     def limit(self, peer: int | str | None = None, **limits: float | str | None) -> None:
-        """New `upload_bps` or `download_bps` for one peer, or for all but the seed, as rates or texts (`4MiB/s`).
+        """Set `upload_bps` or `download_bps` of one peer, or of all but the seed, as numbers or texts (`4MiB/s`).
 
-        None lifts one; one that isn't named stays as it is.
+        None lifts a limit; a limit that isn't named stays as it is.
         """
         self._check_open()
         if unknown := limits.keys() - {"upload_bps", "download_bps"}:
@@ -162,7 +162,7 @@ class Swarm:
                     self[name].ask("limit", rates)
 
     def close(self) -> None:
-        """Let go of the swarm: this handle can do nothing more with it."""
+        """Let go of the swarm: this handle can't be used any more."""
         self.closed = True
 
     def _check_open(self) -> None:
@@ -186,7 +186,7 @@ class Swarm:
         return tables.as_html(*self._table())
 
     def _table(self) -> tuple[str, list[tables.OverviewRow]]:
-        """A headline, and name, share of the blocks and a note of each peer; never raises."""
+        """A headline, and a row for each actor; never raises."""
         if self.closed:
             return f"Swarm {self.name}: closed", []
         try:
@@ -197,7 +197,7 @@ class Swarm:
         return tables.headline(self.name, names, states) + self._about(), tables.overview(names, states)
 
     def _about(self) -> str:
-        """What else the headline says."""
+        """More for the headline."""
         return ""
 
 

@@ -1,4 +1,4 @@
-"""The state of a swarm as tables: polars DataFrames for work, text and HTML for the eye."""
+"""The state of a swarm as tables: polars DataFrames to work with, text and HTML to look at."""
 
 from __future__ import annotations
 
@@ -17,19 +17,11 @@ if TYPE_CHECKING:
     from minibit.mailbox import MailboxSnapshot
     from minibit.snapshots import PeerSnapshot
 
+    Snapshots = Mapping[str, PeerSnapshot]
+
 ROWS_MAX = 100  # drawn at once
 STRIP = 40  # characters
 LINKED = {"linked", "sharing"}
-
-
-class OverviewRow(NamedTuple):
-    """One actor as it is drawn: the share of the blocks that it holds, from 0 to 1, which these are, and a note."""
-
-    name: str
-    share: float
-    strip: str
-    note: str
-
 
 PEERS = {
     **{"peer": str, "behaviour": str, "held": int, "blocks": int, "complete": bool, "leaving": str, "failure": str},
@@ -41,75 +33,71 @@ LINKS = {
 }
 
 
-def peers(snapshots: Mapping[str, PeerSnapshot]) -> pl.DataFrame:
+class OverviewRow(NamedTuple):
+    """An actor as it is drawn: `share` of the blocks that it holds, from 0 to 1, as a `strip` too, and a `note`."""
+
+    name: str
+    share: float
+    strip: str
+    note: str
+
+
+def peers(snapshots: Snapshots) -> pl.DataFrame:
     """A row for each actor: what it holds, its neighbours, its process."""
-    return _table(
-        PEERS,
-        (
-            {
-                **asdict(state),
-                "neighbours": sum(neighbour.standing == "sharing" for neighbour in state.neighbours.values()),
-                "served": sum(neighbour.slot != "none" for neighbour in state.neighbours.values()),
-            }
-            for state in snapshots.values()
-        ),
-    )
+
+    def row(state: PeerSnapshot) -> dict[str, Any]:
+        ends = state.neighbours.values()
+        sharing, served = (end.standing == "sharing" for end in ends), (end.slot != "none" for end in ends)
+        return asdict(state) | {"neighbours": sum(sharing), "served": sum(served)}
+
+    return _table(PEERS, map(row, snapshots.values()))
 
 
-def blocks(snapshots: Mapping[str, PeerSnapshot]) -> pl.DataFrame:
+def blocks(snapshots: Snapshots) -> pl.DataFrame:
     """A row for each block: how many of these peers hold it."""
     count = max((state.blocks for state in snapshots.values()), default=0)
-    held = [int(state.inventory, 16) for state in snapshots.values()]
-    copies = ({"block": block, "copies": sum(blocks >> block & 1 for blocks in held)} for block in range(count))
+    inventories = [int(state.inventory, 16) for state in snapshots.values()]
+    copies = ({"block": block, "copies": sum(held >> block & 1 for held in inventories)} for block in range(count))
     return _table({"block": int, "copies": int}, copies)
 
 
-def links(snapshots: Mapping[str, PeerSnapshot]) -> pl.DataFrame:
+def links(snapshots: Snapshots) -> pl.DataFrame:
     """A row for each end of a link: who serves whom, what is asked and queued."""
-    return _table(
-        LINKS,
-        (
-            {**asdict(end), "peer": name, "neighbour": end.peer, "asked": len(end.asked), "wanted": len(end.wanted)}
-            for name, state in snapshots.items()
-            for end in state.neighbours.values()
-            if end.standing in LINKED
-        ),
+    ends = ((name, end) for name, state in snapshots.items() for end in state.neighbours.values())
+    rows = (
+        {**asdict(end), "peer": name, "neighbour": end.peer, "asked": len(end.asked), "wanted": len(end.wanted)}
+        for name, end in ends
+        if end.standing in LINKED
     )
+    return _table(LINKS, rows)
 
 
 def mailboxes(boxes: Mapping[str, MailboxSnapshot]) -> pl.DataFrame:
     """A row for each actor, verb and way: how many messages."""
-    return _table(
-        {"peer": str, "way": str, "verb": str, "messages": int},
-        (
-            {"peer": name, "way": way, "verb": verb, "messages": count}
-            for name, box in boxes.items()
-            for way, counts in (("in", box.incoming), ("out", box.outgoing))
-            for verb, count in sorted(counts.items())
-        ),
+    rows = (
+        {"peer": name, "way": way, "verb": verb, "messages": count}
+        for name, box in boxes.items()
+        for way, counts in (("in", box.incoming), ("out", box.outgoing))
+        for verb, count in sorted(counts.items())
     )
+    return _table({"peer": str, "way": str, "verb": str, "messages": int}, rows)
 
 
-def overview(
-    names: Iterable[str], snapshots: Mapping[str, PeerSnapshot], slow: Container[str] = ()
-) -> list[OverviewRow]:
-    """A row for each of the actors called `names`, whether it is there or not; of the `slow` ones the last is known."""
-    rows = []
-    for name in names:
-        state = snapshots.get(name)
-        if state is None:
-            rows.append(OverviewRow(name, 0.0, "", "no answer" if name in slow else "gone"))
-            continue
+def overview(names: Iterable[str], snapshots: Snapshots, slow: Container[str] = ()) -> list[OverviewRow]:
+    """A row for each name, also without a snapshot. The `slow` actors gave no answer: their snapshots are older."""
+
+    def row(name: str) -> OverviewRow:
+        missing = "no answer" if name in slow else ""
+        if (state := snapshots.get(name)) is None:
+            return OverviewRow(name, 0.0, "", missing or "gone")
         note = "seed" if name == TRACKER else _note(state)
-        rows.append(
-            OverviewRow(
-                name, _share(state), strip(state.inventory, state.blocks), note or ("no answer" if name in slow else "")
-            )
-        )
-    return rows
+        share = state.held / state.blocks if state.blocks else 1.0
+        return OverviewRow(name, share, strip(state.inventory, state.blocks), note or missing)
+
+    return [row(name) for name in names]
 
 
-def headline(swarm: str, names: Sequence[str], snapshots: Mapping[str, PeerSnapshot]) -> str:
+def headline(swarm: str, names: Sequence[str], snapshots: Snapshots) -> str:
     """How many of the peers among `names` are complete."""
     complete = sum(state.complete for name, state in snapshots.items() if name != TRACKER)
     return f"Swarm {swarm}: {complete} of {len(names) - (TRACKER in names)} peers complete"
@@ -122,7 +110,7 @@ def as_text(head: str, rows: list[OverviewRow]) -> str:
 
 
 def as_html(head: str, rows: list[OverviewRow]) -> str:
-    """The same for a notebook, and which blocks each holds."""
+    """The same for a notebook, with a strip of the blocks in each row."""
     cells = "".join(
         f"<tr><td>{html.escape(row.name)}</td><td><progress max='1' value='{row.share:.3f}'></progress></td>"
         f"<td style='text-align:right'>{100 * row.share:.0f}&nbsp;%</td>"
@@ -133,7 +121,7 @@ def as_html(head: str, rows: list[OverviewRow]) -> str:
 
 
 def peer_as_html(state: PeerSnapshot) -> str:
-    """One actor for a notebook: which blocks it holds, and a row for each neighbour."""
+    """One actor for a notebook: which blocks it holds, and a row for each neighbour with a link."""
     linked = [end for _, end in sorted(state.neighbours.items()) if end.standing in LINKED]
     rows = [
         (
@@ -141,10 +129,7 @@ def peer_as_html(state: PeerSnapshot) -> str:
             f"{100 * end.held / state.blocks if state.blocks else 100:.0f}&nbsp;%",
             "yes" if end.serves_us else "",
             "" if end.slot == "none" else end.slot,
-            end.blocks_in,
-            end.blocks_out,
-            len(end.asked),
-            len(end.wanted),
+            *(end.blocks_in, end.blocks_out, len(end.asked), len(end.wanted)),
         )
         for end in linked
     ]
@@ -160,7 +145,8 @@ def peer_as_html(state: PeerSnapshot) -> str:
 
 
 def strip(inventory: str, blocks: int, width: int = STRIP) -> str:
-    """The whole content from its first block to its last, fuller where more of it is held; nothing held is a dot."""
+    """The content from its first block to its last, at most `width` characters: fuller where more is held, a dot
+    where nothing is."""
     held, width = int(inventory, 16), min(width, blocks)
     parts = [range(blocks * at // width, blocks * (at + 1) // width) for at in range(width)]
     shares = [sum(held >> block & 1 for block in part) / len(part) for part in parts]
@@ -171,10 +157,6 @@ def bar(share: float, width: int = 20) -> str:
     """A share from 0 to 1 as a bar of characters."""
     full = round(share * width)
     return "█" * full + "░" * (width - full)
-
-
-def _share(state: PeerSnapshot) -> float:
-    return state.held / state.blocks if state.blocks else 1.0
 
 
 def _note(state: PeerSnapshot) -> str:
