@@ -29,6 +29,7 @@ from minibit.actors.disk.store import Store
 from minibit.actors.names import NAMESPACE, actor_name
 from minibit.actors.node import Node, Outside
 from minibit.events import TRACKER
+from minibit.mailbox import MailboxSnapshot
 from minibit.manifest import Manifest
 from minibit.messages import (
     Bloqueio,
@@ -43,6 +44,7 @@ from minibit.messages import (
     Registro,
 )
 from minibit.seat import Seat
+from minibit.snapshots import PeerSnapshot
 
 SETTLE_S = 5.0  # for the first links, when a peer joins
 BATCH_BYTES = 8 << 20  # of blocks that a peer is given by an actor call, before it starts
@@ -220,21 +222,20 @@ class PeerActor:
             self._batch = Drained(batch, dict(self.node.mailbox.outgoing), self._call_count)
         return self._batch
 
-    async def snapshot(self) -> dict[str, Any]:
-        """The state of the peer, as plain values."""
-        node = self.node
-        return node.peer.snapshot() | {
-            "host": node.me.host,
-            "port": node.me.port,
-            "pid": os.getpid(),
-            "failure": str(node.failure) if node.failure else None,
-        }
+    async def snapshot(self) -> PeerSnapshot:
+        """The state of the peer."""
+        node, failure = self.node, self.node.failure
+        return msgspec.structs.replace(
+            node.peer.snapshot(time.monotonic()),
+            host=node.me.host,
+            port=node.me.port,
+            pid=os.getpid(),
+            failure=str(failure) if failure else None,
+        )
 
-    async def mailbox(self) -> dict[str, Any]:
+    async def mailbox(self) -> MailboxSnapshot:
         """Messages by verb, in and out, and the last ones."""
-        box = self.node.mailbox
-        last = [(letter.at_s, letter.way, letter.peer, letter.message) for letter in box.last]
-        return {"in": dict(box.incoming), "out": dict(box.outgoing), "last": last}
+        return self.node.mailbox.snapshot()
 
     async def peek(self, look: Callable[[Any], Any]) -> Any:
         """What `look` makes of the live `Peer`."""

@@ -166,8 +166,8 @@ def peers_and_tracker(peers: int) -> Start:
     with swarm(peers=peers, size="1MiB", preset="lan") as running:
         summary = running.wait(timeout_s=TIMEOUT_S)
         states = running.snapshot()
-        private_bytes = private_memory([state["pid"] for name, state in states.items() if name != "tracker"])
-    wait_for_end([state["pid"] for state in states.values()])
+        private_bytes = private_memory([state.pid for name, state in states.items() if name != "tracker"])
+    wait_for_end([state.pid for state in states.values()])
     return Start(summary.seconds.spawn, private_bytes)
 
 

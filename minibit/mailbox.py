@@ -10,6 +10,7 @@ from collections import Counter, deque
 from typing import NamedTuple
 
 from minibit.messages import Message
+from minibit.snapshots import Snapshot
 
 LAST_COUNT = 64
 
@@ -21,6 +22,14 @@ class Letter(NamedTuple):
     way: str
     peer: str
     message: Message
+
+
+class MailboxSnapshot(Snapshot, frozen=True, kw_only=True):
+    """Messages by verb, `incoming` and `outgoing`, and the `last` of both."""
+
+    incoming: dict[str, int]
+    outgoing: dict[str, int]
+    last: tuple[Letter, ...]
 
 
 class Mailbox:
@@ -42,3 +51,7 @@ class Mailbox:
         """We told `receiver` `message`."""
         self.outgoing[message.verb] += 1
         self.last.append(Letter(now, "out", receiver, message))
+
+    def snapshot(self) -> MailboxSnapshot:
+        """The state, as a frozen value."""
+        return MailboxSnapshot(incoming=dict(self.incoming), outgoing=dict(self.outgoing), last=tuple(self.last))

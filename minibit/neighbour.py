@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from enum import Enum
 from math import inf
-from typing import Any
 
 from minibit import inventory
 from minibit.messages import PeerAddress
@@ -139,23 +138,6 @@ class Neighbour:
             self.failures = 0
         if self.standing not in UP:
             self._reset()
-
-    def snapshot(self) -> dict[str, Any]:
-        """The state, as plain values."""
-        return {
-            "standing": self.standing.value,
-            "host": self.address.host,
-            "port": self.address.port,
-            "held": self.theirs.bit_count(),
-            "serves_us": self.serves_us,
-            "slot": self.slot.value,
-            "asked": sorted(self.asked),
-            "wanted": list(self.wanted),
-            "sending": self.sending,
-            "blocks_in": self.blocks_in,
-            "blocks_out": self.blocks_out,
-            "strikes": self.strikes,
-        }
 
     def check(self) -> None:
         """Assert the invariants."""

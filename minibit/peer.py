@@ -27,6 +27,7 @@ from minibit.neighbour import Move, Neighbour, Slot, Standing
 from minibit.picker import Picker
 from minibit.records import PeerRecord, SampleRecord
 from minibit.rules import Rules
+from minibit.snapshots import PeerSnapshot
 from minibit.timers import Timers
 
 FAREWELL_S = 5.0  # for blocks that are being sent when a peer leaves
@@ -309,22 +310,9 @@ class Peer:
             control_bytes,
         )
 
-    def snapshot(self) -> dict[str, Any]:
-        """The state, as plain values."""
-        return {
-            "peer": self.name,
-            "behaviour": type(self.behaviour).__name__,
-            "blocks": self.content.block_count,
-            "held": self.held.bit_count(),
-            "in_flight": sorted(self.pipeline.requesters),
-            "complete": self.complete,
-            "started": self.started,
-            "leaving": self.leaving,
-            "inventory": inventory.to_hex(self.held),
-            "fixed": list(self.choker.fixed),
-            "guests": dict(self.choker.guests),
-            "neighbours": {peer: neighbour.snapshot() for peer, neighbour in self.contacts.known.items()},
-        }
+    def snapshot(self, now: float) -> PeerSnapshot:
+        """The state at `now`, as a frozen value."""
+        return PeerSnapshot.of(self, now)
 
     def check(self) -> None:
         """Assert the invariants."""

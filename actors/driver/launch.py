@@ -23,7 +23,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from minibit import strategies
 from minibit.actors.disk import files
-from minibit.actors.driver.cluster import Place
+from minibit.actors.driver.cluster import ClusterNode
 from minibit.actors.names import NAMESPACE, actor_name
 from minibit.actors.peer import Opened, PeerActor, Setup, machine
 from minibit.actors.tracker import TrackerActor
@@ -77,7 +77,9 @@ REMOTE: dict[type, Any] = {kind: ray.remote(kind) for kind in (PeerActor, Tracke
 class Launcher:
     """Starts the actors of one run, and more of them later."""
 
-    def __init__(self, run: RunFolder, options: Options, path: Path, found: Manifest, places: list[Place]) -> None:
+    def __init__(
+        self, run: RunFolder, options: Options, path: Path, found: Manifest, places: list[ClusterNode]
+    ) -> None:
         self.ledger = Ledger(run.name, options, found)
         self.options = options
         self.places = places

@@ -39,7 +39,7 @@ def as_actors(control: str, folder: Path) -> Story:
             time.sleep(0.02)
         swarm.add(1)
         assert swarm.wait(timeout_s=BOUND_S).verified == 5
-        held = {name: inventory.from_hex(state["inventory"], BLOCKS) for name, state in swarm.snapshot().items()}
+        held = {name: inventory.from_hex(state.inventory, BLOCKS) for name, state in swarm.snapshot().items()}
         tables = swarm.records()
     kinds = {"blocks": BlockRecord, "serving": ServingRecord, "peers": PeerRecord, "samples": SampleRecord}
     records = [kind(*row) for name, kind in kinds.items() for row in tables[name].iter_rows()]

@@ -274,7 +274,7 @@ def test_a_peer_that_is_killed_is_named_and_the_others_complete(ray_cluster: str
     options = ["--address", ray_cluster, "--peers", "3", "--size", "1MiB", "--seed-upload", "256KiB/s", "--json"]
     with Run(tmp_path, "--name", f"killed-{os.getpid()}", *options) as run:
         run.said("of the blocks")
-        pid = Swarm.attach(f"killed-{os.getpid()}")["peer-02"].snapshot()["pid"]
+        pid = Swarm.attach(f"killed-{os.getpid()}")["peer-02"].snapshot().pid
         os.kill(pid, signal.SIGKILL)
         assert run.wait() == 4
         summary = json.loads(run.stdout)

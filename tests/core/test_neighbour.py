@@ -12,6 +12,7 @@ import pytest
 from minibit.life import STEPS, Life
 from minibit.messages import PeerAddress
 from minibit.neighbour import MOVES, UP, Move, Neighbour, Slot, Standing
+from minibit.snapshots import NeighbourSnapshot
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -83,11 +84,13 @@ def test_what_belongs_to_a_link_goes_with_the_link(before: Standing, move: Move)
     assert (bia.strikes, bia.blocks_in) == (2, 7)
 
 
-def test_its_snapshot_is_plain_values():
+def test_its_snapshot_is_a_frozen_value():
     bia = neighbour(Standing.SHARING)
     bia.theirs, bia.asked, bia.slot = 0b101, {2: 1.0, 0: 2.0}, Slot.FIXED
-    shown = bia.snapshot()
-    assert (shown["standing"], shown["held"], shown["asked"], shown["slot"]) == ("sharing", 2, [0, 2], "fixed")
+    shown = NeighbourSnapshot.of(bia, held=0b001, missing=0b110, now=1.0)
+    assert (shown.standing, shown.held, shown.asked, shown.slot) == ("sharing", 2, (0, 2), "fixed")
+    assert (shown.interesting, shown.interested, shown.snubbed) == (True, False, False)
+    assert (shown.gave_bps, shown.took_bps) == (0.0, 0.0)
 
 
 def test_the_diagrams_in_the_docs_are_made_from_the_tables():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import pickle
 from itertools import pairwise
 
 import pytest
@@ -644,13 +645,21 @@ def test_limits_that_are_reached_while_many_come_at_once_hold():
 # what a notebook and a log show
 
 
-def test_the_snapshot_is_plain_values():
+def test_the_snapshot_is_a_frozen_value_that_travels_and_is_shown_a_field_a_line():
     ana = Alone(4, 0b1)
     ana.link("bia", 0b1110, serves=True)
-    shown = ana.peer.snapshot()
-    assert (shown["peer"], shown["held"], shown["inventory"], shown["complete"]) == ("ana", 1, "1", False)
-    assert shown["in_flight"] == shown["neighbours"]["bia"]["asked"]
-    assert len(shown["in_flight"]) == 2
+    shown = ana.peer.snapshot(0.0)
+    assert (shown.peer, shown.held, shown.inventory, shown.complete) == ("ana", 1, "1", False)
+    assert shown.in_flight == shown.neighbours["bia"].asked
+    assert len(shown.in_flight) == 2
+    with pytest.raises(AttributeError):
+        shown.held = 2
+    assert pickle.loads(pickle.dumps(shown)) == shown
+    pretty = pytest.importorskip("IPython.lib.pretty", reason="a notebook needs the extra `lab`").pretty(shown)
+    assert pretty.startswith(
+        "PeerSnapshot(\n    at_s=0.0,\n    peer='ana',\n    behaviour='Honest',\n    blocks=4,\n    held=1,"
+    )
+    assert "\n    neighbours={'bia': NeighbourSnapshot(\n" in pretty
 
 
 def test_a_sample_says_how_far_a_peer_is():

@@ -32,7 +32,7 @@ from minibit.lab import Run
 from minibit.lab.live.budget import SHARE, START_S, Budget, Idle
 from minibit.lab.live.feeder import Feeder
 from minibit.lab.live.overview import Overview, letters
-from minibit.lab.live.server import CONTROLS, HANDLERS, Server
+from minibit.lab.live.server import CONTROLS, PAGES, Server
 from minibit.lab.pictures import MAKERS, Picture
 
 BLOCKS = 8
@@ -69,7 +69,7 @@ class FakeSwarm:
         self.done: list[tuple[Any, ...]] = []
         self.ended = False
 
-    def look(self) -> dict[str, Any]:
+    def overview(self) -> dict[str, Any]:
         return {
             "head": HEAD,
             "peers": [ROW, ROW | {"peer": "peer-02", "there": False}],
@@ -144,8 +144,8 @@ def rich(server: Server) -> Server:
 @pytest.fixture
 def source(server) -> FakeSwarm:
     """A fresh source behind the server."""
-    server.source = FakeSwarm()
-    return server.source
+    server.swarm = FakeSwarm()
+    return server.swarm
 
 
 @pytest.fixture
@@ -155,7 +155,7 @@ def client(server) -> Client:
 
 # who is let in
 
-ADDRESSES = [*HANDLERS, *CONTROLS, "nothing", "bokeh.js", "../data"]
+ADDRESSES = [*PAGES, *CONTROLS, "nothing", "bokeh.js", "../data"]
 BODIES = {"kill": {"peer": "peer-01"}, "add": {"count": 1}, "limit": {"upload": "1MiB/s"}}
 
 
@@ -224,7 +224,7 @@ def test_an_address_that_is_none_is_404_for_who_has_the_token(client):
 
 def test_data_says_how_things_stand_and_when_to_ask_again(source, client):
     first = client.ask("/data").told
-    assert first == {**source.look(), "pictures": {}, "poll_s": 1.5}
+    assert first == {**source.overview(), "pictures": {}, "poll_s": 1.5}
     source.ended = True
     assert client.ask("/data").told["poll_s"] == 5
 

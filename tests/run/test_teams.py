@@ -90,7 +90,7 @@ def test_a_peer_is_replayed_with_the_strategies_of_its_team(theirs: None):
     journal = Journal.decode(simulation.journals["peer-02"].encode())
     assert (journal.head.rules.picker, journal.head.rules.choker) == ("their_pickers:Last", "rarity")
     alone = replay(journal)
-    assert alone.snapshot() == simulation.world.machines["peer-02"].peer.snapshot()
+    assert alone.snapshot(9.0) == simulation.world.machines["peer-02"].peer.snapshot(9.0)
     assert type(alone.picker).__name__ == "Last"
 
 

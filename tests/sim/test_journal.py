@@ -43,7 +43,7 @@ class Diary(Watcher):
         self._effects.append(effect)
 
     def after(self, world: World, machine: Machine, event: Event | None) -> None:
-        moment = (world.now, event, self._effects, machine.peer.snapshot())
+        moment = (world.now, event, self._effects, machine.peer.snapshot(world.now))
         self.moments.setdefault(machine.name, []).append(moment)
         self._effects = []
 
@@ -51,7 +51,7 @@ class Diary(Watcher):
 def replayed(journal: Journal) -> list[Moment]:
     """All moments of the peer, alone."""
     moments: list[Moment] = []
-    replay(journal, watch=lambda peer, entry, effects: moments.append((*entry, effects, peer.snapshot())))
+    replay(journal, watch=lambda peer, entry, effects: moments.append((*entry, effects, peer.snapshot(entry[0]))))
     return moments
 
 
@@ -111,11 +111,12 @@ def test_a_replay_ends_when_all_of_its_moment_has_happened():
     simulation, diary = simulated({})
     moments, journal = diary.moments["peer-03"], simulation.journals["peer-03"]
     for until_s in [moments[index][0] for index in range(0, len(moments), 50)]:
-        last = [snapshot for at_s, _, _, snapshot in moments if at_s <= until_s][-1]
-        assert replay(journal, until_s).snapshot() == last
+        last_s, *_, last = [moment for moment in moments if moment[0] <= until_s][-1]
+        assert replay(journal, until_s).snapshot(last_s) == last
     assert replay(journal, 0.0).started
     assert not replay(journal, -1.0).started
-    assert replay(journal, inf).snapshot() == replay(journal, journal.end_s).snapshot() == moments[-1][3]
+    end_s, *_, end = moments[-1]
+    assert replay(journal, inf).snapshot(end_s) == replay(journal, journal.end_s).snapshot(end_s) == end
 
 
 def test_a_journal_is_only_kept_of_who_is_named():

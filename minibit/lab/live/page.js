@@ -19,9 +19,9 @@ async function ask(address, body) {
     return found
 }
 
-// looking
+// polling
 
-async function look() {
+async function poll() {
     let again_s = RETRY_S
     try {
         const found = await ask(whole ? "data?pictures=" + wanted() : "peer-data?name=" + encodeURIComponent(what))
@@ -37,10 +37,10 @@ async function look() {
             : "The connection is lost: the program that ran the swarm has ended, or the way to it is cut. " +
               "This is the last that was seen; the page keeps trying.", true)
     }
-    clearTimeout(look.timer)
-    if (!document.hidden) look.timer = setTimeout(look, 1000 * again_s)
+    clearTimeout(poll.timer)
+    if (!document.hidden) poll.timer = setTimeout(poll, 1000 * again_s)
 }
-document.addEventListener("visibilitychange", () => { if (!document.hidden) look() })
+document.addEventListener("visibilitychange", () => { if (!document.hidden) poll() })
 
 function banner(text, lost = false) {
     const place = find("banner")
@@ -62,7 +62,7 @@ async function act(control, body, button) {
     }
     delete button.dataset.busy
     button.disabled = ended
-    look()
+    poll()
 }
 
 function say(text, bad = false) {
@@ -267,5 +267,5 @@ function strip(hex, blocks, flight) {
     for (const block of flight) paint.fillRect(block * each, height / 2, Math.max(each, 2), height / 2)
 }
 
-look()
+poll()
 }
