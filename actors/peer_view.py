@@ -10,11 +10,8 @@ import time
 from typing import Any
 
 from minibit import inventory
-from minibit.messages import Bloco, Desligamento, Estoque, ListaPeers, Message, NovoPeer, Pedido, Registro
 from minibit.neighbour import Neighbour, Slot
 from minibit.peer import Peer
-
-MOST_NAMED = 8  # blocks or peers, in one line
 
 
 def view(peer: Peer) -> dict[str, Any]:
@@ -64,27 +61,3 @@ def _row(peer: Peer, neighbour: Neighbour, now: float) -> dict[str, Any]:
         "wanted": len(neighbour.wanted),
         "note": ", ".join(part for part in (state, bad) if part),
     }
-
-
-def in_words(message: Message) -> str:
-    """A message in one short line."""
-    match message:
-        case Pedido(block) | Bloco(block):
-            said = f"block {block}"
-        case Estoque(whole, new):
-            everything = "" if whole is None else "whole"
-            said = " and ".join(part for part in (everything, _some("block ", new)) if part)
-        case NovoPeer(peers) | ListaPeers(peers):
-            said = _some("", [one.peer for one in peers]) or "nobody"
-        case Registro():
-            said = message.peer
-        case Desligamento():
-            said = message.why
-        case _:
-            said = ""
-    return f"{message.verb} {said}".strip()
-
-
-def _some(before: str, many: Any) -> str:
-    more = f" and {len(many) - MOST_NAMED} more" if len(many) > MOST_NAMED else ""
-    return f"{before}{', '.join(map(str, many[:MOST_NAMED]))}{more}" if many else ""

@@ -8,10 +8,13 @@ judged by the peer, which knows the content.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from string import hexdigits
 from typing import Annotated
 
 import msgspec
 
+from minibit import inventory
 from minibit.errors import RemoteError
 
 PeerId = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
@@ -120,3 +123,37 @@ def decode(data: bytes | bytearray | memoryview) -> Message:
         return _decoder.decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise RemoteError(f"not a message: {error}") from None
+
+
+def in_words(message: Message, most: int = 8) -> str:
+    """The message in one line: its verb and what it says, of a long list the first `most`.
+
+    `ESTOQUE 0 1` is a whole inventory, `ESTOQUE +2 3` what is new in one. It takes any message, valid or not.
+    """
+    match message:
+        case Pedido(block) | Bloco(block):
+            says = str(block)
+        case Estoque(whole, new):
+            known = "" if whole is None else _held(whole, most)
+            says = f"{known} {'+' * bool(new)}{_first(new, most)}".strip()
+        case ListaPeers(peers) | NovoPeer(peers):
+            says = _first((address.peer for address in peers), most) or "nobody"
+        case Registro(alone=alone):
+            says = "alone" * alone
+        case Desligamento(why=why):
+            says = why
+        case _:
+            says = ""
+    return f"{message.verb} {says}".rstrip()
+
+
+def _held(whole: str, most: int) -> str:
+    if not whole or whole.strip(hexdigits):
+        return "unreadable"
+    return _first(inventory.indices(int(whole, 16)), most) or "nothing"
+
+
+def _first(items: Iterable[object], most: int) -> str:
+    texts = list(map(str, items))
+    more = len(texts) - most
+    return " ".join(texts[:most]) + (f" and {more} more" if more > 0 else "")

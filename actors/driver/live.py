@@ -16,6 +16,7 @@ from minibit import inventory
 from minibit.actors import peer_view
 from minibit.errors import LocalError
 from minibit.lab.live.overview import Overview, letters
+from minibit.messages import in_words
 
 if TYPE_CHECKING:
     from minibit.actors.driver.collector import Collector
@@ -129,7 +130,7 @@ class Bridge:
             one["flags"] = letters(**one["flags"])
         verbs = [(verb, box["in"].get(verb, 0), box["out"].get(verb, 0)) for verb in sorted({*box["in"], *box["out"]})]
         last = [
-            (max(0.0, view["now_s"] - at_s), way, peer, peer_view.in_words(message))
+            (max(0.0, view["now_s"] - at_s), way, peer, in_words(message))
             for at_s, way, peer, message in reversed(box["last"])
         ]
         return {"view": view, "mailbox": {"verbs": verbs, "last": last}, "seen_at": time.monotonic()}

@@ -17,11 +17,11 @@ from pathlib import Path
 
 import click
 
-from minibit import events, inventory, messages
+from minibit import events, inventory
 from minibit.cli.table import show
 from minibit.errors import LocalError, MinibitError, SourceError
 from minibit.events import Effect, Event
-from minibit.messages import Message
+from minibit.messages import in_words
 from minibit.neighbour import Neighbour, Slot, Standing
 from minibit.peer import Peer
 from minibit.records import PeerRecord, ServingRecord
@@ -167,7 +167,7 @@ def told(event: Event | None) -> str:
         case events.Leaving(why):
             return f"is to leave: {why}"
         case events.Received(sender, message):
-            return f"{sender} says {text(message)}"
+            return f"{sender} says {in_words(message)}"
         case events.Linked(address, dialled, alone):
             return f"{address.peer} is linked, {'as dialled' if dialled else 'which dialled'}{' alone' * alone}"
         case events.Unlinked(peer, why):
@@ -185,17 +185,17 @@ def did(effects: list[Effect]) -> Iterator[str]:
     said: list[str] = []
     words = ""
     for effect in [*effects, None]:
-        if said and not (isinstance(effect, events.Send) and text(effect.message) == words):
+        if said and not (isinstance(effect, events.Send) and in_words(effect.message) == words):
             yield f"-> {some(said)}: {words}"
             said = []
         match effect:
             case events.Send(peer, message):
-                words = text(message)
+                words = in_words(message)
                 said.append(peer)
             case events.SendBlock(peer, block, spoil):
                 yield f"-> {peer}: BLOCO {block}{', spoilt' * spoil}"
             case events.Call(message):
-                yield f"-> tracker: {text(message)}"
+                yield f"-> tracker: {in_words(message)}"
             case events.Dial(address, alone):
                 yield f"dials {address.peer}{', alone' * alone}"
             case events.HangUp(peer, farewell):
@@ -206,26 +206,6 @@ def did(effects: list[Effect]) -> Iterator[str]:
                 yield f"notes: {neighbour} has {'no slot' if slot == 'none' else f'a {slot} slot'}"
             case events.Left():
                 yield "stops"
-
-
-def text(message: Message) -> str:
-    """A message: the verb and what it says."""
-    match message:
-        case messages.Pedido(block) | messages.Bloco(block):
-            says = str(block)
-        case messages.Estoque(None, new):
-            says = "+ " + some([str(block) for block in new])
-        case messages.Estoque(whole, new):
-            says = f"{int(whole, 16).bit_count() + len(new)} blocks"
-        case messages.ListaPeers(peers) | messages.NovoPeer(peers):
-            says = some([address.peer for address in peers]) or "nobody"
-        case messages.Registro(alone=alone):
-            says = "alone" * alone
-        case messages.Desligamento(why=why):
-            says = why
-        case _:
-            says = ""
-    return f"{message.verb} {says}".rstrip()
 
 
 def some(names: list[str]) -> str:

@@ -111,3 +111,34 @@ def test_a_message_with_bytes_changed_is_a_message_or_a_remote_error(message: Me
 def test_an_unknown_tipo_and_wrong_fields_are_a_remote_error(said: str):
     with pytest.raises(RemoteError, match="not a message"):
         messages.decode(said.encode())
+
+
+# messages in words
+
+
+@pytest.mark.parametrize(
+    ("message", "words"),
+    [
+        (messages.Pedido(3), "PEDIDO 3"),
+        (messages.Bloco(3), "BLOCO 3"),
+        (messages.Estoque(new=(1, 2)), "ESTOQUE +1 2"),
+        (messages.Estoque(whole="7"), "ESTOQUE 0 1 2"),
+        (messages.Estoque(whole="0"), "ESTOQUE nothing"),
+        (messages.Estoque(whole="3", new=(9,)), "ESTOQUE 0 1 +9"),
+        (messages.Estoque(whole="-1"), "ESTOQUE unreadable"),
+        (messages.Estoque(), "ESTOQUE"),
+        (messages.Estoque(new=tuple(range(10))), "ESTOQUE +0 1 2 3 4 5 6 7 and 2 more"),
+        (messages.ListaPeers((messages.PeerAddress("peer-01", "127.0.0.1", 1),)), "LISTA_PEERS peer-01"),
+        (messages.ListaPeers(), "LISTA_PEERS nobody"),
+        (messages.Bloqueio(), "BLOQUEIO"),
+        (messages.Registro(peer="peer-01", alone=True), "REGISTRO alone"),
+        (messages.Desligamento("peer-01", "complete"), "DESLIGAMENTO complete"),
+    ],
+)
+def test_a_message_is_one_short_line(message, words):
+    assert messages.in_words(message) == words
+
+
+@given(EVERY)
+def test_every_message_has_words_that_begin_with_its_verb(message: Message):
+    assert messages.in_words(message).startswith(message.verb)

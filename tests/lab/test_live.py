@@ -16,10 +16,8 @@ import msgspec
 import pytest
 
 from minibit import inventory
-from minibit.actors import peer_view
 from minibit.errors import LocalError
 from minibit.events import TRACKER
-from minibit.messages import Bloqueio, Estoque, ListaPeers, Pedido, PeerAddress
 from minibit.records import BlockRecord, LinkRecord, PeerRecord, SampleRecord, ServingRecord
 from minibit.run.ledger import Ledger
 from minibit.run.options import Options
@@ -632,22 +630,3 @@ def test_a_record_is_read_once_however_often_one_looks():
         overview.take(ledger.noted)
         overview.take(ledger.noted)
     assert {row["peer"]: row["down_bps"] for row in overview.rows(3.0)}["peer-01"] == 10.0
-
-
-# messages in words
-
-
-@pytest.mark.parametrize(
-    ("message", "said"),
-    [
-        (Pedido(3), "PEDIDO block 3"),
-        (Estoque(new=(1, 2)), "ESTOQUE block 1, 2"),
-        (Estoque(whole="ff", new=(9,)), "ESTOQUE whole and block 9"),
-        (Estoque(new=tuple(range(10))), "ESTOQUE block 0, 1, 2, 3, 4, 5, 6, 7 and 2 more"),
-        (ListaPeers((PeerAddress("peer-01", "127.0.0.1", 1),)), "LISTA_PEERS peer-01"),
-        (ListaPeers(), "LISTA_PEERS nobody"),
-        (Bloqueio(), "BLOQUEIO"),
-    ],
-)
-def test_a_message_is_one_short_line(message, said):
-    assert peer_view.in_words(message) == said

@@ -297,7 +297,7 @@ def test_what_is_said_to_many_in_a_row_is_one_line():
         events.Send("b", choke),
     ]
     assert list(script.did(effects)) == [
-        "-> a, b, c, d, e, f and 2 more: ESTOQUE + 0, 1, 2, 3, 4, 5 and 3 more",
+        "-> a, b, c, d, e, f and 2 more: ESTOQUE +0 1 2 3 4 5 6 7 and 1 more",
         "-> a: BLOQUEIO",
         "-> b: BLOCO 3",
         "-> b: BLOQUEIO",

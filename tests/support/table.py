@@ -9,6 +9,7 @@ happened to is checked.
 from __future__ import annotations
 
 import heapq
+import sys
 from collections.abc import Callable, Iterable
 from itertools import count
 from math import inf
@@ -359,23 +360,8 @@ class Table:
 
 
 def text(message: Message) -> str:
-    """A message for a person: the verb and what it says."""
-    match message:
-        case messages.Pedido(block) | messages.Bloco(block):
-            says = str(block)
-        case messages.Estoque(None, new):
-            says = "+" + " ".join(map(str, new))
-        case messages.Estoque(whole):
-            says = " ".join(map(str, inventory.indices(int(whole, 16)))) or "nothing"
-        case messages.ListaPeers(peers) | messages.NovoPeer(peers):
-            says = " ".join(address.peer for address in peers) or "nobody"
-        case messages.Registro(alone=alone):
-            says = "alone" * alone
-        case messages.Desligamento(why=why):
-            says = why
-        case _:
-            says = ""
-    return f"{message.verb} {says}".rstrip()
+    """A message for a person: the verb and all that it says."""
+    return messages.in_words(message, most=sys.maxsize)
 
 
 def _address(name: str) -> PeerAddress:
