@@ -18,6 +18,7 @@ import pytest
 import yaml
 from test_house import FLOORS, ROOMS, floor_of
 
+from minibit.cli.commands import COMMANDS
 from minibit.messages import VERBS
 from minibit.run.options import Options
 from minibit.run.scenario import Arrivals, Fault, PeerClass
@@ -34,6 +35,8 @@ SENTENCE = re.compile(r"^- \*\*P(\d+)\.\*\* (.+(?:\n  .+)*)", re.MULTILINE)
 TEST = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
 TOML = re.compile(r"^```toml\n(.*?)^```", re.MULTILINE | re.DOTALL)
 PATH = re.compile(r"`((?:minibit|actors|experiments|tests|docs)/[\w/.-]*(?:\.\w+|/))(?:::(\w+))?`")
+SCRIPT = re.compile(r"(?<!/)\bexperiments/[\w/]+\.(?:py|sh|toml|ipynb)")
+COMMAND = re.compile(r"(?:^|`|&& |do )minibit ([a-z]\w*)", re.MULTILINE)
 MACHINE_PATH = re.compile(r"(?<![\w.])(?:/(?:home|root|work|Users|opt|mnt|srv)/|/tmp/\w|[A-Z]:\\\\)")
 
 
@@ -80,6 +83,12 @@ def test_files_and_tests_that_a_document_names_are_there(page: Path):
         for path, test in PATH.findall(page.read_text())
         if not (ROOT / path).exists() or (test and test not in functions_in(path))
     ] == []
+    assert [path for path in SCRIPT.findall(page.read_text()) if not (ROOT / path).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_commands_that_a_document_names_are_subcommands(page: Path):
+    assert [command for command in COMMAND.findall(page.read_text()) if command not in COMMANDS] == []
 
 
 def test_the_readme_in_portuguese_has_every_part_every_command_and_every_pointer_of_the_other():

@@ -35,7 +35,7 @@ IMPURE = CLOCKS | CHANCE | THREADS | DEVICES | OTHERS
 HEAVY = {"polars", "bokeh", "rich", "click", "matplotlib", "pandas", "IPython"}
 
 NAMED_TWICE = {
-    "Cell", "Place", "Progress", "Row", "Run", "Source", "Standing",
+    "Progress", "Row", "Run", "Standing",
 }  # fmt: skip
 """Names that several classes still share. This list may only shrink: add none."""
 

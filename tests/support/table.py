@@ -9,7 +9,6 @@ happened to is checked.
 from __future__ import annotations
 
 import heapq
-import sys
 from collections.abc import Callable, Iterable
 from itertools import count
 from math import inf
@@ -19,8 +18,9 @@ from minibit import events, inventory, messages, strategies
 from minibit.events import TRACKER
 from minibit.messages import Message, PeerAddress
 from minibit.peer import Peer
-from minibit.records import BlockRecord, PeerRecord, Record, ServingRecord
+from minibit.records import BlockRecord, Record
 from minibit.rules import Rules
+from minibit.sim.transcript import line_of, reason, says
 from minibit.tracker import Tracker
 
 
@@ -121,7 +121,7 @@ class Table:
 
     def inject(self, sender: str, receiver: str, message: Message) -> None:
         """`receiver` hears a message that `sender` never said."""
-        self.say(f"{sender} => {receiver} {text(message)}")
+        self.say(says(sender, receiver, message).replace("->", "=>", 1))
         self.tell(receiver, events.Received(sender, message))
 
     def link(self, one: str, other: str) -> None:
@@ -253,11 +253,12 @@ class Table:
     def _carry_out(self, name: str, effects: list[events.Effect]) -> None:
         for effect in effects:
             self.watch(name, effect)
+            if (said := line_of(name, effect)) and (self.calls_are_said or not isinstance(effect, events.Call)):
+                self.say(said + " (nobody answers)" * (isinstance(effect, events.Call) and self.tracker is None))
             match effect:
                 case events.Call(message):
                     self._call_tracker(name, message)
                 case events.Send(peer, message) if name == TRACKER and name not in self.peers:
-                    self.say(f"{name} -> {peer} {text(message)}")
                     heard = events.Received(TRACKER, message)
                     self._at(self.now + self.latency_s, lambda p=peer, e=heard: p in self.peers and self.tell(p, e))
                 case events.Send(peer, message):
@@ -265,15 +266,11 @@ class Table:
                 case events.SendBlock(peer, block, spoil):
                     self._send_block(name, peer, block, spoil)
                 case events.Dial(address, alone):
-                    self.say(f"{name} dials {address.peer}" + " alone" * alone)
                     self._at(self.now + self.latency_s, lambda a=address, b=alone: self._dial(name, a.peer, b))
                 case events.HangUp(peer, farewell):
                     self._hang_up(name, peer, farewell)
                 case events.Note(record):
                     self.records.append(record)
-                    self._note(record)
-                case events.Left(why):
-                    self.say(f"{name} is gone: {why}")
         self._arm(name)
         if (peer := self.peers.get(name)) is not None and not peer.left:
             peer.check()
@@ -285,16 +282,12 @@ class Table:
                 self.tracker.check()
                 self._carry_out(TRACKER, effects)
 
-        if self.calls_are_said:
-            self.say(f"{name} -> {TRACKER} {text(message)}" + " (nobody answers)" * (self.tracker is None))
         self._at(self.now + self.latency_s, call)
 
     def _send(self, sender: str, receiver: str, message: Message) -> None:
-        self.say(f"{sender} -> {receiver} {text(message)}")
         self._carry(sender, receiver, message, self._free(sender, receiver, 0.0), events.Received(sender, message))
 
     def _send_block(self, sender: str, receiver: str, block: int, spoil: bool) -> None:
-        self.say(f"{sender} -> {receiver} BLOCO {block}")
         ok = not (spoil or (self.corrupt is not None and self.corrupt(sender, receiver, block)))
         sent_s = self._free(sender, receiver, self.pace.get(sender, self.block_s))
         number = self._links.get(frozenset((sender, receiver)))
@@ -335,7 +328,7 @@ class Table:
             self._unlink(one, other, self._farewells.get(number, "a farewell was injected"), number)
         elif number is not None and farewell is not None:
             self._send(one, other, farewell)
-            self._farewells[number] = why = f"{one} left" if farewell.peer else farewell.why
+            self._farewells[number] = why = reason(one, farewell)
             self._at(self._free(one, other, 0.0) + self.latency_s, lambda: self._unlink(one, other, why, number))
 
     def _unlink(self, one: str, other: str, why: str, number: int | None = None) -> None:
@@ -346,22 +339,6 @@ class Table:
         self.say(f"{one} and {other} are unlinked: {why}")
         for end, far in ((one, other), (other, one)):
             self.tell(end, events.Unlinked(far, why))
-
-    def _note(self, record: Record) -> None:
-        match record:
-            case BlockRecord(peer=peer, block=block, source=source, verdict="useful"):
-                self.say(f"{peer} takes {block} from {source}")
-            case BlockRecord(peer=peer, block=block, source=source, verdict=verdict):
-                self.say(f"{peer} finds {block} from {source} {verdict}")
-            case ServingRecord(peer=peer, neighbour=neighbour, slot=slot) if slot != "none":
-                self.say(f"{peer} gives {neighbour} a {slot} slot")
-            case PeerRecord(peer=peer, event=event, why=why) if event in ("completed", "banned"):
-                self.say(f"{peer} is {event}" + f" {why}".rstrip())
-
-
-def text(message: Message) -> str:
-    """A message for a person: the verb and all that it says."""
-    return messages.in_words(message, most=sys.maxsize)
 
 
 def _address(name: str) -> PeerAddress:
