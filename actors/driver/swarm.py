@@ -71,12 +71,13 @@ class Swarm:
     # making and finding
 
     @classmethod
-    def launch(cls, path: str | os.PathLike[str] | None = None, **options: Any) -> Swarm:
-        """Start a swarm that shares `path`, or made content; the options are those of the command line.
+    def launch(cls, path: str | os.PathLike[str] | None = None, options: Options | None = None, **given: Any) -> Swarm:
+        """Start a swarm that shares `path`, or made content.
 
-        It transfers from now on. `MinibitError` says what was wrong, and then nothing is left behind.
+        What is `given` are options of the command line; `options` are all of them at once, built already. The swarm
+        transfers from now on. `MinibitError` says what was wrong, and then nothing is left behind.
         """
-        chosen = Options.build(**options)
+        chosen = Options.build(**given) if options is None else options
         began_at = time.monotonic()
         if path is not None:
             files.check_source(path)

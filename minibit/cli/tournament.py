@@ -20,10 +20,9 @@ lost, 7 no cluster, 130 interrupted.
 from __future__ import annotations
 
 import json
-import signal
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -33,8 +32,10 @@ import click
 
 from minibit import strategies
 from minibit.choker import CHOKERS
+from minibit.cli.commands import Subcommand
 from minibit.cli.compare import LOST, do_missing, marked, put_into
-from minibit.cli.ending import complain, ending
+from minibit.cli.ending import complain
+from minibit.cli.options import Read, some_options
 from minibit.cli.table import show
 from minibit.compare.columns import Estimate, estimate, shown
 from minibit.compare.grid import File, Grid, Run, of_file
@@ -45,26 +46,20 @@ from minibit.peer import Peer
 from minibit.picker import PICKERS
 from minibit.rules import Rules
 from minibit.run.options import Options
+from minibit.run.readers import whole
 from minibit.sim.content import VirtualContent
 
 BUILT_IN = [*map("+".join, product(PICKERS, CHOKERS)), "free-rider"]
 TABLE = "tournament"  # its name in a page
 
-OPTIONS = {  # those of run_swarm.py that may be given, with what is usual here
+OPTIONS = {  # those of a swarm that may be given, with what is usual here
+    "world": "sim",
     "size": "16MiB",
-    "block-size": "128KiB",
+    "block_size": "128KiB",
     "upload": "64KiB/s",
-    "download": None,
-    "seed-upload": "256KiB/s",
-    "preset": None,
-    "picker": None,
-    "choker": None,
-    "slots": None,
-    "round": None,
-    "neighbours": None,
-    "initial": None,
+    "seed_upload": "256KiB/s",
     "leave": "complete",
-    "timeout": None,
+    **dict.fromkeys(("download", "preset", "picker", "choker", "slots", "round", "neighbours", "initial", "timeout")),
 }
 MEASURES = {"mean_s": "mean s", "median_s": "median s", "gave": "gave", "took": "took", "share": "share ratio"}
 LEGEND = """
@@ -84,21 +79,11 @@ class Standing(NamedTuple):
     why: str | None
 
 
-def swarm_options(command: Callable[..., None]) -> Callable[..., None]:
-    """The command with the options of the swarm."""
-    for name, usual in reversed(OPTIONS.items()):
-        text = f"As for run_swarm.py. [{usual}]" if usual else "As for run_swarm.py."
-        command = click.option(f"--{name}", metavar="...", default=usual, help=text)(command)
-    return command
-
-
-@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.command(cls=Subcommand, params=some_options("Options of the swarm", **OPTIONS))
 @click.argument("contestants", metavar="[CONTESTANT]...", nargs=-1)
-@click.option("--peers", metavar="N", default=10, type=click.IntRange(1), help="Of each contestant. [10]")
-@click.option("--seeds", metavar="N", default=5, type=click.IntRange(1), help="So many runs, by other chance. [5]")
-@click.option("--world", metavar="NAME", default="sim", help="sim: simulated; ray: real actors. [sim]")
-@swarm_options
-@click.option("--jobs", metavar="N", type=click.IntRange(1), help="Simulations at a time. [one a core]")
+@click.option("--peers", metavar="N", default=10, type=Read(whole(1)), help="Peers of each contestant.")
+@click.option("--seeds", metavar="N", default=5, type=Read(whole(1)), help="Runs, each with another random seed.")
+@click.option("--jobs", metavar="N", type=Read(whole(1)), help="Simulations at a time. [one a core]")
 @click.option("--address", metavar="ADDR", help="Run on this Ray cluster (HOST:PORT or auto). [on this machine]")
 @click.option("--into", metavar="FILE", type=click.Path(path_type=Path), help="Renew the table in this Markdown file.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the table.")
@@ -119,23 +104,18 @@ def main(
     For example random, mine:Greedy, rarest-first+none, free-rider. Without any: each picker with each choker that is
     built in, and free riders.
     """
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.default_int_handler)
-    if str(Path.cwd()) not in sys.path:
-        sys.path.append(str(Path.cwd()))  # for strategies of one's own, as module:Class
-    with ending("tournament"):
-        if into is not None:
-            marked(into, TABLE)
-        fit, out = admitted(contestants or BUILT_IN)
-        grid = the_grid(fit, peers, seeds, {name: value for name, value in options.items() if value is not None})
-        with TemporaryDirectory(prefix="minibit-tournament-") as folder, Results(Path(folder)) as results:
-            do_missing(grid, results, jobs, address, quiet)
-            found = [(run, result) for run in grid.runs() if (result := results.whole(run)) is not None]
-            lost = lost_runs(grid, results)
-        standings = ranked(fit, peers, found) if found else []
-        table = cells(standings, len(found))
-        if into is not None and not lost:
-            put_into(into, TABLE, in_markdown(*table))
+    if into is not None:
+        marked(into, TABLE)
+    fit, out = admitted(contestants or BUILT_IN)
+    grid = the_grid(fit, peers, seeds, {name: value for name, value in options.items() if value is not None})
+    with TemporaryDirectory(prefix="minibit-tournament-") as folder, Results(Path(folder)) as results:
+        do_missing(grid, results, jobs, address, quiet)
+        found = [(run, result) for run in grid.runs() if (result := results.whole(run)) is not None]
+        lost = lost_runs(grid, results)
+    standings = ranked(fit, peers, found) if found else []
+    table = cells(standings, len(found))
+    if into is not None and not lost:
+        put_into(into, TABLE, in_markdown(*table))
     if as_json:
         click.echo(json.dumps(as_object(grid, standings, out, lost)))
     elif standings:
@@ -143,13 +123,13 @@ def main(
         show(*table)
         click.echo(LEGEND)
     for name, why in out.items():
-        complain("tournament", f"left out: {name}: {why}")
+        complain(f"left out: {name}: {why}")
     for one in standings:
         if one.incomplete:
             why = f", e.g. {one.why}" if one.why else ""
-            complain("tournament", f"incomplete: {one.contestant}: {one.incomplete} of {one.peers} peers{why}")
+            complain(f"incomplete: {one.contestant}: {one.incomplete} of {one.peers} peers{why}")
     for who, why in lost.items():
-        complain("tournament", f"lost: {who}: {why}")
+        complain(f"lost: {who}: {why}")
     sys.exit(LOST if lost else 0)
 
 

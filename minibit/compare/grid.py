@@ -28,7 +28,6 @@ scenario and the simulation of every cell are built once.
 from __future__ import annotations
 
 import hashlib
-import re
 import tomllib
 from collections.abc import Iterator
 from copy import deepcopy
@@ -115,16 +114,13 @@ def load(path: Path) -> Grid:
         text = path.read_text(encoding="utf-8")
         return of_file(text, read(tomllib.loads(text), File))
     except OSError as error:
-        raise LocalError(f"can't read {path} ({error.strerror}): give a grid file, e.g. one of grids/") from None
+        raise LocalError(
+            f"can't read {path} ({error.strerror}): give a grid file, e.g. one of experiments/grids/"
+        ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise LocalError(f"{path} is no TOML file: {error}") from None
     except LocalError as error:
-        raise LocalError(f"{path}: {_in_its_words(str(error))}") from None
-
-
-def _in_its_words(text: str) -> str:
-    """Options as a grid file spells them: `block_size` for `--block-size`."""
-    return re.sub(r"--([a-z]+(?:-[a-z]+)*)", lambda found: found[1].replace("-", "_"), text.lstrip("."))
+        raise LocalError(f"{path}: {error}") from None
 
 
 def of_file(text: str, file: File) -> Grid:
@@ -140,8 +136,10 @@ def of_file(text: str, file: File) -> Grid:
             try:
                 cells.append(_cell(cell, file, settings))
             except LocalError as error:
+                if not cell:
+                    raise
                 which = ", ".join(f"{name} = {value}" for name, value in cell.items())
-                raise LocalError(f"{error} (cell {which})" if which else str(error)) from None
+                raise LocalError(f"{error} (cell {which})") from None
     groups = list(dict.fromkeys(group for cell in cells for group in cell.groups))
     return Grid(file.title, text, names, cells, _measures(file.measures, groups))
 

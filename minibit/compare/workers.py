@@ -94,7 +94,8 @@ class Processes(Workers):
                 if self._stopped:
                     return {"lost": "stopped"}
                 process = subprocess.Popen(
-                    [sys.executable, "-m", one_run.__name__],
+                    [sys.executable, "-P", "-m", one_run.__name__],
+                    env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},  # it finds what we find, as we do
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=err,
@@ -142,7 +143,6 @@ class Tasks(Workers):
 
     def __init__(self, address: str) -> None:
         import ray  # noqa: PLC0415
-        from ray import cloudpickle  # noqa: PLC0415
 
         from minibit.actors.driver import cluster  # noqa: PLC0415  imports Ray, which processes don't need
 
@@ -151,7 +151,6 @@ class Tasks(Workers):
         if not ray.cluster_resources().get("CPU"):
             cluster.disconnect()
             raise ClusterError(f"the cluster at {address} has no CPU for tasks: add a node to it")
-        cloudpickle.register_pickle_by_value(one_run)  # type: ignore[no-untyped-call]
         self._run = ray.remote(num_cpus=1, max_retries=0)(one_run.run)
         self._refs: list[Any] = []
 

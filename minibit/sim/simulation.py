@@ -14,7 +14,7 @@ from random import Random
 
 from minibit import inventory, strategies
 from minibit.content import SharedContent
-from minibit.errors import LocalError
+from minibit.errors import LocalError, OptionError
 from minibit.events import TRACKER
 from minibit.records import Record
 from minibit.run import plan
@@ -127,10 +127,10 @@ class Simulation:
         names = [f"peer-{index + 1:0{width}}" for index in range(options.peers)]
         if unknown := sorted(self._journal.difference(names, [TRACKER])):
             there = f"{TRACKER}, and {names[0]} to {names[-1]}"
-            raise LocalError(f"journal: there is no peer {unknown[0]!r}: there are {there}")
+            raise OptionError("journal", unknown[0], f"there is no peer {unknown[0]!r}: there are {there}")
         classes: list[PeerClass | None] = [kind for kind in scenario.classes for _ in range(kind.peers)]
         if classes and options.teams:
-            raise LocalError("classes: a run has these or --teams: give classes a picker, a choker, a behaviour")
+            raise LocalError("classes: a run has these or teams: give classes a picker, a choker, a behaviour")
         classes += [None] * (options.peers - len(classes))
         teams = options.line_up()
         for index, kind in enumerate(classes):

@@ -74,7 +74,7 @@ def test_the_peers_of_a_class_play_by_its_picker_and_choker():
 
 def test_classes_and_teams_at_once_are_refused():
     scenario = Scenario.build({"classes": [{"name": "a", "peers": 1}]}, 4)
-    with pytest.raises(LocalError, match="classes: a run has these or --teams: give classes a picker, a choker"):
+    with pytest.raises(LocalError, match="classes: a run has these or teams: give classes a picker, a choker"):
         Simulation(Options.build(peers=4, teams="random=2"), scenario)
 
 
