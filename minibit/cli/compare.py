@@ -34,8 +34,8 @@ from minibit.cli.commands import Subcommand
 from minibit.cli.ending import complain, ending, lacking
 from minibit.cli.options import Read
 from minibit.cli.table import show
-from minibit.compare.grid import Grid, Run, load
-from minibit.compare.results import Results, replace
+from minibit.compare.grid import Grid, GridRun, load
+from minibit.compare.results import ResultsFolder, replace
 from minibit.compare.rows import as_markdown, as_object, as_parquet, cells_of, incomplete, lost_runs, row
 from minibit.compare.workers import Outcome, Processes, Tasks, Workers
 from minibit.errors import LocalError
@@ -72,7 +72,7 @@ def main(
         grid = load(grid_file)
         if into is not None:
             marked(into, grid_file.stem)
-        with Results(out, fresh) as results:
+        with ResultsFolder(out, fresh) as results:
             tell_of_before(grid, results)
             do_missing(grid, results, jobs, address, quiet)
             rows = [row(cell, results) for cell in grid.cells]
@@ -100,7 +100,7 @@ def main(
 # running
 
 
-def tell_of_before(grid: Grid, results: Results) -> None:
+def tell_of_before(grid: Grid, results: ResultsFolder) -> None:
     """Say what of the folder's results is of no use, or of doubtful use; keep the grid file as it is now."""
     folder, kept = results.folder, results.folder / "grid.toml"
     keys = {run.key for run in grid.runs()}
@@ -115,12 +115,12 @@ def tell_of_before(grid: Grid, results: Results) -> None:
     results.put("grid.toml", grid.text.encode())
 
 
-def do_missing(grid: Grid, results: Results, jobs: int | None, address: str | None, quiet: bool) -> None:
+def do_missing(grid: Grid, results: ResultsFolder, jobs: int | None, address: str | None, quiet: bool) -> None:
     """Do all runs that have no result yet, and keep each result as soon as it is there."""
     missing = [run for run in grid.runs() if results.whole(run) is None]
     simulated = [run for run in missing if not run.real]
     real = [run for run in missing if run.real]
-    with Progress(len(missing), len(grid.runs()), quiet) as progress:
+    with GridProgress(len(missing), len(grid.runs()), quiet) as progress:
         if simulated and address is not None:
             with Tasks(address) as tasks:
                 do(simulated, tasks, jobs or len(simulated), results, progress)
@@ -133,10 +133,10 @@ def do_missing(grid: Grid, results: Results, jobs: int | None, address: str | No
                 do(real, processes, 1, results, progress)
 
 
-def do(runs: list[Run], workers: Workers, at_once: int, results: Results, progress: Progress) -> None:
+def do(runs: list[GridRun], workers: Workers, at_once: int, results: ResultsFolder, progress: GridProgress) -> None:
     """Do these runs, so many at a time."""
     waiting = deque(runs)
-    doing: dict[Future[Outcome], Run] = {}
+    doing: dict[Future[Outcome], GridRun] = {}
     while waiting or doing:
         while waiting and len(doing) < at_once:
             run = waiting.popleft()
@@ -146,7 +146,7 @@ def do(runs: list[Run], workers: Workers, at_once: int, results: Results, progre
             progress.one_more(result.lost is not None)
 
 
-class Progress:
+class GridProgress:
     """How many of so many runs are done: a bar on a terminal, elsewhere a line now and then."""
 
     def __init__(self, missing: int, runs: int, quiet: bool) -> None:
@@ -176,7 +176,7 @@ class Progress:
             self._line_at = now
             click.echo(f"{self._ended} of {self._missing} runs, {text}", err=True)
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> GridProgress:
         if self._bar is not None and self._missing:
             self._bar.start()
         return self

@@ -28,7 +28,7 @@ _ONLY_HERE: dict[str, tuple[Option, ...]] = {
 }
 
 
-class Read(click.ParamType):
+class Read(click.ParamType[Any]):
     """A value that a reader of the table of options reads."""
 
     name = "text"
@@ -47,7 +47,7 @@ class Read(click.ParamType):
 class _Switch(click.types.BoolParamType):
     """A switch, which has a value in the environment."""
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> bool | None:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> bool:
         try:
             return super().convert(value, param, ctx)
         except click.BadParameter:
@@ -65,7 +65,7 @@ class Given(click.Option):
         self, option: Option, group: str, *, default: str | None = None, environment: bool = False, **more: Any
     ) -> None:
         names = [f"MINIBIT_{option.name.upper()}", *(["RAY_ADDRESS"] if option.name == "address" else [])]
-        kind: click.ParamType = click.Path() if option.metavar in {"FILE", "DIR"} else click.STRING
+        kind: click.ParamType[Any] = click.Path() if option.metavar in {"FILE", "DIR"} else click.STRING
         values = option.values
         super().__init__(
             [f"--{option.name.replace('_', '-')}"],

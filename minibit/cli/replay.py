@@ -201,7 +201,7 @@ def text(message: Message) -> str:
             says = str(block)
         case messages.Estoque(None, new):
             says = "+ " + some([str(block) for block in new])
-        case messages.Estoque(whole, new):
+        case messages.Estoque(str(whole), new):
             says = f"{int(whole, 16).bit_count() + len(new)} blocks"
         case messages.ListaPeers(peers) | messages.NovoPeer(peers):
             says = some([address.peer for address in peers]) or "nobody"

@@ -12,7 +12,7 @@ isn't there goes to standard error. Exit codes: 0 done, 2 there is no such run o
 from __future__ import annotations
 
 import errno
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,10 @@ from minibit.run.options import Options
 from minibit.units import show_bytes, show_duration
 
 OF_THE_RUN_ITSELF = {"name", "out", "address", "data_ports", "keep", "run", "digest"}  # and not of what happened in it
-FORMATS = {"csv": pl.DataFrame.write_csv, "parquet": pl.DataFrame.write_parquet}
+FORMATS: dict[str, Callable[[pl.DataFrame, Path], object]] = {
+    "csv": pl.DataFrame.write_csv,
+    "parquet": pl.DataFrame.write_parquet,
+}
 
 in_runs = click.option(
     "--runs", metavar="DIR", type=click.Path(path_type=Path), default=RUNS, help="The folder of all runs."

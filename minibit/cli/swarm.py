@@ -39,12 +39,11 @@ from minibit.units import show_duration
 
 @click.command(cls=Subcommand, params=swarm_options())
 @click.argument("file", required=False, type=click.Path())
-@click.pass_context
-def main(context: click.Context, file: str | None, no_report: bool, json: bool, quiet: bool, **given: Any) -> None:
+def main(file: str | None, no_report: bool, json: bool, quiet: bool, **given: Any) -> None:
     """Share FILE (a file or a folder), or made content, among a swarm of Ray actors.
 
     Sizes take B, kB, KiB, MB, MiB, GB, GiB; rates the same with /s; times ms, s, m, h. An option may stand in the
-    environment too: MINIBIT_BLOCK_SIZE=1MiB is --block-size 1MiB.
+    environment too: MINIBIT_PEERS=20 is --peers 20.
 
     With --world sim the swarm is simulated, in virtual time and without Ray. A peer without --upload then has a line
     of 1 Gbit/s.
@@ -54,7 +53,7 @@ def main(context: click.Context, file: str | None, no_report: bool, json: bool, 
     """
     # Ray and strategies may print; standard output is for the summary
     with contextlib.redirect_stdout(sys.stderr):
-        given = of_this_world(context, given)
+        given = of_this_world(given)
         scenario, journal, live = (given.pop(name, None) for name in ("scenario", "journal", "live"))
         options = Options.build(**given)
         with Progress(quiet) as progress:
@@ -79,12 +78,12 @@ def main(context: click.Context, file: str | None, no_report: bool, json: bool, 
     sys.exit(summary.exit_code)
 
 
-def of_this_world(context: click.Context, given: dict[str, Any]) -> dict[str, Any]:
+def of_this_world(given: dict[str, Any]) -> dict[str, Any]:
     """What was given, without what the environment says about the other world.
 
     `LocalError` for an option on the command line that has no meaning in this world.
     """
-    world = given["world"] or Options().world
+    context, world = click.get_current_context(), given["world"] or Options().world
     for parameter in context.command.params:
         if isinstance(parameter, Given) and {parameter.option.world, world} == set(TABLE["world"].values):
             option, source = parameter.option, context.get_parameter_source(parameter.option.name)

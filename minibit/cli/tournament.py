@@ -38,8 +38,8 @@ from minibit.cli.ending import complain
 from minibit.cli.options import Read, some_options
 from minibit.cli.table import show
 from minibit.compare.columns import Estimate, estimate, shown
-from minibit.compare.grid import File, Grid, Run, of_file
-from minibit.compare.results import Result, Results
+from minibit.compare.grid import File, Grid, GridRun, of_file
+from minibit.compare.results import ResultsFolder, RunResult
 from minibit.compare.rows import in_markdown, lost_runs
 from minibit.errors import LocalError
 from minibit.peer import Peer
@@ -67,7 +67,7 @@ mean, median: until a peer was complete; gave, took: copies of the content, of e
 rank: 1 and how many are surely better, run by run"""
 
 
-class Standing(NamedTuple):
+class Ranking(NamedTuple):
     """How a contestant did; `share_rank` is by the share ratio, the largest first, and `why` is of incomplete peers."""
 
     contestant: str
@@ -108,7 +108,7 @@ def main(
         marked(into, TABLE)
     fit, out = admitted(contestants or BUILT_IN)
     grid = the_grid(fit, peers, seeds, {name: value for name, value in options.items() if value is not None})
-    with TemporaryDirectory(prefix="minibit-tournament-") as folder, Results(Path(folder)) as results:
+    with TemporaryDirectory(prefix="minibit-tournament-") as folder, ResultsFolder(Path(folder)) as results:
         do_missing(grid, results, jobs, address, quiet)
         found = [(run, result) for run in grid.runs() if (result := results.whole(run)) is not None]
         lost = lost_runs(grid, results)
@@ -170,7 +170,7 @@ def the_grid(names: list[str], peers: int, seeds: int, options: Mapping[str, str
 # after
 
 
-def ranked(names: list[str], peers: int, found: list[tuple[Run, Result]]) -> list[Standing]:
+def ranked(names: list[str], peers: int, found: list[tuple[GridRun, RunResult]]) -> list[Ranking]:
     """How each contestant did in the runs that ended, the first first."""
     values = {
         measure: {name: [result.figures.get(f"{measure}.class.{name}") for _, result in found] for name in names}
@@ -182,7 +182,7 @@ def ranked(names: list[str], peers: int, found: list[tuple[Run, Result]]) -> lis
     by_share = ranks(kept, incomplete)
     whys = said_of(found)
     standings = [
-        Standing(
+        Ranking(
             contestant=name,
             rank=by_time[name],
             share_rank=by_share[name],
@@ -209,18 +209,18 @@ def ranks(values: Mapping[str, list[float | None]], behind: Mapping[str, int]) -
     return {name: 1 + sum(surely_less(other, name) for other in values) for name in values}
 
 
-def said_of(found: list[tuple[Run, Result]]) -> dict[str, str]:
+def said_of(found: list[tuple[GridRun, RunResult]]) -> dict[str, str]:
     """Why most of the peers of a contestant that should have become complete didn't."""
     whys: dict[str, Counter[str]] = {}
     for run, result in found:
         line = Options.build(**run.options).line_up()
         for failure in result.summary["failed"]:
-            name = line[int(failure["peer"].removeprefix("peer-")) - 1].name
+            name = line[int(failure["peer"].removeprefix("peer-")) - 1].name or ""
             whys.setdefault(name, Counter())[failure["why"]] += 1
     return {name: counts.most_common(1)[0][0] for name, counts in whys.items()}
 
 
-def cells(standings: list[Standing], runs: int) -> tuple[list[str], list[list[str]]]:
+def cells(standings: list[Ranking], runs: int) -> tuple[list[str], list[list[str]]]:
     """The table as texts: its headings, its rows."""
     some = any(one.incomplete for one in standings)
     headings = ["contestant", "rank", *MEASURES.values(), "rank by share", *(["incomplete"] if some else [])]
@@ -236,7 +236,7 @@ def cells(standings: list[Standing], runs: int) -> tuple[list[str], list[list[st
     ]
 
 
-def as_object(grid: Grid, standings: list[Standing], out: dict[str, str], lost: dict[str, str]) -> dict[str, Any]:
+def as_object(grid: Grid, standings: list[Ranking], out: dict[str, str], lost: dict[str, str]) -> dict[str, Any]:
     """What --json prints: all measures, in base units."""
     rows = [
         {**one._asdict(), "measures": {name: found._asdict() for name, found in one.measures.items()}}

@@ -23,7 +23,7 @@ import msgspec
 
 from minibit import strategies
 from minibit.compare import one_run
-from minibit.compare.grid import Run
+from minibit.compare.grid import GridRun
 from minibit.errors import ClusterError
 
 Outcome = dict[str, Any]  # see `one_run.run`
@@ -35,7 +35,7 @@ class Workers(ABC):
     """Who does runs; the end of the `with` stops them."""
 
     @abstractmethod
-    def submit(self, run: Run) -> Future[Outcome]:
+    def submit(self, run: GridRun) -> Future[Outcome]:
         """Have this run done as soon as there is room."""
 
     @abstractmethod
@@ -64,7 +64,7 @@ class Processes(Workers):
         self._stopped = False
         self._processes: set[subprocess.Popen[bytes]] = set()
 
-    def submit(self, run: Run) -> Future[Outcome]:
+    def submit(self, run: GridRun) -> Future[Outcome]:
         return self._threads.submit(self._done, run)
 
     def stop(self) -> None:
@@ -81,13 +81,13 @@ class Processes(Workers):
                 os.killpg(process.pid, signal.SIGKILL)
         self._threads.shutdown(cancel_futures=True)
 
-    def _done(self, run: Run) -> Outcome:
+    def _done(self, run: GridRun) -> Outcome:
         try:
             return self._in_a_process(run)
         except OSError as error:
             return {"lost": f"no process could be started for it: {error}"}
 
-    def _in_a_process(self, run: Run) -> Outcome:
+    def _in_a_process(self, run: GridRun) -> Outcome:
         options = run.options if self._address is None or not run.real else {**run.options, "address": self._address}
         with tempfile.TemporaryFile() as err:
             with self._lock:
@@ -148,13 +148,13 @@ class Tasks(Workers):
 
         self._joined = not ray.is_initialized()
         cluster.connect(address)
-        if not ray.cluster_resources().get("CPU"):
+        if not ray.cluster_resources().get("CPU"):  # type: ignore[no-untyped-call]
             cluster.disconnect()
             raise ClusterError(f"the cluster at {address} has no CPU for tasks: add a node to it")
         self._run = ray.remote(num_cpus=1, max_retries=0)(one_run.run)
         self._refs: list[Any] = []
 
-    def submit(self, run: Run) -> Future[Outcome]:
+    def submit(self, run: GridRun) -> Future[Outcome]:
         ref = self._run.remote(run.options, run.scenario, _shipped(run))
         self._refs.append(ref)
         outcome: Future[Outcome] = Future()
@@ -178,7 +178,7 @@ def _outcome(done: Future[Outcome]) -> Outcome:
     return {"lost": f"{type(error).__name__}: {lines[-1] if lines[0].startswith('ray::') else lines[0]}"}
 
 
-def _shipped(run: Run) -> dict[str, type]:
+def _shipped(run: GridRun) -> dict[str, type]:
     """The classes of the run's own strategies, by their names."""
     from minibit.actors.driver.launch import shipped  # noqa: PLC0415
 

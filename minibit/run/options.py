@@ -195,7 +195,7 @@ GROUPS: dict[str, tuple[Option, ...]] = {
     "Run": (
         Option("seed", "seed", whole(), "INT", "Random seed."),
         Option("timeout", "timeout_s", _time, "TIME", "Time limit of the transfer, e.g. 10m."),
-        Option("name", "name", readers.name, "NAME", "Name of the run.", "date, time and four letters"),
+        Option("name", "name", readers.name, "NAME", "Name of the run.", "date and time"),
         Option("out", "out", readers.text, "DIR", "Folder of the run.", "runs/NAME"),
         Option("keep", "keep", readers.flag, "", "Keep the copies of the peers, in DIR/files/peer-NN/.", "no", "ray"),
     ),
@@ -208,7 +208,7 @@ TABLE = {option.name: option for group in GROUPS.values() for option in group}
 def _read(name: str, value: object) -> Any:
     """What `value` says for the option `name`, in base units."""
     if name not in TABLE:
-        raise OptionError(name, value, f"give {', '.join(TABLE)}", tuple(get_close_matches(name, TABLE)))
+        raise OptionError(name, value, f"give {', '.join(TABLE)}", tuple(get_close_matches(name, TABLE, 1)))
     try:
         return TABLE[name].reader(value)
     except LocalError as error:

@@ -21,7 +21,7 @@ from minibit.cli import compare
 from minibit.compare import one_run
 from minibit.compare.columns import Estimate, estimate, of_groups, shown, t_975
 from minibit.compare.grid import load
-from minibit.compare.results import Results
+from minibit.compare.results import ResultsFolder
 from minibit.records import PeerRecord
 
 ROOT = Path(__file__).parents[2]
@@ -324,7 +324,7 @@ def test_runs_of_another_program_are_told(ran: Ran) -> None:
 
 
 def test_two_comparisons_never_write_in_one_folder(ran: Ran) -> None:
-    with Results(Path("out")):
+    with ResultsFolder(Path("out")):
         result = ran(TWO_BY_TWO)
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr == "minibit compare: another comparison runs in out: wait for it, or give another --out\n"
