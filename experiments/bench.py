@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import sys
 import tempfile
 import time
@@ -33,7 +32,7 @@ from onlooker import looked_at
 from minibit.actors import Swarm
 from minibit.actors.driver import cluster
 from minibit.actors.driver.live import make_ready
-from minibit.cli.ending import ending
+from minibit.cli.ending import complain, ending
 from minibit.cli.table import show
 from minibit.errors import LocalError
 from minibit.run import bounds
@@ -65,14 +64,13 @@ class Numbers(click.ParamType):
 def main(context: click.Context, as_json: bool) -> None:
     """Measure what a swarm of real actors costs on this machine."""
     context.obj = as_json
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 @contextmanager
 def ray_cluster() -> Iterator[None]:
     """A Ray cluster for one command; what goes wrong becomes a line and an exit code."""
     try:
-        with ending("bench"):
+        with ending():
             cluster.connect()
             yield
     finally:
@@ -291,7 +289,7 @@ def limited(as_json: bool, seed_upload: str, upload: str, **options: Any) -> Non
             ],
         )
     if transfer_s < bound_s:
-        click.echo("bench: the transfer is faster than possible: bytes or time are counted wrong", err=True)
+        complain("the transfer is faster than possible: bytes or time are counted wrong")
         sys.exit(1)
 
 

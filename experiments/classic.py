@@ -20,7 +20,6 @@ if one is broken, else 0; the others are those of run_swarm.py.
 from __future__ import annotations
 
 import json
-import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -28,15 +27,16 @@ from typing import Any, NamedTuple
 
 import click
 from conformance import SheetRow, sheet
-from media import MEDIA, MediaError, open_whole
+from media import MEDIA, open_whole
 from rich.console import Console
 from rich.table import Table
 
 from minibit.actors import Swarm
 from minibit.actors.driver import cluster
+from minibit.cli.ending import ending
 from minibit.cli.progress import Progress
 from minibit.cli.table import show
-from minibit.errors import IntegrityError, LocalError, MinibitError
+from minibit.errors import LocalError
 from minibit.lab import Run, load
 from minibit.lab.archive import RunFolder
 from minibit.run.options import Options
@@ -45,7 +45,6 @@ from minibit.sim import Simulation
 from minibit.units import show_duration
 
 BROKEN = 9  # the exit code
-INTERRUPTED = 130
 TIMEOUT_S = 300.0
 SHEET_COLUMNS = 110  # at least, wherever it is printed
 
@@ -93,24 +92,13 @@ def main(
     as_json: bool,
 ) -> None:
     """Share the original's four media by its rules and open every copy; or check a run against these rules."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        with tempfile.TemporaryDirectory(prefix="minibit-classic-") as name:
-            if check or of:
-                given = {"seed": seed, "out": out or str(Path(name, "run")), **({"peers": peers} if peers else {})}
-                run = load(of) if of else checked(world, **given)
-                code = show_sheet(run, sheet(run), as_json)
-            else:
-                code = show_media(Path(name), only, peers or 5, as_json)
-    except MinibitError as error:
-        click.echo(f"classic: {error}", err=True)
-        code = error.exit_code
-    except MediaError as error:
-        click.echo(f"classic: {error}", err=True)
-        code = IntegrityError.exit_code
-    except KeyboardInterrupt:
-        click.echo("classic: interrupted", err=True)
-        code = INTERRUPTED
+    with ending(), tempfile.TemporaryDirectory(prefix="minibit-classic-") as name:
+        if check or of:
+            given = {"seed": seed, "out": out or str(Path(name, "run")), **({"peers": peers} if peers else {})}
+            run = load(of) if of else checked(world, **given)
+            code = show_sheet(run, sheet(run), as_json)
+        else:
+            code = show_media(Path(name), only, peers or 5, as_json)
     sys.exit(code)
 
 

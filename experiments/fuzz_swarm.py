@@ -25,6 +25,7 @@ import click
 from fault_worlds import Plain, random_world
 
 from minibit import events
+from minibit.cli.ending import ending
 from minibit.errors import LocalError
 from minibit.events import TRACKER
 from minibit.run.options import Options
@@ -236,7 +237,7 @@ def _less(count: int, least: int = 1) -> list[int]:
 def hunt(seed: int, runs: int, peers_max: int, jobs: int) -> Iterator[Outcome]:
     """So many worlds, on so many cores; those that fail are small."""
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # whom we fork never hears of Ctrl-C, and we soon
-    with multiprocessing.get_context("fork").Pool(jobs) as pool:
+    with multiprocessing.get_context("fork").Pool(jobs, signal.signal, (signal.SIGTERM, signal.SIG_DFL)) as pool:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         yield from pool.imap_unordered(_hunt_one, ((f"{seed}/{index}", peers_max) for index in range(runs)))
 
@@ -254,13 +255,8 @@ def _hunt_one(which: tuple[str, int]) -> Outcome:
 @click.option("--world", metavar="JSON", help="Just this one, as a failure printed it.")
 def main(runs: int, seed: int, peers_max: int, jobs: int | None, world: str | None) -> None:
     """Simulate random worlds full of faults, and look for what must never happen."""
-    try:
+    with ending():
         code = one(world) if world is not None else many(seed, runs, peers_max, jobs or len(os.sched_getaffinity(0)))
-    except LocalError as error:
-        raise click.UsageError(str(error)) from None
-    except KeyboardInterrupt:
-        click.echo("fuzz_swarm: interrupted", err=True)
-        code = 130
     sys.exit(code)
 
 

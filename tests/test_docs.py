@@ -18,6 +18,7 @@ import pytest
 import yaml
 from test_house import FLOORS, ROOMS, floor_of
 
+import minibit
 from minibit.cli.commands import COMMANDS
 from minibit.messages import VERBS
 from minibit.run.options import Options
@@ -222,7 +223,7 @@ def test_the_citation_says_what_the_package_says():
     cited = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert (cited["cff-version"], cited["type"], cited["title"].lower()) == ("1.2.0", "software", project["name"])
-    assert (cited["version"], cited["license"]) == (project["version"], project["license"]["text"])
+    assert (cited["version"], cited["license"]) == (minibit.__version__, project["license"])
     assert cited["abstract"].startswith(project["description"])
     authors = " and ".join(author["name"] for author in cited["authors"])
     assert f"Copyright (c) {authors}\n" in (ROOT / "LICENSE").read_text()

@@ -34,11 +34,6 @@ IMPURE = CLOCKS | CHANCE | THREADS | DEVICES | OTHERS
 
 HEAVY = {"polars", "bokeh", "rich", "click", "matplotlib", "pandas", "IPython"}
 
-NAMED_TWICE = {
-    "Progress", "Row", "Run", "Standing",
-}  # fmt: skip
-"""Names that several classes still share. This list may only shrink: add none."""
-
 FACE = "minibit"
 """The package itself: it leads to everything, and only when it is asked."""
 
@@ -356,9 +351,7 @@ def test_no_two_classes_share_a_name():
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.ClassDef)
     )
-    shared = {name for name, count in counts.items() if count > 1}
-    assert shared - NAMED_TWICE == set(), "name the new class otherwise"
-    assert NAMED_TWICE - shared == set(), "these are unique now: take them from NAMED_TWICE"
+    assert {name: count for name, count in counts.items() if count > 1} == {}
 
 
 def prose(path: Path) -> Iterator[str]:

@@ -12,7 +12,7 @@ import tempfile
 import time
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import ray
 from ray.exceptions import RayError
@@ -61,22 +61,21 @@ class OwnSwarm(Swarm):
         self._own_cluster = own_cluster
 
     @classmethod
-    def start(cls, path: str | os.PathLike[str] | None, **options: Any) -> OwnSwarm:
+    def start(cls, path: str | os.PathLike[str] | None, options: Options) -> OwnSwarm:
         """A new swarm, which transfers (`Swarm.launch`)."""
-        chosen = Options.build(**options)
         began_at = time.monotonic()
         if path is not None:
             files.check_source(path)
         with ExitStack() as undo:
-            folder = RunFolder.create(chosen.name, chosen.out)
+            folder = RunFolder.create(options.name, options.out)
             undo.callback(folder.remove_if_empty)
             made = Path(tempfile.gettempdir()) / f"minibit-{folder.name}-content"
             undo.callback(shutil.rmtree, made, ignore_errors=True)
-            source = launch.source(path, chosen, made)
-            manifest = files.scan(source, chosen.block_bytes_for, chosen.hash)
-            if own_cluster := cluster.connect(chosen.address):
+            source = launch.source(path, options, made)
+            manifest = files.scan(source, options.block_bytes_for, options.hash)
+            if own_cluster := cluster.connect(options.address):
                 undo.callback(cluster.disconnect)
-            launcher = launch.Launcher(folder, chosen, source, manifest, cluster.nodes())
+            launcher = launch.Launcher(folder, options, source, manifest, cluster.nodes())
             swarm = cls(folder, launcher, began_at, undo.pop_all(), own_cluster=own_cluster)
         try:
             swarm._spawn()

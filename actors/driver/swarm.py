@@ -21,6 +21,7 @@ from minibit.actors.driver.handle import PeerHandle, ask_all
 from minibit.actors.names import NAMESPACE, actor_name
 from minibit.errors import LocalError
 from minibit.events import TRACKER
+from minibit.run.options import Options
 from minibit.seat import number_of
 from minibit.units import parse_rate
 
@@ -57,14 +58,15 @@ class Swarm:
         self._actors = actors
 
     @staticmethod
-    def launch(path: str | os.PathLike[str] | None = None, **options: Any) -> OwnSwarm:
-        """Start a swarm that shares `path`, or made content; the options are those of the command line.
+    def launch(path: str | os.PathLike[str] | None = None, options: Options | None = None, **given: Any) -> OwnSwarm:
+        """Start a swarm that shares `path`, or made content.
 
-        It transfers from now on. If it can't start, `MinibitError` says why, and nothing is left behind.
+        What is `given` are options of the command line; `options` are all of them at once, built already. The swarm
+        transfers from now on. If it can't start, `MinibitError` says why, and nothing is left behind.
         """
         from minibit.actors.driver.own_swarm import OwnSwarm  # noqa: PLC0415  it imports this room
 
-        return OwnSwarm.start(path, **options)
+        return OwnSwarm.start(path, Options.build(**given) if options is None else options)
 
     @staticmethod
     def attach(name: str, address: str | None = "auto") -> Swarm:

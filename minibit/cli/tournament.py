@@ -20,10 +20,9 @@ lost, 7 no cluster, 130 interrupted.
 from __future__ import annotations
 
 import json
-import signal
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -33,39 +32,35 @@ import click
 
 from minibit import strategies
 from minibit.choker import CHOKERS
+from minibit.cli.commands import Subcommand
 from minibit.cli.compare import LOST, do_missing, marked, put_into
-from minibit.cli.ending import complain, ending
+from minibit.cli.ending import complain
+from minibit.cli.options import Read, some_options
 from minibit.cli.table import show
 from minibit.compare.columns import Estimate, estimate, shown
-from minibit.compare.grid import File, Grid, Run, of_file
-from minibit.compare.results import Result, Results
+from minibit.compare.grid import File, Grid, GridRun, of_file
+from minibit.compare.results import ResultsFolder, RunResult
 from minibit.compare.rows import in_markdown, lost_runs
 from minibit.content import VirtualContent
 from minibit.errors import LocalError
 from minibit.picker import PICKERS
 from minibit.rules import Rules
 from minibit.run.options import Options
+from minibit.run.readers import whole
 from minibit.run.seating import seats
 from minibit.seat import Seat
 
 BUILT_IN = [*map("+".join, product(PICKERS, CHOKERS)), "free-rider"]
 TABLE = "tournament"  # its name in a page
 
-OPTIONS = {  # those of run_swarm.py that may be given, with what is usual here
+OPTIONS = {  # those of a swarm that may be given, with what is usual here
+    "world": "sim",
     "size": "16MiB",
-    "block-size": "128KiB",
+    "block_size": "128KiB",
     "upload": "64KiB/s",
-    "download": None,
-    "seed-upload": "256KiB/s",
-    "preset": None,
-    "picker": None,
-    "choker": None,
-    "slots": None,
-    "round": None,
-    "neighbours": None,
-    "initial": None,
+    "seed_upload": "256KiB/s",
     "leave": "complete",
-    "timeout": None,
+    **dict.fromkeys(("download", "preset", "picker", "choker", "slots", "round", "neighbours", "initial", "timeout")),
 }
 MEASURES = {"mean_s": "mean s", "median_s": "median s", "gave": "gave", "took": "took", "share": "share ratio"}
 LEGEND = """
@@ -73,7 +68,7 @@ mean, median: until a peer was complete; gave, took: copies of the content, of e
 rank: 1 and how many are surely better, run by run"""
 
 
-class Standing(NamedTuple):
+class Ranking(NamedTuple):
     """How a contestant did; `share_rank` is by the share ratio, the largest first, and `why` is of incomplete peers."""
 
     contestant: str
@@ -85,21 +80,11 @@ class Standing(NamedTuple):
     why: str | None
 
 
-def swarm_options(command: Callable[..., None]) -> Callable[..., None]:
-    """The command with the options of the swarm."""
-    for name, usual in reversed(OPTIONS.items()):
-        text = f"As for run_swarm.py. [{usual}]" if usual else "As for run_swarm.py."
-        command = click.option(f"--{name}", metavar="...", default=usual, help=text)(command)
-    return command
-
-
-@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.command(cls=Subcommand, params=some_options("Options of the swarm", **OPTIONS))
 @click.argument("contestants", metavar="[CONTESTANT]...", nargs=-1)
-@click.option("--peers", metavar="N", default=10, type=click.IntRange(1), help="Of each contestant. [10]")
-@click.option("--seeds", metavar="N", default=5, type=click.IntRange(1), help="So many runs, by other chance. [5]")
-@click.option("--world", metavar="NAME", default="sim", help="sim: simulated; ray: real actors. [sim]")
-@swarm_options
-@click.option("--jobs", metavar="N", type=click.IntRange(1), help="Simulations at a time. [one a core]")
+@click.option("--peers", metavar="N", default=10, type=Read(whole(1)), help="Peers of each contestant.")
+@click.option("--seeds", metavar="N", default=5, type=Read(whole(1)), help="Runs, each with another random seed.")
+@click.option("--jobs", metavar="N", type=Read(whole(1)), help="Simulations at a time. [one a core]")
 @click.option("--address", metavar="ADDR", help="Run on this Ray cluster (HOST:PORT or auto). [on this machine]")
 @click.option("--into", metavar="FILE", type=click.Path(path_type=Path), help="Renew the table in this Markdown file.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the table.")
@@ -120,23 +105,18 @@ def main(
     For example random, mine:Greedy, rarest-first+none, free-rider. Without any: each picker with each choker that is
     built in, and free riders.
     """
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.default_int_handler)
-    if str(Path.cwd()) not in sys.path:
-        sys.path.append(str(Path.cwd()))  # for strategies of one's own, as module:Class
-    with ending("tournament"):
-        if into is not None:
-            marked(into, TABLE)
-        fit, out = admitted(contestants or BUILT_IN)
-        grid = the_grid(fit, peers, seeds, {name: value for name, value in options.items() if value is not None})
-        with TemporaryDirectory(prefix="minibit-tournament-") as folder, Results(Path(folder)) as results:
-            do_missing(grid, results, jobs, address, quiet)
-            found = [(run, result) for run in grid.runs() if (result := results.whole(run)) is not None]
-            lost = lost_runs(grid, results)
-        standings = ranked(fit, peers, found) if found else []
-        table = cells(standings, len(found))
-        if into is not None and not lost:
-            put_into(into, TABLE, in_markdown(*table))
+    if into is not None:
+        marked(into, TABLE)
+    fit, out = admitted(contestants or BUILT_IN)
+    grid = the_grid(fit, peers, seeds, {name: value for name, value in options.items() if value is not None})
+    with TemporaryDirectory(prefix="minibit-tournament-") as folder, ResultsFolder(Path(folder)) as results:
+        do_missing(grid, results, jobs, address, quiet)
+        found = [(run, result) for run in grid.runs() if (result := results.whole(run)) is not None]
+        lost = lost_runs(grid, results)
+    standings = ranked(fit, peers, found) if found else []
+    table = cells(standings, len(found))
+    if into is not None and not lost:
+        put_into(into, TABLE, in_markdown(*table))
     if as_json:
         click.echo(json.dumps(as_object(grid, standings, out, lost)))
     elif standings:
@@ -144,13 +124,13 @@ def main(
         show(*table)
         click.echo(LEGEND)
     for name, why in out.items():
-        complain("tournament", f"left out: {name}: {why}")
+        complain(f"left out: {name}: {why}")
     for one in standings:
         if one.incomplete:
             why = f", e.g. {one.why}" if one.why else ""
-            complain("tournament", f"incomplete: {one.contestant}: {one.incomplete} of {one.peers} peers{why}")
+            complain(f"incomplete: {one.contestant}: {one.incomplete} of {one.peers} peers{why}")
     for who, why in lost.items():
-        complain("tournament", f"lost: {who}: {why}")
+        complain(f"lost: {who}: {why}")
     sys.exit(LOST if lost else 0)
 
 
@@ -190,7 +170,7 @@ def the_grid(names: list[str], peers: int, seeds: int, options: Mapping[str, str
 # after
 
 
-def ranked(names: list[str], peers: int, found: list[tuple[Run, Result]]) -> list[Standing]:
+def ranked(names: list[str], peers: int, found: list[tuple[GridRun, RunResult]]) -> list[Ranking]:
     """How each contestant did in the runs that ended, the first first."""
     values = {
         measure: {name: [result.figures.get(f"{measure}.class.{name}") for _, result in found] for name in names}
@@ -202,7 +182,7 @@ def ranked(names: list[str], peers: int, found: list[tuple[Run, Result]]) -> lis
     by_share = ranks(kept, incomplete)
     whys = said_of(found)
     standings = [
-        Standing(
+        Ranking(
             contestant=name,
             rank=by_time[name],
             share_rank=by_share[name],
@@ -229,7 +209,7 @@ def ranks(values: Mapping[str, list[float | None]], behind: Mapping[str, int]) -
     return {name: 1 + sum(surely_less(other, name) for other in values) for name in values}
 
 
-def said_of(found: list[tuple[Run, Result]]) -> dict[str, str]:
+def said_of(found: list[tuple[GridRun, RunResult]]) -> dict[str, str]:
     """Why most of the peers of a contestant that should have become complete didn't."""
     whys: dict[str, Counter[str]] = {}
     for run, result in found:
@@ -239,7 +219,7 @@ def said_of(found: list[tuple[Run, Result]]) -> dict[str, str]:
     return {name: counts.most_common(1)[0][0] for name, counts in whys.items()}
 
 
-def cells(standings: list[Standing], runs: int) -> tuple[list[str], list[list[str]]]:
+def cells(standings: list[Ranking], runs: int) -> tuple[list[str], list[list[str]]]:
     """The table as texts: its headings, its rows."""
     some = any(one.incomplete for one in standings)
     headings = ["contestant", "rank", *MEASURES.values(), "rank by share", *(["incomplete"] if some else [])]
@@ -255,7 +235,7 @@ def cells(standings: list[Standing], runs: int) -> tuple[list[str], list[list[st
     ]
 
 
-def as_object(grid: Grid, standings: list[Standing], out: dict[str, str], lost: dict[str, str]) -> dict[str, Any]:
+def as_object(grid: Grid, standings: list[Ranking], out: dict[str, str], lost: dict[str, str]) -> dict[str, Any]:
     """What --json prints: all measures, in base units."""
     rows = [
         {**one._asdict(), "measures": {name: found._asdict() for name, found in one.measures.items()}}

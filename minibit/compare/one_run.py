@@ -153,7 +153,6 @@ def main() -> None:
         if told["options"]["world"] == "ray":
             signal.signal(signal.SIGTERM, signal.default_int_handler)  # a swarm is closed first
         Thread(target=_end_with_parent, daemon=True).start()
-        sys.path.append(str(Path.cwd()))  # for strategies of one's own, as module:Class
         out.write(msgspec.json.encode(run(**told)))
 
 

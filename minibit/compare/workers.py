@@ -22,7 +22,7 @@ from typing import Any
 import msgspec
 
 from minibit.compare import one_run
-from minibit.compare.grid import Run
+from minibit.compare.grid import GridRun
 from minibit.errors import ClusterError
 from minibit.run.options import Options
 from minibit.run.scenario import Scenario
@@ -37,7 +37,7 @@ class Workers(ABC):
     """Who does runs; the end of the `with` stops them."""
 
     @abstractmethod
-    def submit(self, run: Run) -> Future[Outcome]:
+    def submit(self, run: GridRun) -> Future[Outcome]:
         """Have this run done as soon as there is room."""
 
     @abstractmethod
@@ -66,7 +66,7 @@ class Processes(Workers):
         self._stopped = False
         self._processes: set[subprocess.Popen[bytes]] = set()
 
-    def submit(self, run: Run) -> Future[Outcome]:
+    def submit(self, run: GridRun) -> Future[Outcome]:
         return self._threads.submit(self._done, run)
 
     def stop(self) -> None:
@@ -83,20 +83,21 @@ class Processes(Workers):
                 os.killpg(process.pid, signal.SIGKILL)
         self._threads.shutdown(cancel_futures=True)
 
-    def _done(self, run: Run) -> Outcome:
+    def _done(self, run: GridRun) -> Outcome:
         try:
             return self._in_a_process(run)
         except OSError as error:
             return {"lost": f"no process could be started for it: {error}"}
 
-    def _in_a_process(self, run: Run) -> Outcome:
+    def _in_a_process(self, run: GridRun) -> Outcome:
         options = run.options if self._address is None or not run.real else {**run.options, "address": self._address}
         with tempfile.TemporaryFile() as err:
             with self._lock:
                 if self._stopped:
                     return {"lost": "stopped"}
                 process = subprocess.Popen(
-                    [sys.executable, "-m", one_run.__name__],
+                    [sys.executable, "-P", "-m", one_run.__name__],
+                    env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},  # it finds what we find, as we do
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=err,
@@ -144,21 +145,19 @@ class Tasks(Workers):
 
     def __init__(self, address: str) -> None:
         import ray  # noqa: PLC0415
-        from ray import cloudpickle  # noqa: PLC0415
 
         from minibit.actors.driver import cluster, launch  # noqa: PLC0415  import Ray, which processes don't need
 
         self._joined = not ray.is_initialized()
         cluster.connect(address)
-        if not ray.cluster_resources().get("CPU"):
+        if not ray.cluster_resources().get("CPU"):  # type: ignore[no-untyped-call]
             cluster.disconnect()
             raise ClusterError(f"the cluster at {address} has no CPU for tasks: add a node to it")
-        cloudpickle.register_pickle_by_value(one_run)  # type: ignore[no-untyped-call]
         self._shipped = launch.shipped
         self._run = ray.remote(num_cpus=1, max_retries=0)(one_run.run)
         self._refs: list[Any] = []
 
-    def submit(self, run: Run) -> Future[Outcome]:
+    def submit(self, run: GridRun) -> Future[Outcome]:
         options = Options.build(**run.options)
         own = self._shipped(seats(options, Scenario.build(run.scenario, options.peers)))
         ref = self._run.remote(run.options, run.scenario, own)

@@ -137,7 +137,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         scenario: Scenario = read(table, cls)
         named = sum(kind.peers for kind in scenario.classes)
         if named > peers:
-            raise LocalError(f"classes: {named} peers in classes, and {peers} in all: give fewer, or more --peers")
+            raise LocalError(f"classes: {named} peers in classes, and {peers} in all: give fewer, or more peers")
         for index, kind in enumerate(scenario.classes):
             for key in ("behaviour", "picker", "choker"):
                 try:
@@ -203,7 +203,7 @@ def _explained(text: str, cls: Any) -> str:
         nearest = get_close_matches(found[1], keys, 1) or keys
         return f"{path}{'.' * bool(path)}{found[1]}: there is no such key: give {', '.join(nearest)}"
     if found := re.fullmatch(r"Object missing required field `(.*)`", what):
-        return f"{path}.{found[1]}: must be given"
+        return f"{path}{'.' * bool(path)}{found[1]}: must be given"
     if get_origin(kind) is Literal:
         wrong = what.removeprefix("Invalid enum value ")
         what = (f"{wrong} won't do: " if wrong != what else "") + f"give {', '.join(get_args(kind))}"

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import msgspec
 
 from minibit.content import SharedContent, VirtualContent
-from minibit.errors import LocalError
+from minibit.errors import OptionError
 from minibit.records import Record
 from minibit.run import plan, verdict
 from minibit.run.ledger import Ledger
@@ -144,7 +144,7 @@ class Simulation:
         seed, *peers = [seat.name for seat in self.seats]
         if unknown := sorted(journal.difference([seed, *peers])):
             there = f"{seed}, and {peers[0]} to {peers[-1]}"
-            raise LocalError(f"journal: there is no peer {unknown[0]!r}: there are {there}")
+            raise OptionError("journal", unknown[0], f"there is no peer {unknown[0]!r}: there are {there}")
         for seat in self.seats:
             held = seat.held(self.content.block_count, self.options.seed)
             self._ledger.open(seat, held)

@@ -38,7 +38,9 @@ def ran(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Result
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setattr(sys, "path", list(sys.path))
-    return lambda *arguments: CliRunner().invoke(swarm.main, ["--no-report", *map(str, arguments)])
+    return lambda *arguments: CliRunner().invoke(
+        swarm.main, ["--no-report", *map(str, arguments)], prog_name="run_swarm.py"
+    )
 
 
 @pytest.fixture

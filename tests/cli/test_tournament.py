@@ -57,7 +57,9 @@ def ran(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Ran]:
     monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
     on_sigterm = signal.getsignal(signal.SIGTERM)
     (tmp_path / "theirs.py").write_text(THEIRS)
-    yield lambda *arguments: CliRunner().invoke(tournament.main, [*QUICK, *map(str, arguments)])
+    yield lambda *arguments: CliRunner().invoke(
+        tournament.main, [*QUICK, *map(str, arguments)], prog_name="minibit tournament"
+    )
     signal.signal(signal.SIGTERM, on_sigterm)
     sys.modules.pop("theirs", None)
 
@@ -150,7 +152,7 @@ def test_who_raises_is_named_and_the_others_go_on(ran: Ran):
 def test_runs_that_are_lost_are_told_and_no_table_is_shown_of_none(ran: Ran):
     result = ran("honest", "theirs:Quitter", "--seeds", 1)
     assert (result.exit_code, result.stdout) == (4, "")
-    assert result.stderr == "tournament: lost: seed = 1: its process ended with exit code 3\n"
+    assert result.stderr == "minibit tournament: lost: seed = 1: its process ended with exit code 3\n"
 
 
 @pytest.mark.parametrize(
@@ -170,7 +172,7 @@ def test_runs_that_are_lost_are_told_and_no_table_is_shown_of_none(ran: Ran):
 def test_what_is_wrong_is_answered_with_what_would_be_right(ran: Ran, arguments: list[str], said: str):
     result = ran(*arguments)
     assert (result.exit_code, result.stdout) == (2, "")
-    assert result.stderr.startswith(f"tournament: {said}")
+    assert result.stderr.startswith(f"minibit tournament: {said}")
     assert result.stderr.count("\n") == 1
 
 

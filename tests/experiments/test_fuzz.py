@@ -157,7 +157,7 @@ def test_a_world_that_hangs_within_one_event_is_a_failure(monkeypatch: pytest.Mo
         ("[]", "an object of"),
         ('{"options": 3}', "are objects"),
         ('{"world": {}}', "an object of"),
-        ('{"options": {"peers": 0}}', "--peers: 0 won't do"),
+        ('{"options": {"peers": 0}}', "peers: 0 won't do"),
         ('{"options": {"peeers": 3}}', "did you mean peers"),
         ('{"scenario": {"faults": [{"kind": "tired"}]}}', "faults"),
         ('{"options": {"peers": 2}, "scenario": {"faults": [{"kind": "dies", "peers": ["bia"]}]}}', "no peer 'bia'"),

@@ -244,7 +244,7 @@ def journals(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def looked_at(*arguments: object) -> tuple[int, str]:
     """How the script ended, and all that it said."""
-    result = CliRunner().invoke(script.main, [str(argument) for argument in arguments])
+    result = CliRunner().invoke(script.main, [str(argument) for argument in arguments], prog_name="minibit replay")
     return result.exit_code, result.output
 
 
@@ -308,7 +308,7 @@ def test_what_is_said_to_many_in_a_row_is_one_line():
 @pytest.mark.parametrize(
     ("name", "data", "said"),
     [
-        ("missing.journal", None, "can't be read (No such file or directory): give a file that run_swarm.py"),
+        ("missing.journal", None, "can't be read (No such file or directory): give a file that minibit swarm"),
         ("notes.txt", b"dear diary", ": it is no journal of a peer: line 1: "),
         ("cut.journal", GOOD[:-5], ": the journal is broken: line 5: Input data was truncated: give a file"),
     ],
@@ -318,12 +318,12 @@ def test_a_file_that_wont_do_is_named_with_what_would(tmp_path: Path, name: str,
         (tmp_path / name).write_bytes(data)
     code, shown = looked_at(tmp_path / name)
     assert (code, shown.count("\n")) == (3, 1)
-    assert shown.startswith(f"replay: {tmp_path / name}")
+    assert shown.startswith(f"minibit replay: {tmp_path / name}")
     assert said in shown
 
 
 def test_a_wrong_moment_is_usage(journals: Path):
     assert looked_at(journals / "peer-02.journal", "--until", "soon") == (
         2,
-        "replay: --until: 'soon' is no duration: give e.g. 10s, 250ms, 2m, 1h\n",
+        "minibit replay: --until: 'soon' is no duration: give e.g. 10s, 250ms, 2m, 1h\n",
     )
