@@ -434,7 +434,7 @@ async def test_a_dial_of_oneself_of_somebody_else_and_of_nobody() -> None:
 
 
 @on_uvloop
-async def test_a_dial_of_who_accepts_and_says_nothing_ends_in_time() -> None:
+async def test_a_dial_to_a_peer_that_accepts_and_says_nothing_ends_in_time() -> None:
     with socket.create_server(("127.0.0.1", 0)) as mute:
         node = Node("a")
         with pytest.raises(TimeoutError, match="no answer from b"):
@@ -443,7 +443,7 @@ async def test_a_dial_of_who_accepts_and_says_nothing_ends_in_time() -> None:
 
 
 @on_uvloop
-async def test_a_host_may_refuse_a_neighbour() -> None:
+async def test_an_owner_may_refuse_a_neighbour() -> None:
     a, b = await Node("a").serve(), await Node("b").serve()
     b.owner.refuse = RemoteError("banned")
     await a.links.dial(b.owner.me)
@@ -456,7 +456,7 @@ async def test_a_host_may_refuse_a_neighbour() -> None:
 
 
 @on_uvloop
-async def test_who_proves_nothing_or_goes_silent_is_closed() -> None:
+async def test_a_link_without_a_proof_or_a_sign_of_life_is_closed() -> None:
     node = await Node("a", proof_s=0.05, idle_s=0.1).serve()
     mute = await Stranger.at(node)
     assert b"no proof within 0.05 s" in await mute.hear_end()
@@ -544,10 +544,10 @@ async def test_the_end_of_the_stream_says_where_it_came(said: bytes, why: str) -
 
 
 @on_uvloop
-async def test_strangers_at_the_door_are_few() -> None:
+async def test_connections_without_a_proof_are_few() -> None:
     node = await Node("a").serve()
     strangers = [await Stranger.at(node) for _ in range(pairs.STRANGERS_MAX + 1)]
-    assert b"at the door already" in await strangers[-1].hear_end()
+    assert b"wait for their proof already" in await strangers[-1].hear_end()
     await node.links.close("closing")
     for stranger in strangers:
         await stranger.hear_end()
@@ -893,7 +893,7 @@ async def test_progress_is_told_once_a_second_and_only_of_unfinished_blocks() ->
     assert home.owner.of("progress") == [(), ()]
 
 
-def test_a_bug_of_the_host_closes_the_link_and_reaches_the_loops_handler() -> None:
+def test_a_bug_of_the_owner_closes_the_link_and_reaches_the_loops_handler() -> None:
     caught: list[dict[str, Any]] = []
 
     async def run() -> None:
@@ -978,7 +978,7 @@ async def test_a_registro_after_the_proof_is_a_message_like_any_other() -> None:
 
 @pytest.mark.parametrize(("me", "dialling", "refused"), [("a", True, True), ("z", True, False), ("a", False, False)])
 @on_uvloop
-async def test_the_smaller_id_refuses_whom_it_is_dialling(me: str, dialling: bool, refused: bool) -> None:
+async def test_the_smaller_id_refuses_a_peer_that_it_is_dialling(me: str, dialling: bool, refused: bool) -> None:
     home = Node(me).links
     with socket.create_server(("127.0.0.1", 0)) as mute:
         there = PeerAddress(peer="m", host="127.0.0.1", port=mute.getsockname()[1])
