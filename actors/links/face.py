@@ -38,11 +38,8 @@ class Owner(Protocol):
     `internal error` and goes to the loop's handler.
     """
 
-    @property
-    def me(self) -> PeerAddress: ...
-
-    @property
-    def key(self) -> bytes: ...
+    me: PeerAddress
+    key: bytes
 
     @property
     def manifest(self) -> SharedContent: ...
@@ -67,4 +64,3 @@ class Owner(Protocol):
 
     def read(self, block: int, offset: int, length: int) -> bytes:
         """Those bytes of a block that the node holds."""
-        raise NotImplementedError

@@ -187,7 +187,7 @@ class Link(asyncio.BufferedProtocol):
         self._become(State.GREETING)
         self._heard_at = self._loop.time()
         self.outbox.open(self._transport)
-        self._timer = self._loop.call_later(self._table.proof_s, self._on_timer)
+        self._timer = self._loop.call_later(self._table.proof_s, self.attempt, self._watch)
         self.attempt(self._begin)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -228,10 +228,6 @@ class Link(asyncio.BufferedProtocol):
             self._table.pool.give(self._buffer)
             self._buffer = None
 
-    def _on_timer(self) -> None:
-        self._timer = None
-        self.attempt(self._watch)
-
     def _watch(self) -> None:
         """Close a link without a proof or without a sign of life; give one where we were silent."""
         now, table = self._loop.time(), self._table
@@ -243,7 +239,7 @@ class Link(asyncio.BufferedProtocol):
         sign_s = table.idle_s / 3
         if now - self.outbox.spoke_at >= sign_s and not self.outbox.midframe:
             self.outbox.post(NOTHING_NEW)
-        self._timer = self._loop.call_later(min(table.idle_s - silent_s, sign_s), self._on_timer)
+        self._timer = self._loop.call_later(min(table.idle_s - silent_s, sign_s), self.attempt, self._watch)
 
     # -- what the event loop does: bytes
 

@@ -138,8 +138,12 @@ class ClockedLoop:
     """The running event loop, but its time passes on a clock that a test moves by hand."""
 
     def __init__(self, clock: Clock) -> None:
-        self.time, self.call_later = clock.time, clock.call_later
+        self.time = clock.time
+        self._clock = clock
         self._loop = asyncio.get_running_loop()
+
+    def call_later(self, delay: float, callback: Callable[..., object], *args: Any) -> Any:
+        return self._clock.call_later(delay, functools.partial(callback, *args))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._loop, name)
