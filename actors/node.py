@@ -20,16 +20,13 @@ from minibit.actors.disk.source import Source
 from minibit.actors.disk.store import Store
 from minibit.actors.links.face import Wire
 from minibit.actors.links.pairs import Links
-from minibit.behaviour import Honest
-from minibit.choker import Choker
 from minibit.errors import LocalError, MinibitError, RemoteError
 from minibit.mailbox import Mailbox
 from minibit.manifest import Manifest
 from minibit.messages import Bloco, Desligamento, Message, PeerAddress
 from minibit.peer import Peer
-from minibit.picker import Picker
 from minibit.records import PeerRecord, Record, SampleRecord
-from minibit.rules import Rules
+from minibit.seat import Seat, lowest
 
 HELD_BACK_MAX = 1024  # actor calls of one sender that wait for an earlier one, or for the link
 
@@ -47,47 +44,34 @@ class Outside(Protocol):
 class Node:
     """One member of a swarm, with its sockets and files.
 
-    Blocks are read from `store` and, if it is a `Store`, written to it; the node closes it. With
-    `by_actor_calls`, control messages to neighbours go by `outside` and not by links.
+    Blocks are read from `store` and, if it is a `Store`, written to it; the node closes it. The peer begins with
+    the blocks of the store. With `by_actor_calls`, control messages to neighbours go by `outside` and not by links.
     """
 
     def __init__(
         self,
-        name: str,
+        seat: Seat,
         manifest: Manifest,
         store: Store | Source,
         outside: Outside,
         *,
-        rules: Rules,
         key: bytes,
         seed: int | str = 0,
         host: str = "127.0.0.1",
-        behaviour: type[Honest] = Honest,
-        picker: type[Picker] | None = None,
-        choker: type[Choker] | None = None,
-        upload_bps: float | None = None,
-        download_bps: float | None = None,
         by_actor_calls: bool = False,
     ) -> None:
-        self.me = PeerAddress(name, host, 0)
+        self.me = PeerAddress(seat.name, host, 0)
         self.key = key
         self.manifest = manifest
         self.store = store
         self.mailbox = Mailbox()
         self.failure: MinibitError | None = None
         self.stopped = asyncio.Event()
-        self.peer = Peer(
-            name,
-            manifest,
-            rules,
-            seed,
-            held=store.held,
-            behaviour=behaviour(),
-            picker=picker,
-            choker=choker,
-        )
-        self._behaviour = behaviour
-        self.links = Links(self, upload_bps=self._allowed(upload_bps), download_bps=download_bps)
+        self._seat = seat
+        self._seed = seed
+        self.peer: Peer
+        self.begin_anew()
+        self.links = Links(self, upload_bps=seat.upload_bps, download_bps=seat.download_bps)
         self._outside = outside
         self._by_actor_calls = by_actor_calls
         self._loop = asyncio.get_running_loop()
@@ -101,6 +85,10 @@ class Node:
         self._held_back: dict[str, dict[int, Message]] = defaultdict(dict)  # by sender and number
 
     # the life of a node
+
+    def begin_anew(self) -> None:
+        """Make the peer, of what the store holds now: anew, if blocks were stored before it joined."""
+        self.peer = self._seat.peer(self.manifest, self._seed, self.store.held)
 
     async def serve(self, ports: Iterable[int] = (0,)) -> PeerAddress:
         """Start the block server, before everything else; returns its address."""
@@ -138,7 +126,7 @@ class Node:
     def limit(self, **rates: float | None) -> None:
         """Set new `upload_bps` and `download_bps`; None lifts a limit, one that isn't given stays."""
         if "upload_bps" in rates:
-            self.links.upload.limit(self._allowed(rates["upload_bps"]))
+            self.links.upload.limit(lowest(rates["upload_bps"], self.peer.behaviour.upload_bps))
         if "download_bps" in rates:
             self.links.download.limit(rates["download_bps"])
 
@@ -325,10 +313,6 @@ class Node:
             raise RemoteError("our disk failed") from None
 
     # figures
-
-    def _allowed(self, upload_bps: float | None) -> float | None:
-        limits = [limit for limit in (upload_bps, self._behaviour.upload_bps) if limit is not None]
-        return min(limits, default=None)
 
     def _sample(self) -> SampleRecord:
         traffic = (sum(some) for some in zip(self._closed_bytes, *(link.traffic for link in self.links), strict=True))

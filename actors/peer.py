@@ -13,7 +13,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -22,14 +22,12 @@ import msgspec
 import ray
 from ray.exceptions import RayError
 
-from minibit import inventory, records
+from minibit import inventory, records, strategies
 from minibit.actors.disk.files import check_room
 from minibit.actors.disk.source import Source
 from minibit.actors.disk.store import Store
 from minibit.actors.names import NAMESPACE, actor_name
-from minibit.actors.node import Node
-from minibit.behaviour import Honest
-from minibit.choker import Choker
+from minibit.actors.node import Node, Outside
 from minibit.events import TRACKER
 from minibit.manifest import Manifest
 from minibit.messages import (
@@ -44,32 +42,32 @@ from minibit.messages import (
     PeerAddress,
     Registro,
 )
-from minibit.picker import Picker
-from minibit.rules import Rules
+from minibit.seat import Seat
 
 SETTLE_S = 5.0  # for the first links, when a peer joins
 BATCH_BYTES = 8 << 20  # of blocks that a peer is given by an actor call, before it starts
 
 
 class Setup(msgspec.Struct, frozen=True, kw_only=True):
-    """What all actors of one team are told alike; it travels once, through Ray's object store.
+    """What all actors of a run share; it travels once, through Ray's object store.
 
-    `folder` is where the copies go; one that isn't absolute is in each machine's own temporary folder.
+    run             its name
+    key             the swarm's, which every link must prove
+    seed            of the chance of all peers
+    by_actor_calls  whether control messages between peers go by actor calls, and not by links
+    data_ports      first and last port for block servers; None: any free one
+    folder          where the copies go; one that isn't absolute is in each machine's own temporary folder
+    strategies      strategies of somebody's own, by name: a worker need not have their modules
     """
 
     run: str
     manifest: Manifest
-    rules: Rules
     key: bytes
     seed: int
     by_actor_calls: bool
-    picker: type[Picker] | None
-    choker: type[Choker] | None
-    upload_bps: float | None
-    download_bps: float | None
-    seed_upload_bps: float | None
     data_ports: tuple[int, int] | None
     folder: str
+    strategies: dict[str, type]
 
 
 class Opened(msgspec.Struct, frozen=True):
@@ -95,14 +93,29 @@ def copies_folder(folder: str) -> Path:
 
 
 class PeerActor:
-    """One peer. The launcher calls `open`, `join`, `start`, then `drain` now and then, at the end `stop`."""
+    """One peer. The launcher calls `open`, `join`, `start`, then `drain` now and then, at the end `stop`.
 
-    def __init__(self, name: str, setup: Setup, host: str, behaviour: type[Honest], tracker: Any = None) -> None:
-        self.name = name
+    `tracker` is the tracker's actor. A seed shares the file or folder `content`. What the links can't carry goes by
+    `outside`; None: by actor calls of this peer.
+    """
+
+    def __init__(
+        self,
+        seat: Seat,
+        setup: Setup,
+        host: str,
+        tracker: Any = None,
+        *,
+        content: str | None = None,
+        outside: Outside | None = None,
+    ) -> None:
+        self.name = seat.name
+        self.seat = seat
         self.setup = setup
         self.node: Node
+        self._content = content
+        self._outside = outside or self
         self._host = host
-        self._behaviour = behaviour
         self._tracker = tracker
         self._peers: dict[str, Any] = {}
         self._calls: set[asyncio.Task[None]] = set()
@@ -116,51 +129,48 @@ class PeerActor:
 
     async def open(self, copies_here: int = 1) -> Opened:
         """Make the store and start the block server; the disk must have room for `copies_here` copies."""
-        await asyncio.to_thread(self._check_room, copies_here)
-        self.node = self._make_node(await asyncio.to_thread(self._open_store))
-        first, last = self.setup.data_ports or (0, 0)
-        address = await self.node.serve(range(first, last + 1))
-        return Opened(address, os.getpid(), machine(), self.node.peer.held)
-
-    def _check_room(self, copies: int) -> None:
-        need_bytes = copies * self.setup.manifest.content_bytes
-        advice = "make room, give fewer --peers, or set TMPDIR to a larger disk"
-        check_room(need_bytes, copies_folder(self.setup.folder), f"{copies} copies", advice)
-
-    def _open_store(self) -> Store | Source:
-        return Store.open(copies_folder(self.setup.folder) / self.name, self.setup.manifest)
-
-    def _make_node(self, store: Store | Source) -> Node:
         setup = self.setup
-        return Node(
-            self.name,
+        strategies.SHIPPED.update(setup.strategies)
+        self.node = Node(
+            self.seat,
             setup.manifest,
-            store,
-            self,
-            rules=setup.rules,
+            await asyncio.to_thread(self._open_store, copies_here),
+            self._outside,
             key=setup.key,
             seed=setup.seed,
             host=self._host,
-            behaviour=self._behaviour,
-            picker=setup.picker,
-            choker=setup.choker,
-            upload_bps=setup.upload_bps,
-            download_bps=setup.download_bps,
             by_actor_calls=setup.by_actor_calls,
         )
+        first, last = setup.data_ports or (0, 0)
+        address = await self.node.serve(range(first, last + 1))
+        return Opened(address, os.getpid(), machine(), self.node.peer.held)
 
-    async def take(self, blocks: int) -> None:
-        """Get the blocks that this peer starts with (an inventory) from the tracker, before anything else."""
-        store, per_call = self.node.store, max(1, BATCH_BYTES // self.setup.manifest.block_bytes)
+    def _open_store(self, copies: int) -> Store | Source:
+        manifest, folder = self.setup.manifest, copies_folder(self.setup.folder)
+        if self._content is not None:
+            return Source(Path(self._content), manifest)
+        advice = "make room, give fewer --peers, or set TMPDIR to a larger disk"
+        check_room(copies * manifest.content_bytes, folder, f"{copies} copies", advice)
+        return Store.open(folder / self.name, manifest)
+
+    async def take(self) -> None:
+        """Get the blocks that this peer starts with from the tracker's machine, before it joins."""
+        store, manifest = self.node.store, self.setup.manifest
         assert isinstance(store, Store)
-        wanted = list(inventory.indices(blocks & ~store.held))
+        per_call = max(1, BATCH_BYTES // manifest.block_bytes)
+        wanted = list(inventory.indices(self.seat.held(manifest.block_count, self.setup.seed) & ~store.held))
         for first in range(0, len(wanted), per_call):
             batch = wanted[first : first + per_call]
             self._call_count += 1
             for block, data in zip(batch, await self._tracker.give.remote(batch), strict=True):
                 if store.verify(block, data):
                     store.write(block, data)
-        self.node.peer.held = store.held
+        self.node.begin_anew()
+
+    async def give(self, blocks: Iterable[int]) -> list[bytes]:
+        """The bytes of blocks that another peer starts with."""
+        length = self.setup.manifest.length
+        return [self.node.store.read(block, 0, length(block)) for block in blocks]
 
     async def join(self) -> None:
         """Enter the swarm; returns when the first links stand, or soon after."""
@@ -275,28 +285,26 @@ class PeerActor:
         """Say `message` to the tracker, and hear its answer."""
         self._call(self._tracker, message)
 
-    def call_peer(self, peer: str, message: Message, number: int) -> None:
-        """Say the `number`th message to another peer."""
-        self._call_peer(peer, message, number)
-
-    def _call_peer(self, peer: str, message: Message, *number: int) -> None:
+    def call_peer(self, peer: str, message: Message, number: int | None = None) -> None:
+        """Say `message` to another peer: the `number`th of a link, or, with None, what concerns the swarm."""
         actor = self._peers.get(peer)
         if actor is None:
             try:
                 actor = self._peers[peer] = ray.get_actor(actor_name(self.setup.run, peer), NAMESPACE)
             except ValueError:
                 return  # it died; its link will tell
-        self._call(actor, message, *number)
+        self._call(actor, message, number)
 
-    def _call(self, actor: Any, message: Message, *number: int) -> None:
+    def _call(self, actor: Any, message: Message, number: int | None = None) -> None:
         self._call_count += 1
-        task = asyncio.get_running_loop().create_task(self._answered(actor, message, *number))
+        task = asyncio.get_running_loop().create_task(self._answered(actor, message, number))
         self._calls.add(task)
         task.add_done_callback(self._calls.discard)
 
-    async def _answered(self, actor: Any, message: Message, *number: int) -> None:
+    async def _answered(self, actor: Any, message: Message, number: int | None) -> None:
+        numbered = () if number is None else (number,)
         try:
-            answer = await getattr(actor, message.verb.lower()).remote(self.name, message, *number)
+            answer = await getattr(actor, message.verb.lower()).remote(self.name, message, *numbered)
         except RayError:
             return  # it is gone; the core asks again, or its link ends
         if answer is not None:

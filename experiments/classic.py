@@ -120,10 +120,9 @@ def checked(world: str, *, out: str, **given: Any) -> Run:
     with Progress() as progress:
         progress.say(f"a swarm of {chosen['peers']} peers, to be checked")
         if world == "sim":
-            options = Options.build(**chosen)
-            folder, simulation = RunFolder.create(out=out), Simulation(options)
-            summary = simulation.run()
-            folder.write(simulation.ledger.about(summary), simulation.records)
+            simulation = Simulation(Options.build(**chosen))
+            simulation.run()
+            simulation.write(RunFolder.create(out=out))
         else:
             with Swarm.launch(**chosen, out=out) as swarm:
                 swarm.wait(timeout_s=TIMEOUT_S, progress=progress.update)

@@ -7,6 +7,7 @@ from random import Random
 from typing import Any
 
 from minibit.events import TRACKER
+from minibit.seat import peer_name
 
 Plain = dict[str, Any]
 
@@ -103,7 +104,7 @@ def _fault(rng: Random, peers: int, about_s: float) -> Plain:
         fault["lasts"] = round(rng.uniform(0, rng.choice([about_s, 1, 20, 200])), 3)
     sort = rng.random()
     if sort < 0.2:
-        names = [TRACKER, *(f"peer-{index + 1:02}" for index in range(peers))]
+        names = [TRACKER, *(peer_name(number + 1, peers) for number in range(peers))]
         fault["peers"] = [TRACKER, *rng.sample(names[1:], rng.randint(1, peers))][: rng.choice([2, 3, 10])]
     elif sort < 0.6:
         fault["peers"] = rng.randint(1, max(1, peers // 2))

@@ -29,8 +29,9 @@ from minibit.errors import LocalError
 from minibit.events import TRACKER
 from minibit.run.options import Options
 from minibit.run.scenario import Scenario
+from minibit.seat import peer_name
 from minibit.sim.checkers import Checker, Violation, all_checkers
-from minibit.sim.machine import Node
+from minibit.sim.machine import Machine
 from minibit.sim.simulation import Simulation
 from minibit.sim.world import World
 
@@ -60,12 +61,12 @@ class RunsEnd(Checker):
         self.events = 0
         self.now = 0.0
 
-    def told(self, world: World, node: Node, event: events.Event | None) -> None:
+    def told(self, world: World, machine: Machine, event: events.Event | None) -> None:
         """Count."""
         self.events += 1
         self.now = world.now
         if self.events > MOST_EVENTS or world.now > MOST_VIRTUAL_S:
-            self.complain(world, node.name, f"it does not end: {self.events} events")
+            self.complain(world, machine.name, f"it does not end: {self.events} events")
 
 
 # one world
@@ -175,7 +176,7 @@ def _fewer_peers(world: Plain) -> Iterator[Plain]:
     """And fewer blocks."""
     options, faults = world["options"], world["scenario"].get("faults", [])
     for peers in _less(options["peers"]):
-        there = [TRACKER, *(f"peer-{index + 1:02}" for index in range(peers))]
+        there = [TRACKER, *(peer_name(number + 1, peers) for number in range(peers))]
         hit = [{**one, "peers": _among(one["peers"], there)} if "peers" in one else one for one in faults]
         yield _but(world, {**options, "peers": peers}, faults=hit)
     for blocks in _less(-(-options["size"] // options["block_size"])):

@@ -34,3 +34,19 @@ class SharedContent(Content, Protocol):
     @property
     def digest(self) -> str:
         """The name of the swarm that shares it."""
+
+
+class VirtualContent:
+    """Content without bytes: `content_bytes` in blocks of `block_bytes`; the last block may be shorter."""
+
+    digest = "virtual"
+
+    def __init__(self, name: str, content_bytes: int, block_bytes: int) -> None:
+        self.name = name
+        self.content_bytes = content_bytes
+        self.block_bytes = block_bytes
+        self.block_count = -(-content_bytes // block_bytes)
+
+    def length(self, block: int) -> int:
+        """The bytes of `block`."""
+        return min(self.block_bytes, self.content_bytes - block * self.block_bytes)

@@ -116,10 +116,6 @@ class Peer:
         """The inventory."""
         return self.exchange.held
 
-    @held.setter
-    def held(self, held: int) -> None:
-        self.exchange.held = held
-
     @property
     def missing(self) -> int:
         """The inventory of the blocks that are not held."""

@@ -16,6 +16,9 @@ from minibit.rules import Rules
 
 T = TypeVar("T")
 
+SHIPPED: dict[str, type] = {}
+"""Strategies of somebody's own that came to this process by value, by name: it need not have their modules."""
+
 
 class Team(NamedTuple):
     """What a peer plays by, beside the rules of its swarm: None is as these say.
@@ -95,6 +98,8 @@ def _load(kind: str, name: str, known: dict[str, type[T]], base: type[T]) -> typ
 
 def _imported(kind: str, name: str, takes: str) -> object:
     """What `module:Class` names."""
+    if name in SHIPPED:
+        return SHIPPED[name]
     module_name, colon, class_name = name.partition(":")
     if not colon or not module_name or not class_name:
         raise LocalError(f"{kind} {name!r} is unknown: {takes}")

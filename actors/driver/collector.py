@@ -20,6 +20,7 @@ from minibit.actors.driver.turn import Turn, in_turn
 from minibit.events import TRACKER
 from minibit.messages import Desligamento
 from minibit.records import decode
+from minibit.run import verdict
 from minibit.run.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ class Collector:
                 blocks = ledger.content.block_count * len(ledger.peers)
                 progress(ledger.completed, len(ledger.peers), ledger.held, blocks, rate_bps)
             looked_at, moved_before = now, ledger.moved_bytes
-            if not ledger.waiting():
+            if not verdict.waiting(ledger.accounts):
                 return "", False
             if timeout_s is not None and ledger.elapsed_s(now) >= timeout_s:
                 return f"the time limit of {timeout_s:g} s came first", True
@@ -86,8 +87,9 @@ class Collector:
             self._moved = (ledger.moved_bytes, now)
         elif now - since > HOPELESS_S:
             stalled = now - since > max(STALL_S, 4 * ledger.options.rules.request_timeout_s)
-            why = ledger.why_hopeless(f"nothing moved for {now - since:.0f} s" if stalled else None)
-            gone = ledger.accounts[TRACKER].gone
+            otherwise = f"nothing moved for {now - since:.0f} s" if stalled else None
+            why = verdict.why_hopeless(ledger.accounts, ledger.content.block_count, otherwise)
+            gone = ledger.seed.gone
             return f"the seed is gone ({gone}), and {why}" if why and gone else why
         return None
 
@@ -111,7 +113,7 @@ class Collector:
         calls = {
             name: self.actors[name].drain.remote(account.batches)
             for name, account in ledger.accounts.items()
-            if account.gone is None or account.gone.startswith("left")
+            if account.answers
         }
         ledger.actor_calls += len(calls)
         deadline = time.monotonic() + LOOK_S

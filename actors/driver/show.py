@@ -17,7 +17,7 @@ from minibit.actors.driver.handle import LOOK_S, Answers
 from minibit.actors.driver.tables import Row
 from minibit.behaviour import BEHAVIOURS
 from minibit.events import TRACKER
-from minibit.run.ledger import UNWANTED
+from minibit.run.account import UNWANTED
 from minibit.units import show_duration
 
 STALL_S = 120.0  # without a new block anywhere, after which nobody watches any longer

@@ -34,8 +34,9 @@ from minibit.events import TRACKER
 from minibit.lab.archive import RunFolder
 from minibit.run.ledger import Ledger
 from minibit.run.options import Options
+from minibit.run.seating import seats
 from minibit.run.summary import Summary
-from minibit.strategies import Team
+from minibit.seat import number_of
 from minibit.units import parse_rate, show_bytes
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ class Swarm:
             swarm._actors = swarm._launcher.actors
             swarm._collector = Collector(swarm._actors, swarm._launcher.ledger, swarm.turn)
             spawned_at = time.monotonic()
-            names = swarm._launcher.spawn(chosen.line_up())
+            names = swarm._launcher.spawn(seats(chosen))
             swarm._spawn_s = time.monotonic() - spawned_at
             swarm._launcher.begin(names)
         except BaseException:
@@ -153,7 +154,7 @@ class Swarm:
     def __getitem__(self, peer: int | str) -> PeerHandle:
         """A peer by its number or its name."""
         if isinstance(peer, int):
-            found = [name for name in self._actors if name != TRACKER and int(name.split("-")[1]) == peer]
+            found = [name for name in self._actors if number_of(name) == peer]
             name = found[0] if found else str(peer)
         else:
             name = peer
@@ -228,8 +229,9 @@ class Swarm:
         """So many more peers, which join at once; their names."""
         if count < 1:
             raise LocalError(f"add takes a number of peers from 1, not {count!r}")
-        names: list[str] = self._launched.spawn([Team(behaviour=behaviour)] * count)
-        self._launched.begin(names)
+        launcher = self._launched
+        names = launcher.spawn(launcher.late_seats(count, behaviour))
+        launcher.begin(names)
         self.summary = None
         return names
 

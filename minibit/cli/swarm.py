@@ -206,7 +206,6 @@ def simulate(
         of_what = "--" if key == "journal" else f"--scenario {scenario}: " if of_scenario else ""
         raise LocalError(f"{of_what}{error}") from None
     folder = RunFolder.create(options.name, options.out)
-    simulation.ledger.run = folder.name
     try:
         progress.say(f"simulating {everybody(options)}")
         began_at = time.perf_counter()
@@ -218,8 +217,7 @@ def simulate(
             f"simulated {show_duration(summary.seconds.total)} in {show_duration(took_s)}: "
             f"{blocks:,} blocks, {blocks / took_s:,.0f} a second"
         )
-        kept = {f"{name}.journal": found.encode() for name, found in simulation.journals.items()}
-        folder.write(simulation.ledger.about(summary), simulation.records, kept)
+        summary = simulation.write(folder)
         progress.say(f"records in {folder.path}")
     finally:
         folder.remove_if_empty()

@@ -40,12 +40,13 @@ from minibit.compare.columns import Estimate, estimate, shown
 from minibit.compare.grid import File, Grid, Run, of_file
 from minibit.compare.results import Result, Results
 from minibit.compare.rows import in_markdown, lost_runs
+from minibit.content import VirtualContent
 from minibit.errors import LocalError
-from minibit.peer import Peer
 from minibit.picker import PICKERS
 from minibit.rules import Rules
 from minibit.run.options import Options
-from minibit.sim.content import VirtualContent
+from minibit.run.seating import seats
+from minibit.seat import Seat
 
 BUILT_IN = [*map("+".join, product(PICKERS, CHOKERS)), "free-rider"]
 TABLE = "tournament"  # its name in a page
@@ -167,8 +168,7 @@ def admitted(names: Iterable[str]) -> tuple[list[str], dict[str, str]]:
             raise LocalError(f"{name} is there twice: give each contestant once, and more --peers for more of each")
         team = strategies.team(name)
         try:
-            behaviour = strategies.behaviour(team.behaviour)()
-            Peer(name, VirtualContent("", 1, 1), team.rules(Rules()), behaviour=behaviour)
+            Seat(name=name, rules=team.rules(Rules()), behaviour=team.behaviour).peer(VirtualContent("", 1, 1), 0, 0)
         except Exception as error:  # whatever somebody's strategy raises
             out[name] = str(error)
         else:
@@ -233,10 +233,9 @@ def said_of(found: list[tuple[Run, Result]]) -> dict[str, str]:
     """Why most of the peers of a contestant that should have become complete didn't."""
     whys: dict[str, Counter[str]] = {}
     for run, result in found:
-        line = Options.build(**run.options).line_up()
+        teams = {seat.name: seat.class_name for seat in seats(Options.build(**run.options))}
         for failure in result.summary["failed"]:
-            name = line[int(failure["peer"].removeprefix("peer-")) - 1].name
-            whys.setdefault(name, Counter())[failure["why"]] += 1
+            whys.setdefault(teams[failure["peer"]] or "", Counter())[failure["why"]] += 1
     return {name: counts.most_common(1)[0][0] for name, counts in whys.items()}
 
 

@@ -18,17 +18,19 @@ from math import inf
 from pathlib import Path
 from statistics import fmean, median
 from threading import Thread
-from types import ModuleType
 from typing import Any
 
 import msgspec
 
+from minibit import strategies
 from minibit.errors import MinibitError
 from minibit.events import TRACKER
 from minibit.records import BlockRecord, PeerRecord, Record
 from minibit.run.measures import bytes_between, presences
 from minibit.run.options import Options
+from minibit.run.seating import seats
 from minibit.run.summary import Summary
+from minibit.seat import Seat
 from minibit.sim import Scenario, Simulation
 
 Figures = dict[str, float | None]
@@ -39,9 +41,7 @@ def run(options: dict[str, Any], scenario: dict[str, Any], shipped: Mapping[str,
 
     `shipped` are strategies by the names that the options give, which this machine need not have.
     """
-    for name, kind in (shipped or {}).items():
-        module_name, _, class_name = name.partition(":")
-        setattr(sys.modules.setdefault(module_name, ModuleType(module_name)), class_name, kind)
+    strategies.SHIPPED.update(shipped or {})
     began_at = time.monotonic()
     found: dict[str, Any]
     try:
@@ -60,12 +60,7 @@ def _simulated(given: dict[str, Any], scenario: dict[str, Any]) -> tuple[Summary
     options = Options.build(**given)
     simulation = Simulation(options, Scenario.build(scenario, options.peers))
     summary = simulation.run()
-    groups: dict[str, list[str]] = {}
-    for name, account in simulation.ledger.peers.items():
-        groups.setdefault(account.behaviour, []).append(name)
-    for name, kind in simulation.class_of.items():
-        groups.setdefault(f"class.{kind}", []).append(name)
-    return summary, figures(summary, simulation.records, groups)
+    return summary, figures(summary, simulation.records, _groups(simulation.seats))
 
 
 def _real(given: dict[str, Any], scenario: dict[str, Any]) -> tuple[Summary, Figures]:
@@ -80,14 +75,18 @@ def _real(given: dict[str, Any], scenario: dict[str, Any]) -> tuple[Summary, Fig
         tables = swarm.records()
     events = [PeerRecord(*row) for row in tables["peers"].iter_rows()]
     blocks = [BlockRecord(*row) for row in tables["blocks"].iter_rows()]
-    teams = options.line_up()  # of peer-01, peer-02, ...
+    return summary, figures(summary, [*events, *blocks], _groups(seats(options)))
+
+
+def _groups(seats: Iterable[Seat]) -> dict[str, list[str]]:
+    """The names of the peers of each behaviour, and of each class or team (`class.NAME`)."""
     groups: dict[str, list[str]] = {}
-    for peer in {event.peer for event in events if event.event == "started" and event.peer != TRACKER}:
-        team = teams[int(peer.removeprefix("peer-")) - 1]
-        groups.setdefault(team.behaviour, []).append(peer)
-        if team.name is not None:
-            groups.setdefault(f"class.{team.name}", []).append(peer)
-    return summary, figures(summary, [*events, *blocks], groups)
+    for seat in seats:
+        if not seat.seeds:
+            groups.setdefault(seat.behaviour, []).append(seat.name)
+            if seat.class_name is not None:
+                groups.setdefault(f"class.{seat.class_name}", []).append(seat.name)
+    return groups
 
 
 def completions(records: Iterable[Record]) -> dict[str, float]:

@@ -21,10 +21,12 @@ from typing import Any
 
 import msgspec
 
-from minibit import strategies
 from minibit.compare import one_run
 from minibit.compare.grid import Run
 from minibit.errors import ClusterError
+from minibit.run.options import Options
+from minibit.run.scenario import Scenario
+from minibit.run.seating import seats
 
 Outcome = dict[str, Any]  # see `one_run.run`
 
@@ -144,7 +146,7 @@ class Tasks(Workers):
         import ray  # noqa: PLC0415
         from ray import cloudpickle  # noqa: PLC0415
 
-        from minibit.actors.driver import cluster  # noqa: PLC0415  imports Ray, which processes don't need
+        from minibit.actors.driver import cluster, launch  # noqa: PLC0415  import Ray, which processes don't need
 
         self._joined = not ray.is_initialized()
         cluster.connect(address)
@@ -152,11 +154,14 @@ class Tasks(Workers):
             cluster.disconnect()
             raise ClusterError(f"the cluster at {address} has no CPU for tasks: add a node to it")
         cloudpickle.register_pickle_by_value(one_run)  # type: ignore[no-untyped-call]
+        self._shipped = launch.shipped
         self._run = ray.remote(num_cpus=1, max_retries=0)(one_run.run)
         self._refs: list[Any] = []
 
     def submit(self, run: Run) -> Future[Outcome]:
-        ref = self._run.remote(run.options, run.scenario, _shipped(run))
+        options = Options.build(**run.options)
+        own = self._shipped(seats(options, Scenario.build(run.scenario, options.peers)))
+        ref = self._run.remote(run.options, run.scenario, own)
         self._refs.append(ref)
         outcome: Future[Outcome] = Future()
         ref.future().add_done_callback(lambda done: outcome.set_result(_outcome(done)))
@@ -177,20 +182,3 @@ def _outcome(done: Future[Outcome]) -> Outcome:
         return done.result()
     lines = str(error).strip().splitlines() or [""]
     return {"lost": f"{type(error).__name__}: {lines[-1] if lines[0].startswith('ray::') else lines[0]}"}
-
-
-def _shipped(run: Run) -> dict[str, type]:
-    """The classes of the run's own strategies, by their names."""
-    from minibit.actors.driver.launch import shipped  # noqa: PLC0415
-
-    options, classes = run.parameters["options"], run.parameters["scenario"]["classes"]
-    teams = [strategies.team(name)._asdict() for name in options["teams"]]
-    behaviours = [{"behaviour": name} for name in options["behave"]]
-    find = {"picker": strategies.picker, "choker": strategies.choker, "behaviour": strategies.behaviour}
-    found = {
-        name: shipped(name, find[key])
-        for strategy in (options["rules"], *teams, *behaviours, *classes)
-        for key in find
-        if (name := strategy.get(key)) is not None
-    }
-    return {name: kind for name, kind in found.items() if kind is not None}

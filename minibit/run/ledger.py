@@ -13,90 +13,15 @@ from typing import Any
 
 import msgspec
 
-from minibit import inventory
 from minibit.content import SharedContent
-from minibit.events import TRACKER
 from minibit.records import BlockRecord, PeerRecord, Record, SampleRecord, shifted
-from minibit.run import bounds
+from minibit.run import bounds, verdict
+from minibit.run.account import Account, Departure
 from minibit.run.options import Options
-from minibit.run.summary import Bytes, Content, Failure, Messages, Seconds, Summary, jain
+from minibit.run.summary import Bytes, Content, Messages, Seconds, Summary, jain
+from minibit.seat import Seat
 
-UNWANTED = ("corrupter", "liar")  # nobody expects that they complete: one is banned, one seems to want nothing
-USELESS = ("corrupter", "free-rider")  # nobody gets a right block from them
 FORMAT = 1  # of what `about` says and of the tables; a larger one can't be read by what reads this
-
-
-class Account:
-    """One peer in the ledger. `offset_s` takes its clock to the ledger's, `held` is its inventory.
-
-    `upload_bps` and `download_bps` are its own limits, in bytes a second; None for no limit. `kind` is its class in a
-    scenario, `node` the host it runs on, `picker` and `choker` are its own; None for none.
-    """
-
-    def __init__(
-        self,
-        behaviour: str,
-        offset_s: float,
-        held: int,
-        *,
-        upload_bps: float | None = None,
-        download_bps: float | None = None,
-        kind: str | None = None,
-        node: str | None = None,
-        picker: str | None = None,
-        choker: str | None = None,
-    ) -> None:
-        self.behaviour = behaviour
-        self.offset_s = offset_s
-        self.held = held
-        self.held_at_start = held
-        self.upload_bps = upload_bps
-        self.download_bps = download_bps
-        self.kind = kind
-        self.node = node
-        self.picker = picker
-        self.choker = choker
-        self.completed_at: float | None = None
-        self.gone: str | None = None  # why nothing more comes from it
-        self.verified: bool | None = None
-        self.banned_by: set[str] = set()
-        self.sample: SampleRecord | None = None
-        self.batches = 0  # of news that came
-        self.messages: dict[str, int] = {}
-        self.actor_calls = 0
-
-    @property
-    def waited_for(self) -> bool:
-        """Whether the run isn't over before this peer is complete."""
-        return self.completed_at is None and self.gone is None and self.behaviour not in UNWANTED
-
-    @property
-    def expected(self) -> bool:
-        """Whether it is one of those whose completion makes the run: complete, or waited for."""
-        return self.behaviour not in UNWANTED and (self.completed_at is not None or self.gone is None)
-
-    def about(self) -> dict[str, Any]:
-        """What is known of it beside its records, as plain values."""
-        return {
-            "behaviour": self.behaviour,
-            "class": self.kind,
-            "held_at_start": inventory.to_hex(self.held_at_start),
-            "upload_bps": self.upload_bps,
-            "download_bps": self.download_bps,
-            "node": self.node,
-            "messages": self.messages,
-            "picker": self.picker,
-            "choker": self.choker,
-        }
-
-    def die(self, why: str) -> bool:
-        """It is gone without a word, and its copy with it, unless that was verified before; whether that is news."""
-        if self.verified is None:
-            self.completed_at = None
-        news = self.gone is None or self.gone.startswith("left")
-        if news:
-            self.gone = why
-        return news
 
 
 class Ledger:
@@ -117,12 +42,17 @@ class Ledger:
 
     @property
     def peers(self) -> dict[str, Account]:
-        """The accounts of all but the tracker."""
-        return {name: account for name, account in self.accounts.items() if name != TRACKER}
+        """The accounts of all but the seed."""
+        return {name: account for name, account in self.accounts.items() if not account.seat.seeds}
 
-    def open(self, name: str, behaviour: str, offset_s: float, held: int, **more: Any) -> None:
-        """A new account, of a peer that holds these blocks (an inventory); `more`: see `Account`."""
-        self.accounts[name] = Account(behaviour, offset_s, held, **more)
+    @property
+    def seed(self) -> Account:
+        """The account of the seed."""
+        return next(account for account in self.accounts.values() if account.seat.seeds)
+
+    def open(self, seat: Seat, held: int, offset_s: float = 0.0, node: str | None = None) -> None:
+        """A new account; see `Account`."""
+        self.accounts[seat.name] = Account(seat, held, offset_s, node)
 
     def give(self, name: str, blocks: int) -> None:
         """These blocks (an inventory) were given to a peer before it started."""
@@ -178,9 +108,9 @@ class Ledger:
             case "completed":
                 account.completed_at = record.at_s
             case "failed":
-                account.gone = record.why
+                account.gone = Departure("failed", record.why)
             case "left":
-                account.gone = account.gone or f"left ({record.why})"
+                account.gone = account.gone or Departure("left", record.why)
             case "died":
                 account.die(record.why or "died")
 
@@ -201,43 +131,6 @@ class Ledger:
         """Payload that arrived so far, over all peers."""
         return sum(account.sample.received_bytes for account in self.peers.values() if account.sample)
 
-    def waiting(self) -> list[str]:
-        """The peers that the run waits for."""
-        return [name for name, account in self.peers.items() if account.waited_for]
-
-    def lost_blocks(self) -> list[int]:
-        """Blocks that nobody holds who is still there and gives them."""
-        there = inventory.EMPTY
-        for account in self.accounts.values():
-            if account.gone is None and account.behaviour not in USELESS:
-                there |= account.held
-        return list(inventory.indices(inventory.full(self.content.block_count) & ~there))
-
-    def why_hopeless(self, otherwise: str | None) -> str | None:
-        """Why nobody is waited for any longer, though nothing moves: all that wait lack blocks that are lost, or
-        `otherwise`. None: somebody may still complete.
-        """
-        lost = self.lost_blocks()
-        if not lost:
-            return otherwise
-        some = ", ".join(map(str, lost[:10])) + (", ..." if len(lost) > 10 else "")
-        told = f"nobody holds {len(lost)} {'block' if len(lost) == 1 else 'blocks'} any more ({some})"
-        blocks = inventory.of(lost)
-        if any(not blocks & ~account.held for account in self.peers.values() if account.waited_for):
-            return otherwise and f"{otherwise}, and {told}"
-        return told
-
-    def failures(self, why: str) -> list[Failure]:
-        """The peers that should have a complete and right copy and have none; `why` for those that just wait."""
-        failed = []
-        for name, account in self.peers.items():
-            if account.completed_at is None and account.behaviour not in UNWANTED:
-                missing = self.content.block_count - account.held.bit_count()
-                failed.append(Failure(peer=name, why=account.gone or f"{why}, {missing} blocks missing"))
-            elif account.verified is False:
-                failed.append(Failure(peer=name, why="its finished copy is not what the manifest says"))
-        return failed
-
     def summary(
         self, *, nodes: int, spawn_s: float, verify_s: float, total_s: float, now: float, why: str, timed_out: bool
     ) -> Summary:
@@ -245,12 +138,12 @@ class Ledger:
         options = self.options
         zero = self.started_at if self.started_at is not None else now
         done = sorted(a.completed_at - zero for a in self.peers.values() if a.completed_at is not None)
-        transfer_s = now - zero if self.waiting() or not done else done[-1]
+        transfer_s = now - zero if verdict.waiting(self.accounts) or not done else done[-1]
         arrivals = [record for record in self.noted if isinstance(record, BlockRecord)]
         useful_bytes = sum(record.bytes for record in arrivals if record.verdict == "useful")
         moved_bytes = sum(record.bytes for record in arrivals)
         samples = [account.sample for account in self.accounts.values() if account.sample is not None]
-        seed = self.accounts[TRACKER].sample
+        seed = self.seed.sample
         messages = dict.fromkeys(Messages.__struct_fields__, 0)
         for account in self.accounts.values():
             for verb, count in account.messages.items():
@@ -284,10 +177,10 @@ class Ledger:
             goodput_bps=useful_bytes / transfer_s if transfer_s > 0 else 0.0,
             bound_s=bound_s,
             efficiency=bound_s / transfer_s if all_done and bound_s is not None and transfer_s > 0 else None,
-            fairness_jain=jain(s.sent_bytes for s in samples if s.peer != TRACKER),
+            fairness_jain=jain(s.sent_bytes for account in self.peers.values() if (s := account.sample)),
             actor_calls=self.actor_calls + sum(account.actor_calls for account in self.accounts.values()),
             messages=Messages(**messages),
-            failed=self.failures(why),
+            failed=verdict.failures(self.accounts, self.content.block_count, why),
             timed_out=timed_out,
         )
 
@@ -321,16 +214,16 @@ class Ledger:
             return None
         members = [
             bounds.Member(
-                upload_bps=account.upload_bps,
-                download_bps=account.download_bps,
+                upload_bps=account.seat.upload_bps,
+                download_bps=account.seat.download_bps,
                 wants=account.expected,
-                serves=account.behaviour != "free-rider",
+                serves=account.seat.behaviour != "free-rider",
                 held_bytes=self._bytes_of(account.held_at_start),
             )
             for account in self.peers.values()
         ]
-        content, seed = self.content, self.accounts[TRACKER]
-        return bounds.makespan(content.content_bytes, content.block_bytes, members, seed_upload_bps=seed.upload_bps)
+        content, seed_bps = self.content, self.seed.seat.upload_bps
+        return bounds.makespan(content.content_bytes, content.block_bytes, members, seed_upload_bps=seed_bps)
 
     def _bytes_of(self, held: int) -> int:
         """The bytes of these blocks (an inventory)."""

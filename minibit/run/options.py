@@ -11,34 +11,16 @@ import operator
 import re
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
-from random import Random
-from typing import Any, NamedTuple, get_args
+from typing import Any, get_args
 
 import msgspec
 
-from minibit import inventory, strategies
+from minibit import strategies
 from minibit.errors import LocalError
 from minibit.manifest import BLOCK_BYTES_MAX, HashName, auto_block_bytes
 from minibit.rules import PRESETS, Rules
-from minibit.strategies import Team
+from minibit.seat import Initial
 from minibit.units import parse_bytes, parse_duration, parse_rate, show_bytes
-
-
-class Initial(NamedTuple):
-    """What each peer starts with: a share of the blocks, picked at random, and so many blocks beside it."""
-
-    share: float = 0.0
-    blocks: int = 0
-
-    def count(self, block_count: int) -> int:
-        """How many of `block_count` blocks that is; the share is rounded down."""
-        share = int(self.share * block_count + 1e-9)  # 0.29 of 100 is 28.999999999999996
-        return min(block_count, share + self.blocks)
-
-
-def initial_blocks(count: int, peer: str, seed: int, block_count: int) -> int:
-    """The inventory that a peer starts with: `count` blocks at random."""
-    return inventory.of(Random(f"{seed}/{peer}/initial").sample(range(block_count), count))
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,17 +88,6 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         if (needed := needed + sum(options.teams.values())) > options.peers:
             raise LocalError(f"--teams: {given['teams']!r} won't do: give --peers {needed} or more, or smaller teams")
         return options
-
-    def line_up(self) -> list[Team]:
-        """What each peer plays by, from the first to the last.
-
-        Teams and who is in none stand at places by chance, so that no team comes first; the last are of `behave`.
-        """
-        line = [team for name, count in self.teams.items() for team in [strategies.team(name)] * count]
-        odd = [Team(behaviour=sort) for sort, count in self.behave.items() for _ in range(count)]
-        line += [Team()] * (self.peers - len(line) - len(odd))
-        Random(f"{self.seed}/teams").shuffle(line)
-        return line + odd
 
     def block_bytes_for(self, content_bytes: int) -> int:
         """The bytes of a block of such content: those given, or those that grow with it."""

@@ -15,7 +15,7 @@ from minibit.events import TRACKER
 from minibit.records import BlockRecord
 from minibit.sim import reach
 from minibit.sim.link_book import Asked
-from minibit.sim.machine import Node, Way
+from minibit.sim.machine import Machine, Way
 from minibit.sim.world import Watcher, World
 
 ROUNDING_BYTES = 1.0
@@ -54,65 +54,65 @@ class BytesAreKept(Checker):
         self._heard_bytes: Counter[str] = Counter()
         self._recorded: list[BlockRecord] = []
 
-    def told(self, world: World, node: Node, event: events.Event | None) -> None:
+    def told(self, world: World, machine: Machine, event: events.Event | None) -> None:
         """Blocks are marked when they have left, and taken off the way in order."""
         self._recorded.clear()
-        self._since_s.setdefault(node.name, world.now)
+        self._since_s.setdefault(machine.name, world.now)
         if isinstance(event, events.Linked):
-            parcels = self._under_way.get((event.address.peer, node.name), [])
+            parcels = self._under_way.get((event.address.peer, machine.name), [])
             parcels[:] = [one for one in parcels if one.way.open]  # the others were lost with their link
         elif isinstance(event, events.Sent):
-            parcels = self._under_way.get((node.name, event.peer), [])
-            way = node.ways.get(event.peer)
+            parcels = self._under_way.get((machine.name, event.peer), [])
+            way = machine.ways.get(event.peer)
             parcel = next((one for one in parcels if one.left_s is None and one.way is way), None)
             if parcel is None or parcel.block != event.block:
-                self.complain(world, node.name, f"{event}, and that was not sent")
+                self.complain(world, machine.name, f"{event}, and that was not sent")
             parcel.left_s = world.now
-            self._sent_bytes[node.name] += world.content.length(event.block)
+            self._sent_bytes[machine.name] += world.content.length(event.block)
         elif isinstance(event, events.Arrived):
-            parcels = self._under_way.get((event.sender, node.name), [])
+            parcels = self._under_way.get((event.sender, machine.name), [])
             if not parcels or parcels.pop(0).block != event.block:
-                self.complain(world, node.name, f"{event}, and that was not sent, or not in this order")
-            self._heard_bytes[node.name] += world.content.length(event.block)
+                self.complain(world, machine.name, f"{event}, and that was not sent, or not in this order")
+            self._heard_bytes[machine.name] += world.content.length(event.block)
 
-    def did(self, world: World, node: Node, effect: events.Effect) -> None:
+    def did(self, world: World, machine: Machine, effect: events.Effect) -> None:
         """A block sets out, or is recorded."""
         if isinstance(effect, events.SendBlock):
-            if (way := node.ways.get(effect.peer)) is not None:
-                self._under_way.setdefault((node.name, effect.peer), []).append(_Parcel(way, effect.block))
+            if (way := machine.ways.get(effect.peer)) is not None:
+                self._under_way.setdefault((machine.name, effect.peer), []).append(_Parcel(way, effect.block))
         elif isinstance(effect, events.Note) and isinstance(effect.record, BlockRecord):
             self._recorded.append(effect.record)
 
-    def after(self, world: World, node: Node, event: events.Event | None) -> None:
+    def after(self, world: World, machine: Machine, event: events.Event | None) -> None:
         """One record for each block that arrived; and the lines are no faster than they are."""
         if isinstance(event, events.Arrived):
             told = [(record.peer, record.source, record.block, record.bytes) for record in self._recorded]
-            due = (node.name, event.sender, event.block, world.content.length(event.block))
-            gone = not told and event.sender not in node.peer.contacts.up  # what was heard before broke the link
+            due = (machine.name, event.sender, event.block, world.content.length(event.block))
+            gone = not told and event.sender not in machine.peer.contacts.up  # what was heard before broke the link
             if told != [due] and not gone:
-                self.complain(world, node.name, f"{event} was recorded as {told}")
-            self._check_line(world, node, node.received_bytes, node.end.down_bps)
+                self.complain(world, machine.name, f"{event} was recorded as {told}")
+            self._check_line(world, machine, machine.received_bytes, machine.end.down_bps)
         elif self._recorded:
-            self.complain(world, node.name, f"{event} was recorded as {self._recorded}")
+            self.complain(world, machine.name, f"{event} was recorded as {self._recorded}")
         elif isinstance(event, events.Sent):
-            self._check_line(world, node, node.sent_bytes, node.awake_bps)
+            self._check_line(world, machine, machine.sent_bytes, machine.awake_bps)
 
-    def _check_line(self, world: World, node: Node, total_bytes: int, line_bps: float) -> None:
-        span_s = world.now - self._since_s[node.name]
+    def _check_line(self, world: World, machine: Machine, total_bytes: int, line_bps: float) -> None:
+        span_s = world.now - self._since_s[machine.name]
         if total_bytes > line_bps * span_s * (1 + 1e-9) + ROUNDING_BYTES:
-            self.complain(world, node.name, f"{total_bytes} bytes in {span_s:g} s by {line_bps:g} bytes a second")
+            self.complain(world, machine.name, f"{total_bytes} bytes in {span_s:g} s by {line_bps:g} bytes a second")
 
     def over(self, world: World, timed_out: bool) -> None:
         """The books agree, and what has not arrived is lost or on its way."""
-        for name, node in world.nodes.items():
+        for name, machine in world.machines.items():
             sent_bytes, heard_bytes = self._sent_bytes[name], self._heard_bytes[name]
-            if node.sent_bytes != sent_bytes:
-                self.complain(world, name, f"{node.sent_bytes} bytes sent, and {sent_bytes} seen")
-            if node.up and node.inbox is None and node.received_bytes != heard_bytes:
-                self.complain(world, name, f"{node.received_bytes} bytes taken, and {heard_bytes} seen")
+            if machine.sent_bytes != sent_bytes:
+                self.complain(world, name, f"{machine.sent_bytes} bytes sent, and {sent_bytes} seen")
+            if machine.up and machine.inbox is None and machine.received_bytes != heard_bytes:
+                self.complain(world, name, f"{machine.received_bytes} bytes taken, and {heard_bytes} seen")
         for (sender, receiver), parcels in self._under_way.items():
             for one in parcels:
-                if one.way.open and one.left_s is not None and world.nodes[receiver].inbox is None:
+                if one.way.open and one.left_s is not None and world.machines[receiver].inbox is None:
                     due_s = max(one.left_s + world.network.latency_s + one.way.delay_s, one.way.ready_s)
                     if world.now > due_s + 1e-6:
                         self.complain(world, sender, f"block {one.block} never came to {receiver}")
@@ -138,30 +138,30 @@ class BlocksAreVerified(Checker):
     def __init__(self) -> None:
         self._verified: dict[str, int] = {}
 
-    def told(self, world: World, node: Node, event: events.Event | None) -> None:
+    def told(self, world: World, machine: Machine, event: events.Event | None) -> None:
         """What it holds at first, and what comes with a good verdict."""
-        held = self._verified.setdefault(node.name, node.peer.held)
+        held = self._verified.setdefault(machine.name, machine.peer.held)
         if isinstance(event, events.Arrived) and event.ok:
-            self._verified[node.name] = held | 1 << event.block
+            self._verified[machine.name] = held | 1 << event.block
 
-    def did(self, world: World, node: Node, effect: events.Effect) -> None:
+    def did(self, world: World, machine: Machine, effect: events.Effect) -> None:
         """It says and sends only what it holds."""
-        verified = self._verified[node.name]
+        verified = self._verified[machine.name]
         if isinstance(effect, events.SendBlock):
             if not verified >> effect.block & 1:
-                self.complain(world, node.name, f"sends block {effect.block}, which it lacks")
-            if effect.spoil and not node.peer.behaviour.spoils:
-                self.complain(world, node.name, f"sends block {effect.block} wrong, and is no corrupter")
+                self.complain(world, machine.name, f"sends block {effect.block}, which it lacks")
+            if effect.spoil and not machine.peer.behaviour.spoils:
+                self.complain(world, machine.name, f"sends block {effect.block} wrong, and is no corrupter")
         elif isinstance(effect, events.Send) and isinstance(effect.message, messages.Estoque):
             message = effect.message
             false = (inventory.of(message.new) | int(message.whole or "0", 16)) & ~verified
-            if false and not reach.lies(node):
-                self.complain(world, node.name, f"announces {_blocks(false)}, which it lacks")
+            if false and not reach.lies(machine):
+                self.complain(world, machine.name, f"announces {_blocks(false)}, which it lacks")
 
-    def after(self, world: World, node: Node, event: events.Event | None) -> None:
+    def after(self, world: World, machine: Machine, event: events.Event | None) -> None:
         """It holds only that."""
-        if unverified := node.peer.held & ~self._verified[node.name]:
-            self.complain(world, node.name, f"holds {_blocks(unverified)}, which never passed")
+        if unverified := machine.peer.held & ~self._verified[machine.name]:
+            self.complain(world, machine.name, f"holds {_blocks(unverified)}, which never passed")
 
 
 class SlotsAreKept(Checker):
@@ -170,19 +170,19 @@ class SlotsAreKept(Checker):
     def __init__(self) -> None:
         self._served: dict[str, set[str]] = {}
 
-    def told(self, world: World, node: Node, event: events.Event | None) -> None:
+    def told(self, world: World, machine: Machine, event: events.Event | None) -> None:
         """A link that is gone frees its slot."""
         if isinstance(event, events.Unlinked):
-            self._served.get(node.name, set()).discard(event.peer)
+            self._served.get(machine.name, set()).discard(event.peer)
 
-    def did(self, world: World, node: Node, effect: events.Effect) -> None:
+    def did(self, world: World, machine: Machine, effect: events.Effect) -> None:
         """DESBLOQUEIO gives a slot, BLOQUEIO takes it."""
-        served = self._served.setdefault(node.name, set())
+        served = self._served.setdefault(machine.name, set())
         if isinstance(effect, events.Send) and isinstance(effect.message, messages.Desbloqueio):
             served.add(effect.peer)
             slots = world.rules.slots + world.rules.guests
-            if len(served) > slots and node.peer.uploads.slots is not None:
-                self.complain(world, node.name, f"serves {sorted(served)} with {slots} slots")
+            if len(served) > slots and machine.peer.uploads.slots is not None:
+                self.complain(world, machine.name, f"serves {sorted(served)} with {slots} slots")
         elif isinstance(effect, events.HangUp) or (
             isinstance(effect, events.Send) and isinstance(effect.message, messages.Bloqueio)
         ):
@@ -199,9 +199,9 @@ class BlocksAreAskedOnce(Checker):
     def __init__(self) -> None:
         self._links: dict[str, dict[str, Asked]] = {}
 
-    def told(self, world: World, node: Node, event: events.Event | None) -> None:
+    def told(self, world: World, machine: Machine, event: events.Event | None) -> None:
         """What the peer hears of its links."""
-        links = self._links.setdefault(node.name, {})
+        links = self._links.setdefault(machine.name, {})
         for link in links.values():
             link.look(world.now, world.rules.request_timeout_s)
         match event:
@@ -217,26 +217,26 @@ class BlocksAreAskedOnce(Checker):
             case events.Received(sender, message) if sender in links:
                 links[sender].hear(message)
 
-    def did(self, world: World, node: Node, effect: events.Effect) -> None:
+    def did(self, world: World, machine: Machine, effect: events.Effect) -> None:
         """A PEDIDO must have its place."""
-        links = self._links.setdefault(node.name, {})
+        links = self._links.setdefault(machine.name, {})
         if isinstance(effect, events.HangUp):
             links.pop(effect.peer, None)
         elif isinstance(effect, events.Send) and effect.peer in links:
             link, message = links[effect.peer], effect.message
             if isinstance(message, messages.Pedido):
-                self._need_place(world, node, links, effect.peer, message.block)
+                self._need_place(world, machine, links, effect.peer, message.block)
                 link.ask(message.block, world.now)
             elif isinstance(message, messages.Estoque):
                 link.call_off(inventory.of(message.new))
 
-    def _need_place(self, world: World, node: Node, links: dict[str, Asked], peer: str, block: int) -> None:
+    def _need_place(self, world: World, machine: Machine, links: dict[str, Asked], peer: str, block: int) -> None:
         def need(holds: object, what: str) -> None:
             if not holds:
-                self.complain(world, node.name, f"asks {peer} for {block}, {what}")
+                self.complain(world, machine.name, f"asks {peer} for {block}, {what}")
 
         link, rules = links[peer], world.rules
-        need(not node.peer.held >> block & 1, "which it holds")
+        need(not machine.peer.held >> block & 1, "which it holds")
         need(link.serves, "which does not serve it")
         need(link.theirs >> block & 1, "which does not announce it")
         need(len(link.open) < rules.pipeline, f"which has {len(link.open)} PEDIDOs")
@@ -245,24 +245,24 @@ class BlocksAreAskedOnce(Checker):
         need(peer not in others, "which it asked already")
         if others:
             asked = inventory.of(block for one in links.values() for block in (*one.open, *one.given_up))
-            need(not node.peer.missing & ~asked, f"which is asked of {others}, and it is not endgame")
+            need(not machine.peer.missing & ~asked, f"which is asked of {others}, and it is not endgame")
 
 
 class PeersAgree(Checker):
     """Every peer's own invariants hold after every event, and the tracker's too."""
 
-    def after(self, world: World, node: Node, event: events.Event | None) -> None:
+    def after(self, world: World, machine: Machine, event: events.Event | None) -> None:
         """Ask them."""
         try:
-            if not node.peer.left:
-                node.peer.check()
+            if not machine.peer.left:
+                machine.peer.check()
         except AssertionError as error:
-            self.complain(world, node.name, f"its own check fails after {event}: {_said(error)}")
+            self.complain(world, machine.name, f"its own check fails after {event}: {_said(error)}")
         try:
             if world.tracker is not None:
                 world.tracker.check()
         except AssertionError as error:
-            self.complain(world, TRACKER, f"its own check fails after {event} of {node.name}: {_said(error)}")
+            self.complain(world, TRACKER, f"its own check fails after {event} of {machine.name}: {_said(error)}")
 
 
 class NobodySpins(Checker):
@@ -279,7 +279,7 @@ class NobodySpins(Checker):
         self._second = 0
         self._wakes_in_second: Counter[str] = Counter()
 
-    def told(self, world: World, node: Node, event: events.Event | None) -> None:
+    def told(self, world: World, machine: Machine, event: events.Event | None) -> None:
         """Count."""
         if world.now != self._now:
             self._now = world.now
@@ -288,7 +288,7 @@ class NobodySpins(Checker):
         if int(world.now) != self._second:
             self._second = int(world.now)
             self._wakes_in_second.clear()
-        name = node.name
+        name = machine.name
         self._events[name] += 1
         if self._events[name] > EVENTS_AT_ONCE:
             self.complain(world, name, f"{self._events[name]} events at one instant")
@@ -297,12 +297,12 @@ class NobodySpins(Checker):
             if self._wakes[name] > WAKES_AT_ONCE:
                 self.complain(world, name, f"{self._wakes[name]} wakes at one instant")
             self._wakes_in_second[name] += 1
-            if self._wakes_in_second[name] > _most_wakes(world, node):
+            if self._wakes_in_second[name] > _most_wakes(world, machine):
                 self.complain(world, name, f"{self._wakes_in_second[name]} wakes in a second")
 
 
-def _most_wakes(world: World, node: Node) -> float:
-    rules, contacts = world.rules, node.peer.contacts
+def _most_wakes(world: World, machine: Machine) -> float:
+    rules, contacts = world.rules, machine.peer.contacts
     news = 2 / rules.announce_s if rules.announce_s else 0
     tries = (1 + len(contacts.known)) / rules.retry_s + 1 / rules.tracker_s
     overdue = 2 * rules.pipeline + 2 * len(contacts.up)
@@ -317,7 +317,7 @@ class AllComplete(Checker):
         if timed_out or reach.hasty(world):
             return
         for name, blocks in reach.within(world, reach.reach(world)).items():
-            if blocks == world.nodes[name].peer.missing:
+            if blocks == world.machines[name].peer.missing:
                 self.complain(world, name, f"is given up, and lacks {_blocks(blocks)}, all within its reach")
 
 
@@ -333,13 +333,13 @@ class NothingStalls(Checker):
         self._since_s = 0.0
         self._patience_s = 0.0
 
-    def did(self, world: World, node: Node, effect: events.Effect) -> None:
+    def did(self, world: World, machine: Machine, effect: events.Effect) -> None:
         """A useful block came."""
         record = effect.record if isinstance(effect, events.Note) else None
         if isinstance(record, BlockRecord) and record.verdict == "useful":
             self._since_s = world.now
 
-    def after(self, world: World, node: Node, event: events.Event | None) -> None:
+    def after(self, world: World, machine: Machine, event: events.Event | None) -> None:
         """Look at the world, now and then."""
         now = world.now
         if now < self._looked_s + LOOK_S:

@@ -15,11 +15,11 @@ import msgspec
 
 from minibit import inventory, strategies
 from minibit.behaviour import BEHAVIOURS
+from minibit.content import VirtualContent
 from minibit.errors import LocalError, RemoteError
 from minibit.events import Effect, Event
 from minibit.peer import Peer
 from minibit.rules import Rules
-from minibit.sim.content import VirtualContent
 
 Whole = Annotated[int, msgspec.Meta(ge=0)]
 

@@ -12,7 +12,7 @@ from minibit.sim.bandwidth import End, Flow
 from minibit.sim.journal import Journal
 
 
-class Node:
+class Machine:
     """A peer in its machine.
 
     ways         what it sends, by neighbour; one for every link that it believes to stand
@@ -84,7 +84,7 @@ class Way:
 
     __slots__ = ("back", "ceiling_bps", "delay_s", "flow", "held", "open", "ready_s", "receiver", "sender")
 
-    def __init__(self, sender: Node, receiver: Node) -> None:
+    def __init__(self, sender: Machine, receiver: Machine) -> None:
         self.sender = sender
         self.receiver = receiver
         self.back: Way

@@ -19,25 +19,25 @@ from minibit.events import Event
 from minibit.messages import Bloco, Desligamento, Message, PeerAddress
 from minibit.sim.bandwidth import Bandwidth
 from minibit.sim.clock import Clock
-from minibit.sim.machine import Node, Way
+from minibit.sim.machine import Machine, Way
 from minibit.wire.carriage import DIAL_S, IDLE_S, PASSING, PREFIX_BYTES
 
 PROGRESS_S = 10.0  # a block under way gives a sign of life at least this often
 
 
 class Network:
-    """All links between `nodes`, and the faults of links, also of nodes that aren't there yet.
+    """All links between `machines`, and the faults of links, also of machines that aren't there yet.
 
-    `tell` brings an event to a node. `latency_s` is the delay of a message one way, `connect_s` the time from a dial to
-    a proven link, `progress_s` the time between two signs of life of a block under way.
+    `tell` brings an event to a machine. `latency_s` is the delay of a message one way, `connect_s` the time from a dial
+    to a proven link, `progress_s` the time between two signs of life of a block under way.
     """
 
     def __init__(
         self,
         clock: Clock,
-        nodes: Mapping[str, Node],
+        machines: Mapping[str, Machine],
         content: Content,
-        tell: Callable[[Node, Event], None],
+        tell: Callable[[Machine, Event], None],
         *,
         latency_s: float,
         connect_s: float,
@@ -48,9 +48,9 @@ class Network:
         self.connect_s = connect_s
         self.progress_s = progress_s
         self.bandwidth = Bandwidth(clock)
-        self.arrived_bytes = 0  # payload, at all nodes together
+        self.arrived_bytes = 0  # payload, at all machines together
         self._clock = clock
-        self._nodes = nodes
+        self._machines = machines
         self._content = content
         self._tell = tell
         self._rng = rng
@@ -67,30 +67,28 @@ class Network:
 
     # messages and blocks
 
-    def send(self, node: Node, peer: str, message: Message) -> None:
+    def send(self, machine: Machine, peer: str, message: Message) -> None:
         """Carry a message to a neighbour."""
-        if (way := node.ways.get(peer)) is not None:
-            node.sent[type(message)] += 1
-            if (
-                message is not self._said.message or node.name != self._said.sender
-            ):  # the same message often goes to many
-                self._said = events.Received(node.name, message)
+        if (way := machine.ways.get(peer)) is not None:
+            machine.sent[type(message)] += 1
+            if message is not self._said.message or machine.name != self._said.sender:  # one often goes to many
+                self._said = events.Received(machine.name, message)
                 self._said_bytes = len(messages.encode(message)) + PREFIX_BYTES
-            node.control_bytes += self._said_bytes
+            machine.control_bytes += self._said_bytes
             if way.flow is None or type(message) in PASSING:
                 self._carry(way, self._said)
             else:
                 way.held.append(self._said)
 
-    def send_block(self, node: Node, peer: str, block: int, spoil: bool) -> None:
+    def send_block(self, machine: Machine, peer: str, block: int, spoil: bool) -> None:
         """Carry a block to a neighbour; the sender hears once its last byte left."""
-        if (way := node.ways.get(peer)) is not None:
-            node.sent[Bloco] += 1
-            node.control_bytes += len(messages.encode(Bloco(block))) + PREFIX_BYTES
-            share = self.corrupts(node.name)
+        if (way := machine.ways.get(peer)) is not None:
+            machine.sent[Bloco] += 1
+            machine.control_bytes += len(messages.encode(Bloco(block))) + PREFIX_BYTES
+            share = self.corrupts(machine.name)
             ok = not (spoil or (share > 0 and self._rng.random() < share))
             way.flow = self.bandwidth.start(
-                node.end,
+                machine.end,
                 way.receiver.end,
                 self._content.length(block),
                 self._block_sent,
@@ -99,19 +97,19 @@ class Network:
                 ok,
                 ceiling_bps=way.ceiling_bps,
             )
-            if not node.progressing:
-                node.progressing = True
-                self._clock.at(self._clock.now + self.progress_s, self._progress, node)
+            if not machine.progressing:
+                machine.progressing = True
+                self._clock.at(self._clock.now + self.progress_s, self._progress, machine)
 
-    def _progress(self, node: Node) -> None:
-        """Tell the receivers of all blocks under way from a node that bytes keep coming, and plan the next time."""
-        under_way = [way for way in node.ways.values() if way.flow is not None]
+    def _progress(self, machine: Machine) -> None:
+        """Tell the receivers of all blocks under way from a machine that bytes keep coming, and plan the next time."""
+        under_way = [way for way in machine.ways.values() if way.flow is not None]
         for way in under_way:
             if way.flow is not None and way.flow.rate_bps > 0 and way.open:
-                self._tell(way.receiver, events.Progressed(node.name))
-        node.progressing = bool(under_way)
+                self._tell(way.receiver, events.Progressed(machine.name))
+        machine.progressing = bool(under_way)
         if under_way:
-            self._clock.at(self._clock.now + self.progress_s, self._progress, node)
+            self._clock.at(self._clock.now + self.progress_s, self._progress, machine)
 
     def _block_sent(self, way: Way, block: int, ok: bool) -> None:
         way.flow = None
@@ -147,35 +145,35 @@ class Network:
         self.arrived_bytes += size_bytes
         if event.ok or way.receiver.peer.expects(way.sender.name, event.block):
             return event
-        return msgspec.structs.replace(event, ok=True)  # a block that isn't expected isn't hashed (`actors.node`)
+        return msgspec.structs.replace(event, ok=True)  # a block that isn't expected isn't hashed (`events.Arrived`)
 
     # links begin
 
-    def dial(self, node: Node, peer: str, alone: bool) -> None:
+    def dial(self, machine: Machine, peer: str, alone: bool) -> None:
         """Connect to a peer; Linked or Unlinked is the answer."""
-        self._clock.at(self._clock.now + self.connect_s, self._connect, node, peer, alone)
+        self._clock.at(self._clock.now + self.connect_s, self._connect, machine, peer, alone)
 
-    def _connect(self, node: Node, peer: str, alone: bool) -> None:
-        if peer in node.ways or not node.up:
+    def _connect(self, machine: Machine, peer: str, alone: bool) -> None:
+        if peer in machine.ways or not machine.up:
             return
-        other = self._nodes.get(peer)
-        if other is None or node.name in other.ways or not self.reachable(node, other):
-            self._tell(node, events.Unlinked(peer, "unreachable"))
-        elif node.inbox is not None or other.inbox is not None:
-            self._clock.at(self._clock.now + DIAL_S, self._give_up, node, peer)
+        other = self._machines.get(peer)
+        if other is None or machine.name in other.ways or not self.reachable(machine, other):
+            self._tell(machine, events.Unlinked(peer, "unreachable"))
+        elif machine.inbox is not None or other.inbox is not None:
+            self._clock.at(self._clock.now + DIAL_S, self._give_up, machine, peer)
         else:
-            forth, back = Way(node, other), Way(other, node)
+            forth, back = Way(machine, other), Way(other, machine)
             forth.back, back.back = back, forth
-            node.ways[peer], other.ways[node.name] = forth, back
+            machine.ways[peer], other.ways[machine.name] = forth, back
             self._shape(forth)
-            self._tell(node, events.Linked(address(peer), True))
-            self._tell(other, events.Linked(address(node.name), False, alone))
+            self._tell(machine, events.Linked(address(peer), True))
+            self._tell(other, events.Linked(address(machine.name), False, alone))
 
-    def _give_up(self, node: Node, peer: str) -> None:
-        if peer not in node.ways:  # it may have dialled us in the meantime
-            self._tell(node, events.Unlinked(peer, "silent"))
+    def _give_up(self, machine: Machine, peer: str) -> None:
+        if peer not in machine.ways:  # it may have dialled us in the meantime
+            self._tell(machine, events.Unlinked(peer, "silent"))
 
-    def reachable(self, one: Node, other: Node) -> bool:
+    def reachable(self, one: Machine, other: Machine) -> bool:
         """Whether a link between the two could be made if both were awake."""
         if not (one.up and other.up and self.together(one.name, other.name)):
             return False
@@ -187,20 +185,20 @@ class Network:
 
     # links end
 
-    def hang_up(self, node: Node, peer: str, farewell: Desligamento | None) -> None:
+    def hang_up(self, machine: Machine, peer: str, farewell: Desligamento | None) -> None:
         """Close a link after everything sent on it before; with a farewell, unless that would cut a block."""
-        if (way := node.ways.pop(peer, None)) is not None:
+        if (way := machine.ways.pop(peer, None)) is not None:
             if way.flow is not None:
                 farewell = None
             if farewell is not None:
-                node.sent[Desligamento] += 1
+                machine.sent[Desligamento] += 1
             self._end(way, farewell, "hung up")
 
-    def drop_all(self, node: Node, why: str) -> None:
-        """The node is gone without a farewell: its neighbours hear that their links are gone."""
-        for way in list(node.ways.values()):
+    def drop_all(self, machine: Machine, why: str) -> None:
+        """The machine is gone without a farewell: its neighbours hear that their links are gone."""
+        for way in list(machine.ways.values()):
             self._end(way, None, why)
-        node.ways.clear()
+        machine.ways.clear()
 
     def _end(self, way: Way, farewell: Desligamento | None, why: str) -> None:
         """This end hears nothing from now on; the other end hears of the close after all that was sent."""
@@ -225,11 +223,11 @@ class Network:
 
     def _lose(self, way: Way, why: str) -> None:
         """The sender's end of `way` hears that its link is gone."""
-        node, peer = way.sender, way.receiver.name
-        if node.ways.get(peer) is way:
-            del node.ways[peer]
+        machine, peer = way.sender, way.receiver.name
+        if machine.ways.get(peer) is way:
+            del machine.ways[peer]
             self._shut(way)
-            self._tell(node, events.Unlinked(peer, why))
+            self._tell(machine, events.Unlinked(peer, why))
 
     def _shut(self, way: Way) -> None:
         way.open = False
@@ -244,9 +242,9 @@ class Network:
 
     # faults
 
-    def silent(self, node: Node) -> None:
-        """The node gave no sign of life for `IDLE_S`: its links break."""
-        for way in list(node.ways.values()):
+    def silent(self, machine: Machine) -> None:
+        """The machine gave no sign of life for `IDLE_S`: its links break."""
+        for way in list(machine.ways.values()):
             self._break(way, f"silent for {IDLE_S:g} s")
 
     def cut(self, one: str, other: str) -> None:
@@ -272,8 +270,8 @@ class Network:
             self._shape(way)
 
     def _way(self, one: str, other: str) -> Way | None:
-        node = self._nodes.get(one)
-        return None if node is None else node.ways.get(other)
+        machine = self._machines.get(one)
+        return None if machine is None else machine.ways.get(other)
 
     def _shape(self, way: Way) -> None:
         """Give both ways of a link the delay and the ceiling of their pair."""
@@ -291,8 +289,8 @@ class Network:
         moved = list(names)
         self._sides.update(dict.fromkeys(moved, side))
         for name in moved:
-            node = self._nodes.get(name)
-            for way in list(node.ways.values()) if node is not None else ():
+            machine = self._machines.get(name)
+            for way in list(machine.ways.values()) if machine is not None else ():
                 if not self.together(name, way.receiver.name):
                     self._break(way, "split")
 

@@ -16,7 +16,7 @@ from minibit.contacts import LONGEST_RETRY_S, REMEMBERED
 from minibit.events import TRACKER
 from minibit.neighbour import Standing
 from minibit.peer import LONGEST_PAUSE_S
-from minibit.sim.machine import Node
+from minibit.sim.machine import Machine
 from minibit.sim.world import World
 from minibit.wire.carriage import IDLE_S
 
@@ -25,7 +25,11 @@ Reach = dict[str, tuple[str, ...]]  # peers that are there and awake, and whom e
 
 def reach(world: World) -> Reach:
     """Who could take from whom."""
-    there = [node for node in world.nodes.values() if node.up and node.inbox is None and node.peer.leaving is None]
+    there = [
+        machine
+        for machine in world.machines.values()
+        if machine.up and machine.inbox is None and machine.peer.leaving is None
+    ]
     return {
         one.name: tuple(other.name for other in there if other is not one and _could_take(world, one, other))
         for one in there
@@ -37,18 +41,20 @@ def within(world: World, links: Reach, *, at_best: bool = False) -> dict[str, in
 
     `at_best`: also from those of whose blocks some arrive wrong.
     """
-    nodes = {name: world.nodes[name] for name in links}
-    pools = {name: _gives(world, node, at_best) for name, node in nodes.items()}  # what others could get from it
-    relays = [name for name, node in nodes.items() if pools[name] is not None and not lies(node)]
+    machines = {name: world.machines[name] for name in links}
+    pools = {
+        name: _gives(world, machine, at_best) for name, machine in machines.items()
+    }  # what others could get from it
+    relays = [name for name, machine in machines.items() if pools[name] is not None and not lies(machine)]
     before: dict[str, int | None] = {}
     while before != pools:
         before = dict(pools)
         for name in relays:
             pools[name] = _pooled(pools, (name, *links[name]))
     return {
-        name: _pooled(pools, links[name]) & node.peer.missing
-        for name, node in nodes.items()
-        if node.peer.missing and not lies(node) and not node.peer.behaviour.spoils
+        name: _pooled(pools, links[name]) & machine.peer.missing
+        for name, machine in machines.items()
+        if machine.peer.missing and not lies(machine) and not machine.peer.behaviour.spoils
     }
 
 
@@ -59,9 +65,9 @@ def _pooled(pools: dict[str, int | None], names: Iterable[str]) -> int:
     return blocks
 
 
-def lies(node: Node) -> bool:
+def lies(machine: Machine) -> bool:
     """Whether it announces blocks that it lacks; so nobody gives it any."""
-    return bool(node.peer.behaviour.claims(inventory.EMPTY, node.peer.content.block_count))
+    return bool(machine.peer.behaviour.claims(inventory.EMPTY, machine.peer.content.block_count))
 
 
 def patience_s(world: World) -> float:
@@ -80,10 +86,10 @@ def patience_s(world: World) -> float:
                 the one before may be double.
     """
     rules = world.rules
-    known = min(len(world.nodes), REMEMBERED * rules.neighbours)
+    known = min(len(world.machines), REMEMBERED * rules.neighbours)
     meets_s = 2 * (rules.guest_rounds + 2) * rules.round_s + known * LONGEST_PAUSE_S + LONGEST_RETRY_S
     served_s = max(IDLE_S, rules.guest_rounds * rules.round_s) + rules.round_s
-    lied = world.content.block_count if any(lies(node) for node in world.nodes.values()) else 0
+    lied = world.content.block_count if any(lies(machine) for machine in world.machines.values()) else 0
     asks_s = 2 * rules.request_timeout_s * (1 + lied)
     return meets_s + served_s + asks_s + 2 * slowest_block_s(world)
 
@@ -94,37 +100,39 @@ def hasty(world: World) -> bool:
     So it is where more neighbours want slots than there are, and a round is no longer than a message and its answer.
     """
     rules = world.rules
-    there = [node for node in world.nodes.values() if node.up]
-    slots = min((own for node in there if (own := node.peer.uploads.slots) is not None), default=len(there))
+    there = [machine for machine in world.machines.values() if machine.up]
+    slots = min((own for machine in there if (own := machine.peer.uploads.slots) is not None), default=len(there))
     return slots < min(len(there) - 1, rules.neighbours) and rules.round_s <= 2 * world.network.longest_s
 
 
 def slowest_block_s(world: World) -> float:
     """How long a block may be under way, at the slowest line of all that is there."""
-    there = [node for node in world.nodes.values() if node.up]
-    slots = max((len(there) if (own := node.peer.uploads.slots) is None else own for node in there), default=1)
+    there = [machine for machine in world.machines.values() if machine.up]
+    slots = max((len(there) if (own := machine.peer.uploads.slots) is None else own for machine in there), default=1)
     served = max(1, min(slots, len(there), world.rules.neighbours))
     feeding = max(1, min(len(there), world.rules.neighbours))
-    lines_bps = [node.awake_bps / served for node in there] + [node.end.down_bps / feeding for node in there]
+    lines_bps = [machine.awake_bps / served for machine in there] + [
+        machine.end.down_bps / feeding for machine in there
+    ]
     return world.content.length(0) / min(*lines_bps, world.network.slowest_bps, inf)
 
 
-def _could_take(world: World, one: Node, other: Node) -> bool:
+def _could_take(world: World, one: Machine, other: Machine) -> bool:
     if not world.network.reachable(one, other) or _banned(one, other) or _banned(other, one):
         return False
     asks = world.tracker is not None and world.network.together(one.name, TRACKER)
     return asks or other.name in one.peer.contacts.known
 
 
-def _banned(by: Node, other: Node) -> bool:
+def _banned(by: Machine, other: Machine) -> bool:
     known = by.peer.contacts.known.get(other.name)
     return known is not None and known.standing is Standing.BANNED
 
 
-def _gives(world: World, node: Node, at_best: bool) -> int | None:
+def _gives(world: World, machine: Machine, at_best: bool) -> int | None:
     """What others get right from it, at best now and then; None for nothing, ever."""
-    behaviour = node.peer.behaviour
-    if not behaviour.serves or behaviour.spoils or node.peer.uploads.slots == 0:
+    behaviour = machine.peer.behaviour
+    if not behaviour.serves or behaviour.spoils or machine.peer.uploads.slots == 0:
         return None
-    wrong = world.network.corrupts(node.name)
-    return node.peer.held if wrong == 0 or (at_best and wrong < 1) else None
+    wrong = world.network.corrupts(machine.name)
+    return machine.peer.held if wrong == 0 or (at_best and wrong < 1) else None

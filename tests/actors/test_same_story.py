@@ -13,14 +13,15 @@ from pathlib import Path
 import msgspec
 import pytest
 from loopback import FAST, Loopback, on_uvloop
+from seats import take_seat
 from story import RULES, Story, check, fed_by
 
 from minibit import inventory
 from minibit.actors import Swarm
 from minibit.actors.disk import files
+from minibit.content import VirtualContent
 from minibit.events import TRACKER
 from minibit.records import BlockRecord, PeerRecord, Record, SampleRecord, ServingRecord
-from minibit.sim.content import VirtualContent
 from minibit.sim.world import World
 
 BLOCKS, BLOCK_BYTES = 24, 16384
@@ -59,16 +60,16 @@ def go(world: World, until: Callable[[], object]) -> None:
 
 def simulated() -> Story:
     world = World(VirtualContent("film", CONTENT_BYTES, BLOCK_BYTES), RULES_OF_ALL)
-    world.seat(TRACKER, held=ALL, up_bps=SEED_BPS)
-    first = [world.seat(f"peer-0{number}", up_bps=SEED_BPS) for number in range(1, 5)]
+    take_seat(world, TRACKER, held=ALL, up_bps=SEED_BPS)
+    first = [take_seat(world, f"peer-0{number}", up_bps=SEED_BPS) for number in range(1, 5)]
     go(world, lambda: all(node.peer.complete for node in first))
     world.sample()
     world.leave("peer-01")
     go(world, lambda: first[0].peer.left)
-    late = world.seat("peer-05", up_bps=SEED_BPS)
+    late = take_seat(world, "peer-05", up_bps=SEED_BPS)
     go(world, lambda: late.peer.complete)
-    world.records += [node.sample(world.now) for node in world.nodes.values()]
-    return story_of(world.content, world.records, {name: node.peer.held for name, node in world.nodes.items()})
+    world.records += [machine.sample(world.now) for machine in world.machines.values()]
+    return story_of(world.content, world.records, {name: machine.peer.held for name, machine in world.machines.items()})
 
 
 def as_actors(control: str, folder: Path) -> Story:
@@ -166,7 +167,11 @@ def test_a_story_that_can_not_be_is_found_out(rule, spoilt):
 def test_ten_peers_with_a_block_each_and_no_seed_all_complete_in_the_simulation():
     world = World(VirtualContent("film", 10 * BLOCK_BYTES, BLOCK_BYTES), RULES_OF_ALL)
     at_start = {f"peer-{number:02}": 1 << number - 1 for number in range(1, 11)}
-    nodes = [world.seat(name, held=held, up_bps=SEED_BPS) for name, held in at_start.items()]
-    go(world, lambda: all(node.peer.complete for node in nodes))
+    machines = [take_seat(world, name, held=held, up_bps=SEED_BPS) for name, held in at_start.items()]
+    go(world, lambda: all(machine.peer.complete for machine in machines))
     world.sample()
-    check(Story(world.content, world.records, at_start, {node.name: node.peer.held for node in nodes}, slots=3))
+    check(
+        Story(
+            world.content, world.records, at_start, {machine.name: machine.peer.held for machine in machines}, slots=3
+        )
+    )

@@ -16,10 +16,9 @@ import pytest
 from minibit import inventory
 from minibit.actors import Swarm
 from minibit.actors.disk import files
-from minibit.actors.driver import collector, launch
+from minibit.actors.driver import collector
 from minibit.behaviour import Slow
 from minibit.errors import LocalError, SourceError
-from minibit.events import TRACKER
 from minibit.lab import load
 from minibit.messages import (
     Bloqueio,
@@ -33,7 +32,7 @@ from minibit.messages import (
     Registro,
 )
 from minibit.records import TABLES
-from minibit.run.options import Options, initial_blocks
+from minibit.seat import Initial, Seat
 
 pytestmark = pytest.mark.ray
 
@@ -312,7 +311,7 @@ def test_peers_start_with_blocks_at_random_and_leave_when_they_are_complete(ray_
         assert (summary.completed, summary.verified, summary.exit_code) == (3, 3, 0)
         useful = swarm.records()["blocks"].filter(verdict="useful")
         for name in ("peer-01", "peer-02", "peer-03"):
-            given = initial_blocks(5, name, 5, 40)
+            given = Seat(name=name, initial=Initial(0.1, 1)).held(40, 5)
             assert given.bit_count() == 5
             assert inventory.of(useful.filter(peer=name)["block"]) == inventory.full(40) & ~given
         until(lambda: swarm["tracker"].ask("roster") == ["tracker"])
@@ -339,30 +338,12 @@ def test_control_by_links_makes_no_actor_call_for_a_block_and_control_by_actors_
         assert swarm["tracker"].mailbox()["in"]["PEDIDO"] >= 16
 
 
-@pytest.mark.parametrize(
-    ("name", "behaviour", "given_bps", "upload_bps", "download_bps"),
-    [
-        (TRACKER, "honest", (8.0, 5.0, 7.0), 7.0, None),
-        ("peer-01", "free-rider", (8.0, 5.0, 7.0), 8.0, 5.0),
-        ("peer-01", "honest", (None, None, 7.0), None, None),
-        ("peer-01", "slow", (None, None, 7.0), Slow.upload_bps, None),
-        ("peer-01", "slow", (8.0, None, 7.0), 8.0, None),
-        ("peer-01", "slow", (MIB, None, None), Slow.upload_bps, None),
-        ("peer-01", "minibit.behaviour:Slow", (MIB, None, None), Slow.upload_bps, None),
-    ],
-)
-def test_the_lower_of_the_options_and_the_behaviour_limits_a_peer(name, behaviour, given_bps, upload_bps, download_bps):
-    fields = dict(zip(("upload_bps", "download_bps", "seed_upload_bps"), given_bps, strict=True))
-    found = launch.limits(name, behaviour, Options(**fields))
-    assert found == {"upload_bps": upload_bps, "download_bps": download_bps}
-
-
 def test_the_books_know_the_limits_of_everybody(ray_cluster, tmp_path):
     options = {"seed_upload": "16MiB/s", "upload": "1MiB/s", "behave": "slow=1"}
     with Swarm.launch(name="limits", peers=2, size="256KiB", out=tmp_path / "run", **options) as swarm:
         summary = swarm.wait(timeout_s=BOUND_S)
         accounts = swarm._ledger.accounts
-        assert [account.upload_bps for account in accounts.values()] == [16 * MIB, MIB, Slow.upload_bps]
+        assert [account.seat.upload_bps for account in accounts.values()] == [16 * MIB, MIB, Slow.upload_bps]
         assert summary.bound_s == pytest.approx(512 / (17 * 1024 + 32))
         assert summary.efficiency is not None
 

@@ -17,13 +17,14 @@ import pytest
 
 from minibit import inventory
 from minibit.actors import peer_view
+from minibit.content import VirtualContent
 from minibit.errors import LocalError
 from minibit.events import TRACKER
 from minibit.messages import Bloqueio, Estoque, ListaPeers, Pedido, PeerAddress
 from minibit.records import BlockRecord, LinkRecord, PeerRecord, SampleRecord, ServingRecord
 from minibit.run.ledger import Ledger
 from minibit.run.options import Options
-from minibit.sim.content import VirtualContent
+from minibit.seat import Seat
 
 pytest.importorskip("bokeh", reason="the live page needs the extra `lab`")
 
@@ -551,7 +552,7 @@ def ledger_of(held: dict[str, int], **options: Any) -> Ledger:
     content = VirtualContent("film", BLOCKS * BLOCK_BYTES, BLOCK_BYTES)
     ledger = Ledger("tuesday", Options.build(peers=len(held), **options), content)
     for name, blocks in {TRACKER: ALL, **held}.items():
-        ledger.open(name, "honest", 0.0, blocks)
+        ledger.open(Seat(name=name, seeds=name == TRACKER), blocks)
     return ledger
 
 

@@ -1,6 +1,5 @@
 """Options: one name, one reader, one text for each; presets lie under what is given."""
 
-from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -9,7 +8,6 @@ from minibit.errors import LocalError
 from minibit.manifest import BLOCK_BYTES_MAX, auto_block_bytes
 from minibit.rules import PRESETS, Rules
 from minibit.run.options import Initial, Options
-from minibit.strategies import Team
 
 
 def refusal(**given: object) -> str:
@@ -87,26 +85,10 @@ def test_behaviours_come_as_text_or_dict_and_honest_peers_are_not_counted():
     assert Options.build(behave={"free-rider": 5, "corrupter": 1}) == text
 
 
-def test_teams_stand_at_places_by_chance_and_behaviours_come_last():
+def test_teams_are_counted_by_name_and_those_of_nobody_left_out():
     options = Options.build(peers=8, teams="random+none=3,free-rider=2,slow=0", behave="liar=1", seed=4)
     assert options.teams == {"random+none": 3, "free-rider": 2}
     assert options == Options.build(peers=8, teams={"random+none": 3, "free-rider": 2}, behave={"liar": 1}, seed=4)
-    *line, last = options.line_up()
-    assert last == Team(behaviour="liar")
-    assert Counter(line) == {
-        Team("random+none", picker="random", choker="none"): 3,
-        Team("free-rider", behaviour="free-rider"): 2,
-        Team(): 2,
-    }
-    assert options.line_up() == [*line, last]
-    assert any(Options.build(peers=8, teams=options.teams, seed=seed).line_up()[:7] != line for seed in range(4))
-
-
-def test_without_teams_all_play_by_the_rules_but_the_last():
-    line = Options.build(peers=4, behave="slow=1").line_up()
-    assert line == [Team(), Team(), Team(), Team(behaviour="slow")]
-    assert Team().rules(Rules(picker="random")) == Rules(picker="random")
-    assert Team("x", choker="none").rules(Rules(picker="random")) == Rules(picker="random", choker="none")
 
 
 def test_strategies_of_ones_own_are_taken_as_module_and_class():

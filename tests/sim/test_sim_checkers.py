@@ -7,10 +7,12 @@ from typing import Any
 
 import msgspec
 import pytest
+from seats import take_seat
 
 from minibit import events, inventory
 from minibit.behaviour import BEHAVIOURS, Honest
 from minibit.choker import Choker, Row, Serving
+from minibit.content import VirtualContent
 from minibit.events import TRACKER
 from minibit.exchange import Exchange
 from minibit.messages import Bloqueio, Desbloqueio, Estoque, Pedido, PeerAddress, Registro
@@ -34,8 +36,7 @@ from minibit.sim.checkers import (
     Violation,
     all_checkers,
 )
-from minibit.sim.content import VirtualContent
-from minibit.sim.machine import Node
+from minibit.sim.machine import Machine
 from minibit.sim.network import Network
 from minibit.sim.world import World
 from minibit.tracker import Tracker
@@ -49,11 +50,11 @@ def world(*checkers: Checker, rules: Rules = QUICK, peers: int = 4, seeded: bool
     """A seed, so many peers, and others by name with their behaviours."""
     made = World(CONTENT, rules, watchers=checkers)
     if seeded:
-        made.seat(TRACKER, held=made.all, stays=True, up_bps=4000.0)
+        take_seat(made, TRACKER, held=made.all, stays=True, up_bps=4000.0)
     for index in range(peers):
-        made.seat(f"peer-{index + 1}", up_bps=2000.0)
+        take_seat(made, f"peer-{index + 1}", up_bps=2000.0)
     for name, behaviour in others.items():
-        made.seat(name, behaviour=BEHAVIOURS[behaviour], up_bps=2000.0)
+        take_seat(made, name, behaviour=BEHAVIOURS[behaviour], up_bps=2000.0)
     return made
 
 
@@ -78,7 +79,7 @@ def complaint(act: Callable[[], object], checker: type[Checker]) -> str:
 def test_a_swarm_of_every_behaviour_gives_no_cause_to_complain():
     made = world(*all_checkers(), rider="free-rider", liar="liar", bad="corrupter", slow="slow")
     run(made).over()
-    assert all(node.peer.complete for name, node in made.nodes.items() if name not in ("liar", "bad"))
+    assert all(machine.peer.complete for name, machine in made.machines.items() if name not in ("liar", "bad"))
 
 
 @pytest.mark.parametrize("choker", ["tit-for-tat", "rarity", "none"])
@@ -96,7 +97,7 @@ def test_nor_does_one_in_which_peers_die_pause_leave_and_lose_their_links(choker
     made.resume("peer-1")
     made.network.split(["peer-2", "peer-3"], 0)
     run(made, 120.0).over()
-    assert {name for name, node in made.nodes.items() if not node.peer.complete} <= {"peer-4", "peer-5"}
+    assert {name for name, machine in made.machines.items() if not machine.peer.complete} <= {"peer-4", "peer-5"}
 
 
 def test_a_complaint_says_who_when_and_what():
@@ -147,11 +148,11 @@ def test_a_block_that_is_recorded_with_other_bytes_or_not_at_all_is_noticed(monk
 
 def test_bytes_that_are_counted_and_never_went_are_noticed():
     made = run(world(BytesAreKept()))
-    made.nodes["peer-1"].sent_bytes += 1
+    made.machines["peer-1"].sent_bytes += 1
     assert "bytes sent" in complaint(made.over, BytesAreKept)
-    made.nodes["peer-1"].sent_bytes -= 1
+    made.machines["peer-1"].sent_bytes -= 1
     made.over()
-    made.nodes["peer-1"].received_bytes += 1
+    made.machines["peer-1"].received_bytes += 1
     assert "bytes taken" in complaint(made.over, BytesAreKept)
 
 
@@ -172,8 +173,8 @@ def test_who_takes_a_block_whose_hash_did_not_pass_is_noticed(monkeypatch: pytes
     arrived = Exchange.arrived
     monkeypatch.setattr(Exchange, "arrived", lambda self, n, block, ok, now: arrived(self, n, block, True, now))
     made = world(BlocksAreVerified(), peers=0, seeded=False)
-    made.seat("bad", held=made.all, behaviour=BEHAVIOURS["corrupter"], up_bps=2000.0)
-    made.seat("ana", up_bps=2000.0)
+    take_seat(made, "bad", held=made.all, behaviour=BEHAVIOURS["corrupter"], up_bps=2000.0)
+    take_seat(made, "ana", up_bps=2000.0)
     assert complaint(lambda: run(made), BlocksAreVerified).startswith("BlocksAreVerified: ana at ")
 
 
@@ -188,14 +189,14 @@ def test_who_takes_a_block_whose_hash_did_not_pass_is_noticed(monkeypatch: pytes
 def test_who_announces_or_sends_what_it_lacks_is_noticed(effect: events.Effect, what: str):
     checker = BlocksAreVerified()
     made = world(checker, peers=1)
-    assert what in complaint(lambda: checker.did(made, made.nodes["peer-1"], effect), BlocksAreVerified)
+    assert what in complaint(lambda: checker.did(made, made.machines["peer-1"], effect), BlocksAreVerified)
 
 
 def test_who_sends_wrong_bytes_and_is_no_corrupter_is_noticed():
     checker = BlocksAreVerified()
     made = world(checker, peers=1)
     effect = events.SendBlock("peer-1", 2, spoil=True)
-    assert "wrong" in complaint(lambda: checker.did(made, made.nodes[TRACKER], effect), BlocksAreVerified)
+    assert "wrong" in complaint(lambda: checker.did(made, made.machines[TRACKER], effect), BlocksAreVerified)
 
 
 def test_who_holds_what_never_came_is_noticed(monkeypatch: pytest.MonkeyPatch):
@@ -226,17 +227,17 @@ def test_who_serves_more_neighbours_than_it_has_slots_is_noticed(monkeypatch: py
 def test_a_slot_is_free_again_when_it_is_taken_or_its_link_is_gone():
     checker = SlotsAreKept()
     made = world(checker, peers=1, rules=Rules(slots=1, guests=0))
-    node = made.nodes["peer-1"]
+    machine = made.machines["peer-1"]
 
     def serve(peer: str) -> None:
-        checker.did(made, node, events.Send(peer, Desbloqueio()))
+        checker.did(made, machine, events.Send(peer, Desbloqueio()))
 
     serve("ana")
-    checker.did(made, node, events.Send("ana", Bloqueio()))
+    checker.did(made, machine, events.Send("ana", Bloqueio()))
     serve("bia")
-    checker.did(made, node, events.HangUp("bia", None))
+    checker.did(made, machine, events.HangUp("bia", None))
     serve("caio")
-    checker.told(made, node, events.Unlinked("caio", "reset"))
+    checker.told(made, machine, events.Unlinked("caio", "reset"))
     serve("davi")
     complaint(lambda: serve("edu"), SlotsAreKept)
 
@@ -261,18 +262,18 @@ class Scene:
     def __init__(self, rules: Rules = QUICK) -> None:
         self.checker = BlocksAreAskedOnce()
         self.world = world(self.checker, peers=1, rules=rules)
-        self.node = self.world.nodes["peer-1"]
+        self.machine = self.world.machines["peer-1"]
         for name in ("ana", "bia", "caio"):
             self.told(events.Linked(PeerAddress(name, name, 1), True))
             self.told(events.Received(name, Estoque(whole="ffff")))
             self.told(events.Received(name, Desbloqueio()))
 
     def told(self, event: events.Event | None) -> None:
-        self.checker.told(self.world, self.node, event)
+        self.checker.told(self.world, self.machine, event)
 
     def ask(self, peer: str, *blocks: int) -> None:
         for block in blocks:
-            self.checker.did(self.world, self.node, events.Send(peer, Pedido(block)))
+            self.checker.did(self.world, self.machine, events.Send(peer, Pedido(block)))
 
     def complaint(self, peer: str, block: int) -> str:
         return complaint(lambda: self.ask(peer, block), BlocksAreAskedOnce)
@@ -307,7 +308,7 @@ def test_who_asks_a_neighbour_that_cannot_give_is_noticed(event: events.Event, w
 
 def test_who_asks_for_what_it_holds_or_too_much_is_noticed():
     scene = Scene(Rules(pipeline=3))
-    scene.node.peer.held = 0b1
+    scene.machine.peer.exchange.held = 0b1
     assert "which it holds" in scene.complaint("ana", 0)
     scene.ask("ana", 1, 2, 3)
     assert "3 PEDIDOs" in scene.complaint("ana", 4)
@@ -335,7 +336,7 @@ def test_what_is_called_off_or_given_up_may_be_asked_elsewhere():
 
 def test_a_peer_whose_own_check_fails_is_noticed():
     made = run(world(PeersAgree()), 1.0)
-    made.nodes["peer-1"].peer.pipeline.in_flight ^= 1 << 15
+    made.machines["peer-1"].peer.pipeline.in_flight ^= 1 << 15
     assert complaint(lambda: run(made), PeersAgree).startswith("PeersAgree: peer-1 at 1.")
 
 
@@ -419,7 +420,7 @@ def placed(**held: tuple[int, ...]) -> World:
     """Peers that hold these blocks, of 16; nothing has happened yet."""
     made = World(CONTENT, QUICK)
     for name, blocks in held.items():
-        made.seat(name, held=inventory.of(blocks), up_bps=1000.0)
+        take_seat(made, name, held=inventory.of(blocks), up_bps=1000.0)
     return made
 
 
@@ -431,20 +432,20 @@ def test_a_cut_is_walked_around_if_somebody_stands_beside_it_who_passes_on():
     made = placed(ana=(0,), bia=(1,), caio=())
     made.network.cut("ana", "bia")
     assert lacking(made) == {"ana": [1], "bia": [0], "caio": [0, 1]}
-    made.nodes["caio"].peer.behaviour = BEHAVIOURS["free-rider"]()
+    made.machines["caio"].peer.behaviour = BEHAVIOURS["free-rider"]()
     assert lacking(made) == {"ana": [], "bia": [], "caio": [0, 1]}
 
 
 @pytest.mark.parametrize("behaviour", ["free-rider", "corrupter"])
 def test_who_gives_nothing_right_is_no_source(behaviour: str):
     made = placed(ana=(0,), bia=(1,))
-    made.nodes["bia"].peer.behaviour = BEHAVIOURS[behaviour]()
+    made.machines["bia"].peer.behaviour = BEHAVIOURS[behaviour]()
     assert lacking(made)["ana"] == []
 
 
 def test_a_liar_gives_what_it_holds_and_gets_nothing():
     made = placed(ana=(0,), bia=(1,))
-    made.nodes["bia"].peer.behaviour = BEHAVIOURS["liar"]()
+    made.machines["bia"].peer.behaviour = BEHAVIOURS["liar"]()
     assert lacking(made) == {"ana": [1]}
 
 
@@ -469,7 +470,7 @@ def test_who_sends_some_blocks_wrong_is_a_source_at_best_and_who_sends_all_wrong
 
 def test_who_banned_somebody_gets_nothing_from_it():
     made = run(placed(ana=(0,), bia=(1,)), 0.5)
-    contacts = made.nodes["ana"].peer.contacts
+    contacts = made.machines["ana"].peer.contacts
     contacts.move(contacts.known["bia"], Move.BAN)
     assert lacking(made) == {"ana": [], "bia": []}
 
@@ -477,11 +478,11 @@ def test_who_banned_somebody_gets_nothing_from_it():
 def test_without_a_tracker_who_knows_nobody_gets_nothing():
     made = placed(ana=(0,), bia=(1,))
     made.kill_tracker()
-    made.seat("caio", up_bps=1000.0)
+    take_seat(made, "caio", up_bps=1000.0)
     assert lacking(made) == {"ana": [], "bia": [], "caio": []}
     assert reach.reach(made) == {"ana": (), "bia": (), "caio": ()}
     event = events.Received("by hand", Registro(peer="ana", host="ana", port=1))
-    made.tell(made.nodes["caio"], event)
+    made.tell(made.machines["caio"], event)
     assert lacking(made) == {"ana": [], "bia": [], "caio": [0]}
 
 
@@ -490,7 +491,7 @@ def test_nothing_is_promised_where_a_slot_is_gone_before_the_pedido_comes():
     assert not reach.hasty(placed(**held))
     made = World(CONTENT, Rules(round_s=1.0, slots=1, guests=0), latency_s=0.5)
     for name in held:
-        made.seat(name, up_bps=1000.0)
+        take_seat(made, name, up_bps=1000.0)
     assert reach.hasty(made)
     made = placed(**held, davi=(), edu=(), fabio=(), gil=())
     made.network.delay("ana", "bia", 0.4)
@@ -510,7 +511,7 @@ def test_the_patience_grows_with_the_slowest_line():
 def test_the_patience_is_enough_to_ask_a_liar_for_every_block():
     made = placed(ana=(), bia=())
     before_s = reach.patience_s(made)
-    made.seat("caio", behaviour=BEHAVIOURS["liar"], up_bps=1000.0)
+    take_seat(made, "caio", behaviour=BEHAVIOURS["liar"], up_bps=1000.0)
     assert reach.patience_s(made) >= before_s + 2 * made.rules.request_timeout_s * made.content.block_count
 
 
@@ -531,20 +532,20 @@ def test_watchers_are_told_before_the_effects_and_called_after_them():
     seen: list[str] = []
 
     class Scribe(Checker):
-        def told(self, world: World, node: Node, event: events.Event | None) -> None:
+        def told(self, world: World, machine: Machine, event: events.Event | None) -> None:
             seen.append(f"told {type(event).__name__}")
 
-        def did(self, world: World, node: Node, effect: events.Effect) -> None:
+        def did(self, world: World, machine: Machine, effect: events.Effect) -> None:
             seen.append(f"did {type(effect).__name__}")
 
-        def after(self, world: World, node: Node, event: events.Event | None) -> None:
+        def after(self, world: World, machine: Machine, event: events.Event | None) -> None:
             seen.append(f"after {type(event).__name__}")
 
         def over(self, world: World, timed_out: bool) -> None:
             seen.append(f"over {timed_out}")
 
     made = World(CONTENT, QUICK, watchers=(Scribe(),))
-    made.seat("ana", up_bps=1.0)
+    take_seat(made, "ana", up_bps=1.0)
     made.over(timed_out=True)
     assert seen == [
         *("told Joining", "did Call", "after Joining"),

@@ -24,7 +24,7 @@ from minibit.rules import Rules
 from minibit.run.options import Options
 from minibit.sim import Scenario, Simulation
 from minibit.sim.journal import Journal, replay
-from minibit.sim.machine import Node
+from minibit.sim.machine import Machine
 from minibit.sim.world import Watcher, World
 
 Moment = tuple[
@@ -39,12 +39,12 @@ class Diary(Watcher):
         self.moments: dict[str, list[Moment]] = {}
         self._effects: list[Effect] = []
 
-    def did(self, world: World, node: Node, effect: Effect) -> None:
+    def did(self, world: World, machine: Machine, effect: Effect) -> None:
         self._effects.append(effect)
 
-    def after(self, world: World, node: Node, event: Event | None) -> None:
-        moment = (world.now, event, self._effects, node.peer.snapshot())
-        self.moments.setdefault(node.name, []).append(moment)
+    def after(self, world: World, machine: Machine, event: Event | None) -> None:
+        moment = (world.now, event, self._effects, machine.peer.snapshot())
+        self.moments.setdefault(machine.name, []).append(moment)
         self._effects = []
 
 

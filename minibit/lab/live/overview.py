@@ -18,9 +18,10 @@ from collections import defaultdict, deque
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from minibit.events import TRACKER
 from minibit.records import BlockRecord, LinkRecord, Record, SampleRecord, ServingRecord
-from minibit.run.ledger import Account, Ledger
+from minibit.run import verdict
+from minibit.run.account import Account
+from minibit.run.ledger import Ledger
 from minibit.run.summary import Summary
 from minibit.units import show_rate
 
@@ -76,7 +77,7 @@ class Overview:
         peers, content = ledger.peers, ledger.content
         complete = [account.completed_at for account in peers.values() if account.completed_at is not None]
         rows = [self._traffic(name, now, account.gone is None) for name, account in peers.items()]
-        until = now if summary is None and ledger.waiting() else max(complete, default=now)
+        until = now if summary is None and verdict.waiting(ledger.accounts) else max(complete, default=now)
         elapsed_s = ledger.elapsed_s(until) if summary is None else summary.seconds.transfer
         everything = content.block_count * len(peers)
         said = f"{len(complete)} of {len(peers)} {'peer' if len(peers) == 1 else 'peers'} complete"
@@ -109,7 +110,7 @@ class Overview:
                 "share": account.held.bit_count() / blocks if blocks else 1.0,
                 "links": len(self._linked[name] & there.keys()) if name in there else 0,
                 "serves": len(self._slots[name].keys() & there.keys()) if name in there else 0,
-                "note": _note(name, account),
+                "note": _note(account),
                 "there": name in there,
                 **self._traffic(name, now, name in there),
             }
@@ -160,12 +161,12 @@ class Overview:
         return now - since > self._ledger.options.rules.request_timeout_s
 
 
-def _note(name: str, account: Account) -> str:
+def _note(account: Account) -> str:
     """What else there is to say about a peer, in a few words."""
-    behaviour = "" if account.behaviour == "honest" else account.behaviour
+    behaviour = "" if account.seat.behaviour == "honest" else account.seat.behaviour
     if account.gone is not None:
-        state = account.gone
-    elif name == TRACKER:
+        state = str(account.gone)
+    elif account.seat.seeds:
         state = "seed"
     elif account.completed_at is not None:
         state = "complete" if account.verified is None else "verified" if account.verified else "wrong copy"
