@@ -10,7 +10,7 @@ import pytest
 
 from minibit import events, inventory
 from minibit.behaviour import BEHAVIOURS, Honest
-from minibit.choker import Choker, Row, Serving
+from minibit.choker import Choker, NeighbourRow, Serving
 from minibit.events import TRACKER
 from minibit.exchange import Exchange
 from minibit.messages import Bloqueio, Desbloqueio, Estoque, Pedido, PeerAddress, Registro
@@ -371,12 +371,12 @@ def test_a_peer_that_wakes_too_often_is_noticed(monkeypatch: pytest.MonkeyPatch)
 class Miser(Choker):
     """Has slots, and gives none."""
 
-    def round(self, rows: Sequence[Row], seeding: bool) -> Serving:
+    def round(self, rows: Sequence[NeighbourRow], seeding: bool) -> Serving:
         return Serving((), ())
 
     fill = round
 
-    def rank(self, rows: Sequence[Row], seeding: bool) -> list[Row]:
+    def rank(self, rows: Sequence[NeighbourRow], seeding: bool) -> list[NeighbourRow]:
         return list(rows)
 
 
