@@ -316,14 +316,4 @@ class Node:
 
     def _sample(self) -> SampleRecord:
         traffic = (sum(some) for some in zip(self._closed_bytes, *(link.traffic for link in self.links), strict=True))
-        peer = self.peer
-        up = peer.contacts.up.values()
-        return SampleRecord(
-            time.monotonic(),
-            self.me.peer,
-            peer.held.bit_count(),
-            len(peer.pipeline.requesters),
-            len(up),
-            sum(neighbour.slot.value != "none" for neighbour in up),
-            *traffic,
-        )
+        return self.peer.sample(time.monotonic(), *traffic)

@@ -40,15 +40,15 @@ class Announcer:
         all_due_s = self._told_all_at + PATIENCE * self._announce_s
         if everybody or now >= all_due_s:
             everybody, self._told_all_at, all_due_s = True, now, inf
-        found = []
+        told = []
         for neighbour in neighbours:
             if (
                 (everybody or neighbour.slot is not Slot.NONE)
                 and claims & ~neighbour.told
                 and (estoque := untold(neighbour, claims)) is not None
             ):
-                found.append((neighbour, estoque))
-        return found, all_due_s
+                told.append((neighbour, estoque))
+        return told, all_due_s
 
 
 def whole(neighbour: Neighbour, claims: int) -> Estoque:
@@ -71,6 +71,17 @@ def untold(neighbour: Neighbour, claims: int) -> Estoque | None:
         return whole(neighbour, claims)
     neighbour.told |= blocks
     return _new(blocks)
+
+
+def single(neighbour: Neighbour, block: int) -> Estoque:
+    """The ESTOQUE that says no more than that we hold `block`. It counts as told."""
+    neighbour.told |= 1 << block
+    return Estoque(new=(block,))
+
+
+def knows(neighbour: Neighbour, block: int) -> None:
+    """This neighbour sent us `block`, so it knows that we hold it, unless an ESTOQUE that denies it is on its way."""
+    neighbour.told |= 1 << block & ~neighbour.crossed
 
 
 @lru_cache(maxsize=64)

@@ -7,6 +7,7 @@ comers find room. Invariant: at most `neighbours` links stand.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from enum import Enum
 from random import Random
 
 from minibit.messages import PeerAddress
@@ -16,6 +17,16 @@ from minibit.rules import Rules
 REMEMBERED = 8  # addresses remembered, as a multiple of the links
 LONGEST_RETRY_S = 60.0
 MOST_DOUBLINGS = 16
+
+
+class Need(Enum):
+    """How much a peer needs other neighbours than it has."""
+
+    NONE = "none"
+    ALONE = "alone"
+    """For more than a round, no neighbour held any block that it misses."""
+    HUNGRY = "hungry"
+    """For as long as two guests keep their slot, no block came, whatever the neighbours say that they hold."""
 
 
 class Contacts:
@@ -74,8 +85,8 @@ class Contacts:
         idle = [neighbour for neighbour in self.known.values() if neighbour.standing is Standing.KNOWN]
         ready = [neighbour for neighbour in idle if neighbour.retry_at <= now]
         if short <= len(ready):
-            found = self._rng.sample(ready, min(len(ready) if one_more else count, len(ready)))
-            return sorted(found, key=lambda n: n.retry_at)[:count] if one_more else found, None
+            drawn = self._rng.sample(ready, min(len(ready) if one_more else count, len(ready)))
+            return sorted(drawn, key=lambda n: n.retry_at)[:count] if one_more else drawn, None
         return ready, min((neighbour.retry_at for neighbour in idle if neighbour.retry_at > now), default=None)
 
     @property
@@ -83,19 +94,19 @@ class Contacts:
         """Whether one of the links must go."""
         return len(self.up) > self._rules.neighbours
 
-    def to_drop(self, newest: Neighbour, held: int, *, needy: bool, hungry: bool = False) -> Neighbour:
-        """Who makes room: somebody with whom nothing is left to exchange; else, if one of the two is needy, the
-        one that matters least; else the newest itself.
+    def to_drop(self, newest: Neighbour, held: int, need: Need) -> Neighbour:
+        """Which neighbour makes room: one with which nothing is left to exchange; else, if the new link is needed,
+        the one that matters least; else the newest itself.
 
-        A block under way to a neighbour is sent to its end, and one that was asked for is waited for, unless we are
-        hungry: or two that are needy would drive each other out for ever.
+        A block under way to a neighbour is sent to its end, and a block that was asked of it is waited for, unless we
+        are hungry. Otherwise two peers that are alone would drive each other out for ever.
         """
         others = [neighbour for neighbour in self.up.values() if neighbour is not newest]
         for neighbour in others if held else ():  # two that hold nothing yet will have something to exchange
             if neighbour.standing is Standing.SHARING and neighbour.theirs == held:
                 return neighbour
-        idle = [n for n in others if n.sending is None and (hungry or not n.asked)]
-        if not needy or not idle:
+        idle = [n for n in others if n.sending is None and (need is Need.HUNGRY or not n.asked)]
+        if need is Need.NONE or not idle:
             return newest
         return min(idle, key=lambda n: (bool(n.asked), n.slot is not Slot.NONE, n.blocks_in + n.blocks_out))
 

@@ -59,7 +59,12 @@ class Unlinked(Fact, frozen=True):
 
 
 class Arrived(Fact, frozen=True):
-    """All bytes of a block came from `sender`; `ok` is the verdict of its hash."""
+    """All bytes of a block came from `sender`; `ok` is False if its hash was checked and is wrong.
+
+    The world asks `Peer.expects` first, and handles no other event between the two. If the peer expects the block, the
+    world hashes it, and stores it if the hash is right. If not, nobody hashes it, and `ok` is True: the peer counts the
+    block as double, whatever its bytes are.
+    """
 
     sender: str
     block: int

@@ -67,73 +67,65 @@ class Slot(Enum):
     GUEST = "guest"
 
 
-class Neighbour:
-    """All that a peer knows about another one."""
+OWNERS: dict[str, tuple[str, ...]] = {
+    "neighbour": ("peer", "standing"),
+    "contacts": ("address", "failures", "retry_at"),
+    "exchange": ("theirs", "strikes", "blocks_in", "gave", "uninvited"),
+    "pipeline": (
+        *("serves_us", "asked", "late", "doubted", "snubbed_until"),
+        *("heard_at", "came_at", "depth", "probe", "latency_s", "gap_s"),
+    ),
+    "uploads": ("slot", "wanted", "sending", "blocks_out", "took"),
+    "announcer": ("told", "crossed"),
+}
+"""Room -> the slots of a neighbour that it owns. Every room may read them all; only the owner changes its own."""
 
-    __slots__ = (
-        "address",
-        "asked",
-        "blocks_in",
-        "blocks_out",
-        "came_at",
-        "crossed",
-        "depth",
-        "doubted",
-        "failures",
-        "gap_s",
-        "gave",
-        "heard_at",
-        "late",
-        "latency_s",
-        "peer",
-        "probe",
-        "retry_at",
-        "sending",
-        "serves_us",
-        "slot",
-        "snubbed_until",
-        "standing",
-        "strikes",
-        "theirs",
-        "told",
-        "took",
-        "uninvited",
-        "wanted",
-    )
+
+class Neighbour:
+    """All that a peer knows about another one: one object, because a large simulation has millions of them."""
+
+    __slots__ = tuple(slot for slots in OWNERS.values() for slot in slots)
 
     def __init__(self, address: PeerAddress, window_s: float) -> None:
         self.peer = address.peer  # its id
-        self.address = address
         self.standing = Standing.KNOWN
+        # contacts
+        self.address = address
         self.failures = 0  # dials and links that failed since one went well
-        self.retry_at = -inf
+        self.retry_at = -inf  # it is not dialled before
+        # exchange
         self.strikes = 0  # blocks with a wrong hash
         self.blocks_in = 0
-        self.blocks_out = 0
         self.gave = Rate(window_s)
+        # uploads
+        self.blocks_out = 0
         self.took = Rate(window_s)
         self._reset()
 
     def _reset(self) -> None:
         """Forget what belongs to one link."""
+        # exchange
         self.theirs = inventory.EMPTY
-        self.told = inventory.EMPTY  # what it has been told that we hold
-        self.crossed = inventory.EMPTY  # blocks that may cross a whole ESTOQUE, which says that we lack them
+        self.uninvited = 0  # its messages that had no place: PEDIDOs while choked, blocks that nobody asked for
+        # pipeline
         self.serves_us = False
-        self.slot = Slot.NONE
         self.asked: dict[int, float] = {}  # block -> when we sent the PEDIDO
-        self.depth = LEAST_DEPTH  # how many PEDIDOs it gets at once
         self.late = inventory.EMPTY  # asked, given up, and may still come
         self.doubted = inventory.EMPTY  # it sent them wrong, or not in time: better asked elsewhere, or last
-        self.wanted: list[int] = []  # its PEDIDOs, unanswered
-        self.uninvited = 0  # its messages that had no place: PEDIDOs while choked, blocks nobody asked for
-        self.sending: int | None = None
+        self.snubbed_until = -inf  # it is asked for nothing before
         self.heard_at = -inf  # when bytes of a block last came from it
         self.came_at = -inf  # when a block was last whole, or the pipeline last began to fill
+        self.depth = LEAST_DEPTH  # how many PEDIDOs it gets at once
         self.probe: int | None = None  # the last block that was asked while no other was
         self.latency_s: float | None = None  # from such a PEDIDO to its block
         self.gap_s: float | None = None  # between two blocks while it had PEDIDOs to answer
-        self.snubbed_until = -inf
+        # uploads
+        self.slot = Slot.NONE
+        self.wanted: list[int] = []  # its PEDIDOs, unanswered
+        self.sending: int | None = None  # the block that is under way to it
+        # announcer
+        self.told = inventory.EMPTY  # what it has been told that we hold
+        self.crossed = inventory.EMPTY  # blocks that may cross a whole ESTOQUE, which says that we lack them
 
     @property
     def up(self) -> bool:

@@ -92,9 +92,23 @@ class Pipeline:
         gap_s = first.gap_s or self._typical_s or self._rules.request_timeout_s / 4
         return first.asked[block] + max(OVERDUE_LEAST_S, OVERDUE * gap_s * (1 + len(first.asked)))
 
-    def arrived(self, neighbour: Neighbour, block: int, now: float) -> float:
-        """`block` came whole; how long it took, in seconds."""
-        asked_at = neighbour.asked[block]
+    def expects(self, neighbour: Neighbour, block: int) -> bool:
+        """Whether `block` was asked of it and may still come."""
+        return block in neighbour.asked or bool(neighbour.late >> block & 1)
+
+    def heard(self, neighbour: Neighbour, now: float) -> None:
+        """Bytes of a block came from it."""
+        neighbour.heard_at = now
+
+    def arrived(self, neighbour: Neighbour, block: int, now: float) -> float | None:
+        """`block` came whole: after how many seconds, 0 if it was given up before; None if nobody asked for it."""
+        neighbour.heard_at = now
+        if (asked_at := neighbour.asked.get(block)) is None:
+            if not neighbour.late >> block & 1:
+                return None
+            neighbour.late ^= 1 << block
+            neighbour.snubbed_until = now
+            return 0.0
         took_s = now - asked_at
         if block == neighbour.probe:
             neighbour.latency_s = took_s
@@ -102,9 +116,29 @@ class Pipeline:
         neighbour.gap_s = _mean(neighbour.gap_s, gap_s)
         self._typical_s = _mean(self._typical_s, gap_s)
         neighbour.depth = depth(neighbour.gap_s, neighbour.latency_s)
-        neighbour.heard_at = neighbour.came_at = now
+        neighbour.came_at = now
         self.void(neighbour, block)
         return took_s
+
+    def unchoked(self, neighbour: Neighbour) -> None:
+        """It serves us from now on."""
+        neighbour.serves_us = True
+
+    def choked(self, neighbour: Neighbour) -> None:
+        """It serves us no more."""
+        neighbour.serves_us = False
+        self.void_all(neighbour)
+
+    def doubt(self, neighbour: Neighbour, blocks: int) -> None:
+        """It sent these blocks (an inventory) wrong, or not in time."""
+        neighbour.doubted |= blocks
+
+    def forgive(self, neighbours: Iterable[Neighbour], missing: int) -> None:
+        """A neighbour that has nothing left but what it is doubted for may be asked for that again."""
+        fresh = missing & ~self.in_flight
+        for neighbour in neighbours:
+            if not neighbour.theirs & ~neighbour.doubted & fresh:
+                neighbour.doubted = inventory.EMPTY
 
     def void(self, neighbour: Neighbour, block: int) -> None:
         """The PEDIDO for `block` at `neighbour` is open no more."""
@@ -144,7 +178,7 @@ class Pipeline:
         again_at = inf
         for neighbour in neighbours:
             if self._silent(neighbour, now):
-                neighbour.doubted |= inventory.of(neighbour.asked)
+                self.doubt(neighbour, inventory.of(neighbour.asked))
                 self.void_all(neighbour)
                 neighbour.snubbed_until = now + timeout_s
             if neighbour.asked:

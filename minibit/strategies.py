@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import inspect
+from collections.abc import Callable
+from random import Random
 from typing import NamedTuple, TypeVar
 
 import msgspec
@@ -51,6 +53,24 @@ def choker(name: str) -> type[Choker]:
 def behaviour(name: str) -> type[Honest]:
     """The behaviour called `name`; `LocalError` when there is none."""
     return _load("behaviour", name, BEHAVIOURS, Honest)
+
+
+def make(
+    rules: Rules,
+    chance: Callable[[str], Random],
+    own_picker: type[Picker] | None = None,
+    own_choker: type[Choker] | None = None,
+) -> tuple[Picker, Choker]:
+    """The picker and the choker of one peer: of the classes given, or else of those that the rules name."""
+    make_picker = own_picker or picker(rules.picker)
+    make_choker = own_choker or choker(rules.choker)
+    try:
+        return (
+            make_picker(chance("picker")),
+            make_choker(rules.slots, rules.guests, rules.guest_rounds, chance("choker")),
+        )
+    except Exception as error:  # a strategy of somebody's own may raise anything
+        raise LocalError(f"strategy {type(error).__name__}: {error} ({rules.picker}, {rules.choker})") from error
 
 
 def team(name: str) -> Team:

@@ -64,19 +64,7 @@ class Machine:
 
     def sample(self, now: float) -> SampleRecord:
         """How far it is."""
-        peer = self.peer
-        up = peer.contacts.up.values()
-        return SampleRecord(
-            now,
-            self.name,
-            peer.held.bit_count(),
-            len(peer.pipeline.requesters),
-            len(up),
-            sum(neighbour.slot.value != "none" for neighbour in up),
-            self.sent_bytes,
-            self.received_bytes,
-            self.control_bytes,
-        )
+        return self.peer.sample(now, self.sent_bytes, self.received_bytes, self.control_bytes)
 
 
 class Way:

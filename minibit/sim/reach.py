@@ -14,8 +14,8 @@ from math import inf
 from minibit import inventory
 from minibit.contacts import LONGEST_RETRY_S, REMEMBERED
 from minibit.events import TRACKER
+from minibit.membership import LONGEST_PAUSE_S
 from minibit.neighbour import Standing
-from minibit.peer import LONGEST_PAUSE_S
 from minibit.sim.machine import Machine
 from minibit.sim.world import World
 from minibit.wire.carriage import IDLE_S

@@ -9,7 +9,7 @@ import pytest
 from table import Blocks, Table
 
 from minibit import inventory
-from minibit.choker import Choker, Row, Serving
+from minibit.choker import Choker, NeighbourRow, Serving
 from minibit.errors import LocalError
 from minibit.events import (
     Arrived,
@@ -49,7 +49,7 @@ from minibit.messages import (
 from minibit.neighbour import Slot, Standing
 from minibit.peer import FAREWELL_S, Peer
 from minibit.picker import Picker
-from minibit.records import BlockRecord, LinkRecord, PeerRecord
+from minibit.records import BlockRecord, LinkRecord, PeerRecord, SampleRecord
 from minibit.rules import Rules
 
 
@@ -135,7 +135,7 @@ def test_an_inventory_that_is_none_of_this_content_drops_the_neighbour(whole: st
     ana.link("bia", 0b1)
     assert "bia" in hung_up(ana.hear("bia", Estoque(whole=whole)))
     assert not ana["bia"].up
-    assert ana.peer.availability.nobody == ana.peer.exchange.all
+    assert ana.peer.exchange.availability.nobody == ana.peer.exchange.all
 
 
 def test_news_of_a_block_out_of_range_drops_the_neighbour():
@@ -150,7 +150,7 @@ def test_contradictory_inventories_in_a_row_leave_the_counts_right():
     ana.link("caio", 0b0110)
     for whole, new in (("f", (1, 1, 2)), ("0", ()), ("5", (3,)), (None, (0,)), ("2", ()), ("2", ())):
         ana.hear("bia", Estoque(whole=whole, new=new))
-    assert [ana.peer.availability.count(block) for block in range(4)] == [0, 2, 1, 0]
+    assert [ana.peer.exchange.availability.count(block) for block in range(4)] == [0, 2, 1, 0]
 
 
 def test_an_inventory_that_shrinks_gives_back_what_was_asked():
@@ -653,6 +653,23 @@ def test_the_snapshot_is_plain_values():
     assert len(shown["in_flight"]) == 2
 
 
+def test_a_sample_says_how_far_a_peer_is():
+    ana = Alone(4, 0b1)
+    ana.link("bia", 0b1110, serves=True)
+    ana.link("caio", 0b1)
+    assert ana.peer.sample(7.0, 20, 30, 40) == SampleRecord(
+        7.0, "ana", held=1, in_flight=2, neighbours=2, served=1, sent_bytes=20, received_bytes=30, control_bytes=40
+    )
+
+
+def test_a_block_that_is_not_expected_is_double_whatever_its_bytes_are():
+    ana = Alone(4)
+    ana.link("bia", 0b1111)
+    assert not ana.peer.expects("bia", 2)
+    assert verdicts(ana.do(Arrived("bia", 2, True), Arrived("bia", 2, False))) == ["double", "double"]
+    assert ana["bia"].strikes == 0
+
+
 def test_rarest_first_is_logged_by_peer_in_decreasing_order_of_frequency(caplog: pytest.LogCaptureFixture):
     with caplog.at_level(logging.DEBUG, "minibit.ana"):
         ana = Alone(4, 0b1000, rules=Rules(pipeline=1))
@@ -680,7 +697,7 @@ class Broken(Choker):
             return Serving(tuple(row.peer for row in rows), ("nobody",))
         raise ZeroDivisionError("ouch")
 
-    def rank(self, rows: list[Row], seeding: bool) -> list[Row]:  # type: ignore[override]
+    def rank(self, rows: list[NeighbourRow], seeding: bool) -> list[NeighbourRow]:  # type: ignore[override]
         return rows
 
 

@@ -11,7 +11,7 @@ from seats import take_seat
 
 from minibit import events, inventory
 from minibit.behaviour import BEHAVIOURS, Honest
-from minibit.choker import Choker, Row, Serving
+from minibit.choker import Choker, NeighbourRow, Serving
 from minibit.content import VirtualContent
 from minibit.events import TRACKER
 from minibit.exchange import Exchange
@@ -216,9 +216,9 @@ def test_who_holds_what_never_came_is_noticed(monkeypatch: pytest.MonkeyPatch):
 def test_who_serves_more_neighbours_than_it_has_slots_is_noticed(monkeypatch: pytest.MonkeyPatch):
     init = Uploads.__init__
 
-    def generous(self: Uploads, name: str, rules: Rules, choker: Choker, behaviour: Honest) -> None:
+    def generous(self: Uploads, rules: Rules, choker: Choker, behaviour: Honest) -> None:
         choker.slots += 2
-        init(self, name, msgspec.structs.replace(rules, slots=rules.slots + 2), choker, behaviour)
+        init(self, msgspec.structs.replace(rules, slots=rules.slots + 2), choker, behaviour)
 
     monkeypatch.setattr(Uploads, "__init__", generous)
     assert "with 5 slots" in complaint(lambda: run(world(SlotsAreKept(), peers=7)), SlotsAreKept)
@@ -372,12 +372,12 @@ def test_a_peer_that_wakes_too_often_is_noticed(monkeypatch: pytest.MonkeyPatch)
 class Miser(Choker):
     """Has slots, and gives none."""
 
-    def round(self, rows: Sequence[Row], seeding: bool) -> Serving:
+    def round(self, rows: Sequence[NeighbourRow], seeding: bool) -> Serving:
         return Serving((), ())
 
     fill = round
 
-    def rank(self, rows: Sequence[Row], seeding: bool) -> list[Row]:
+    def rank(self, rows: Sequence[NeighbourRow], seeding: bool) -> list[NeighbourRow]:
         return list(rows)
 
 

@@ -23,6 +23,7 @@ from minibit.actors.disk.store import Store
 from minibit.actors.node import Node
 from minibit.behaviour import Honest
 from minibit.events import TRACKER, Effect, Received, Send
+from minibit.life import Life
 from minibit.manifest import Manifest
 from minibit.messages import Message
 from minibit.records import BlockRecord, PeerRecord, Record
@@ -203,7 +204,7 @@ class Loopback:
         """Its end without a word, as by a power cut: connections break, and nothing is said or saved."""
         node = self.nodes.pop(name)
         self._records += node.drain()
-        node.peer.left = True  # deaf and dumb from now on
+        node.peer._life.stage = Life.GONE  # deaf and dumb from now on
         node.stopped.set()
         for link in node.links:
             link.close("crashed")
