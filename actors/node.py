@@ -25,7 +25,7 @@ from minibit.mailbox import Mailbox
 from minibit.manifest import Manifest
 from minibit.messages import Bloco, Desligamento, Message, PeerAddress
 from minibit.peer import Peer
-from minibit.records import PeerRecord, Record, SampleRecord
+from minibit.records import PeerRecord, Record
 from minibit.seat import Seat, lowest
 
 HELD_BACK_MAX = 1024  # actor calls of one sender that wait for an earlier one, or for the link
@@ -135,7 +135,8 @@ class Node:
         if isinstance(self.store, Store):
             self.store.save()
         found, self._records = self._records, []
-        return [*found, self._sample()]
+        traffic = (sum(some) for some in zip(self._closed_bytes, *(link.traffic for link in self.links), strict=True))
+        return [*found, self.peer.sample(time.monotonic(), *traffic)]
 
     # events in, effects out
 
@@ -278,17 +279,12 @@ class Node:
         self._take(link.peer, message)
 
     def on_block(self, link: Wire, block: int, data: memoryview) -> None:
-        """A whole block came: verify it if the core expects it, and write it if it is right.
-
-        A block that the core doesn't expect isn't hashed, and `Arrived` calls it right: the core counts it as
-        double, whatever its bytes are. `minibit.sim.network` keeps the same rule.
-        """
+        """A whole block came: verify it if the core expects it (see `events.Arrived`), and write it if it is right."""
         ok = True
         self.mailbox.came(link.peer, Bloco(block), time.monotonic())
         if self.peer.expects(link.peer, block):
             assert isinstance(self.store, Store)
-            ok = self.store.verify(block, data)
-            if ok:
+            if ok := self.store.verify(block, data):
                 try:
                     self.store.write(block, data)
                 except MinibitError as error:
@@ -311,9 +307,3 @@ class Node:
         except MinibitError as error:
             self._fail(error)
             raise RemoteError("our disk failed") from None
-
-    # figures
-
-    def _sample(self) -> SampleRecord:
-        traffic = (sum(some) for some in zip(self._closed_bytes, *(link.traffic for link in self.links), strict=True))
-        return self.peer.sample(time.monotonic(), *traffic)

@@ -161,7 +161,7 @@ class Link(asyncio.BufferedProtocol):
             transport.abort()
         self._loop.call_soon(self.tell)
 
-    # -- what Links does
+    # -- what the table does
 
     async def proved(self) -> None:
         """Wait, at the end that dialled, until both have proved the key. `RemoteError` if the link closes first."""
