@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import functools
 import random
@@ -9,6 +10,7 @@ import socket
 import struct
 from collections.abc import Callable, Coroutine
 from itertools import accumulate
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +20,7 @@ from hypothesis import strategies as st
 from virtual_clock import Clock
 
 from minibit import messages
+from minibit.actors import links
 from minibit.actors.links import outbox, pairs
 from minibit.actors.links.gate import Gate
 from minibit.actors.links.link import NOTHING_NEW, Link, State
@@ -1042,3 +1045,19 @@ def test_a_pool_keeps_few_spare_buffers_and_hands_out_the_warm_one() -> None:
     assert pool.take() is buffers[1]
     assert pool.take() is buffers[0]
     assert all(pool.take() is not buffer for buffer in buffers)
+
+
+# -- the rooms
+
+
+def test_the_rooms_of_links_import_in_one_direction_only_and_not_even_types_go_back() -> None:
+    order = ["pool", "gate", "face", "outbox", "link", "pairs"]
+    rooms = {path.stem: ast.parse(path.read_text()) for path in Path(links.__file__).parent.glob("*.py")}
+    assert rooms.keys() == {"__init__", *order}
+    assert [
+        f"{room} imports {node.module}"
+        for room in order
+        for node in ast.walk(rooms[room])
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("minibit.actors.links.")
+        if order.index((node.module or "").split(".")[-1]) >= order.index(room)
+    ] == []
