@@ -1,9 +1,8 @@
 """How fast is one link? A pair of processes over loopback, beside a bare socket that does the same work.
 
-Both ways the sender preads its file, the receiver hashes each block (BLAKE3) and pwrites it. The bare pair
-has no protocol at all: `sendall` and `recv_into`, one block after the other. What the link costs beyond
-that is its frames, its PEDIDOs and its event loop; the ratio is what to watch, because the figures
-themselves change with the machine and the hour.
+In both, the sender preads its file, and the receiver hashes each block (BLAKE3) and pwrites it. The bare pair has no
+protocol at all: `sendall` and `recv_into`, one block after the other. The link costs more by its frames, its PEDIDOs
+and its event loop. Watch the ratio: the figures themselves change with the machine and the hour.
 
     python experiments/link_speed.py --mib 1024 --block-kib 256 --block-kib 1024
 """

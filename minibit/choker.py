@@ -20,7 +20,7 @@ from random import Random
 from typing import NamedTuple
 
 
-class Row(NamedTuple):
+class NeighbourRow(NamedTuple):
     """A neighbour in numbers: `gave_bps` is what we got from it, `took_bps` what it got from us (bytes a
     second); `rare_blocks` counts the blocks it holds among those that are rarest to us."""
 
@@ -53,14 +53,14 @@ class Choker(ABC):
         self.guests: dict[str, int] = {}  # guest -> rounds of its lease that are left
 
     @abstractmethod
-    def rank(self, rows: Sequence[Row], seeding: bool) -> list[Row]:
+    def rank(self, rows: Sequence[NeighbourRow], seeding: bool) -> list[NeighbourRow]:
         """The rows (all interested), best first. `seeding`: we miss nothing, so nobody can give to us."""
 
-    def candidates(self, rows: Sequence[Row]) -> Sequence[Row]:
+    def candidates(self, rows: Sequence[NeighbourRow]) -> Sequence[NeighbourRow]:
         """The rows that compete for fixed slots in a round: everybody."""
         return rows
 
-    def round(self, rows: Sequence[Row], seeding: bool) -> Serving:
+    def round(self, rows: Sequence[NeighbourRow], seeding: bool) -> Serving:
         """A new round: rank anew, and let the leases run."""
         wanting = [row for row in rows if row.interested]
         self._keep({row.peer for row in wanting})
@@ -73,7 +73,7 @@ class Choker(ABC):
         self.guests = {peer: left - 1 for peer, left in self.guests.items() if peer not in chosen and left > 1}
         return self._fill_up(wanting, seeding, before)
 
-    def fill(self, rows: Sequence[Row], seeding: bool) -> Serving:
+    def fill(self, rows: Sequence[NeighbourRow], seeding: bool) -> Serving:
         """Between rounds: give the slots that are free to who wants one, and unused ones if these don't do."""
         wanting = [row for row in rows if row.interested]
         names = {row.peer for row in wanting}
@@ -94,7 +94,7 @@ class Choker(ABC):
         self.fixed = [peer for peer in self.fixed if peer in names]
         self.guests = {peer: left for peer, left in self.guests.items() if peer in names}
 
-    def _fill_up(self, wanting: Sequence[Row], seeding: bool, last: Container[str] = ()) -> Serving:
+    def _fill_up(self, wanting: Sequence[NeighbourRow], seeding: bool, last: Container[str] = ()) -> Serving:
         waiting = [row for row in wanting if row.peer not in self.fixed and row.peer not in self.guests]
         if waiting:
             self.rng.shuffle(waiting)
@@ -116,7 +116,7 @@ class TitForTat(Choker):
     first.
     """
 
-    def rank(self, rows: Sequence[Row], seeding: bool) -> list[Row]:
+    def rank(self, rows: Sequence[NeighbourRow], seeding: bool) -> list[NeighbourRow]:
         if not seeding:
             return sorted(rows, key=lambda row: (-row.gave_bps, row.peer not in self.fixed))
         served = sorted((row for row in rows if row.peer in self.fixed), key=lambda row: -row.took_bps)
@@ -137,10 +137,10 @@ class Rarity(Choker):
 
     always_new = True
 
-    def rank(self, rows: Sequence[Row], seeding: bool) -> list[Row]:
+    def rank(self, rows: Sequence[NeighbourRow], seeding: bool) -> list[NeighbourRow]:
         return sorted(rows, key=lambda row: (-row.rare_blocks, row.peer not in self.fixed))
 
-    def candidates(self, rows: Sequence[Row]) -> Sequence[Row]:
+    def candidates(self, rows: Sequence[NeighbourRow]) -> Sequence[NeighbourRow]:
         """Those in fixed slots, and the guests."""
         return [row for row in rows if row.peer in self.fixed or row.peer in self.guests]
 
@@ -148,17 +148,17 @@ class Rarity(Choker):
 class NoChoking(Choker):
     """Everybody who wants blocks is served, without slots."""
 
-    def round(self, rows: Sequence[Row], seeding: bool) -> Serving:
+    def round(self, rows: Sequence[NeighbourRow], seeding: bool) -> Serving:
         """Everybody who is interested."""
         self.fixed = [row.peer for row in rows if row.interested]
         return Serving(tuple(self.fixed), ())
 
-    def fill(self, rows: Sequence[Row], seeding: bool) -> Serving:
+    def fill(self, rows: Sequence[NeighbourRow], seeding: bool) -> Serving:
         """Those too who are interested by now."""
         self.fixed = [row.peer for row in rows if row.interested or row.peer in self.fixed]
         return Serving(tuple(self.fixed), ())
 
-    def rank(self, rows: Sequence[Row], seeding: bool) -> list[Row]:
+    def rank(self, rows: Sequence[NeighbourRow], seeding: bool) -> list[NeighbourRow]:
         return list(rows)
 
 

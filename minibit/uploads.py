@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from minibit import inventory
 from minibit.availability import Availability
 from minibit.behaviour import Honest
-from minibit.choker import Choker, NoChoking, Row, Serving
+from minibit.choker import Choker, NeighbourRow, NoChoking, Serving
 from minibit.errors import LocalError
 from minibit.events import Effect, SendBlock
 from minibit.neighbour import Neighbour, Slot, Standing
@@ -85,7 +85,7 @@ class Uploads:
 
     def _decide(
         self,
-        ask: Callable[[Sequence[Row], bool], Serving],
+        ask: Callable[[Sequence[NeighbourRow], bool], Serving],
         neighbours: list[Neighbour],
         held: int,
         missing: int,
@@ -97,7 +97,9 @@ class Uploads:
         reachable = (missing or inventory.full(held.bit_length())) & ~rarity.nobody
         rare = rarity.rarest(reachable)[1] if reachable else inventory.EMPTY
         rows = [
-            Row(n.peer, bool(held & ~n.theirs), n.gave.bps(now), n.took.bps(now), (n.theirs & rare).bit_count())
+            NeighbourRow(
+                n.peer, bool(held & ~n.theirs), n.gave.bps(now), n.took.bps(now), (n.theirs & rare).bit_count()
+            )
             for n in neighbours
         ]
         try:

@@ -1,7 +1,7 @@
-"""Content where it already lies, which a seed reads and nobody writes.
+"""The content where it already lies: a seed reads it in place and never writes.
 
-A file that was changed or replaced while it is shared is an error of ours, found after each read: a neighbour never
-gets bytes that were not there from the start to the end of the read. A source is for one thread at a time.
+Each read looks afterwards whether its files are still what they were, so that a neighbour never gets the bytes of a
+file that was changed or replaced. A source is for one thread at a time.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from minibit.manifest import Manifest
 
 
 class Source:
-    """Content where it already lies, read and never written: what a seed shares."""
+    """The files at `path`, which must be those of `manifest`."""
 
     def __init__(self, path: Path, manifest: Manifest) -> None:
         self.held = inventory.full(manifest.block_count)
@@ -31,7 +31,7 @@ class Source:
         self._marks = [mark(one) for one in found]
 
     def read(self, block: int, offset: int = 0, length: int | None = None) -> bytes:
-        """Those bytes of `block`; `SourceError` when a file they lie in isn't what it was."""
+        """Those bytes of `block`; `SourceError` when a file that has them was changed."""
         spans = self._manifest.spans(block, offset, length)
         try:
             data = self._files.read(block, offset, length)

@@ -33,38 +33,34 @@ class Wire(Protocol):
 class Owner(Protocol):
     """The node that owns the links.
 
-    Its callbacks come from the event loop, never from within `send`, `send_block` or `close`; all but
-    `read`, which `send_block` may call at once. A `RemoteError` from any of them closes the link with
-    that text; any other exception closes it with `internal error` and goes to the loop's handler.
+    The event loop makes its callbacks, never `send`, `send_block` or `close`; but `send_block` may call `read`
+    at once. A `RemoteError` from any of them closes the link with that text. Any other exception closes it with
+    `internal error` and goes to the loop's handler.
     """
 
-    @property
-    def me(self) -> PeerAddress: ...
-
-    @property
-    def key(self) -> bytes: ...
+    me: PeerAddress
+    key: bytes
 
     @property
     def manifest(self) -> SharedContent: ...
 
     def on_linked(self, link: Wire) -> None:
-        """Both ends proved the key. An exception from here refuses the link, and no `on_unlinked` follows."""
+        """Both ends proved the key. An exception refuses the link, and then no `on_unlinked` follows."""
 
     def on_message(self, link: Wire, message: Message) -> None:
-        """A message came, of any verb but BLOCO."""
+        """A message of any verb but BLOCO came."""
 
     def on_block(self, link: Wire, block: int, data: memoryview) -> None:
         """A whole block came, not yet verified; `data` is valid during the call only."""
 
     def on_progress(self, link: Wire) -> None:
-        """More bytes of an unfinished block came; told at most once a second."""
+        """More bytes of an unfinished block came; called at most once a second."""
 
     def on_sent(self, link: Wire, block: int) -> None:
-        """The whole block was handed to the network, which can take the next."""
+        """The network took the whole block, and can take the next."""
 
     def on_unlinked(self, link: Wire, why: str) -> None:
         """The link is closed, whichever end closed it."""
 
     def read(self, block: int, offset: int, length: int) -> bytes:
         """Those bytes of a block that the node holds."""
-        raise NotImplementedError

@@ -1,17 +1,17 @@
 """A link: one TCP connection to a neighbour, used both ways, that carries frames.
 
-This is the hot path. A block goes from the socket straight into a buffer of the node's pool, and from the
-owner's `read` into the socket in chunks, with one system call for each stretch that the kernel takes. Heads
-of frames come through one small inbox that all links of a node share: the event loop calls `get_buffer`,
-receives, and calls `buffer_updated` with nothing in between; what is left of an unfinished head is the
-link's own. A block that comes cut into several frames is put together in its one buffer. So an idle link holds
-no buffer at all, and a busy one holds one block in and one chunk out.
+This is the hot path. The socket fills a buffer of the node's pool with the block itself, and the owner's `read`
+fills the socket in chunks, with one system call for each stretch that the kernel takes. The heads of frames
+come through one small inbox that all links of a node share. That is safe because the event loop calls
+`get_buffer`, receives, and calls `buffer_updated` with nothing in between; a link keeps the rest of an
+unfinished head itself. A block that comes in several frames is put together in its one buffer. So an idle
+link holds no buffer at all, and a busy one holds one block in and one chunk out.
 
-Invariants: the owner hears `on_linked` first and `on_unlinked` once and last; no exception leaves a
-callback. What the neighbour did wrong (`RemoteError`, also from the owner's own callbacks) closes the link
-with that reason; any other exception closes it and reaches the event loop's exception handler.
+Invariants: the owner hears `on_linked` first and `on_unlinked` once and last; no exception leaves a callback. A
+`RemoteError`, also one from the owner's callbacks, is the neighbour's fault: it closes the link with that reason.
+Any other exception closes the link and reaches the event loop's exception handler.
 
-Not here: the order of what goes out (`outbox`), who is linked to whom (`pairs`), what the messages mean (the owner),
+Not here: the order of what goes out (`outbox`), the table of links (`pairs`), what the messages mean (the owner),
 any retry.
 """
 
@@ -35,13 +35,13 @@ from minibit.messages import Bloco, Desligamento, Estoque, Message, PeerAddress
 from minibit.wire import frame
 from minibit.wire.greeting import NONCE_BYTES, Greeting, Stage
 
-CREDIT_BYTES_MIN = 1 << 10  # read once beyond the grant, when a limit is set in the middle of a block
-PROGRESS_S = 1.0
-FLUSH_S = 1.0
-WHY_CHARACTERS = 200
+CREDIT_BYTES_MIN = 1 << 10  # a limit set in the middle of a block lets this much pass once, beyond the grant
+PROGRESS_S = 1.0  # the owner hears of progress at most this often
+FLUSH_S = 1.0  # a farewell that the network doesn't take by then is dropped
+WHY_CHARACTERS = 200  # a farewell has at most this much of the reason
 
 NO_BYTES = memoryview(b"")
-NOTHING_NEW = Estoque()  # the sign of life of a link that is idle; it says nothing, so the owner doesn't hear it
+NOTHING_NEW = Estoque()  # sent by an idle link as a sign of life; it has no news, so the owner doesn't hear it
 
 
 class State(Enum):
@@ -83,20 +83,19 @@ class LinkTable(Protocol):
 class Link(asyncio.BufferedProtocol):
     """One connection; `Links.dial` and `Links.serve` make it.
 
-    From `on_linked` on: `peer`, `address` (where its server listens), `dialled` (by us), `alone` (a
-    neighbour that nobody else can feed asks for room).
+    From `on_linked` on it is a `face.Wire`, whose fields are explained there.
     """
 
     def __init__(self, table: LinkTable, expected: str | None = None, alone: bool = False) -> None:
         owner = table.owner
         self.state = State.CONNECTING
-        self.why = ""  # it was closed
+        self.why = ""  # the reason for its end
         self.peer = expected or ""
         self.address = PeerAddress(peer="?", host="", port=0)
         self.dialled = expected is not None
         self.alone = alone
         self.linked_at = 0.0
-        self.control_bytes_in = 0  # all but the payload of BLOCOs
+        self.control_bytes_in = 0  # all bytes but the payload of BLOCOs
         self.payload_bytes_in = 0
         self._table = table
         self._owner = owner
@@ -110,11 +109,11 @@ class Link(asyncio.BufferedProtocol):
         self._proved: asyncio.Future[None] | None = self._loop.create_future() if self.dialled else None
         self._told = False  # the owner knows this link
         self._header_limit = frame.HEADER_BYTES_MIN
-        self._head = b""  # of an unfinished prefix and header
+        self._head = b""  # the bytes there are of an unfinished prefix and header
         self._block = 0
-        self._buffer: memoryview | None = None  # of the block in receipt
-        self._rest: memoryview | None = None  # the part of it that the frame in receipt is still to bring
-        self._lacking = NO_BYTES  # the part of it for frames to come
+        self._buffer: memoryview | None = None  # takes the block in receipt
+        self._rest: memoryview | None = None  # the part of it that this frame still has to bring
+        self._lacking = NO_BYTES  # the part of it that later frames have to bring
         self._credit_bytes = 0  # granted by the download gate and not yet used
         self._thirsty = False  # reading is paused until the download gate grants more
         self._heard_at = 0.0
@@ -134,10 +133,7 @@ class Link(asyncio.BufferedProtocol):
     # -- what the owner does
 
     def send(self, message: Message) -> None:
-        """Send a message: after the block that is being sent, or into it where it may pass (`outbox`).
-
-        Ignored unless linked.
-        """
+        """Send a message after the block that is being sent, or into it if it may pass. Ignored unless linked."""
         if self.state is State.LINKED:
             self.attempt(self.outbox.post, message)
 
@@ -149,7 +145,7 @@ class Link(asyncio.BufferedProtocol):
     def close(self, why: str, farewell: Desligamento | None = None) -> None:
         """Close, after the `farewell` if there is one, unless that would cut a block.
 
-        `on_unlinked` follows from the event loop. What can't be flushed in `FLUSH_S` is dropped.
+        `on_unlinked` follows from the event loop. Bytes that can't be flushed in `FLUSH_S` are dropped.
         """
         if self.closed:
             return
@@ -165,18 +161,18 @@ class Link(asyncio.BufferedProtocol):
             transport.abort()
         self._loop.call_soon(self.tell)
 
-    # -- what Links does
+    # -- what the table does
 
     async def proved(self) -> None:
-        """Wait until both ends have proved the key; `RemoteError` when it came to nothing. Of a dialler."""
+        """Wait, at the end that dialled, until both have proved the key. `RemoteError` if the link closes first."""
         assert self._proved is not None
         await self._proved
 
     def tell(self) -> None:
-        """Tell whoever must know that this link is closed; once, however often it is called."""
+        """Tell the owner and the waiting dial that this link is closed; only the first call does anything."""
         if self._proved is not None and not self._proved.done():
             self._proved.set_exception(RemoteError(self.why))
-            self._proved.exception()  # seen: a dial that was given up doesn't wait for it
+            self._proved.exception()  # mark it as seen: a dial that was given up no longer waits
         if self._told:
             self._told = False
             self.attempt(self._owner.on_unlinked, self, self.why)
@@ -191,7 +187,7 @@ class Link(asyncio.BufferedProtocol):
         self._become(State.GREETING)
         self._heard_at = self._loop.time()
         self.outbox.open(self._transport)
-        self._timer = self._loop.call_later(self._table.proof_s, self._on_timer)
+        self._timer = self._loop.call_later(self._table.proof_s, self.attempt, self._watch)
         self.attempt(self._begin)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -203,7 +199,7 @@ class Link(asyncio.BufferedProtocol):
         self._table.disconnected(self)
 
     def eof_received(self) -> bool:
-        return False  # nobody here half-closes: the transport closes, and connection_lost says why
+        return False  # we never half-close: the transport closes, and connection_lost says why
 
     def _begin(self) -> None:
         self._table.connected(self)
@@ -212,7 +208,7 @@ class Link(asyncio.BufferedProtocol):
             self.outbox.post(first)
 
     def _end(self) -> str:
-        """How the stream stood when it ended."""
+        """Where in the stream the neighbour ended it."""
         if self._buffer is not None:
             return f"it closed the connection in the middle of block {self._block}"
         if self._head:
@@ -220,7 +216,7 @@ class Link(asyncio.BufferedProtocol):
         return "it closed the connection" + (" before the proof" if self.state is State.GREETING else "")
 
     def _release(self, goodbye: Message | None = None) -> None:
-        """Give back all that a link may hold: its place in the table, its timer, turns at the gates, the buffer."""
+        """Give back all that a link may hold: its row in the table, its timer, its turns at the gates, the buffer."""
         self._table.drop(self)
         if self._timer is not None:
             self._timer.cancel()
@@ -232,22 +228,18 @@ class Link(asyncio.BufferedProtocol):
             self._table.pool.give(self._buffer)
             self._buffer = None
 
-    def _on_timer(self) -> None:
-        self._timer = None
-        self.attempt(self._watch)
-
     def _watch(self) -> None:
-        """Close what doesn't prove itself, or is silent; give a sign of life where we were silent."""
+        """Close a link without a proof or without a sign of life; give one where we were silent."""
         now, table = self._loop.time(), self._table
         if self.state is State.GREETING:
             raise RemoteError(f"no proof within {table.proof_s:g} s")
-        silent_s = 0.0 if self._thirsty else now - self._heard_at  # unheard through our own limit is no silence
+        silent_s = 0.0 if self._thirsty else now - self._heard_at  # our own limit may keep us from hearing it
         if silent_s >= table.idle_s:
             raise RemoteError(f"silent for {table.idle_s:g} s")
         sign_s = table.idle_s / 3
         if now - self.outbox.spoke_at >= sign_s and not self.outbox.midframe:
             self.outbox.post(NOTHING_NEW)
-        self._timer = self._loop.call_later(min(table.idle_s - silent_s, sign_s), self._on_timer)
+        self._timer = self._loop.call_later(min(table.idle_s - silent_s, sign_s), self.attempt, self._watch)
 
     # -- what the event loop does: bytes
 
@@ -263,7 +255,7 @@ class Link(asyncio.BufferedProtocol):
             return rest[: max(self._credit_bytes, CREDIT_BYTES_MIN)] if limited else rest
         inbox, have = self._table.inbox, len(self._head)
         inbox[:have] = self._head
-        if limited:  # then no payload may come along that the gate hasn't granted
+        if limited:  # read no payload that the gate hasn't granted
             return inbox[have : have + frame.missing(inbox[:have], self._header_limit)]
         return inbox[have:]
 
@@ -305,7 +297,7 @@ class Link(asyncio.BufferedProtocol):
                 self._owner.on_message(self, message)
 
     def _on_part(self, data: memoryview, payload_bytes: int) -> memoryview:
-        """A frame brings the next `payload_bytes` of the block in receipt; returns what follows them in `data`."""
+        """Take a frame's `payload_bytes`, the next of the block in receipt; returns the bytes of `data` behind them."""
         here_bytes = min(len(data), payload_bytes)
         part, self._lacking = self._lacking[:payload_bytes], self._lacking[payload_bytes:]
         part[:here_bytes] = data[:here_bytes]
@@ -313,7 +305,7 @@ class Link(asyncio.BufferedProtocol):
         return data[here_bytes:]
 
     def _on_payload(self, part: memoryview, nbytes: int) -> None:
-        """The first `nbytes` of `part`, which the frame in receipt brings, are in their place."""
+        """The first `nbytes` of `part`, which this frame brings, are in their place."""
         self.payload_bytes_in += nbytes
         self._credit_bytes = max(0, self._credit_bytes - nbytes)
         self._rest = part[nbytes:] or None
@@ -383,7 +375,7 @@ class Link(asyncio.BufferedProtocol):
     # -- blame
 
     def attempt(self, step: Callable[..., object], *args: Any) -> None:
-        """Do a step; what goes wrong in it closes the link, and never gets out."""
+        """Do a step; an exception in it closes the link, and never gets out."""
         try:
             step(*args)
         except RemoteError as error:

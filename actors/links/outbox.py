@@ -1,12 +1,12 @@
-"""What goes out on a link, in order: control messages, and blocks in chunks as network and limit allow.
+"""The sending half of a link, in order: control messages, and blocks in chunks as network and limit allow.
 
-Without an upload limit a block is one frame. With one it is *cut*: each chunk that the gate grants is a frame,
-and messages in `PASSING`, which concern what the neighbour sends, go between them at once, because at a slow
-uplink a block takes most of a minute. All others go before the next block: a BLOQUEIO that came before the end
-of this one would make the neighbour ask for it elsewhere, and get it twice.
+Without an upload limit a block is one frame. With one it is *cut*: each chunk that the gate grants is a frame.
+Messages in `PASSING` concern what the neighbour sends, so they go between these frames at once: at a slow uplink
+a block takes most of a minute. All other messages go before the next block. A BLOQUEIO that arrived before the
+end of this block would make the neighbour ask for it elsewhere, and get it twice.
 
 Invariant: a frame is never cut by another; between the frames of a block stand only messages in `PASSING`.
-Bounded: one chunk and the transport's own backlog for blocks, `BACKLOG_BYTES` for messages.
+Memory is bounded: one chunk and the transport's own backlog for blocks, `BACKLOG_BYTES` for messages.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from minibit.messages import Bloco, Message
 from minibit.wire import frame
 from minibit.wire.carriage import PASSING
 
-CHUNK_BYTES = 256 << 10  # of a block, read and handed to the transport at once
-HIGH_WATER_BYTES = 64 << 10  # the transport's own backlog, beside the kernel's, at which it pauses us
-BACKLOG_BYTES = 1 << 20  # of messages for a neighbour that doesn't read; beyond, it is dropped
+CHUNK_BYTES = 256 << 10  # this much of a block is read and handed to the transport at once
+HIGH_WATER_BYTES = 64 << 10  # the transport pauses us at this backlog of its own, beside the kernel's
+BACKLOG_BYTES = 1 << 20  # a neighbour that leaves more bytes of messages unread is dropped
 
 
 class Outbox:
-    """The sending half of a link of `owner`: reads blocks there, and calls `sent(block)` once a block went out whole.
+    """Sends for one link: reads blocks from `owner`, and calls `sent(block)` once a block went out whole.
 
-    All it does may raise: its callers use `attempt`, and so does the outbox itself in callbacks.
+    Every method may raise: its callers use `attempt`, and so does the outbox itself in callbacks.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class Outbox:
         attempt: Callable[..., None],
         sent: Callable[[int], None],
     ) -> None:
-        self.control_bytes = 0  # sent: all but the payload of BLOCOs
+        self.control_bytes = 0  # all bytes sent but the payload of BLOCOs
         self.payload_bytes = 0
         self.spoke_at = 0.0
         self._read = owner.read
@@ -56,9 +56,9 @@ class Outbox:
         self._backlog_bytes = 0  # of both
         self._flushing = False
         self._blocks: deque[tuple[int, bool]] = deque()
-        self._offset = 0  # what was sent of the first of them
+        self._offset = 0  # bytes sent of the first of them
         self._cut = False  # the block under way stands between two of its frames
-        self._sent: int | None = None  # a block sent whole, which the owner isn't told yet
+        self._sent: int | None = None  # a block sent whole, of which the owner hasn't heard yet
         self._full = False  # the transport paused us
         self._queued = False  # we wait for our turn at the gate
 
@@ -78,7 +78,7 @@ class Outbox:
         self.spoke_at = self._loop.time()
 
     def close(self, farewell: Message | None) -> None:
-        """Send nothing more, but `farewell` at the end where that cuts no block."""
+        """Send nothing more, but the `farewell` at the end if that cuts no block."""
         if self._transport is not None and farewell is not None and not self._offset:
             self._messages.append(frame.encode(farewell))
             self._backlog_bytes += len(self._messages[-1])
@@ -102,7 +102,7 @@ class Outbox:
             self._loop.call_soon(self._attempt, self._flush)
 
     def put(self, block: int, spoil: bool) -> None:
-        """Put a block in line; with a wrong byte on `spoil`."""
+        """Put a block in line; `spoil` sends it with a wrong byte."""
         self._blocks.append((block, spoil))
         self._pump()
 
@@ -143,7 +143,7 @@ class Outbox:
         return messages
 
     def _pump(self) -> None:
-        """Send of the first block what the network and the limit take, until it is sent whole."""
+        """Send as much of the first block as the network and the limit take, until it is sent whole."""
         while self._blocks and self._sent is None and not (self._full or self._queued or self._transport is None):
             want = min(CHUNK_BYTES, self._length(self._blocks[0][0]) - self._offset)
             if self._gate.limited:
@@ -159,7 +159,7 @@ class Outbox:
         self._attempt(self._pump)
 
     def _send_chunk(self, chunk_bytes: int) -> None:
-        """Write the next bytes of the first block; where a frame begins, the messages in line and its head first."""
+        """Write the next bytes of the first block; where a frame begins, first the messages in line and its head."""
         block, spoil = self._blocks[0]
         offset, length = self._offset, self._length(block)
         data = self._read(block, offset, chunk_bytes)
@@ -182,7 +182,7 @@ class Outbox:
             self._offset, self._sent = 0, block
         self._write(parts)
         if self._sent is not None and not self._full:
-            # not at once: a fast neighbour would keep us here, and all others waiting
+            # not at once: a fast neighbour would keep us here, and the other links waiting
             self._loop.call_soon(self._attempt, self._go_on)
 
     def _write(self, parts: list[bytes]) -> None:

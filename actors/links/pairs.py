@@ -1,12 +1,12 @@
-"""All links of a node: it serves and dials, keeps one link for each pair, and owns what links share.
+"""All links of a node: `Links` serves and dials, keeps one link for each pair, and has what links share.
 
 The rule of the pair. A link counts from the moment both ends have proved the key.
 
-1. Both ends dial each other at the same time: the connection dialled by the smaller id stays. So the
-   smaller id refuses a stranger whom it is dialling, and a link less than `RACE_S` old yields to a
-   connection from the other direction, or refuses it, by the same rule. Both ends come to the same end.
-2. Otherwise the newer connection wins: nobody dials a neighbour that it is linked to, so who dials again
-   has lost the old one, for instance because it was killed and started again.
+1. If both ends dial each other at the same time, the connection dialled by the smaller id stays. So while the
+   smaller id dials a peer, it refuses a connection from that peer. By the same rule, a link less than `RACE_S`
+   old yields to a connection from the other direction, or refuses it. Both ends decide alike.
+2. Otherwise the newer connection wins. A peer never dials a neighbour that it is linked to, so a peer that dials
+   again has lost the old connection, for instance because it was killed and started again.
 
 The owner hears of the old link's end before it hears of the new link.
 """
@@ -29,10 +29,10 @@ from minibit.wire import frame
 from minibit.wire.carriage import DIAL_S, IDLE_S, PREFIX_BYTES
 
 PROOF_S = 5.0
-RACE_S = 10.0  # longer than a dial that succeeds takes from its begin to its proof
-STRANGERS_MAX = 64
-INBOX_BYTES = 4 << 10  # for many small frames in one call; what a payload leaves here is copied once more
-SOCKET_BYTES = 1 << 20
+RACE_S = 10.0  # longer than a successful dial takes from its start to the proof
+STRANGERS_MAX = 64  # connections dialled by others that haven't proved the key yet
+INBOX_BYTES = 4 << 10  # for many small frames in one call; payload bytes that land here are copied once more
+SOCKET_BYTES = 1 << 20  # the kernel's buffer, each way
 
 
 class Links:
@@ -86,7 +86,7 @@ class Links:
     async def serve(self, ports: Iterable[int] = (0,)) -> int:
         """Listen at the owner's address, on the first of `ports` that is free (0: any); returns the port.
 
-        `LocalError` when none is. From then on `owner.me` should say this port.
+        `LocalError` when none is. From then on, `owner.me` should have this port.
         """
         host = self.owner.me.host
         why = "no port was given"
@@ -108,8 +108,8 @@ class Links:
     async def dial(self, address: PeerAddress, alone: bool = False, timeout_s: float = DIAL_S) -> None:
         """Link to the neighbour at `address`, in `timeout_s` from the connection to the proof.
 
-        Returns once it is linked, or at once where it is already, or is being dialled. Raises `OSError`
-        when it can't be reached, `RemoteError` when it isn't who it should be or refuses.
+        Returns once the two are linked; at once if they are already, or if a dial is under way. Raises `OSError`
+        if the neighbour can't be reached, `RemoteError` if it has another id or refuses.
         """
         peer = address.peer
         if peer == self.owner.me.peer:
@@ -126,7 +126,7 @@ class Links:
                 except BaseException:
                     sock.close()
                     raise
-                if link.closed:  # at once: the transport closed the descriptor, and uvloop forgot to tell the socket
+                if link.closed:  # already: the transport closed the descriptor, and uvloop didn't tell the socket
                     sock.detach()
                 await link.proved()
         except TimeoutError:
@@ -134,7 +134,7 @@ class Links:
                 where = f"{peer} at {address.host}:{address.port}"
                 raise TimeoutError(f"no answer from {where} within {timeout_s:g} s") from None
         except (RemoteError, OSError):
-            if peer not in self:  # else its own dial won
+            if peer not in self:  # otherwise the neighbour's own dial won
                 raise
         finally:
             self._dialling.discard(peer)
@@ -142,7 +142,7 @@ class Links:
                 link.close("the dial was given up")
 
     async def close(self, why: str) -> None:
-        """Say DESLIGAMENTO on every link, close all, and serve no more."""
+        """Send DESLIGAMENTO on every link, close them all, and serve no more."""
         self._closed = True
         if self._server is not None:
             self._server.close()
@@ -153,7 +153,7 @@ class Links:
                 await self._empty.wait()
 
     async def _connect(self, address: PeerAddress) -> socket.socket:
-        """A connected socket; its buffers were set before, because that is when TCP chooses its window's scale."""
+        """A connected socket. Its buffers are set before, because TCP chooses its window's scale when it connects."""
         family, _, _, _, where = (await self._resolve(address))[0]
         sock = block_socket(family)
         try:
@@ -164,7 +164,7 @@ class Links:
         return sock
 
     async def _resolve(self, address: PeerAddress) -> list[Any]:
-        try:  # an address in figures needs no thread
+        try:  # a numeric address needs no thread
             return socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
         except socket.gaierror:
             return await self.loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
@@ -172,14 +172,14 @@ class Links:
     # -- to the links
 
     def connected(self, link: Link) -> None:
-        """A connection is made; `RemoteError` when it is one too many."""
+        """The connection of `link` is made; `RemoteError` when it is one too many."""
         self._connections.add(link)
         self._empty.clear()
         if self._closed:
             raise RemoteError("we are leaving")
         strangers_count = sum(one.state is State.GREETING and not one.dialled for one in self._connections)
         if not link.dialled and strangers_count > STRANGERS_MAX:
-            raise RemoteError(f"{STRANGERS_MAX} strangers are at the door already")
+            raise RemoteError(f"{STRANGERS_MAX} connections wait for their proof already")
 
     def check_pair(self, link: Link) -> None:
         """`RemoteError` when `link` must not be the one of its pair; see the rule above."""
@@ -194,7 +194,7 @@ class Links:
             raise RemoteError("both dialled, and the other connection stays")
 
     def adopt(self, link: Link) -> None:
-        """`link` is proved: it is the one of its pair from now on, or `RemoteError`."""
+        """Make `link`, which is proved, the one of its pair from now on; `RemoteError` when it must not be."""
         self.check_pair(link)
         old = self._by_peer.get(link.peer)
         if old is not None:
@@ -203,7 +203,7 @@ class Links:
         self._by_peer[link.peer] = link
 
     def drop(self, link: Link) -> None:
-        """`link` is closed, and its pair free."""
+        """`link` is closed: its pair is free again."""
         if self._by_peer.get(link.peer) is link:
             del self._by_peer[link.peer]
 

@@ -14,7 +14,7 @@ from minibit import events, inventory, messages
 from minibit.events import TRACKER
 from minibit.records import BlockRecord
 from minibit.sim import reach
-from minibit.sim.link_book import Asked
+from minibit.sim.link_book import LinkBook
 from minibit.sim.machine import Machine, Way
 from minibit.sim.world import Watcher, World
 
@@ -197,7 +197,7 @@ class BlocksAreAskedOnce(Checker):
     """
 
     def __init__(self) -> None:
-        self._links: dict[str, dict[str, Asked]] = {}
+        self._links: dict[str, dict[str, LinkBook]] = {}
 
     def told(self, world: World, machine: Machine, event: events.Event | None) -> None:
         """What the peer hears of its links."""
@@ -206,7 +206,7 @@ class BlocksAreAskedOnce(Checker):
             link.look(world.now, world.rules.request_timeout_s)
         match event:
             case events.Linked(address, _, _):
-                links.setdefault(address.peer, Asked())
+                links.setdefault(address.peer, LinkBook())
             case events.Unlinked(peer, _):
                 links.pop(peer, None)
             case events.Arrived(sender, block, _) if sender in links:
@@ -230,7 +230,7 @@ class BlocksAreAskedOnce(Checker):
             elif isinstance(message, messages.Estoque):
                 link.call_off(inventory.of(message.new))
 
-    def _need_place(self, world: World, machine: Machine, links: dict[str, Asked], peer: str, block: int) -> None:
+    def _need_place(self, world: World, machine: Machine, links: dict[str, LinkBook], peer: str, block: int) -> None:
         def need(holds: object, what: str) -> None:
             if not holds:
                 self.complain(world, machine.name, f"asks {peer} for {block}, {what}")

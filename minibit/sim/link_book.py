@@ -13,7 +13,7 @@ from minibit import inventory
 from minibit.messages import Bloqueio, Desbloqueio, Estoque, Message
 
 
-class Asked:
+class LinkBook:
     """The PEDIDOs on one link: those that are `open`, and those that were perhaps `given_up`.
 
     `serves` and `theirs` are what the neighbour last said: whether it serves us, and its inventory.

@@ -1,13 +1,13 @@
-"""What every carrier of messages obeys, on real links and on simulated ones.
+"""The rules that every carrier of messages obeys, real links and simulated ones.
 
-A constant that both worlds need stands here, and in neither of them.
+The two worlds may not import each other, so the constants that both need stand here, once.
 """
 
 from __future__ import annotations
 
 from minibit.messages import Estoque, Pedido
 
-PREFIX_BYTES = 8  # before the header of every message
+PREFIX_BYTES = 8  # the prefix of every frame: the lengths of its header and its payload
 PASSING = frozenset({Estoque, Pedido})  # may go between two parts of a block; other messages wait for its end
-DIAL_S = 5.0  # a dial that isn't answered is given up
-IDLE_S = 120.0  # a link on which the neighbour is silent is closed
+DIAL_S = 5.0  # a dial without an answer is given up after this
+IDLE_S = 120.0  # a link is closed when its neighbour was silent for this long

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import functools
 import random
@@ -9,6 +10,7 @@ import socket
 import struct
 from collections.abc import Callable, Coroutine
 from itertools import accumulate
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +20,7 @@ from hypothesis import strategies as st
 from virtual_clock import Clock
 
 from minibit import messages
+from minibit.actors import links
 from minibit.actors.links import outbox, pairs
 from minibit.actors.links.gate import Gate
 from minibit.actors.links.link import NOTHING_NEW, Link, State
@@ -138,8 +141,12 @@ class ClockedLoop:
     """The running event loop, but its time passes on a clock that a test moves by hand."""
 
     def __init__(self, clock: Clock) -> None:
-        self.time, self.call_later = clock.time, clock.call_later
+        self.time = clock.time
+        self._clock = clock
         self._loop = asyncio.get_running_loop()
+
+    def call_later(self, delay: float, callback: Callable[..., object], *args: Any) -> Any:
+        return self._clock.call_later(delay, functools.partial(callback, *args))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._loop, name)
@@ -434,7 +441,7 @@ async def test_a_dial_of_oneself_of_somebody_else_and_of_nobody() -> None:
 
 
 @on_uvloop
-async def test_a_dial_of_who_accepts_and_says_nothing_ends_in_time() -> None:
+async def test_a_dial_to_a_peer_that_accepts_and_says_nothing_ends_in_time() -> None:
     with socket.create_server(("127.0.0.1", 0)) as mute:
         node = Node("a")
         with pytest.raises(TimeoutError, match="no answer from b"):
@@ -443,7 +450,7 @@ async def test_a_dial_of_who_accepts_and_says_nothing_ends_in_time() -> None:
 
 
 @on_uvloop
-async def test_a_host_may_refuse_a_neighbour() -> None:
+async def test_an_owner_may_refuse_a_neighbour() -> None:
     a, b = await Node("a").serve(), await Node("b").serve()
     b.owner.refuse = RemoteError("banned")
     await a.links.dial(b.owner.me)
@@ -456,7 +463,7 @@ async def test_a_host_may_refuse_a_neighbour() -> None:
 
 
 @on_uvloop
-async def test_who_proves_nothing_or_goes_silent_is_closed() -> None:
+async def test_a_link_without_a_proof_or_a_sign_of_life_is_closed() -> None:
     node = await Node("a", proof_s=0.05, idle_s=0.1).serve()
     mute = await Stranger.at(node)
     assert b"no proof within 0.05 s" in await mute.hear_end()
@@ -544,10 +551,10 @@ async def test_the_end_of_the_stream_says_where_it_came(said: bytes, why: str) -
 
 
 @on_uvloop
-async def test_strangers_at_the_door_are_few() -> None:
+async def test_connections_without_a_proof_are_few() -> None:
     node = await Node("a").serve()
     strangers = [await Stranger.at(node) for _ in range(pairs.STRANGERS_MAX + 1)]
-    assert b"at the door already" in await strangers[-1].hear_end()
+    assert b"wait for their proof already" in await strangers[-1].hear_end()
     await node.links.close("closing")
     for stranger in strangers:
         await stranger.hear_end()
@@ -893,7 +900,7 @@ async def test_progress_is_told_once_a_second_and_only_of_unfinished_blocks() ->
     assert home.owner.of("progress") == [(), ()]
 
 
-def test_a_bug_of_the_host_closes_the_link_and_reaches_the_loops_handler() -> None:
+def test_a_bug_of_the_owner_closes_the_link_and_reaches_the_loops_handler() -> None:
     caught: list[dict[str, Any]] = []
 
     async def run() -> None:
@@ -978,7 +985,7 @@ async def test_a_registro_after_the_proof_is_a_message_like_any_other() -> None:
 
 @pytest.mark.parametrize(("me", "dialling", "refused"), [("a", True, True), ("z", True, False), ("a", False, False)])
 @on_uvloop
-async def test_the_smaller_id_refuses_whom_it_is_dialling(me: str, dialling: bool, refused: bool) -> None:
+async def test_the_smaller_id_refuses_a_peer_that_it_is_dialling(me: str, dialling: bool, refused: bool) -> None:
     home = Node(me).links
     with socket.create_server(("127.0.0.1", 0)) as mute:
         there = PeerAddress(peer="m", host="127.0.0.1", port=mute.getsockname()[1])
@@ -1038,3 +1045,19 @@ def test_a_pool_keeps_few_spare_buffers_and_hands_out_the_warm_one() -> None:
     assert pool.take() is buffers[1]
     assert pool.take() is buffers[0]
     assert all(pool.take() is not buffer for buffer in buffers)
+
+
+# -- the rooms
+
+
+def test_the_rooms_of_links_import_in_one_direction_only_and_not_even_types_go_back() -> None:
+    order = ["pool", "gate", "face", "outbox", "link", "pairs"]
+    rooms = {path.stem: ast.parse(path.read_text()) for path in Path(links.__file__).parent.glob("*.py")}
+    assert rooms.keys() == {"__init__", *order}
+    assert [
+        f"{room} imports {node.module}"
+        for room in order
+        for node in ast.walk(rooms[room])
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("minibit.actors.links.")
+        if order.index((node.module or "").split(".")[-1]) >= order.index(room)
+    ] == []

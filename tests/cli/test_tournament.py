@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 
 from minibit import inventory
 from minibit.availability import Availability
-from minibit.choker import Row
+from minibit.choker import NeighbourRow
 from minibit.cli import tournament
 
 ROOT = Path(__file__).parents[2]
@@ -224,7 +224,7 @@ def test_who_streams_asks_for_the_rarest_of_what_comes_next():
 
 def test_credit_is_what_was_got_less_what_was_given_over_all_rounds():
     credit = strategies_example.Credit(1, 0, 3, Random(1))
-    generous, even = Row("a", True, 9.0, 1.0, 0), Row("b", True, 5.0, 5.0, 0)
+    generous, even = NeighbourRow("a", True, 9.0, 1.0, 0), NeighbourRow("b", True, 5.0, 5.0, 0)
     assert credit.round([generous, even], False).fixed == ("a",)
     now_idle = generous._replace(gave_bps=0.0)
     assert credit.round([now_idle, even._replace(gave_bps=8.0)], False).fixed == ("a",)  # 7 against 3

@@ -10,7 +10,7 @@ import pytest
 from table import Blocks, Table
 
 from minibit import inventory
-from minibit.choker import Choker, Row, Serving
+from minibit.choker import Choker, NeighbourRow, Serving
 from minibit.errors import LocalError
 from minibit.events import (
     Arrived,
@@ -706,7 +706,7 @@ class Broken(Choker):
             return Serving(tuple(row.peer for row in rows), ("nobody",))
         raise ZeroDivisionError("ouch")
 
-    def rank(self, rows: list[Row], seeding: bool) -> list[Row]:  # type: ignore[override]
+    def rank(self, rows: list[NeighbourRow], seeding: bool) -> list[NeighbourRow]:  # type: ignore[override]
         return rows
 
 

@@ -22,8 +22,8 @@ from verdict import Case, decided
 
 from minibit import inventory
 from minibit.availability import Availability
+from minibit.choker import NeighbourRow as Neighbour
 from minibit.choker import NoChoking, Rarity, Serving
-from minibit.choker import Row as Neighbour
 from minibit.errors import LocalError
 from minibit.lab import Run, load
 from minibit.lab.frames import frames

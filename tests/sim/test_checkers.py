@@ -11,7 +11,7 @@ from seats import take_seat
 
 from minibit import events, inventory
 from minibit.behaviour import BEHAVIOURS, Honest
-from minibit.choker import Choker, Row, Serving
+from minibit.choker import Choker, NeighbourRow, Serving
 from minibit.content import VirtualContent
 from minibit.events import TRACKER
 from minibit.exchange import Exchange
@@ -372,12 +372,12 @@ def test_a_peer_that_wakes_too_often_is_noticed(monkeypatch: pytest.MonkeyPatch)
 class Miser(Choker):
     """Has slots, and gives none."""
 
-    def round(self, rows: Sequence[Row], seeding: bool) -> Serving:
+    def round(self, rows: Sequence[NeighbourRow], seeding: bool) -> Serving:
         return Serving((), ())
 
     fill = round
 
-    def rank(self, rows: Sequence[Row], seeding: bool) -> list[Row]:
+    def rank(self, rows: Sequence[NeighbourRow], seeding: bool) -> list[NeighbourRow]:
         return list(rows)
 
 

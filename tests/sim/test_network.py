@@ -35,7 +35,7 @@ class Mute:
 
 
 class Wire:
-    """Mute peers and the network between them; `heard` is when who heard what."""
+    """Mute peers and the network between them; `heard` has each event with its time and the peer that heard it."""
 
     def __init__(self, *names: str, latency_s: float = 0.1, connect_s: float = 0.4, chance: int = 1) -> None:
         self.clock = Clock()
@@ -166,7 +166,7 @@ def test_messages_the_other_way_dont_wait_for_a_block():
     assert pedidos(wire.run(), "a") == [(0.1, 2)]
 
 
-def test_what_follows_a_block_comes_behind_it_even_when_it_is_sent_in_the_same_moment_as_the_news_that_it_went():
+def test_a_message_sent_at_the_moment_when_a_block_has_left_arrives_behind_it():
     wire = linked()
     heard_by_a = wire.tell
 
@@ -204,7 +204,7 @@ def test_a_block_that_takes_long_gives_signs_of_life_unless_its_sender_stands_st
     ]
 
 
-def test_what_is_sent_where_no_link_is_is_lost():
+def test_a_message_without_a_link_is_lost():
     wire = Wire("a", "b")
     wire.say("a", "b", 1)
     wire.send_block("a", "b")
@@ -261,7 +261,7 @@ def test_a_farewell_arrives_behind_all_that_was_sent_before():
     ]
 
 
-def test_who_hangs_up_in_the_middle_of_a_block_cuts_it_and_says_no_farewell():
+def test_a_hang_up_in_the_middle_of_a_block_cuts_it_and_has_no_farewell():
     wire = linked()
     wire.send_block("a", "b")
     wire.choke("a", "b")
@@ -271,7 +271,7 @@ def test_who_hangs_up_in_the_middle_of_a_block_cuts_it_and_says_no_farewell():
     assert wire.machines["a"].end.sending == []
 
 
-def test_who_hangs_up_is_deaf_and_the_block_that_was_coming_is_cut():
+def test_after_a_hang_up_a_node_hears_nothing_and_the_block_that_was_coming_is_cut():
     wire = linked()
     wire.send_block("b", "a")
     wire.at(0.45, wire.say, "b", "a", 1)
@@ -294,7 +294,7 @@ def test_what_is_under_way_at_a_break_is_lost_both_ways():
     assert [machine.end.sending + machine.end.receiving for machine in wire.machines.values()] == [[], []]
 
 
-def test_who_dies_is_missed_after_what_it_said_arrived():
+def test_neighbours_hear_of_a_death_after_all_that_was_sent():
     wire = linked()
     wire.say("a", "b", 1)
     wire.machines["a"].alive = False
@@ -392,14 +392,14 @@ def test_a_dial_isnt_given_up_when_its_target_dialled_back_in_the_meantime():
     assert wire.run() == [(2.4, "b", Linked(address("a"), True)), (2.4, "a", Linked(address("b"), False))]
 
 
-def test_who_is_paused_while_it_dials_proves_nothing():
+def test_a_node_paused_while_it_dials_proves_nothing():
     wire = Wire("a", "b")
     wire.network.dial(wire.machines["b"], "a", False)
     pause(wire)
     assert wire.run() == [(5.4, "b", Unlinked("a", "silent"))]
 
 
-def test_who_was_hung_up_on_cant_be_dialled_before_it_hears_of_it():
+def test_a_peer_cant_be_dialled_again_before_it_hears_of_the_hang_up():
     wire = linked(latency_s=1.0)
     wire.hang_up("a", "b")
     wire.network.dial(wire.machines["a"], "b", False)
