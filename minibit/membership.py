@@ -1,7 +1,7 @@
-"""How a peer gets into the swarm and to its neighbours: the tracker, its pauses, and whom to dial.
+"""How a peer gets into the swarm and finds neighbours: the calls to the tracker, and the dials.
 
-A REGISTRO to the tracker counts as lost until a LISTA_PEERS comes, so it is said again after a pause that doubles.
-A peer that needs other neighbours (`Need`) says so: it asks the tracker anew, and dials beyond half of its links.
+A REGISTRO counts as lost until a LISTA_PEERS comes, so the peer repeats it after a pause that doubles. A peer that
+needs other neighbours (`Need`) tells the tracker so, more often, and dials though half of its links stand.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from minibit.timers import Timers
 LONGEST_PAUSE_S = 60.0  # between two tries to reach the tracker
 
 NEWS = frozenset({Registro, ListaPeers, NovoPeer})
-"""The messages that say where peers are. They may come from the tracker or from a notebook: no link is needed."""
+"""The messages that say where peers are. They may come from the tracker or from a notebook; they need no link."""
 
 
 class Membership:
@@ -94,10 +94,10 @@ class Membership:
 
     def call(self, now: float) -> None:
         """Say REGISTRO to the tracker."""
-        if (me := self._address) is None:  # not joined yet, and yet the tracker's timer was set: by a LISTA_PEERS
+        if (me := self._address) is None:  # not joined yet: a LISTA_PEERS from a notebook has set the timer
             return
         alone = self.need is not Need.NONE
-        if alone:  # one more each time, not all at once: at the start of a large swarm every peer is alone
+        if alone:  # one neighbour a call; all at once would flood a large swarm at its start, when every peer is alone
             self.dial(now, one_more=True)
         self._effects.append(events.Call(Registro(peer=me.peer, host=me.host, port=me.port, alone=alone)))
         self._called_at = now

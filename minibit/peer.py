@@ -33,7 +33,7 @@ FAREWELL_S = 5.0  # for blocks that are being sent when a peer leaves
 
 
 class Peer:
-    """One member of the swarm. `held` is the inventory that it starts with; `seed` decides its chance."""
+    """One member of the swarm. `held` is the inventory that it starts with; `seed` decides every draw."""
 
     def __init__(
         self,
@@ -91,13 +91,13 @@ class Peer:
     # the door
 
     def handle(self, event: Event, now: float) -> list[Effect]:
-        """Take what happened at `now` (seconds, never going back); what the world must do, in order."""
+        """Take what happened at `now` (seconds, never going back); returns what the world must do, in order."""
         if not self.left:
             _ON_EVENT[type(event)](self, event, now)
         return self._take_effects() if self._effects else []
 
     def next_wake(self) -> float | None:
-        """When `wake` must be called; None for not at all."""
+        """When `wake` must be called, in the caller's seconds; None: not at all."""
         return None if self.left else self._timers.next
 
     def wake(self, now: float) -> list[Effect]:
@@ -129,7 +129,7 @@ class Peer:
 
     @property
     def held(self) -> int:
-        """The inventory."""
+        """The inventory of the blocks that it holds."""
         return self.exchange.held
 
     @held.setter
@@ -234,7 +234,7 @@ class Peer:
             self._lose(neighbour, now)
 
     def _lose(self, neighbour: Neighbour, now: float, move: Move = Move.LOSE) -> None:
-        """The link, or the try, is over."""
+        """The link, or the dial, is over."""
         if neighbour.up:
             self.membership.note((neighbour.peer,), "lost", now)
         self.exchange.unlink(neighbour, now)
@@ -247,7 +247,7 @@ class Peer:
             self.exchange.serve(now)
 
     def _drop(self, neighbour: Neighbour, why: str, now: float) -> None:
-        """It broke the protocol; or it sent too many wrong blocks, and then for good."""
+        """Hang up on a neighbour that broke the protocol; ban it if it sent too many wrong blocks."""
         self._hang_up(neighbour.peer, why)
         if neighbour.strikes < MOST_STRIKES:
             self._lose(neighbour, now)

@@ -1,8 +1,8 @@
-"""Serving neighbours: who has a slot, what each has asked, which block goes next.
+"""Serving neighbours: which have a slot, what each has asked, which block goes next.
 
 The choker decides from numbers; this room makes the numbers and carries the decision out. One block at a
-time is on its way to a neighbour, and the next is chosen when the network took the last byte, so a
-neighbour that is choked or calls a PEDIDO off costs at most the block that is under way.
+time is under way to a neighbour. The next is chosen when the network has taken the last byte. So a neighbour
+that is choked, or that calls a PEDIDO off, costs at most the block that is under way.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Uploads:
         return self._decide(self.choker.round, neighbours, held, missing, rarity, now)
 
     def fill(self, up: Iterable[Neighbour], held: int, missing: int, rarity: Availability, now: float) -> Changes:
-        """Give free slots at once, if somebody waits for one."""
+        """Give free slots at once, if a neighbour waits for one."""
         if len(self._served) == self.slots and all(held & ~neighbour.theirs for neighbour in self._served):
             return []
         neighbours = [neighbour for neighbour in up if neighbour.standing is Standing.SHARING]
@@ -49,13 +49,13 @@ class Uploads:
         return self._decide(self.choker.fill, neighbours, held, missing, rarity, now)
 
     def forget(self, neighbour: Neighbour) -> None:
-        """Its link is gone."""
+        """The link is gone: its slot is free."""
         self.choker.forget(neighbour.peer)
         if neighbour in self._served:
             self._served.remove(neighbour)
 
     def close(self, up: Iterable[Neighbour]) -> Changes:
-        """Serve nobody any more; blocks under way go on."""
+        """Take every slot; blocks under way go on."""
         return self._put((neighbour, Slot.NONE) for neighbour in up)
 
     def wanted(self, neighbour: Neighbour, block: int) -> list[Effect]:
@@ -77,7 +77,7 @@ class Uploads:
         return self.next(neighbour)
 
     def next(self, neighbour: Neighbour) -> list[Effect]:
-        """The next block for it, if none is under way."""
+        """Send the next block to it, if none is under way."""
         if neighbour.sending is not None or not neighbour.wanted:
             return []
         neighbour.sending = neighbour.wanted.pop(0)
@@ -105,7 +105,7 @@ class Uploads:
         try:
             serving = ask(rows, not missing)
             slots = dict.fromkeys(serving.guests, Slot.GUEST) | dict.fromkeys(serving.fixed, Slot.FIXED)
-        except Exception as error:  # whatever somebody's strategy raises: say which one it was
+        except Exception as error:  # a strategy of a user's own may raise anything: name it
             raise LocalError(f"choker {self._rules.choker} raised {type(error).__name__}: {error}") from error
         if self.slots is not None and len(slots) > self.slots:
             raise LocalError(f"choker {self._rules.choker} gave {len(slots)} slots and has {self.slots}")
