@@ -22,7 +22,6 @@ from minibit.behaviour import Honest
 from minibit.choker import Choker
 from minibit.content import Content
 from minibit.errors import RemoteError
-from minibit.events import Effect
 from minibit.life import Life, Lifetime
 from minibit.messages import Bloco, Bloqueio, Desbloqueio, Estoque, Message, Pedido
 from minibit.neighbour import Move, Neighbour, Slot, Standing
@@ -30,10 +29,7 @@ from minibit.picker import Picker
 from minibit.pipeline import Pipeline
 from minibit.records import BlockRecord, ServingRecord
 from minibit.rules import Rules
-from minibit.timers import Timers
 from minibit.uploads import Changes, Uploads
-
-Decide = Callable[[Iterable[Neighbour], int, int, Availability, float], Changes]
 
 MOST_STRIKES = 3  # wrong blocks after which a neighbour is banned
 MOST_UNINVITED = 256  # messages that had no place (`Neighbour.uninvited`) after which a neighbour is dropped
@@ -42,41 +38,35 @@ MOST_UNINVITED = 256  # messages that had no place (`Neighbour.uninvited`) after
 class Exchange:
     """The blocks of one peer, and its dealings with the neighbours that are `up`.
 
-    `up`, `life`, `timers` and `effects` are the peer's own live objects. It reads the first two, and writes into the
-    others what must be done and when it wants to be called again: that costs less than to hand them up.
+    `up` and `life` are the peer's own live objects: it reads the first, and writes timers and effects into the second.
     """
 
     def __init__(
         self,
-        name: str,
         content: Content,
         rules: Rules,
         chance: Callable[[str], Random],
-        *,
+        life: Lifetime,
+        up: Mapping[str, Neighbour],
         held: int,
         behaviour: Honest,
         picker: type[Picker] | None,
         choker: type[Choker] | None,
-        up: Mapping[str, Neighbour],
-        life: Lifetime,
-        timers: Timers,
-        effects: list[Effect],
     ) -> None:
         self.held = held
         self.all = inventory.full(content.block_count)
         self.availability = Availability(content.block_count)
         self.announcer = Announcer(rules.announce_s)
         self.picker, self.choker = strategies.make(rules, chance, picker, choker)
-        self.pipeline = Pipeline(name, rules, self.picker, self.availability, chance("holder"))
-        self.uploads = Uploads(rules, self.choker, behaviour)
-        self._name = name
+        self.pipeline = Pipeline(life.name, rules, self.picker, self.availability, chance("holder"))
+        self.uploads = Uploads(rules, self.choker, behaviour, self.availability)
         self._content = content
         self._rules = rules
         self._behaviour = behaviour
         self._up = up
         self._life = life
-        self._timers = timers
-        self._effects = effects
+        self._timers = life.timers
+        self._effects = life.effects
 
     @property
     def missing(self) -> int:
@@ -115,7 +105,7 @@ class Exchange:
         self.pipeline.void_all(neighbour)
         self.uploads.forget(neighbour)
         if neighbour.slot is not Slot.NONE:
-            self._effects.append(events.Note(ServingRecord(now, self._name, neighbour.peer, "none")))
+            self._effects.append(events.Note(ServingRecord(now, self._life.name, neighbour.peer, "none")))
 
     # messages
 
@@ -156,11 +146,11 @@ class Exchange:
                     self.serve(now)  # its interest ended; that of other neighbours is as it was
 
     def _on_bloqueio(self, neighbour: Neighbour, message: Bloqueio, now: float) -> None:
-        self.pipeline.choked(neighbour)
+        self.pipeline.served(neighbour, False)
         self.pump(now)
 
     def _on_desbloqueio(self, neighbour: Neighbour, message: Desbloqueio, now: float) -> None:
-        self.pipeline.unchoked(neighbour)
+        self.pipeline.served(neighbour, True)
         self._ask(neighbour, now)
 
     def _on_pedido(self, neighbour: Neighbour, message: Pedido, now: float) -> None:
@@ -314,15 +304,15 @@ class Exchange:
         """Give free slots at once."""
         self._decide(self.uploads.fill, now)
 
-    def _decide(self, decide: Decide, now: float) -> None:
+    def _decide(self, decide: Callable[[Iterable[Neighbour], int, int, float], Changes], now: float) -> None:
         if self._life.stage is not Life.LEAVING:
-            self._say(decide(self._up.values(), self.held, self.missing, self.availability, now), now)
+            self._say(decide(self._up.values(), self.held, self.missing, now), now)
 
     def _say(self, changes: Changes, now: float) -> None:
         """Tell the neighbours whose slot has changed, and note it."""
         for neighbour, before in changes:
             slot = neighbour.slot
-            self._effects.append(events.Note(ServingRecord(now, self._name, neighbour.peer, slot.value)))
+            self._effects.append(events.Note(ServingRecord(now, self._life.name, neighbour.peer, slot.value)))
             if slot is Slot.NONE:
                 self._send(neighbour, Bloqueio())
             elif before is Slot.NONE:
@@ -335,7 +325,7 @@ class Exchange:
 
     def _note(self, source: Neighbour, block: int, took_s: float, verdict: Any, now: float) -> None:
         length_bytes = self._content.length(block)
-        record = BlockRecord(now, self._name, block, source.peer, took_s, verdict, length_bytes)
+        record = BlockRecord(now, self._life.name, block, source.peer, took_s, verdict, length_bytes)
         self._effects.append(events.Note(record))
 
     def check(self) -> None:

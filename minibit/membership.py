@@ -8,17 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from math import inf
-from typing import Literal
+from typing import Any
 
 from minibit import events
 from minibit.contacts import Contacts, Need
-from minibit.events import Effect
 from minibit.life import Life, Lifetime
 from minibit.messages import ListaPeers, Message, NovoPeer, PeerAddress, Registro
 from minibit.neighbour import Move
 from minibit.records import LinkRecord
 from minibit.rules import Rules
-from minibit.timers import Timers
 
 LONGEST_PAUSE_S = 60.0  # between two tries to reach the tracker
 
@@ -27,29 +25,15 @@ NEWS = frozenset({Registro, ListaPeers, NovoPeer})
 
 
 class Membership:
-    """The membership of the peer `name`, which misses `missing` (an inventory) at first.
+    """The membership of a peer, which misses `missing` (an inventory) at first."""
 
-    `life`, `timers` and `effects` are the peer's own: what must be done is put into `effects`.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        rules: Rules,
-        contacts: Contacts,
-        missing: int,
-        *,
-        life: Lifetime,
-        timers: Timers,
-        effects: list[Effect],
-    ) -> None:
+    def __init__(self, rules: Rules, contacts: Contacts, life: Lifetime, missing: int) -> None:
         self._address: PeerAddress | None = None
-        self._name = name
         self._rules = rules
         self._contacts = contacts
         self._life = life
-        self._timers = timers
-        self._effects = effects
+        self._timers = life.timers
+        self._effects = life.effects
         self._missing = missing  # in the last round
         self._alone_rounds = 0
         self._hungry_rounds = 0
@@ -135,8 +119,6 @@ class Membership:
         if again_at is not None:
             self._timers.set_earlier("dial", again_at)
 
-    def note(
-        self, neighbours: Iterable[str], event: Literal["listed", "announced", "linked", "lost"], now: float
-    ) -> None:
+    def note(self, neighbours: Iterable[str], event: Any, now: float) -> None:
         """Record this of each of the neighbours."""
-        self._effects += [events.Note(LinkRecord(now, self._name, neighbour, event)) for neighbour in neighbours]
+        self._effects += [events.Note(LinkRecord(now, self._life.name, neighbour, event)) for neighbour in neighbours]

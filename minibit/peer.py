@@ -27,7 +27,6 @@ from minibit.neighbour import Move, Neighbour, Slot, Standing
 from minibit.picker import Picker
 from minibit.records import PeerRecord, SampleRecord
 from minibit.rules import Rules
-from minibit.timers import Timers
 
 FAREWELL_S = 5.0  # for blocks that are being sent when a peer leaves
 
@@ -55,34 +54,15 @@ class Peer:
         self.rules = rules
         self.behaviour = behaviour or Honest()
         self.leaving: str | None = None  # why, from the life's LEAVING on
-        self._life = Lifetime()
-        self._timers = Timers()
-        self._effects: list[Effect] = []
+        self.life = Lifetime(name)
+        self._timers = self.life.timers
+        self._effects = self.life.effects
         self.contacts = Contacts(name, rules, chance("contacts"))
         self._up = self.contacts.up
         self.exchange = Exchange(
-            name,
-            content,
-            rules,
-            chance,
-            held=held,
-            behaviour=self.behaviour,
-            picker=picker,
-            choker=choker,
-            up=self._up,
-            life=self._life,
-            timers=self._timers,
-            effects=self._effects,
+            content, rules, chance, self.life, self._up, held, self.behaviour, picker=picker, choker=choker
         )
-        self.membership = Membership(
-            name,
-            rules,
-            self.contacts,
-            self.missing,
-            life=self._life,
-            timers=self._timers,
-            effects=self._effects,
-        )
+        self.membership = Membership(rules, self.contacts, self.life, self.missing)
         self.pipeline = self.exchange.pipeline
         self.uploads = self.exchange.uploads
         self.picker = self.exchange.picker
@@ -113,19 +93,14 @@ class Peer:
         return neighbour is not None and self.exchange.expects(neighbour, block)
 
     @property
-    def life(self) -> Life:
-        """How far its life has come."""
-        return self._life.stage
-
-    @property
     def started(self) -> bool:
         """Whether PEDIDOs have been allowed; true also while it leaves, and after."""
-        return self._life.started
+        return self.life.started
 
     @property
     def left(self) -> bool:
         """Whether nothing more comes from it."""
-        return self._life.stage is Life.GONE
+        return self.life.stage is Life.GONE
 
     @property
     def held(self) -> int:
@@ -154,12 +129,12 @@ class Peer:
     # entering and leaving
 
     def _on_joining(self, event: events.Joining, now: float) -> None:
-        if self._life.step(events.Joining):
+        if self.life.step(events.Joining):
             self._timers.set("round", now + self.rules.round_s)
             self.membership.join(event.address, now)
 
     def _on_starting(self, event: events.Starting, now: float) -> None:
-        if self._life.step(events.Starting):
+        if self.life.step(events.Starting):
             self._note("started", now)
             self.exchange.pump(now)
             if self.complete:
@@ -172,14 +147,14 @@ class Peer:
             self._on_leaving(events.Leaving("complete"), now)
 
     def _on_leaving(self, event: events.Leaving, now: float) -> None:
-        if self._life.step(events.Leaving):
+        if self.life.step(events.Leaving):
             self.leaving = event.why
             self.exchange.close(now)
             self._timers.set("farewell", now + FAREWELL_S)
             self._depart_if_idle(now)
 
     def _depart_if_idle(self, now: float) -> None:
-        if self._life.stage is Life.LEAVING and not self.exchange.sending:
+        if self.life.stage is Life.LEAVING and not self.exchange.sending:
             self._depart(now)
 
     def _depart(self, now: float) -> None:
@@ -192,7 +167,7 @@ class Peer:
         self._effects.append(events.Call(goodbye))
         self._note("left", now, goodbye.why)
         self._effects.append(events.Left(goodbye.why))
-        self._life.step(events.Left)
+        self.life.step(events.Left)
 
     def _note(self, event: Any, now: float, why: str = "") -> None:
         self._effects.append(events.Note(PeerRecord(now, self.name, event, why)))
@@ -210,7 +185,7 @@ class Peer:
             return
         self.contacts.learn([event.address])
         neighbour = self.contacts.known[event.address.peer]
-        if neighbour.standing is Standing.BANNED or self._life.stage is Life.LEAVING:
+        if neighbour.standing is Standing.BANNED or self.life.stage is Life.LEAVING:
             self._hang_up(neighbour.peer, "banned" if neighbour.standing is Standing.BANNED else "left")
             return
         if neighbour.up:
@@ -332,6 +307,7 @@ class Peer:
 
     def check(self) -> None:
         """Assert the invariants."""
+        assert (self.leaving is not None) == (self.life.stage in (Life.LEAVING, Life.GONE))
         self.contacts.check()
         self.exchange.check()
 

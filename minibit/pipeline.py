@@ -120,14 +120,11 @@ class Pipeline:
         self.void(neighbour, block)
         return took_s
 
-    def unchoked(self, neighbour: Neighbour) -> None:
-        """It serves us from now on."""
-        neighbour.serves_us = True
-
-    def choked(self, neighbour: Neighbour) -> None:
-        """It serves us no more."""
-        neighbour.serves_us = False
-        self.void_all(neighbour)
+    def served(self, neighbour: Neighbour, serves_us: bool) -> None:
+        """The neighbour says whether it serves us from now on."""
+        neighbour.serves_us = serves_us
+        if not serves_us:
+            self.void_all(neighbour)
 
     def doubt(self, neighbour: Neighbour, blocks: int) -> None:
         """The neighbour sent these blocks (an inventory) wrong, or not in time."""

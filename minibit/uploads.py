@@ -20,6 +20,7 @@ from minibit.rules import Rules
 
 MOST_WANTED = 256  # PEDIDOs of one neighbour that are remembered
 
+Ask = Callable[[Sequence[NeighbourRow], bool], Serving]
 Changes = list[tuple[Neighbour, Slot]]
 """Neighbours whose slot has changed, each with the slot that it had before; those that lost one come first."""
 
@@ -27,26 +28,27 @@ Changes = list[tuple[Neighbour, Slot]]
 class Uploads:
     """The slots of one peer."""
 
-    def __init__(self, rules: Rules, choker: Choker, behaviour: Honest) -> None:
+    def __init__(self, rules: Rules, choker: Choker, behaviour: Honest, availability: Availability) -> None:
         self._rules = rules
+        self._availability = availability
         self._behaviour = behaviour
         self.choker = choker
         self.slots = None if isinstance(choker, NoChoking) else rules.slots + rules.guests
         self._served: list[Neighbour] = []
 
-    def round(self, up: Iterable[Neighbour], held: int, missing: int, rarity: Availability, now: float) -> Changes:
+    def round(self, up: Iterable[Neighbour], held: int, missing: int, now: float) -> Changes:
         """The choker's round."""
         neighbours = [neighbour for neighbour in up if neighbour.standing is Standing.SHARING]
-        return self._decide(self.choker.round, neighbours, held, missing, rarity, now)
+        return self._decide(self.choker.round, neighbours, held, missing, now)
 
-    def fill(self, up: Iterable[Neighbour], held: int, missing: int, rarity: Availability, now: float) -> Changes:
+    def fill(self, up: Iterable[Neighbour], held: int, missing: int, now: float) -> Changes:
         """Give free slots at once, if a neighbour waits for one."""
         if len(self._served) == self.slots and all(held & ~neighbour.theirs for neighbour in self._served):
             return []
         neighbours = [neighbour for neighbour in up if neighbour.standing is Standing.SHARING]
         if not any(held & ~neighbour.theirs for neighbour in neighbours if neighbour.slot is Slot.NONE):
             return []
-        return self._decide(self.choker.fill, neighbours, held, missing, rarity, now)
+        return self._decide(self.choker.fill, neighbours, held, missing, now)
 
     def forget(self, neighbour: Neighbour) -> None:
         """The link is gone: its slot is free."""
@@ -83,19 +85,11 @@ class Uploads:
         neighbour.sending = neighbour.wanted.pop(0)
         return [SendBlock(neighbour.peer, neighbour.sending, self._behaviour.spoils)]
 
-    def _decide(
-        self,
-        ask: Callable[[Sequence[NeighbourRow], bool], Serving],
-        neighbours: list[Neighbour],
-        held: int,
-        missing: int,
-        rarity: Availability,
-        now: float,
-    ) -> Changes:
+    def _decide(self, ask: Ask, neighbours: list[Neighbour], held: int, missing: int, now: float) -> Changes:
         if not self._behaviour.serves:
             return []
-        reachable = (missing or inventory.full(held.bit_length())) & ~rarity.nobody
-        rare = rarity.rarest(reachable)[1] if reachable else inventory.EMPTY
+        reachable = (missing or inventory.full(held.bit_length())) & ~self._availability.nobody
+        rare = self._availability.rarest(reachable)[1] if reachable else inventory.EMPTY
         rows = [
             NeighbourRow(
                 n.peer, bool(held & ~n.theirs), n.gave.bps(now), n.took.bps(now), (n.theirs & rare).bit_count()
