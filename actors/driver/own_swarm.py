@@ -26,7 +26,7 @@ from minibit.actors.peer import copies_folder
 from minibit.errors import LocalError
 from minibit.lab.archive import RunFolder
 from minibit.run.options import Options
-from minibit.run.seating import seats
+from minibit.run.seating import late_seats, seats
 from minibit.run.summary import Summary
 from minibit.units import show_bytes
 
@@ -126,8 +126,10 @@ class OwnSwarm(Swarm):
         self._check_open()
         if count < 1:
             raise LocalError(f"add takes a number of peers from 1, not {count!r}")
-        names = self._launcher.spawn(self._launcher.late_seats(count, behaviour))
-        self._launcher.begin(names)
+        launcher = self._launcher
+        first = len(launcher.actors)  # the seed counts as number 0
+        names = launcher.spawn(late_seats(launcher.options, first, count, behaviour))
+        launcher.begin(names)
         self.summary = None
         return names
 
