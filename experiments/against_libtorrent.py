@@ -141,7 +141,7 @@ def say(who: str, transfer_s: float, goodput_bps: float) -> None:
 
 def compared(rivals: dict[int, list[RivalResult]], minibits: list[dict[str, Any]]) -> dict[str, Any]:
     """All results, the medians of each contestant, and the ratio of goodputs: Minibit / libtorrent's best."""
-    theirs = [
+    theirs: list[dict[str, Any]] = [
         {
             "piece_bytes": piece_bytes,
             "spawn_s": median(result.spawn_s + result.link_s for result in results),

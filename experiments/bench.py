@@ -86,7 +86,7 @@ def swarm(**options: Any) -> Iterator[Swarm]:
         yield running
 
 
-def run(beside: Callable[[Swarm], AbstractContextManager[None]] = nullcontext, **options: Any) -> Summary:
+def run(beside: Callable[[Swarm], AbstractContextManager[object]] = nullcontext, **options: Any) -> Summary:
     """One whole swarm, with every copy verified; an incomplete one counts for nothing. `beside` goes on meanwhile."""
     with swarm(**options) as running, beside(running):
         summary = running.wait(timeout_s=TIMEOUT_S)
@@ -149,7 +149,7 @@ def spawn(as_json: bool, peers: int, repeat: int) -> None:
 
 def noops(count: int) -> Start:
     """Start so many actors that do nothing, with the options that peers get, and end them."""
-    kind = ray.remote(num_cpus=0, max_restarts=0)(Noop)
+    kind: Any = ray.remote(num_cpus=0, max_restarts=0)(Noop)
     started_at = time.monotonic()
     actors = [kind.remote() for _ in range(count)]
     pids = ray.get([actor.pid.remote() for actor in actors])
@@ -173,7 +173,7 @@ def peers_and_tracker(peers: int) -> Start:
 
 def private_memory(pids: list[int]) -> float:
     """The bytes that would be free if one of these processes ended, on average."""
-    return mean(psutil.Process(pid).memory_full_info().uss for pid in pids)
+    return float(mean(psutil.Process(pid).memory_full_info().uss for pid in pids))
 
 
 def wait_for_end(pids: list[int]) -> None:
@@ -257,7 +257,7 @@ def spread(figures: list[float]) -> float:
 @click.option("--preset", default=None, metavar="NAME")
 @click.option("--block-size", default=None, metavar="SIZE")
 @click.pass_obj
-def limited(as_json: bool, seed_upload: str, upload: str, **options: Any) -> None:
+def limited(as_json: bool, /, seed_upload: str, upload: str, **options: Any) -> None:
     """How close a swarm with limited uplinks comes to the lower bound; exit code 1 if it is below."""
     with ray_cluster():
         summary = run(upload=upload, seed_upload=seed_upload, **options)
@@ -304,7 +304,7 @@ def limited(as_json: bool, seed_upload: str, upload: str, **options: Any) -> Non
 @click.option("--preset", default="lan", show_default=True, metavar="NAME")
 @click.option("--block-size", multiple=True, default=("64KiB", "1MiB"), show_default=True, metavar="SIZE")
 @click.pass_obj
-def control(as_json: bool, block_size: tuple[str, ...], **options: Any) -> None:
+def control(as_json: bool, /, block_size: tuple[str, ...], **options: Any) -> None:
     """What is sent beside the blocks, for the same content in small and in large ones."""
     with ray_cluster():
         summaries = [run(block_size=size, **options) for size in block_size]
@@ -349,7 +349,7 @@ def control(as_json: bool, block_size: tuple[str, ...], **options: Any) -> None:
 @click.option("--preset", default="lan", show_default=True, metavar="NAME")
 @click.option("--repeat", default=3, show_default=True, type=click.IntRange(1), help="In turn; medians count.")
 @click.pass_obj
-def live(as_json: bool, repeat: int, **options: Any) -> None:
+def live(as_json: bool, /, repeat: int, **options: Any) -> None:
     """Goodput while somebody looks at the live page, with every picture in sight, and while nobody does.
 
     Who looks is a thread that asks as the page's script does; a browser on the same machine draws too, and that costs

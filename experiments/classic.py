@@ -97,8 +97,8 @@ def main(
     try:
         with tempfile.TemporaryDirectory(prefix="minibit-classic-") as name:
             if check or of:
-                given = {"seed": seed, "out": out or str(Path(name, "run")), **({"peers": peers} if peers else {})}
-                run = load(of) if of else checked(world, **given)
+                given = {"seed": seed, **({"peers": peers} if peers else {})}
+                run = load(of) if of else checked(world, out=out or str(Path(name, "run")), **given)
                 code = show_sheet(run, sheet(run), as_json)
             else:
                 code = show_media(Path(name), only, peers or 5, as_json)

@@ -111,7 +111,10 @@ def exchange(seen: Hindsight) -> Finding:
     """
     run = seen.run
     useful = run.blocks.filter(run.blocks["verdict"] == "useful")
-    rows = [AnsweredPedido(at_s - took_s, *rest, at_s) for at_s, took_s, *rest in useful.select(ARRIVAL).iter_rows()]
+    rows = [
+        AnsweredPedido(at_s - took_s, peer, source, block, at_s)
+        for at_s, took_s, peer, source, block in useful.select(ARRIVAL).iter_rows()
+    ]
     could = [one for one in rows if _elsewhere(seen, one)]
     if not could:
         return "not seen", f"{len(rows)} blocks moved; of none did others know yet that a peer held it"

@@ -99,7 +99,7 @@ class _Share(NamedTuple):
     torrent: bytes
     source: Path
     folder: Path
-    settings: dict[str, Any]
+    settings: Any  # a dict; libtorrent calls its type by another name
 
 
 def share(
@@ -211,7 +211,7 @@ def _merged(pipes: list[Connection], deadline: float) -> dict[int, Any]:
         ready = wait(waiting, max(0.0, deadline - time.monotonic()))
         if not ready:
             raise RivalError("the libtorrent swarm was not complete within the time limit")
-        for pipe in ready:
+        for pipe in waiting.intersection(ready):
             try:
                 answer = pipe.recv()
             except EOFError:

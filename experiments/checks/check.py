@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from checks.runs import Figures
 
-Found = Mapping[Hashable, list[Figures]]  # the figures of every run, by case
+Found = Mapping[Any, list[Figures]]  # the figures of every run, by case
 
 
 class Scale(NamedTuple):
@@ -95,4 +95,4 @@ def shown(value: float) -> str:
 
 def average(found: list[Figures], figure: str) -> float:
     """The mean of a figure over runs that differ in chance only."""
-    return mean(one[figure] for one in found)
+    return float(mean(one[figure] for one in found))

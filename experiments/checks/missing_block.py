@@ -9,7 +9,6 @@ from checks.check import Check, CheckRow, Found, Scale, Task, at_most, average, 
 from checks.runs import BLOCK_BYTES, Figures
 from minibit.events import TRACKER
 from minibit.run import bounds
-from minibit.run.ledger import Ledger
 from minibit.run.options import Options
 from minibit.sim import Scenario, Simulation
 
@@ -57,7 +56,7 @@ def one(seed: int, arrivals_per_s: float, club: int, until_s: float) -> Figures:
     world = simulation.world
     curve: list[tuple[float, int]] = []
 
-    def look(ledger: Ledger) -> None:
+    def look(_: Simulation) -> None:
         curve.append((world.now, sum(node.up for name, node in world.nodes.items() if name != TRACKER)))
 
     simulation.run(look)
