@@ -4,17 +4,17 @@
     python experiments/against_libtorrent.py --peers 20 --repeat 3 --json -- --block-size 1MiB
 
 Both give one file to N peers on this machine, each with its own folder in the temporary folder, and both verify
-every copy. One runs after the other, and each is gone before the other starts: libtorrent lives in processes of
-its own (see libtorrent_swarm.py, also for what makes it as fast as it gets), Minibit is `run_swarm.py` with the
-options below, and with whatever stands after `--`. Spawning is not part of the transfer, on either side.
+every copy. They run in turn, and each is gone before the other starts. libtorrent runs in processes of its own
+(libtorrent_swarm.py says what makes it as fast as possible); Minibit is `run_swarm.py` with the options below and those
+after `--`. Spawning is not part of the transfer, on either side.
 
-Goodput is peers x content / transfer time. libtorrent is tried with each --piece-size, and its best counts; with
---repeat everything is done so often, in turn, and medians count. Compare the ratio, not the figures: they change
-with the machine and the hour.
+Goodput is peers x content / transfer time. libtorrent runs with each --piece-size, and its best result counts. With
+--repeat everything runs so often, in turn, and medians count. Compare the ratio, not the figures: they change with the
+machine and the hour.
 
-Before each there is a rest. A virtual machine may give memory that was freed back to its host, within seconds, and has
-to ask for it anew: whoever began at once after another would write its copies three times as fast into what the other
-left (4 GiB at 3.4 instead of 0.8 GB/s where this was seen).
+Before each swarm there is a rest. A virtual machine may return freed memory to its host within seconds, and must then
+ask for it anew. A swarm that began at once after another would write its copies three times as fast into the memory of
+the other (measured: 4 GiB at 3.4 instead of 0.8 GB/s).
 """
 
 from __future__ import annotations
@@ -40,22 +40,27 @@ from minibit.errors import LocalError
 from minibit.units import parse_bytes, parse_duration, show_bytes, show_duration, show_rate
 
 RUN_SWARM = Path(__file__).with_name("run_swarm.py")
-REST_S = 15.0  # more than it takes until freed memory is gone
-GOODBYE_S = 60.0  # for a swarm that was interrupted to end by itself
+REST_S = 15.0  # longer than freed memory stays with the virtual machine
+GOODBYE_S = 60.0  # the time that an interrupted swarm has to end by itself
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--peers", default=50, show_default=True, type=click.IntRange(1), help="Beside the seed.")
-@click.option("--size", default="100MiB", show_default=True, metavar="SIZE", help="Of the content, which is made.")
+@click.option("--size", default="100MiB", show_default=True, metavar="SIZE", help="Size of the content, which is made.")
 @click.option("--neighbours", default=20, show_default=True, type=click.IntRange(2), help="Most links of one peer.")
 @click.option("--repeat", default=1, show_default=True, type=click.IntRange(1), help="Rounds; medians count.")
-@click.option("--preset", default="lan", show_default=True, metavar="NAME", help="Of Minibit.")
+@click.option("--preset", default="lan", show_default=True, metavar="NAME", help="Preset of Minibit.")
 @click.option(
-    "--piece-size", multiple=True, default=("256KiB", "1MiB"), show_default=True, metavar="SIZE", help="Of libtorrent."
+    "--piece-size",
+    multiple=True,
+    default=("256KiB", "1MiB"),
+    show_default=True,
+    metavar="SIZE",
+    help="Piece size of libtorrent.",
 )
-@click.option("--processes", default=1, show_default=True, type=click.IntRange(1), help="That share its sessions.")
-@click.option("--untuned", is_flag=True, help="libtorrent's settings as they come.")
-@click.option("--timeout", default="10m", show_default=True, metavar="TIME", help="Limit of each swarm.")
+@click.option("--processes", default=1, show_default=True, type=click.IntRange(1), help="Processes of libtorrent.")
+@click.option("--untuned", is_flag=True, help="Leave libtorrent's settings as they are.")
+@click.option("--timeout", default="10m", show_default=True, metavar="TIME", help="Time limit of each swarm.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.argument("ours", nargs=-1)
 def main(
@@ -109,9 +114,9 @@ def main(
 
 
 def minibit(content: Path, options: list[str]) -> dict[str, Any]:
-    """The summary of one swarm of ours, with every copy verified; an interrupted one ends before we do."""
+    """The summary of one swarm of Minibit, with every copy verified. An interrupted swarm ends before this script."""
     command = [sys.executable, str(RUN_SWARM), str(content), "--json", "--quiet", *options]
-    # a session of its own: Ctrl-C reaches it once, from us
+    # in a session of its own it gets Ctrl-C once, from this script
     with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True) as child:
         try:
             told, _ = child.communicate()
@@ -128,14 +133,14 @@ def minibit(content: Path, options: list[str]) -> dict[str, Any]:
     return summary
 
 
-def say(who: str, transfer_s: float, goodput_bps: float) -> None:
-    """How one swarm went, on standard error."""
-    click.echo(f"{who}: {show_duration(transfer_s)}, {show_rate(goodput_bps)}", err=True)
+def say(name: str, transfer_s: float, goodput_bps: float) -> None:
+    """Print the result of one swarm on standard error."""
+    click.echo(f"{name}: {show_duration(transfer_s)}, {show_rate(goodput_bps)}", err=True)
 
 
 def compared(rivals: dict[int, list[RivalResult]], minibits: list[dict[str, Any]]) -> dict[str, Any]:
     """All results, the medians of each contestant, and the ratio of goodputs: Minibit / libtorrent's best."""
-    theirs = [
+    theirs: list[dict[str, Any]] = [
         {
             "piece_bytes": piece_bytes,
             "spawn_s": median(result.spawn_s + result.link_s for result in results),
@@ -167,7 +172,7 @@ def compared(rivals: dict[int, list[RivalResult]], minibits: list[dict[str, Any]
 
 
 def show_compared(found: dict[str, Any]) -> None:
-    """The comparison for a person."""
+    """Print the comparison as a table."""
     rows = [(f"libtorrent {found['libtorrent_version']}", row["piece_bytes"], row) for row in found["libtorrent"]]
     rows.append(("Minibit", found["minibit"]["block_bytes"], found["minibit"]))
     show(
@@ -181,14 +186,14 @@ def show_compared(found: dict[str, Any]) -> None:
         ),
         [
             (
-                who,
+                name,
                 show_bytes(block_bytes),
                 show_duration(row["spawn_s"]),
                 show_duration(row["transfer_s"]),
                 show_rate(row["goodput_bps"]),
                 f"{row['verified']} of {found['peers']}",
             )
-            for who, block_bytes, row in rows
+            for name, block_bytes, row in rows
         ],
     )
     click.echo(f"\nMinibit / libtorrent's best: {found['ratio']:.2f}")

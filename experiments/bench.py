@@ -1,4 +1,4 @@
-"""What a swarm of real actors costs on this machine: one question for each command.
+"""The cost of a swarm of real actors on this machine: one question for each command.
 
     python experiments/bench.py spawn      # the start, beside that of as many actors that do nothing
     python experiments/bench.py growth     # goodput with 10, 20 ... 50 peers, beside bare sockets: does it fall?
@@ -7,8 +7,8 @@
     python experiments/bench.py live       # goodput with an open live page, and without
     python experiments/bench.py --json growth --peers 5,10 --size 16MiB
 
-Each starts a Ray cluster of its own, and leaves nothing. Figures are those of the run's summary; compare them
-with each other, not with those of another hour.
+Each command starts a Ray cluster of its own and leaves nothing behind. The figures come from the run's summary;
+compare them with each other, not with those of another hour.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from onlooker import looked_at
 from minibit.actors import Swarm
 from minibit.actors.driver import cluster
 from minibit.actors.driver.live import make_ready
+from minibit.actors.driver.own_swarm import OwnSwarm
 from minibit.cli.ending import complain, ending
 from minibit.cli.table import show
 from minibit.errors import LocalError
@@ -68,7 +69,7 @@ def main(context: click.Context, as_json: bool) -> None:
 
 @contextmanager
 def ray_cluster() -> Iterator[None]:
-    """A Ray cluster for one command; what goes wrong becomes a line and an exit code."""
+    """A Ray cluster for one command; an error becomes one line and an exit code."""
     try:
         with ending():
             cluster.connect()
@@ -78,14 +79,14 @@ def ray_cluster() -> Iterator[None]:
 
 
 @contextmanager
-def swarm(**options: Any) -> Iterator[Swarm]:
-    """A swarm whose run folder goes with it."""
+def swarm(**options: Any) -> Iterator[OwnSwarm]:
+    """A swarm whose run folder is removed at the end."""
     with tempfile.TemporaryDirectory(prefix="minibit-bench-") as folder, Swarm.launch(out=folder, **options) as running:
         yield running
 
 
-def run(beside: Callable[[Swarm], AbstractContextManager[None]] = nullcontext, **options: Any) -> Summary:
-    """One whole swarm, with every copy verified; an incomplete one counts for nothing. `beside` goes on meanwhile."""
+def run(beside: Callable[[OwnSwarm], AbstractContextManager[object]] = nullcontext, **options: Any) -> Summary:
+    """Run one swarm with every copy verified, and `beside` meanwhile. `LocalError` if a peer is incomplete."""
     with swarm(**options) as running, beside(running):
         summary = running.wait(timeout_s=TIMEOUT_S)
     if summary.exit_code:
@@ -100,14 +101,14 @@ def run(beside: Callable[[Swarm], AbstractContextManager[None]] = nullcontext, *
 
 
 class Noop:
-    """An actor that does nothing: what Ray itself costs."""
+    """An actor that does nothing: it shows the cost of Ray itself."""
 
     async def pid(self) -> int:
         return os.getpid()
 
 
 class Start(NamedTuple):
-    """One start: how long until all actors answered, and the private memory of each, at rest."""
+    """One start: the time until all actors answered, and the private memory of each at rest."""
 
     spawn_s: float
     private_bytes: float
@@ -115,12 +116,14 @@ class Start(NamedTuple):
 
 @main.command()
 @click.option("--peers", default=50, show_default=True, type=click.IntRange(1))
-@click.option("--repeat", default=2, show_default=True, type=click.IntRange(1), help="In turn; medians count.")
+@click.option(
+    "--repeat", default=2, show_default=True, type=click.IntRange(1), help="Runs of each, in turn; medians count."
+)
 @click.pass_obj
 def spawn(as_json: bool, peers: int, repeat: int) -> None:
-    """The start of a swarm beside that of as many actors that do nothing."""
+    """Compare the start of a swarm with that of as many actors that do nothing."""
     with ray_cluster():
-        noops(2)  # whoever is first would pay for what Ray reads from the disk
+        noops(2)  # not measured: the first start pays for the files that Ray reads from the disk
         starts = [(noops(peers + 1), peers_and_tracker(peers)) for _ in range(repeat)]
     nothing, ours = (Start(*map(median, zip(*some, strict=True))) for some in zip(*starts, strict=True))
     found = {
@@ -146,8 +149,8 @@ def spawn(as_json: bool, peers: int, repeat: int) -> None:
 
 
 def noops(count: int) -> Start:
-    """Start so many actors that do nothing, with the options that peers get, and end them."""
-    kind = ray.remote(num_cpus=0, max_restarts=0)(Noop)
+    """Start so many actors that do nothing, with the options of peers, and end them."""
+    kind: Any = ray.remote(num_cpus=0, max_restarts=0)(Noop)
     started_at = time.monotonic()
     actors = [kind.remote() for _ in range(count)]
     pids = ray.get([actor.pid.remote() for actor in actors])
@@ -160,7 +163,7 @@ def noops(count: int) -> Start:
 
 
 def peers_and_tracker(peers: int) -> Start:
-    """Start a swarm of so many peers, let it share next to nothing, and end it."""
+    """Start a swarm of so many peers, let it share very little, and end it."""
     with swarm(peers=peers, size="1MiB", preset="lan") as running:
         summary = running.wait(timeout_s=TIMEOUT_S)
         states = running.snapshot()
@@ -170,12 +173,12 @@ def peers_and_tracker(peers: int) -> Start:
 
 
 def private_memory(pids: list[int]) -> float:
-    """The bytes that would be free if one of these processes ended, on average."""
-    return mean(psutil.Process(pid).memory_full_info().uss for pid in pids)
+    """The bytes that would be freed if one of these processes ended, on average."""
+    return float(mean(psutil.Process(pid).memory_full_info().uss for pid in pids))
 
 
 def wait_for_end(pids: list[int]) -> None:
-    """Until these processes are gone: the next start must not share the machine with them."""
+    """Wait until these processes are gone: the next start must not share the machine with them."""
     psutil.wait_procs([psutil.Process(pid) for pid in pids if psutil.pid_exists(pid)], timeout=30)
 
 
@@ -186,12 +189,15 @@ def wait_for_end(pids: list[int]) -> None:
 @click.option("--peers", default="10,20,30,40,50", show_default=True, type=Numbers())
 @click.option("--size", default="100MiB", show_default=True, metavar="SIZE")
 @click.option("--preset", default="lan", show_default=True, metavar="NAME")
-@click.option("--repeat", default=1, show_default=True, type=click.IntRange(1), help="In turn; medians count.")
+@click.option(
+    "--repeat", default=1, show_default=True, type=click.IntRange(1), help="Runs of each, in turn; medians count."
+)
 @click.pass_obj
 def growth(as_json: bool, peers: list[int], size: str, preset: str, repeat: int) -> None:
-    """Goodput of all peers together, with more and more of them and the same content.
+    """Measure the goodput of all peers together, for more and more peers and the same content.
 
-    Beside it that of bare sockets in as many Ray actors (bare_trees.py): what Ray and the machine leave to any swarm.
+    Beside it stands the goodput of bare sockets in as many Ray actors (bare_trees.py): the most that Ray and the
+    machine leave to any swarm.
     """
     with ray_cluster():
         rounds = [[beside_bare(peers=count, size=size, preset=preset) for count in peers] for _ in range(repeat)]
@@ -227,12 +233,12 @@ class Both(NamedTuple):
 
     @property
     def ratio(self) -> float:
-        """Of our goodput to theirs."""
+        """Our goodput / theirs."""
         return self.goodput_bps / self.bare_bps
 
 
 def beside_bare(**options: Any) -> Both:
-    """One swarm; then the same content in the same blocks to as many actors without a protocol."""
+    """Run a swarm, then send the same content in the same blocks to as many actors without a protocol."""
     summary = run(**options)
     peers, content = summary.peers, summary.content
     bare_s = bare_trees.share(peers, content.bytes, content.block_bytes, TIMEOUT_S)
@@ -240,7 +246,7 @@ def beside_bare(**options: Any) -> Both:
 
 
 def spread(figures: list[float]) -> float:
-    """The distance of the extremes, as a share of the mean."""
+    """The distance between the extremes / the mean."""
     return (max(figures) - min(figures)) / mean(figures)
 
 
@@ -250,13 +256,13 @@ def spread(figures: list[float]) -> float:
 @main.command()
 @click.option("--peers", default=20, show_default=True, type=click.IntRange(1))
 @click.option("--size", default="32MiB", show_default=True, metavar="SIZE")
-@click.option("--upload", default="2MiB/s", show_default=True, metavar="RATE", help="Of each peer.")
-@click.option("--seed-upload", default="2MiB/s", show_default=True, metavar="RATE", help="Of the tracker.")
+@click.option("--upload", default="2MiB/s", show_default=True, metavar="RATE", help="Upload limit of each peer.")
+@click.option("--seed-upload", default="2MiB/s", show_default=True, metavar="RATE", help="Upload limit of the tracker.")
 @click.option("--preset", default=None, metavar="NAME")
 @click.option("--block-size", default=None, metavar="SIZE")
 @click.pass_obj
-def limited(as_json: bool, seed_upload: str, upload: str, **options: Any) -> None:
-    """How close a swarm with limited uplinks comes to the lower bound; exit code 1 if it is below."""
+def limited(as_json: bool, /, seed_upload: str, upload: str, **options: Any) -> None:
+    """Compare a swarm with limited uplinks with the lower bound; exit code 1 if it is below the bound."""
     with ray_cluster():
         summary = run(upload=upload, seed_upload=seed_upload, **options)
     content, peers, transfer_s = summary.content, summary.peers, summary.seconds.transfer
@@ -302,8 +308,8 @@ def limited(as_json: bool, seed_upload: str, upload: str, **options: Any) -> Non
 @click.option("--preset", default="lan", show_default=True, metavar="NAME")
 @click.option("--block-size", multiple=True, default=("64KiB", "1MiB"), show_default=True, metavar="SIZE")
 @click.pass_obj
-def control(as_json: bool, block_size: tuple[str, ...], **options: Any) -> None:
-    """What is sent beside the blocks, for the same content in small and in large ones."""
+def control(as_json: bool, /, block_size: tuple[str, ...], **options: Any) -> None:
+    """Measure the bytes beside the blocks, for the same content in small and in large blocks."""
     with ray_cluster():
         summaries = [run(block_size=size, **options) for size in block_size]
     rows = [
@@ -345,13 +351,15 @@ def control(as_json: bool, block_size: tuple[str, ...], **options: Any) -> None:
 @click.option("--peers", default=50, show_default=True, type=click.IntRange(1))
 @click.option("--size", default="100MiB", show_default=True, metavar="SIZE")
 @click.option("--preset", default="lan", show_default=True, metavar="NAME")
-@click.option("--repeat", default=3, show_default=True, type=click.IntRange(1), help="In turn; medians count.")
+@click.option(
+    "--repeat", default=3, show_default=True, type=click.IntRange(1), help="Runs of each, in turn; medians count."
+)
 @click.pass_obj
-def live(as_json: bool, repeat: int, **options: Any) -> None:
-    """Goodput while somebody looks at the live page, with every picture in sight, and while nobody does.
+def live(as_json: bool, /, repeat: int, **options: Any) -> None:
+    """Measure goodput with an open live page, all its pictures in sight, and without.
 
-    Who looks is a thread that asks as the page's script does; a browser on the same machine draws too, and that costs
-    more than all the rest.
+    The page is a thread that asks what the page's script asks. A browser on the same machine would also draw, which
+    costs more than all the rest.
     """
     make_ready()
     with ray_cluster():

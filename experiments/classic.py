@@ -1,5 +1,4 @@
-"""The four media of the original, shared by its rules, beside what the original took for them; and which rules a run
-kept.
+"""The four media of the original, shared by its rules, beside the original's times; and the rules that a run kept.
 
     python experiments/classic.py
     python experiments/classic.py --peers 9 --only mp3 --json
@@ -8,13 +7,13 @@ kept.
     python experiments/classic.py --check --of runs/NAME
 
 A song, a film, an image and a document (see media.py) are given to five peers each with the preset `classic`:
-blocks of 32 KiB, every peer starts with a tenth of them and one more, slots go by rarity, and whoever is complete
-leaves. At the end every copy is opened by a real decoder, to its end. The original's figures were taken on other
-machines, years ago: what is compared is the order of magnitude.
+blocks of 32 KiB, every peer starts with a tenth of them and one more, slots go by rarity, and a complete peer leaves.
+At the end a real decoder opens every copy to its end. The original's figures were taken on other machines, years ago:
+only the order of magnitude can be compared.
 
-With `--check` a swarm runs that is slow enough to show every rule (`CHECKED`), or a run is taken that is there
-already, and a sheet says which of the original's rules it kept (conformance.py, docs/classic.md). The exit code is 9
-if one is broken, else 0; the others are those of run_swarm.py.
+With `--check` a swarm runs that is slow enough to show every rule (`CHECKED`), or an existing run is read, and a sheet
+says which of the original's rules it kept (conformance.py, docs/classic.md). The exit code is 9 if a rule is broken,
+else 0; the others are those of run_swarm.py.
 """
 
 from __future__ import annotations
@@ -44,12 +43,13 @@ from minibit.run.summary import Summary
 from minibit.sim import Simulation
 from minibit.units import show_duration
 
-BROKEN = 9  # the exit code
+BROKEN = 9  # exit code: a rule is broken
 TIMEOUT_S = 300.0
-SHEET_COLUMNS = 110  # at least, wherever it is printed
+SHEET_COLUMNS = 110  # the least width of a printed sheet
 
-# Two minutes, in which rounds of 10 s decide something a hundred times. Each peer has links with twelve others, so that
-# some wait for its five slots; the tracker names twelve of sixteen, and is asked once a round.
+# Two minutes, in which rounds of 10 s decide something a hundred times.
+# Each peer has links with twelve others, so that some wait for its five slots.
+# The tracker names twelve of sixteen, and is asked once a round.
 CHECKED: dict[str, Any] = {
     "preset": "classic",
     "peers": 16,
@@ -62,7 +62,7 @@ CHECKED: dict[str, Any] = {
 
 
 class Original(NamedTuple):
-    """What the original took, with 5 peers: as its authors said, or as it was measured again on two cores."""
+    """The times of the original with 5 peers: as its authors said, and as measured again on two cores."""
 
     blocks: int
     seconds: str
@@ -73,11 +73,13 @@ ORIGINALS = {"mp3": Original(61, "61 to 87 s", "170 to 195"), "mp4": Original(13
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--peers", type=click.IntRange(1), help="[5; with --check 16]")
-@click.option("--only", type=click.Choice(tuple(MEDIA)), multiple=True, help="Of the four; may be given again.")
+@click.option("--peers", type=click.IntRange(1), help="Number of peers.  [5; with --check 16]")
+@click.option("--only", type=click.Choice(tuple(MEDIA)), multiple=True, help="Share only this medium; may be repeated.")
 @click.option("--check", is_flag=True, help="Say which of the original's rules a run kept.")
-@click.option("--world", type=click.Choice(("ray", "sim")), default="ray", show_default=True, help="Of --check.")
-@click.option("--seed", default=1, show_default=True, help="Of chance, with --check.")
+@click.option(
+    "--world", type=click.Choice(("ray", "sim")), default="ray", show_default=True, help="World of the run of --check."
+)
+@click.option("--seed", default=1, show_default=True, help="Random seed of the run of --check.")
 @click.option("--out", metavar="DIR", help="The folder for the run of --check.  [none stays]")
 @click.option("--of", metavar="DIR", help="Check the run in this folder, and run none.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
@@ -94,8 +96,8 @@ def main(
     """Share the original's four media by its rules and open every copy; or check a run against these rules."""
     with ending(), tempfile.TemporaryDirectory(prefix="minibit-classic-") as name:
         if check or of:
-            given = {"seed": seed, "out": out or str(Path(name, "run")), **({"peers": peers} if peers else {})}
-            run = load(of) if of else checked(world, **given)
+            given = {"seed": seed, **({"peers": peers} if peers else {})}
+            run = load(of) if of else checked(world, out=out or str(Path(name, "run")), **given)
             code = show_sheet(run, sheet(run), as_json)
         else:
             code = show_media(Path(name), only, peers or 5, as_json)
@@ -103,7 +105,7 @@ def main(
 
 
 def checked(world: str, *, out: str, **given: Any) -> Run:
-    """A run of `CHECKED` in that world, with what is `given` instead; its records are in `out`."""
+    """A run of `CHECKED` in that world, where `given` options take precedence; its records are in `out`."""
     chosen = {**CHECKED, **given, "world": world}
     with Progress() as progress:
         progress.say(f"a swarm of {chosen['peers']} peers, to be checked")
@@ -118,7 +120,7 @@ def checked(world: str, *, out: str, **given: Any) -> Run:
 
 
 def show_sheet(run: Run, rows: list[SheetRow], as_json: bool) -> int:
-    """The sheet, for a person or a program; the exit code."""
+    """Print the sheet, as a table or as JSON, and return the exit code."""
     code = BROKEN if any(row.verdict == "broken" for row in rows) else 0
     if as_json:
         click.echo(json.dumps({"run": run.name, "world": run.world, "rules": [row._asdict() for row in rows]}))
@@ -136,7 +138,7 @@ def show_sheet(run: Run, rows: list[SheetRow], as_json: bool) -> int:
 
 
 def show_media(folder: Path, only: tuple[str, ...], peers: int, as_json: bool) -> int:
-    """Share the media, all or only some, and show what came of it; the exit code."""
+    """Share the media, all or only some, print the results, and return the exit code."""
     try:
         cluster.connect()
         rows = [shared(kind, folder, peers) for kind in only or MEDIA]
@@ -150,9 +152,9 @@ def show_media(folder: Path, only: tuple[str, ...], peers: int, as_json: bool) -
 
 
 def shared(kind: str, folder: Path, peers: int = 5) -> dict[str, Any]:
-    """One medium, made, given to `peers` by the classic rules, and opened whole at each of them: its row.
+    """Make one medium, give it to `peers` by the classic rules, and open every copy; the row of the table.
 
-    Everything happens below `folder`. `MediaError` names the copy that doesn't open.
+    Everything happens below `folder`. `MediaError` names a copy that does not open.
     """
     original = MEDIA[kind].make(folder)
     out = folder / kind
@@ -179,7 +181,7 @@ def shared(kind: str, folder: Path, peers: int = 5) -> dict[str, Any]:
 
 
 def show_rows(rows: list[dict[str, Any]]) -> None:
-    """Ours beside the original's, for a person."""
+    """Print our figures beside the original's."""
     show(
         ("", "blocks", "time", "messages a peer", "opened", "the original: blocks", "time", "messages a peer"),
         [

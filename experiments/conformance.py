@@ -1,9 +1,9 @@
-"""Which of the original's rules a run kept, from its records alone: rule, verdict, evidence.
+"""The rules of the original that a run kept, from its records alone: rule, verdict, evidence.
 
     sheet(load("runs/NAME"))
 
-A verdict is `kept`, `broken`, or `not seen` where the run gives too little to tell. Where a rule leaves nothing to
-chance and to belief, every record is held against it; else see verdict.py. docs/classic.md explains each row.
+A verdict is `kept`, `broken`, or `not seen` if the run shows too little. If a rule leaves nothing to chance or to a
+peer's belief, every record is held against it; else see verdict.py. docs/classic.md explains each row.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from minibit.tracker import EVERYBODY_UNDER
 from minibit.units import show_bytes, show_duration
 
 BLOCK_BYTES = 32 << 10
-ANSWER_S = 5.0  # who comes or goes so shortly before or after the tracker answers may be named or not
-MOST_ASKED = 20_000  # PEDIDOs that are looked at; of more, every so many'th
+ANSWER_S = 5.0  # a peer that comes or goes this shortly before or after an answer may be named in it or not
+MOST_ASKED = 20_000  # the most PEDIDOs that are checked; of more, only every n-th is
 ARRIVAL = ("at_s", "took_s", "peer", "source", "block")
 
 
 class SheetRow(NamedTuple):
-    """One rule of the sheet."""
+    """One rule of the sheet, with its verdict and the evidence for it."""
 
     key: str
     rule: str
@@ -44,7 +44,7 @@ class SheetRow(NamedTuple):
 
 
 def sheet(run: Run) -> list[SheetRow]:
-    """All rules, in the order of docs/classic.md. `LocalError` for a run of which there is only a part."""
+    """All rules, in the order of docs/classic.md. `LocalError` if parts of the run are missing."""
     if run.missing or run.summary is None:
         raise LocalError(f"{run.name} can't be checked: {' '.join(run.missing) or 'it has not ended yet.'}")
     seen = Hindsight(run)
@@ -55,7 +55,7 @@ def sheet(run: Run) -> list[SheetRow]:
 
 
 def blocks(seen: Hindsight) -> Finding:
-    """Every block that came has its number and size, each was taken once, and what was rebuilt is right."""
+    """Every block that came has a right number and size, each was taken once, and the rebuilt copies are right."""
     run, summary = seen.run, seen.run.summary
     assert summary is not None
     if run.block_bytes != BLOCK_BYTES:
@@ -81,7 +81,7 @@ def blocks(seen: Hindsight) -> Finding:
 
 
 def start(seen: Hindsight) -> Finding:
-    """The sizes of the shares; how many blocks two of them have in common; and where in the content they lie."""
+    """The sizes of the shares, the blocks that two of them have in common, and their places in the content."""
     total, shares = seen.run.content_blocks, [seen.start[peer] for peer in seen.peers]
     due = Options.build(preset="classic").initial.count(total)
     if wrong := sorted(size for share in shares if (size := share.bit_count()) != due):
@@ -90,10 +90,10 @@ def start(seen: Hindsight) -> Finding:
     pairs, common = comb(len(shares), 2), sum(comb(holding, 2) for holding in holders.values())
     if not pairs or not 0 < due < total:
         return "not seen", f"{len(shares)} peers with {due} of {total} blocks: no two to compare"
-    # any two shares have a hypergeometric number in common, and no pair tells anything of another
+    # the number that two shares have in common is hypergeometric, and independent of other pairs
     mean = due * due / total
     together = deviates(common, pairs * mean, pairs * mean * (1 - due / total) * (total - due) / (total - 1))
-    # the sum of numbers that are drawn and not put back
+    # the sum of numbers that are drawn without replacement
     numbers = sum(block * holding for block, holding in holders.items())
     drawn = len(shares) * due
     place = deviates(numbers, drawn * (total - 1) / 2, drawn * (total + 1) * (total - due) / 12)
@@ -105,13 +105,16 @@ def start(seen: Hindsight) -> Finding:
 
 
 def exchange(seen: Hindsight) -> Finding:
-    """Of the blocks that a peer could have given, most came from one.
+    """Most blocks that a peer could have given came from a peer.
 
-    Whoever draws one of the holders, of which the seed is one, draws a peer at least every other time.
+    The seed is only one of the holders, so a random holder is a peer at least every other time.
     """
     run = seen.run
     useful = run.blocks.filter(run.blocks["verdict"] == "useful")
-    rows = [AnsweredPedido(at_s - took_s, *rest, at_s) for at_s, took_s, *rest in useful.select(ARRIVAL).iter_rows()]
+    rows = [
+        AnsweredPedido(at_s - took_s, peer, source, block, at_s)
+        for at_s, took_s, peer, source, block in useful.select(ARRIVAL).iter_rows()
+    ]
     could = [one for one in rows if _elsewhere(seen, one)]
     if not could:
         return "not seen", f"{len(rows)} blocks moved; of none did others know yet that a peer held it"
@@ -132,7 +135,7 @@ def exchange(seen: Hindsight) -> Finding:
 
 
 def _elsewhere(seen: Hindsight, one: AnsweredPedido) -> bool:
-    """Whether another peer held the block when it was asked for, and had it so long before that others knew."""
+    """Whether another peer held the block when it was asked for, for so long that others knew."""
     return any(
         peer != one.peer and seen.held(peer, one.at_s - seen.late_s) >> one.block & 1 and seen.there(peer, one.at_s)
         for peer in seen.peers
@@ -143,15 +146,17 @@ def _elsewhere(seen: Hindsight, one: AnsweredPedido) -> bool:
 
 
 def tracker(seen: Hindsight) -> Finding:
-    """No answer names the asker, who had left, or too many; and each draws its names anew.
+    """No answer names the asker, a peer that had left, or too many peers; and each draws its names anew.
 
-    Given the answer before it, an answer that draws by chance has a hypergeometric number of names in common with it.
+    An answer that draws by chance has a hypergeometric number of names in common with the answer before it.
     """
     most = max(seen.run.options["rules"]["neighbours"], EVERYBODY_UNDER - 1)
     selves = sum(answer.asker in answer.named for answer in seen.answers)
     large = sum(len(answer.named) > most for answer in seen.answers)
     left = sum(seen.left.get(one, inf) < at_s - ANSWER_S for at_s, _, named in seen.answers for one in named)
-    evidence = f"{len(seen.answers)} answers, {selves} name the asker, {left} who had left, {large} more than {most}"
+    evidence = (
+        f"{len(seen.answers)} answers, {selves} name the asker, {left} a peer that had left, {large} more than {most}"
+    )
     drawn, found, mean, variance = 0, 0.0, 0.0, 0.0
     before: set[str] = set()
     for at_s, asker, named in seen.answers:
@@ -173,7 +178,7 @@ def tracker(seen: Hindsight) -> Finding:
 
 
 def everybody(seen: Hindsight) -> Finding:
-    """Of two newcomers in a swarm that small, the later one is told of the earlier one; later answers name all."""
+    """In a swarm that small, the later of two newcomers is told of the earlier one, and later answers name all."""
     firsts = {answer.asker: answer for answer in reversed(seen.answers)}
     short = [answer for answer in firsts.values() if len(answer.named) < EVERYBODY_UNDER]
     pairs = [
@@ -203,7 +208,7 @@ def everybody(seen: Hindsight) -> Finding:
 
 
 def rarest(seen: Hindsight) -> Finding:
-    """Each PEDIDO against the other blocks that its receiver had."""
+    """Compare each PEDIDO with the other blocks that its receiver had."""
     if liars := seen.run.members.filter(seen.run.members["behaviour"] == "liar")["peer"].to_list():
         return "not seen", f"{', '.join(liars)} said that it holds what it lacks: nobody knows what others believed"
     every = 1 + sum(map(len, seen.asked.values())) // MOST_ASKED
@@ -220,10 +225,10 @@ def rarest(seen: Hindsight) -> Finding:
 
 
 def _picked(seen: Hindsight, one: AnsweredPedido, flying: list[AnsweredPedido]) -> list[Case]:
-    """Wrong is a block of which surely more neighbours held a copy than of another that could be had as well.
+    """A choice is wrong if another block on offer certainly had fewer copies among the neighbours.
 
-    Surely: what was so `late_s` ago against what was so as long after. So who asks for the rarest that it knows of is
-    never wrong, however late its news was within that time.
+    Certainly: the copies `late_s` before are compared with those `late_s` after. So a peer that asks for the rarest
+    block that it knows of is never wrong, if its news was no later than that.
     """
     since_s, until_s = one.at_s - seen.late_s, one.at_s + seen.late_s
     taken = seen.held(one.peer, one.at_s) | inventory.of(other.block for other in flying)
@@ -242,7 +247,7 @@ def _picked(seen: Hindsight, one: AnsweredPedido, flying: list[AnsweredPedido]) 
 
 
 def leaving(seen: Hindsight) -> Finding:
-    """Whoever said goodbye held every block."""
+    """Every peer that said goodbye held every block."""
     left = [peer for peer in seen.peers if peer in seen.left]
     early = [peer for peer in left if seen.held(peer, seen.left[peer]) != seen.all]
     evidence = f"{len(left)} of {len(seen.peers)} left, {len(early)} of them incomplete"

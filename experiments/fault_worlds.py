@@ -41,8 +41,9 @@ def random_world(seed: str, peers_max: int) -> Plain:
         "behave": lambda: _behaviours(rng, peers),
     }
     options |= {name: choose() for name, choose in choices.items() if rng.random() < 0.35}
-    options.setdefault("upload", _rate(rng))
-    about_s = 2 * size_bytes / options.get("seed_upload", options["upload"])  # that the transfer may take
+    upload_bps = options.setdefault("upload", _rate(rng))
+    slowest_bps = options.get("seed_upload") or upload_bps
+    about_s = 2 * size_bytes / slowest_bps  # that the transfer may take
     scenario: Plain = {"faults": [_fault(rng, peers, about_s) for _ in range(rng.choice([0, 1, 2, 3, 5, 8, 12]))]}
     if rng.random() < 0.3:
         scenario["latency"] = rng.choice([0.0, 0.001, 0.1, 0.5])

@@ -1,8 +1,8 @@
-"""What was so at any moment of a run, from its records: who held what, was linked with whom, served whom.
+"""The state of a run at any moment, from its records: inventories, links and slots of all peers.
 
-Nobody in the swarm knew all this: a peer knows its neighbours by news, which comes late. So who asks here asks for a
-span, and hears what was so *throughout* it, or what was so *at some time* in it; what a peer may have believed lies
-between the two. `late_s` is how long the span must be for that.
+No peer knew all this: a peer knows its neighbours by news, which comes late. So questions here take a span of time, and
+answer what held *throughout* it or *at some moment* in it. What a peer may have believed lies between the two. `late_s`
+is how long the span must be for that.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from minibit.events import TRACKER
 from minibit.lab import Run
 from minibit.peer import FAREWELL_S
 
-SAME_S = 1e-6  # times that differ by less are one: differences of times are not exact
-LATENCY_S = 0.25  # of news, beside what it is held back for: on its way, and in the queue of a busy machine
+SAME_S = 1e-6  # times that differ by less count as equal: differences of times are not exact
+LATENCY_S = 0.25  # delay of news, beside the time for which it is held back: its way, and a busy machine's queue
 
 
 class AnsweredPedido(NamedTuple):
-    """A PEDIDO of `peer` whose block came: when it was sent, to whom, for what, and when the block was there."""
+    """A PEDIDO whose block came: when `peer` sent it to `source`, for which block, and when the block was there."""
 
     at_s: float
     peer: str
@@ -34,7 +34,7 @@ class AnsweredPedido(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """A LISTA_PEERS, and whom it named."""
+    """A LISTA_PEERS, and the peers that it named."""
 
     at_s: float
     asker: str
@@ -42,7 +42,7 @@ class Answer(NamedTuple):
 
 
 class Change(NamedTuple):
-    """A moment at which `peer` changed whom it serves: `fixed` or `guest` by neighbour, before and after."""
+    """A moment at which `peer` changed its slots: `fixed` or `guest` by neighbour, before and after."""
 
     at_s: float
     peer: str
@@ -51,7 +51,7 @@ class Change(NamedTuple):
 
 
 class Stay(NamedTuple):
-    """A neighbour was a guest of `peer` from then until then."""
+    """The span in which a neighbour was a guest of `peer`."""
 
     peer: str
     neighbour: str
@@ -63,11 +63,11 @@ class Hindsight:
     """One run, looked back at.
 
     peers    all but the tracker
-    honest   those that play by the rules, the tracker among them
-    start    what each held at the start (inventories)
+    honest   those that follow the rules, the tracker among them
+    start    the inventory of each at the start
     started, completed, left, gone
-             when each did so, in seconds; `gone`: left, died or failed. Who never did isn't there
-    asked    by peer, in the order of asking
+             when each did so, in seconds, without peers that never did; `gone`: left, died or failed
+    asked    the PEDIDOs of each peer, in the order of asking
     answers, changes
              in the order of time
     """
@@ -83,13 +83,13 @@ class Hindsight:
         self.started, self.completed, self.left, self.gone = self._lives()
         self._moments = sorted([*self.started.values(), *self.gone.values()])
         self._died_s = min((at_s for peer, at_s in self.gone.items() if peer not in self.left), default=inf)
-        self._rosters: dict[int, frozenset[str]] = {}  # by how many had come or gone
+        self._rosters: dict[int, frozenset[str]] = {}  # by the number of peers that had come or gone
         self._came_s, self._held = self._holdings()
         self.asked = self._pedidos()
         self.answers, self._links = self._acquaintances()
         self.changes, self._slots = self._servings()
 
-    # what the tables say
+    # from the tables
 
     def _lives(self) -> tuple[dict[str, float], dict[str, float], dict[str, float], dict[str, float]]:
         found: dict[str, dict[str, float]] = defaultdict(dict)
@@ -112,7 +112,7 @@ class Hindsight:
         found: dict[str, list[AnsweredPedido]] = defaultdict(list)
         rows = self.run.blocks.select("at_s", "peer", "source", "block", "took_s")
         for at_s, peer, source, block, took_s in rows.iter_rows():
-            if took_s > 0:  # nobody knows when a block was asked that came after it was given up
+            if took_s > 0:  # for a block that came after it was given up, the time of asking is not known
                 found[peer].append(AnsweredPedido(at_s - took_s, peer, source, block, at_s))
         return {peer: sorted(asked) for peer, asked in found.items()}
 
@@ -145,21 +145,21 @@ class Hindsight:
             changes.append(Change(at_s, peer, before, after))
         return changes, slots
 
-    # what was so
+    # questions
 
     def held(self, peer: str, at_s: float) -> int:
-        """The inventory of a peer at that time, with what came in that moment."""
+        """The inventory of a peer at that time, with blocks that came in that moment."""
         return self._held[peer][bisect_right(self._came_s[peer], at_s + SAME_S) - 1]
 
     def there(self, peer: str, at_s: float) -> bool:
-        """Whether the peer had started by then, and was not gone."""
+        """Whether the peer had started by then and was not gone."""
         return self.started.get(peer, inf) <= at_s < self.gone.get(peer, inf)
 
     def roster(self, at_s: float, near_s: float) -> frozenset[str]:
-        """Who was in the swarm, for the tracker too; nobody where that can't be known.
+        """The actors in the swarm, also in the tracker's eyes; empty if that cannot be known.
 
-        In the `near_s` before and after nobody may have come or gone, and before it nobody died: the tracker hears
-        of that late.
+        It is known if no peer came or went in the `near_s` before and after, and none died before: the tracker hears
+        of a death late.
         """
         index = bisect_right(self._moments, at_s)
         around = self._moments[max(0, index - 1) : index + 1]
@@ -170,11 +170,11 @@ class Hindsight:
         return self._rosters[index]
 
     def closed(self, peer: str, at_s: float) -> bool:
-        """Whether the peer was about to leave, perhaps, or gone: then it serves nobody any more."""
+        """Whether the peer was gone or perhaps about to leave: then it serves no neighbour any more."""
         return at_s > self.gone.get(peer, inf) - FAREWELL_S - SAME_S
 
     def linked(self, peer: str, since_s: float, until_s: float) -> Iterator[tuple[str, bool]]:
-        """The neighbours with whom `peer` had a link at some time in the span, and whether throughout."""
+        """The neighbours linked with `peer` at some time in the span, and whether throughout."""
         for neighbour, stood in self._links.get(peer, {}).items():
             for from_s, to_s in stood:
                 if from_s <= until_s and to_s > since_s:
@@ -182,11 +182,11 @@ class Hindsight:
                     break
 
     def wants(self, neighbour: str, peer: str, since_s: float, until_s: float) -> bool:
-        """Whether throughout the span `neighbour` lacked something that `peer` held."""
+        """Whether `neighbour` lacked something that `peer` held, throughout the span."""
         return bool(self.held(peer, since_s) & ~self.held(neighbour, until_s))
 
     def waiting(self, peer: str, since_s: float, until_s: float) -> list[str]:
-        """The neighbours that throughout the span, and `late_s` around it, wanted blocks and weren't served."""
+        """The neighbours that wanted blocks and were not served, throughout the span and `late_s` around it."""
         since_s, until_s = since_s - self.late_s, until_s + self.late_s
         return [
             neighbour
@@ -202,7 +202,7 @@ class Hindsight:
         return all(slot == "none" for slot in slots[before : bisect_right(times, until_s)])
 
     def forced(self, change: Change, neighbour: str) -> bool:
-        """Whether the neighbour lost its slot, or got another, while it surely wanted it: only a round does that."""
+        """Whether the neighbour lost or changed its slot while it surely wanted it: only a round does that."""
         before, after = change.before.get(neighbour), change.after.get(neighbour)
         if before is None or after is not None:
             return before is not None and before != after
@@ -211,7 +211,7 @@ class Hindsight:
         return stays and self.wants(neighbour, peer, at_s - 2 * SAME_S, at_s + self.late_s)
 
     def guests(self) -> list[Stay]:
-        """All stays of guests, in the order of their ends."""
+        """The stays of all guests, in the order of their ends."""
         since_s: dict[tuple[str, str], float] = {}
         stays = []
         for change in self.changes:
@@ -221,13 +221,16 @@ class Hindsight:
             for neighbour, slot in change.before.items():
                 if slot == "guest" and change.after.get(neighbour) != "guest":
                     stays.append(Stay(change.peer, neighbour, since_s.pop((change.peer, neighbour)), change.at_s))
-        for (peer, neighbour), from_s in since_s.items():  # nobody took it back: the run was over, or its host died
+        for (
+            peer,
+            neighbour,
+        ), from_s in since_s.items():  # the slot was not taken back: the run was over, or its peer died
             stays.append(Stay(peer, neighbour, from_s, min(self.run.end_s, self.gone.get(peer, inf))))
         return stays
 
 
 def at_least(everything: int, inventories: Iterable[int]) -> list[int]:
-    """At k: the blocks that at least k of these inventories hold; no further than any is held."""
+    """Entry k: the blocks that at least k of these inventories hold. The last entry is the last with any block."""
     found = [everything]
     for held in inventories:
         found.append(inventory.EMPTY)

@@ -1,10 +1,10 @@
-"""Run notebooks from top to bottom, and keep what they showed for readers without a kernel.
+"""Run notebooks from top to bottom, and keep their outputs for readers without a kernel.
 
     python experiments/keep_notebooks.py                    all of them
-    python experiments/keep_notebooks.py rarest_first       this one
+    python experiments/keep_notebooks.py rarest_first       only this one
 
-Do it after a change of a notebook's code, and of anything that changes what it shows. The notebooks in Portuguese have
-the same code as those in English: they are given it, and what it showed, and keep their own text.
+Run it after a change of a notebook's code, or of anything that changes its outputs. The notebooks in Portuguese get the
+code and the outputs of those in English, and keep their own text.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def codes(notebook: Any) -> list[Any]:
 
 
 def run(notebook: Any, folder: Path) -> None:
-    """Run it in a kernel that works in this folder and knows nothing of the user's; its outputs change in place."""
+    """Run it in a kernel that works in this folder, without the user's settings; its outputs change in place."""
     own = {name: str(folder / name.lower()) for name in ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR")}
     client = NotebookClient(
         notebook,
@@ -60,7 +60,7 @@ def run(notebook: Any, folder: Path) -> None:
 
 
 def keep(path: Path) -> None:
-    """Run the notebook and write it, and its Portuguese sister, with what was shown."""
+    """Run the notebook, and write it and its Portuguese sister with the outputs."""
     notebook = read(path)
     with tempfile.TemporaryDirectory(prefix="minibit-notebook-") as folder:
         try:
@@ -78,7 +78,7 @@ def keep(path: Path) -> None:
 
 
 def write(notebook: Any, path: Path) -> None:
-    """Write it without what changes from one machine to the next."""
+    """Write it without anything that differs between machines."""
     notebook.metadata = nbformat.from_dict(METADATA)
     for number, cell in enumerate(notebook.cells):
         cell.id = f"cell-{number:02}"

@@ -1,23 +1,22 @@
-"""A swarm of libtorrent sessions on this machine: the rival that Minibit is measured beside.
+"""A swarm of libtorrent sessions on this machine: the rival of Minibit in measurements.
 
-One seed and N peers, each a session of its own with its own folder, listening on loopback. No DHT, no tracker,
-no local discovery: a random graph says who is whose neighbour, and `connect_peer` links them. It is meant to be
-as fast as libtorrent can be made here:
+One seed and N peers, each a session of its own with its own folder, listening on loopback. There is no DHT, no tracker
+and no local discovery: `connect_peer` links the pairs of a random graph. It is as fast as libtorrent can be made here:
 
-- All sessions in one process. 50 x 100 MiB on two idle cores: 13.2 s so, 15.4 s in two processes, 16.3 s with a
-  process for each session, which needs half as much CPU again.
+- All sessions are in one process. 50 x 100 MiB on two idle cores take 13.2 s so, 15.4 s in two processes, and 16.3 s
+  with a process for each session, which needs half as much CPU again.
 - TCP only, no encryption, v1 torrents (SHA-1: half the cost of SHA-256 without SHA instructions).
-- On loopback libtorrent serves everybody: it ignores its unchoke slots and rate limits for local addresses as
-  long as its peer-class filter is not cleared. That is the quicker way, so it is left so; a comparison of
-  *strategies* would have to clear it.
+- On loopback libtorrent serves every peer: it ignores its unchoke slots and rate limits for local addresses unless
+  its peer-class filter is cleared. That is faster, so the filter stays; a comparison of *strategies* would have to
+  clear it.
 - `TUNED` settings, on top: larger buffers and fewer disk threads. Without them the same takes 14.2 s.
 
-A peer begins to serve within a second of being asked, when libtorrent next looks whom to serve: contents that are
-shared in a second or two say little about it.
+A peer begins to serve within a second of being asked, when libtorrent next chooses the peers that it serves. So a
+content that is shared in a second or two says little.
 
-Time is kept as Minibit keeps it: sessions are started and linked first, and the clock runs from the first byte
-that the seed sends to the last peer's last verified piece. libtorrent verifies every piece on arrival; when all
-its processes have ended, every copy is read back and compared with the content.
+Time is measured as Minibit does: sessions are started and linked first, and the clock runs from the first byte that
+the seed sends to the last peer's last verified piece. libtorrent verifies every piece on arrival. When all its
+processes have ended, every copy is read back and compared with the content.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ SEED = 0  # its number; the peers are 1 to N
 LOOK_S = 0.01
 READY = (lt.torrent_status.downloading, lt.torrent_status.finished, lt.torrent_status.seeding)
 
-ALONE = {  # nothing but the links that we ask for
+ALONE = {  # no links but those that this script asks for
     "listen_interfaces": f"{LOOPBACK}:0",
     "enable_dht": False,
     "enable_lsd": False,
@@ -76,13 +75,13 @@ class RivalError(MinibitError):
 
 
 class RivalResult(NamedTuple):
-    """What one swarm came to.
+    """The result of one swarm.
 
     spawn_s      until all sessions listened and had loaded the torrent, in seconds
-    link_s       from then to the first byte that the seed sent
-    transfer_s   from that byte to the last peer complete
+    link_s       from there to the first byte that the seed sent
+    transfer_s   from that byte until the last peer was complete
     goodput_bps  peers x content / transfer_s, in bytes a second
-    verified     copies that were read back and are the content; all of them, or there is no result
+    verified     copies that were read back and equal the content; always all, or there is no result
     """
 
     peers: int
@@ -95,13 +94,13 @@ class RivalResult(NamedTuple):
 
 
 class _Share(NamedTuple):
-    """What one process has to do: sessions for `nodes`; the content is in `source`, the copies go below `folder`."""
+    """The work of one process: sessions for `nodes`; the content is in `source`, the copies go below `folder`."""
 
     nodes: range
     torrent: bytes
     source: Path
     folder: Path
-    settings: dict[str, Any]
+    settings: Any  # a dict; libtorrent calls its type by another name
 
 
 def share(
@@ -116,9 +115,9 @@ def share(
     seed: int = 1,
     timeout_s: float = 600.0,
 ) -> RivalResult:
-    """Give `content`, a file, to `peers` sessions with folders below `folder`, an empty one; what it came to.
+    """Give the file `content` to `peers` sessions, with folders below the empty `folder`, and return the result.
 
-    The copies stay in `folder`. `RivalError` says what went wrong; no process of the swarm stays either way.
+    The copies stay in `folder`. `RivalError` says what went wrong. No process of the swarm stays in either case.
     """
     started_at = time.monotonic()
     deadline = started_at + timeout_s
@@ -152,9 +151,9 @@ def share(
 
 
 def graph(nodes: int, neighbours: int, chance: random.Random) -> list[tuple[int, int]]:
-    """A random connected graph where nobody has more than `neighbours`: pairs of who dials and who is dialled.
+    """A random connected graph in which no node has more than `neighbours`: pairs (dialling node, dialled node).
 
-    A ring in random order keeps it in one piece; then pairs are linked at random while both have room.
+    A ring in random order connects all. Then random pairs are linked while both have room.
     """
     ring = chance.sample(range(nodes), nodes)
     edges = {frozenset(pair) for pair in zip(ring, ring[1:] + ring[:1], strict=True) if len(set(pair)) == 2}
@@ -183,7 +182,7 @@ def make_torrent(content: Path, piece_bytes: int) -> bytes:
 
 @contextmanager
 def _processes(shares: list[_Share]) -> Iterator[list[Connection]]:
-    """A process for each of `shares`, and our ends of their pipes; they are gone afterwards, whatever happens."""
+    """Start a process for each of `shares` and give our ends of their pipes; all are gone afterwards in any case."""
     spawn = multiprocessing.get_context("spawn")
     running, pipes = [], []
     try:
@@ -213,7 +212,7 @@ def _merged(pipes: list[Connection], deadline: float) -> dict[int, Any]:
         ready = wait(waiting, max(0.0, deadline - time.monotonic()))
         if not ready:
             raise RivalError("the libtorrent swarm was not complete within the time limit")
-        for pipe in ready:
+        for pipe in waiting.intersection(ready):
             try:
                 answer = pipe.recv()
             except EOFError:
@@ -226,7 +225,7 @@ def _merged(pipes: list[Connection], deadline: float) -> dict[int, Any]:
 
 
 def _verified(content: Path, copies: list[Path]) -> int:
-    """How many copies there are; `RivalError` if one is not the content."""
+    """The number of copies; `RivalError` if one differs from the content."""
     expected = _digest(content)
     for copy in copies:
         if _digest(copy) != expected:
@@ -242,10 +241,10 @@ def _digest(path: Path) -> bytes:
 
 
 def _host(pipe: Connection, share: _Share) -> None:
-    """Says the ports of its sessions, is told whom to dial, says when each was complete (the seed: when it began)."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is our parent's to hear; it ends us
+    """Send the ports of the sessions, receive the ports to dial, send when each was complete (the seed: began)."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C and ends this process
     sessions, torrents = {}, {}
-    with suppress(EOFError, BrokenPipeError):  # our parent is gone, and so are we
+    with suppress(EOFError, BrokenPipeError):  # the parent is gone: end as well
         for node in share.nodes:
             sessions[node] = lt.session(share.settings, 0)  # no plugins
             torrents[node] = sessions[node].add_torrent(_params(node, share))
@@ -259,12 +258,12 @@ def _host(pipe: Connection, share: _Share) -> None:
             pipe.recv()
         except RivalError as error:
             pipe.send(str(error))
-    # the sessions end here, each when its files are closed
+    # the sessions end here; each closes its files first
 
 
 def _params(node: int, share: _Share) -> lt.add_torrent_params:
     params = lt.load_torrent_buffer(share.torrent)
-    params.flags = lt.torrent_flags.seed_mode if node == SEED else 0  # by default it would be paused, and queued
+    params.flags = lt.torrent_flags.seed_mode if node == SEED else 0  # by default it would be paused and queued
     params.save_path = str(share.source if node == SEED else share.folder / f"{node}")
     return params
 
@@ -272,7 +271,7 @@ def _params(node: int, share: _Share) -> lt.add_torrent_params:
 def _ends(
     pipe: Connection, sessions: dict[int, lt.session], torrents: dict[int, lt.torrent_handle]
 ) -> dict[int, float]:
-    """When each peer was complete, and when the seed sent its first byte, on the clock of this machine."""
+    """When each peer was complete, and when the seed sent its first byte, on the monotonic clock."""
     at: dict[int, float] = {}
     while len(at) < len(sessions):
         if SEED in torrents and SEED not in at and torrents[SEED].status().total_payload_upload:
@@ -288,6 +287,6 @@ def _ends(
 
 
 def _pause(pipe: Connection) -> None:
-    """A moment, in which nothing comes unless our parent is gone."""
+    """Wait a moment. The pipe stays silent unless the parent is gone."""
     if pipe.poll(LOOK_S):
         pipe.recv()

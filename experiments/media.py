@@ -1,9 +1,9 @@
-"""The four media of the original - an image, a document, a song, a film - made here, and opened to the end.
+"""The four media of the original (an image, a document, a song, a film), made here and decoded to the end.
 
-Real encoders make them, the same bytes every time on one machine (another version of an encoder may give other
-bytes): Pillow the PNG and the PDF, ffmpeg with LAME and x264 the MP3 and the MP4, of the sizes that the original
-was shown with. Real decoders prove that a copy opens whole: every pixel, every picture of every page, every frame
-and second. A decoder is no hash: it tells that a file is of use, the swarm's digests tell that it is the same.
+Real encoders make them: Pillow the PNG and the PDF, ffmpeg with LAME and x264 the MP3 and the MP4, in the sizes with
+which the original was shown. On one machine the bytes are the same every time; another version of an encoder may give
+others. Real decoders prove that a copy opens whole: every pixel, every picture of every page, every frame and second.
+A decoder is no hash: it proves that a file can be used, and the swarm's digests prove that it is the same.
 """
 
 from __future__ import annotations
@@ -28,31 +28,31 @@ FILM_S = 20
 PAGES = 6
 PHOTO_SIZE = (1024, 768)
 PAGE_SIZE = (595, 842)  # A4 at 72 dpi
-JPEG_STRAYS = 5.0  # of 255, the mean over a page and colour
+JPEG_STRAYS = 5.0  # the most that the mean of a page and colour may differ, of 255
 
 _EXACT = ("-map_metadata", "-1", "-fflags", "+bitexact", "-flags:v", "+bitexact", "-flags:a", "+bitexact")
 
 
 class MediaError(IntegrityError):
-    """A copy does not open whole; the text says at what the decoder stumbled."""
+    """A copy does not open whole; the text says where the decoder failed."""
 
 
 class Medium(NamedTuple):
-    """One of the four: the name of its file, who writes it, and who opens it (`MediaError` if that fails)."""
+    """One of the four: the name of its file, its encoder, and its decoder (`MediaError` if the decoder fails)."""
 
     name: str
     encode: Callable[[Path], object]
     decode: Callable[[Path], None]
 
     def make(self, folder: Path) -> Path:
-        """The file, new in `folder`."""
+        """Make the file in `folder`."""
         path = folder / self.name
         self.encode(path)
         return path
 
 
 def open_whole(path: Path) -> None:
-    """Decode the medium at `path`, chosen by its ending, to its end; `MediaError` if it doesn't open whole."""
+    """Decode the medium at `path` to its end; the suffix chooses the decoder. `MediaError` if it fails."""
     MEDIA[path.suffix.lstrip(".")].decode(path)
 
 
@@ -85,19 +85,19 @@ def _decode_image(path: Path) -> None:
         with Image.open(path) as image:
             image.load()
             _same(image.size, PHOTO_SIZE, "pixels", path)
-    except (OSError, SyntaxError) as error:  # Pillow's word for a broken PNG is SyntaxError
+    except (OSError, SyntaxError) as error:  # Pillow raises SyntaxError for a broken PNG
         raise MediaError(f"{path}: {error}") from None
 
 
 def _encode_document(path: Path) -> None:
     pages = [_page(number) for number in range(1, PAGES + 1)]
-    undated = {"creationDate": None, "modDate": None}  # else every second would write another file
+    undated = {"creationDate": None, "modDate": None}  # otherwise the bytes would depend on the time
     pages[0].save(path, "PDF", save_all=True, append_images=pages[1:], title="Minibit", quality=90, **undated)
 
 
 @functools.cache
 def _page(number: int) -> Image.Image:
-    """A page as a scanner would see it: a heading, lines of words, a picture, and the paper's grain."""
+    """A page like a scan: a heading, lines of words, a picture, and the grain of the paper."""
     chance = random.Random(f"page {number}")
     page = Image.new("RGB", PAGE_SIZE, "white")
     draw = ImageDraw.Draw(page)
@@ -116,12 +116,12 @@ def _decode_document(path: Path) -> None:
             _same(len(reader.pages), PAGES, "pages", path)
             for number, page in enumerate(reader.pages, start=1):
                 picture = Image.open(io.BytesIO(page.images[0].data))
-                # a JPEG has no checksum: only how it looks tells whether some of it is another's
+                # a JPEG has no checksum: only its pixels tell whether a part is wrong
                 strayed = max(ImageStat.Stat(ImageChops.difference(picture, _page(number))).mean)
                 if strayed > JPEG_STRAYS:
                     raise MediaError(f"{path}: page {number} is not as it was drawn")
     except (PyPdfError, OSError, ValueError, KeyError, AttributeError, TypeError) as error:
-        # pypdf stumbles over a broken file in many ways, none of them a fault of ours
+        # pypdf raises many kinds of errors for a broken file
         raise MediaError(f"{path}: {error}") from None
 
 
@@ -151,7 +151,7 @@ def _encode_film(path: Path) -> None:
 
 
 def _decode_stream(path: Path, streams: str, seconds: float) -> None:
-    """Decode everything; nothing said on the way, and as long as it was made."""
+    """Decode everything. The decoder must print nothing, and the stream must be as long as it was made."""
     told = _ffmpeg("-xerror", "-i", str(path), "-map", "0", "-progress", "pipe:1", "-f", "null", "-")
     ends = [line.partition("=")[2] for line in told.splitlines() if line.startswith("out_time_us=")]
     played_s = int(ends[-1]) / 1e6 if ends and ends[-1].isdigit() else 0.0
@@ -168,7 +168,7 @@ def _decode_film(path: Path) -> None:
 
 
 def _ffmpeg(*arguments: str) -> str:
-    """What ffmpeg prints on standard output; `MediaError` if it fails, or has anything to complain of."""
+    """The standard output of ffmpeg; `MediaError` if it fails or prints an error."""
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-nostdin", "-y", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
     if done.returncode or done.stderr:

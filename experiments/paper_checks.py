@@ -1,12 +1,12 @@
-"""Laws and published results that a right implementation must reproduce: ten checks, mostly of the simulation.
+"""Ten checks of laws and published results that a right implementation must reproduce, mostly by simulation.
 
     python experiments/paper_checks.py                      # all of them, on all cores: tens of minutes
     python experiments/paper_checks.py free-riders degree   # some
-    python experiments/paper_checks.py --quick              # small forms, seconds each; ranges may not hold
+    python experiments/paper_checks.py --quick              # small forms, seconds each; results may miss their ranges
     python experiments/paper_checks.py --write              # only the page, from the results of earlier runs
 
-Results are kept in the folder --out. When all ten have one there, docs/paper-checks.md and its pictures are written
-anew, but not by --quick. A check is a room of `checks/`: what it runs, what it expects and why.
+Results are kept in the folder --out. When all ten are there, docs/paper-checks.md and its pictures are written anew,
+but not by --quick. Each check is a room of `checks/`: it says what it runs, what it expects, and why.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ CHECKS: dict[str, Check] = {
 
 
 class CheckRuns(msgspec.Struct):
-    """What the runs of one check came to: a case and its figures for each, and the time that all took on a core."""
+    """The runs of one check: a case and its figures for each, and the time of all on one core."""
 
     core_s: float
     runs: list[tuple[Any, Figures]]
@@ -75,12 +75,14 @@ class CheckRuns(msgspec.Struct):
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("names", nargs=-1, type=click.Choice(tuple(CHECKS)), metavar="[NAMES]...")
 @click.option("--quick", is_flag=True, help="Small forms; nothing is kept.")
-@click.option("--seeds", type=click.IntRange(1), help="Of chance, for each case. [1 to 5]")
+@click.option("--seeds", type=click.IntRange(1), help="Random seeds for each case. [1 to 5]")
 @click.option("--jobs", type=click.IntRange(1), default=os.cpu_count() or 1, show_default="one a core")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), default="runs/paper-checks", show_default=True)
-@click.option("--write", "only_write", is_flag=True, help="Run nothing: the tables and the page of what is in --out.")
+@click.option(
+    "--write", "only_write", is_flag=True, help="Run nothing: make the tables and the page from the results in --out."
+)
 def main(names: tuple[str, ...], quick: bool, seeds: int | None, jobs: int, out: Path, only_write: bool) -> None:
-    """Check the laws that every right swarm follows: NAMES, or all ten.
+    """Check the laws that every right swarm follows: those named NAMES, or all ten.
 
     \b
     bound  seed-economy  clustering  free-riders  block-size-and-slots
@@ -109,13 +111,13 @@ def main(names: tuple[str, ...], quick: bool, seeds: int | None, jobs: int, out:
 
 
 def kept(folder: Path, name: str) -> CheckRuns | None:
-    """The results of an earlier run, if there was one."""
+    """The results of an earlier run; None if there are none."""
     path = folder / f"{name}.json"
     return msgspec.json.decode(path.read_bytes(), type=CheckRuns) if path.exists() else None
 
 
 def judge(results: dict[str, CheckRuns], everything: dict[str, CheckRuns]) -> dict[str, list[CheckRow]]:
-    """The rows of these checks, by name. The first check counts every run of all others too."""
+    """The rows of these checks, by name. The check `bound` counts the runs of all others too."""
     rows = {}
     for name, found in results.items():
         cases = dict(found.found())
@@ -128,7 +130,7 @@ def judge(results: dict[str, CheckRuns], everything: dict[str, CheckRuns]) -> di
 
 
 def verdict(row: CheckRow) -> str:
-    """In two words."""
+    """The verdict on a row, in words."""
     return "as expected" if row.good else "differs"
 
 
@@ -136,9 +138,9 @@ def verdict(row: CheckRow) -> str:
 
 
 def run_all(names: Iterable[str], scale: Scale, jobs: int, keep_in: Path | None) -> dict[str, CheckRuns]:
-    """All runs of these checks: the longest first, a process for each; those that need the machine alone, last.
+    """Run these checks: a process for each run, the longest first; runs that need the machine alone come last.
 
-    A check whose runs are done is kept at once, so that an interrupt costs no more than the others.
+    The results of a check are kept as soon as its runs are done, so that an interrupt loses only the others.
     """
     results = {name: CheckRuns(0.0, []) for name in names}
     tasks = [(name, task) for name in results for task in CHECKS[name].tasks(scale)]
@@ -177,7 +179,7 @@ def run_all(names: Iterable[str], scale: Scale, jobs: int, keep_in: Path | None)
 
 
 def timed(call: Callable[[], Figures]) -> tuple[Figures, float]:
-    """What a run gives, and the seconds that it took on a core."""
+    """The figures of a run, and its seconds on a core."""
     began_s = time.process_time()
     return call(), time.process_time() - began_s
 

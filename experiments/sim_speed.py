@@ -1,17 +1,17 @@
-"""What the simulation itself costs: block transfers a second of one core, and memory a peer, as swarms grow.
+"""The cost of the simulation itself: block transfers a second of one core, and memory a peer, as swarms grow.
 
     python experiments/sim_speed.py                          # 100, 1,000 and 10,000 peers x 256 blocks: half an hour
     python experiments/sim_speed.py --peers 100,1000 --blocks 64
     python experiments/sim_speed.py --peers 100,1000,10x100  # and ten swarms of a hundred in one process
 
-20 neighbours, 4 + 1 slots, uplinks of 1 MiB/s, a seed with 4 MiB/s, blocks of 128 KiB. Time is that of the processor.
-A machine has better and worse minutes, so all are run side by side, by turns of a second and each in a process of its
-own; the smaller again and again, until the largest are done. The mean counts, since the largest have seen all minutes
-too, and the extremes are shown. The last columns are a transfer's: how many messages there are for one, which no
-machine changes, what it costs, and that relative to the first swarm.
+20 neighbours, 4 + 1 slots, uplinks of 1 MiB/s, a seed with 4 MiB/s, blocks of 128 KiB. Times are processor times. A
+machine has better and worse minutes, so all sizes run side by side, each in a process of its own, by turns of a second.
+The smaller ones run again and again until the largest are done. The mean counts, since the largest have seen all
+minutes too, and the extremes are shown. The last columns are per transfer: its messages, which no machine changes, its
+cost, and its cost relative to the first swarm.
 
-Several swarms in one process go on in the same virtual time, from event to event. They have as much to remember as one
-large swarm, and no more to do than a small one: what a transfer costs them more is memory, not Minibit.
+Several swarms in one process share the virtual time, from event to event. They need as much memory as one large swarm,
+but do no more work than a small one: if a transfer costs them more, the cause is memory, not Minibit.
 """
 
 from __future__ import annotations
@@ -45,14 +45,14 @@ from minibit.run.summary import Summary
 from minibit.sim import Scenario, Simulation
 
 BLOCK_BYTES = 128 << 10
-TURN_S = 1.0  # long enough that who finds the caches full of another's memory hardly shows
+TURN_S = 1.0  # long enough to hide the cost of caches that are full of another process's memory
 LARGEST_TURN_S = 3 * TURN_S
 ENDING = {signal.SIGINT, signal.SIGTERM}
 SWARMS = re.compile(r"(?:(\d+)x)?(\d+)", re.ASCII)
 
 
 def measured(swarms: int, peers: int, blocks: int) -> dict[str, Any]:
-    """So many whole simulated swarms at once, in a process that has done nothing else."""
+    """Run so many simulated swarms at once, in a process that has done nothing else."""
     before_bytes = _most_bytes()
     began_cpu_s = time.process_time()
     options = Options.build(
@@ -83,9 +83,9 @@ def measured(swarms: int, peers: int, blocks: int) -> dict[str, Any]:
 
 
 def _run(simulations: list[Simulation]) -> list[Summary]:
-    """All in the same virtual time."""
+    """Run all in the same virtual time."""
     if len(simulations) > 1:
-        gc.disable()  # as one of them does while it runs
+        gc.disable()  # as each simulation does while it runs
         clocks = [simulation.world.clock for simulation in simulations]
         ahead = [(clock.next_s, number) for number, clock in enumerate(clocks)]
         heapq.heapify(ahead)
@@ -104,7 +104,7 @@ def _send_measured(results: Connection, swarms: int, peers: int, blocks: int) ->
 
 
 class Turns:
-    """Swarms that are run by turns, in a process that stands still between them; `runs` are those that are over."""
+    """Swarms that run by turns, in a process that is stopped between the turns; `runs` are those that are over."""
 
     def __init__(self, swarms: int, peers: int, blocks: int) -> None:
         self.all_peers = swarms * peers
@@ -114,7 +114,7 @@ class Turns:
         self._results: Connection
 
     def take(self, turn_s: float) -> None:
-        """Go on for so long, or until one run is over."""
+        """Go on for `turn_s`, or until a run is over."""
         if self._process is None:
             fresh = multiprocessing.get_context("spawn")
             self._results, sending = fresh.Pipe(duplex=False)
@@ -147,8 +147,8 @@ class Turns:
 
 @contextmanager
 def deaf() -> Iterator[None]:
-    """Who is started here never hears Ctrl-C or SIGTERM; we do, as soon as there is somebody to be ended."""
-    resource_tracker.ensure_running()  # or it would start with the first process, and take the mask off
+    """Processes started here never get Ctrl-C or SIGTERM. This one gets them once it can end those processes."""
+    resource_tracker.ensure_running()  # otherwise it starts with the first process, and removes the mask
     signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
     try:
         yield
@@ -157,7 +157,7 @@ def deaf() -> Iterator[None]:
 
 
 def told(runs: list[dict[str, Any]]) -> dict[str, Any]:
-    """What several runs of the same swarms come to: only their times differ, and of these the mean counts."""
+    """One result from several runs of the same swarms: only their times differ, and their mean counts."""
     first = runs[0]
     each_s = [run["cpu_s"] for run in runs]
     cpu_s = fmean(each_s)
@@ -175,7 +175,7 @@ def told(runs: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _most_bytes() -> int:
-    """The most memory that this process ever had."""
+    """The peak memory of this process."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 

@@ -1,7 +1,7 @@
-"""The rules of serving: how many slots there are, who keeps one, who is guest, how long a round lasts.
+"""The rules of serving: the number of slots, which neighbour keeps one, which one is guest, how long a round lasts.
 
-Nobody notes when a round is. It is seen where somebody loses a slot that wants it, or gets one of the other kind:
-between rounds slots are only given, and taken from who is gone or wants nothing.
+Rounds are not in the records. A round is seen where a neighbour loses a slot that it wants, or gets one of the other
+kind: between rounds slots are only given, or taken from neighbours that are gone or want nothing.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from minibit.run.measures import percentile
 
 SLOTS, GUESTS = 4, 1
 ROUND_S = 10.0
-SLACK_S = 0.5  # by which a round may begin later
+SLACK_S = 0.5  # a round may begin this much later
 
 
 def slots(seen: Hindsight) -> Finding:
-    """After every change: how many are served, and as what."""
+    """The number of fixed slots and guests after every change."""
     served = [Counter(change.after.values()) for change in seen.changes]
     over = sum(one["fixed"] > SLOTS or one["guest"] > GUESTS for one in served)
     fixed, guests, most = (
@@ -38,21 +38,21 @@ def slots(seen: Hindsight) -> Finding:
 
 
 def rarity(seen: Hindsight) -> Finding:
-    """Each round in which somebody lost its slot that wanted it."""
+    """Each round in which a neighbour lost a slot that it wanted."""
     verdict, evidence = decided([case for change in _decisions(seen) for case in _ranked(seen, change)])
     return verdict, f"rounds in which a neighbour lost its slot: {evidence}"
 
 
 def _decisions(seen: Hindsight) -> list[Change]:
-    """The changes by those who play by the rules and are not about to leave."""
+    """The changes by peers that follow the rules and are not about to leave."""
     return [one for one in seen.changes if one.peer in seen.honest and not seen.closed(one.peer, one.at_s)]
 
 
 def _ranked(seen: Hindsight, change: Change) -> list[Case]:
-    """Wrong is who lost its slot, if it held more rare blocks than one that has a fixed slot now.
+    """A neighbour lost its slot wrongly if it held more rare blocks than one that has a fixed slot now.
 
-    Rare are those of which the fewest neighbours hold a copy, among those that the server lacks, or among all if it
-    lacks none; as they were when the last news had been told.
+    Rare blocks are those with the fewest copies among the neighbours, of the blocks that the server lacks, or of all
+    blocks if it lacks none; all of that at the time of the last news.
     """
     server, news_s = change.peer, change.at_s - seen.run.options["rules"]["announce_s"]
     winners = [peer for peer, slot in change.after.items() if slot == "fixed"]
@@ -72,7 +72,7 @@ def _ranked(seen: Hindsight, change: Change) -> list[Case]:
 
 
 def guest(seen: Hindsight) -> Finding:
-    """No guest stays for a second round while somebody waits, and somebody is guest then."""
+    """While a neighbour waits, no guest stays for a second round, and there is a guest."""
     stays = [stay for stay in seen.guests() if stay.peer in seen.honest]
     went = [
         change
@@ -92,9 +92,9 @@ def guest(seen: Hindsight) -> Finding:
 
 
 def _overdue(seen: Hindsight, stay: Stay) -> bool:
-    """Whether it was a guest before and after a round, and the same neighbour waited all the time.
+    """Whether the guest stayed over a round while the same neighbour waited all the time.
 
-    There is a round in one and a half times `ROUND_S`, even if it is late.
+    One and a half times `ROUND_S` contain a round, even a late one.
     """
     span_s = 1.5 * ROUND_S
     begins = takewhile(lambda at_s: at_s + span_s < stay.until_s, count(stay.from_s, ROUND_S))
@@ -102,7 +102,7 @@ def _overdue(seen: Hindsight, stay: Stay) -> bool:
 
 
 def _lacking(seen: Hindsight, stays: list[Stay]) -> int:
-    """How many times there was no guest for as long as a round, and the same neighbour waited all the time."""
+    """How often there was no guest for a whole round while the same neighbour waited all the time."""
     spans: dict[str, list[Stay]] = defaultdict(list)
     for stay in stays:
         spans[stay.peer].append(stay)
@@ -116,7 +116,7 @@ def _lacking(seen: Hindsight, stays: list[Stay]) -> int:
 
 
 def rounds(seen: Hindsight) -> Finding:
-    """The times between changes that only a round makes: one round or several, and now and then a late one."""
+    """The times between changes that only a round makes: one round or several, some of them late."""
     marks: dict[str, list[float]] = defaultdict(list)
     for change in _decisions(seen):
         if any(seen.forced(change, peer) for peer in change.before):

@@ -20,7 +20,7 @@ class Stream(Picker):
 
 
 class Credit(Choker):
-    """Serve those to whom we owe most: what they gave us so far, less what we gave them."""
+    """Serve the neighbours to which we owe most: what they gave us so far, less what we gave them."""
 
     def __init__(self, slots, guests, guest_rounds, rng):
         super().__init__(slots, guests, guest_rounds, rng)

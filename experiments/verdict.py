@@ -1,7 +1,7 @@
-"""What may be said of a rule: kept, broken, or not seen; and when chance alone could have looked so.
+"""The verdict on a rule: kept, broken, or not seen; and whether chance alone could have looked the same.
 
-A peer chooses by what it believes, and belief is late: so its choices are compared with blind ones (`decided`). Where
-it should be blind, what came of it is compared with what chance brings (`deviates`).
+A peer chooses by what it believes, and its news is late. So its choices are compared with blind ones (`decided`). Where
+a choice should be blind, its result is compared with what chance brings (`deviates`).
 """
 
 from __future__ import annotations
@@ -10,25 +10,25 @@ from collections.abc import Sequence
 from math import sqrt
 from typing import Literal, NamedTuple
 
-SIGMAS = 4.0  # standard deviations: chance alone comes so far once in 15,000 times
-ENOUGH = 5  # of what must be seen at all
+SIGMAS = 4.0  # standard deviations: chance alone deviates this far once in 15,000 times
+ENOUGH = 5  # the fewest cases from which anything follows
 
 Verdict = Literal["kept", "broken", "not seen"]
-Finding = tuple[Verdict, str]  # and its evidence
+Finding = tuple[Verdict, str]  # the verdict and the evidence for it
 
 
 class Case(NamedTuple):
-    """A choice that somebody made: whether it was wrong, and how likely a blind one would have been."""
+    """A choice of a peer: whether it was wrong, and the probability that a blind choice is wrong."""
 
     wrong: bool
     chance: float
 
 
 def decided(cases: Sequence[Case]) -> Finding:
-    """Kept, if fewer choices are wrong than half of what blind ones would be.
+    """Kept, if fewer than half as many choices are wrong as blind choices would be.
 
-    Half-way lies as far from who never errs as from who doesn't look. Nothing is decided unless it lies `SIGMAS`
-    standard deviations below what blind choices come to, or one that is blind might pass.
+    Half-way is as far from a peer that never errs as from one that does not look. Nothing is decided unless half-way is
+    `SIGMAS` standard deviations below the result of blind choices: otherwise a blind peer might pass.
     """
     wrong, blind = sum(case.wrong for case in cases), sum(case.chance for case in cases)
     deviation = sqrt(sum(case.chance * (1 - case.chance) for case in cases))
@@ -39,5 +39,5 @@ def decided(cases: Sequence[Case]) -> Finding:
 
 
 def deviates(found: float, mean: float, variance: float) -> float:
-    """How far from the mean, in standard deviations."""
+    """The distance from the mean, in standard deviations."""
     return (found - mean) / sqrt(variance) if variance else 0.0

@@ -10,9 +10,9 @@ from checks.runs import CONTENT_BYTES, SLOTS, UPLOAD_BPS, Figures, figures, run,
 from minibit.run import bounds
 
 BLOCKS = (16, 32, 64, 128, 256, 512, 1024)
-SLOTS_TRIED = (2, 4, 8, 16)  # the guest's included
+SLOTS_TRIED = (2, 4, 8, 16)  # with the guest's
 CASES = [*((blocks, SLOTS) for blocks in BLOCKS), *((128, slots) for slots in SLOTS_TRIED if slots != SLOTS)]
-MANY_BLOCKS = 256  # from there on one seed of chance is enough, and takes long enough
+MANY_BLOCKS = 256  # from here on one random seed is enough, and takes long
 PEERS = 100
 
 
@@ -27,7 +27,7 @@ def tasks(scale: Scale) -> list[Task]:
 
 
 def one(seed: int, peers: int, blocks: int, slots: int) -> Figures:
-    """One run; the start-up is what it takes beyond the bound, in blocks of one uplink."""
+    """One run. The start-up is its time beyond the bound, in blocks of one uplink."""
     simulation, summary = run(standard(seed, peers=peers, blocks=blocks, slots=slots - 1))
     found = figures(simulation, summary)
     tau_s = simulation.content.block_bytes / UPLOAD_BPS

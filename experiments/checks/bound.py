@@ -1,4 +1,4 @@
-"""Check 1: nobody beats the lower bound, no byte is lost or made, and rarest first comes close to the bound."""
+"""Check 1: no swarm beats the lower bound, no byte is lost or made, and rarest first comes close to the bound."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from checks.runs import UPLOAD_BPS, Figures, figures, run, standard
 
 ELSEWHERE = "the runs of other checks"  # the case under which their figures are added
 
-# swarms of every sort: what is odd about each, beside the standard swarm
+# swarms of every sort: how each differs from the standard swarm
 SORTS: dict[str, dict[str, Any]] = {
     "as fast a seed as a peer": {"seed_upload": UPLOAD_BPS},
     "a slow seed": {"seed_upload": UPLOAD_BPS / 2},
@@ -44,27 +44,27 @@ def tasks(scale: Scale) -> list[Task]:
 
 
 def planned(dimensions: int, blocks: int) -> Figures:
-    """The hypercube."""
+    """The figures of the plan by a hypercube."""
     return of_rounds(rounds.by_hypercube(dimensions, blocks), 2**dimensions - 1, blocks)
 
 
 def in_rounds(picker: str, peers: int, blocks: int, seed: int) -> Figures:
-    """Synchronous rounds with a picker."""
+    """The figures of synchronous rounds with a picker."""
     return of_rounds(rounds.with_picker(picker, peers, blocks, seed).rounds, peers, blocks)
 
 
 def of_rounds(count: int, peers: int, blocks: int) -> Figures:
-    """So many rounds, beside the least possible."""
+    """The number of rounds, beside the least possible."""
     return {"rounds": count, "least": rounds.least(peers, blocks), "ratio": count / rounds.least(peers, blocks)}
 
 
 def swarm(seed: int, changes: dict[str, Any]) -> Figures:
-    """A simulated swarm of some sort."""
+    """The figures of a simulated swarm of some sort."""
     return figures(*run(standard(seed, **changes)))
 
 
 def rows(found: Found) -> list[CheckRow]:
-    """Bound and conservation over all runs, then the pickers."""
+    """Bound and conservation over all runs, then the rounds of the pickers."""
     runs = [one for case, many in found.items() if case in SORTS or case == ELSEWHERE for one in many]
     bounded = [one["over_bound"] for one in runs if one.get("over_bound")]
     counted = [one for one in runs if "sent_bytes" in one]
@@ -100,7 +100,7 @@ The swarms have 40 peers and are odd in one way each; all runs of the other chec
 check 9, which has no bound. Bytes are compared when the blocks that were under way at the end have come. A corrupter's
 blocks are sent and received like any others.
 
-The rounds: 255 peers and a seed, 256 blocks, with the pickers and the counts of Minibit, and who is served drawn by
-chance.
+The rounds: 255 peers and a seed, 256 blocks, with the pickers and the counts of Minibit; the peers that are served are
+drawn at random.
 """,
 )

@@ -9,26 +9,26 @@ from typing import Any, NamedTuple
 
 from checks.runs import Figures
 
-Found = Mapping[Hashable, list[Figures]]  # the figures of every run, by case
+Found = Mapping[Any, list[Figures]]  # the figures of every run, by case
 
 
 class Scale(NamedTuple):
-    """How much to run: the small forms that tests use, or the real ones; `seeds` of chance, None for the usual."""
+    """How much to run: small forms for tests, or the real ones; `seeds`: random seeds a case, None for the usual."""
 
     quick: bool = False
     seeds: int | None = None
 
     def of(self, full: Any, quick: Any) -> Any:
-        """One or the other."""
+        """`quick` for small forms, else `full`."""
         return quick if self.quick else full
 
     def chances(self, usual: int) -> range:
-        """The seeds of chance, where so many are usual."""
+        """The random seeds of a case that usually has so many."""
         return range(1, 1 + (self.seeds or (1 if self.quick else usual)))
 
 
 class Task(NamedTuple):
-    """One run of a case: `call` gives its figures; `cost` says how long it takes beside others, in any unit.
+    """One run of a case: `call` gives its figures; `cost` is its relative duration, in any unit.
 
     `alone`: it needs the whole machine.
     """
@@ -40,7 +40,7 @@ class Task(NamedTuple):
 
 
 class CheckRow(NamedTuple):
-    """One line of a check's table; `good` is the verdict."""
+    """One row of a check's table; `good` is the verdict."""
 
     what: str
     expected: str
@@ -52,11 +52,11 @@ class Check(NamedTuple):
     """One of the ten.
 
     title   in a word or two
-    law     what it tests, in a sentence, and who found it
-    tasks   what to run
-    rows    what was expected and measured
-    draw    draws on a figure of matplotlib; None: there is nothing to see
-    notes   what the document says below the table, in Markdown
+    law     the law that it tests, in a sentence, with its source
+    tasks   gives the runs
+    rows    gives what was expected and measured
+    draw    draws on a figure of matplotlib; None: there is no picture
+    notes   the text below the table, in Markdown
     """
 
     title: str
@@ -68,31 +68,31 @@ class Check(NamedTuple):
 
 
 def at_least(what: str, value: float, least: float) -> CheckRow:
-    """Expected: so much or more."""
+    """Expect `least` or more."""
     return CheckRow(what, f"≥ {shown(least)}", shown(value), value >= least)
 
 
 def at_most(what: str, value: float, most: float) -> CheckRow:
-    """Expected: so much or less."""
+    """Expect `most` or less."""
     return CheckRow(what, f"≤ {shown(most)}", shown(value), value <= most)
 
 
 def between(what: str, value: float, least: float, most: float) -> CheckRow:
-    """Expected: from one to the other."""
+    """Expect a value from `least` to `most`."""
     return CheckRow(what, f"{shown(least)} to {shown(most)}", shown(value), least <= value <= most)
 
 
 def ascending(what: str, values: list[float]) -> CheckRow:
-    """Expected: each more than the one before."""
+    """Expect each value to be larger than the one before."""
     told = ", ".join(map(shown, values))
     return CheckRow(what, "ascending", told, all(one < other for one, other in pairwise(values)))
 
 
 def shown(value: float) -> str:
-    """Three significant digits, and no exponent for figures of everyday size."""
+    """Three significant digits, without an exponent from 1,000 on."""
     return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
 
 
 def average(found: list[Figures], figure: str) -> float:
-    """The mean of a figure over runs that differ in chance only."""
-    return mean(one[figure] for one in found)
+    """The mean of a figure over runs that differ only in their random seeds."""
+    return float(mean(one[figure] for one in found))

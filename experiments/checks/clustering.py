@@ -17,13 +17,13 @@ CASES = [("tit-for-tat", FAST_SEED_BPS), ("tit-for-tat", SLOW_SEED_BPS), ("none"
 
 
 def tasks(scale: Scale) -> list[Task]:
-    """With a fast seed, with one that holds all back, and with the fast one and no choking."""
+    """Runs with a fast seed, with a slow seed that limits all, and with the fast seed and no choking."""
     blocks = scale.of(453, 60)
     return [Task(case, partial(one, seed, *case, blocks), 60) for case in CASES for seed in scale.chances(5)]
 
 
 def one(seed: int, choker: str, seed_bps: float, blocks: int) -> Figures:
-    """One run: who sent how much to whom, when each class was complete, and how busy the uplinks were until then."""
+    """One run: the bytes between classes, when each class was complete, and the use of the uplinks until then."""
     classes = [{"name": name, "peers": peers, "upload": bps} for name, (peers, bps) in CLASSES.items()]
     options = standard(
         seed,
@@ -50,7 +50,7 @@ def one(seed: int, choker: str, seed_bps: float, blocks: int) -> Figures:
 
 
 def rows(found: Found) -> list[CheckRow]:
-    """What a fast seed gives, then a slow one, then a swarm without choking."""
+    """The rows of a fast seed, a slow one, and a swarm without choking."""
     fast, slow, none = (found[case] for case in CASES)
     fast_s, slow_s = ({name: average(some, f"{name} s") for name in CLASSES} for some in (fast, slow))
     own = "own-class share of what the {} ones send"
@@ -66,7 +66,7 @@ def rows(found: Found) -> list[CheckRow]:
 
 
 def draw(found: Found, figure: Any) -> None:
-    """From class to class, with a fast seed and with none of tit-for-tat."""
+    """Shares from class to class, with a fast seed: with tit-for-tat and without choking."""
     titles = ("tit-for-tat, fast seed", "tit-for-tat, slow seed", "no choking")
     for axes, case, title in zip(figure.subplots(1, 3, sharey=True), CASES, titles, strict=True):
         shares = [
@@ -95,7 +95,7 @@ CHECK = Check(
     rows,
     draw,
     """\
-The swarm: 13 peers with 20 kB/s, 14 with 50 and 13 with 200; 453 blocks of 256 kB; who is complete leaves. The fast
+The swarm: 13 peers with 20 kB/s, 14 with 50 and 13 with 200; 453 blocks of 256 kB; complete peers leave. The fast
 seed has 200 kB/s, the slow one 100.
 
 This check found the worst fault of the simulated swarm so far: a PEDIDO that waits behind a block. With the slow seed,

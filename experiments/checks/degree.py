@@ -24,7 +24,7 @@ def tasks(scale: Scale) -> list[Task]:
 
 
 def one(seed: int, peers: int, blocks: int, degree: int) -> Figures:
-    """One run, and the links that peers really had at its end."""
+    """One run, and the links that peers had at its end."""
     simulation, summary = run(standard(seed, peers=peers, blocks=blocks, neighbours=degree))
     found = figures(simulation, summary)
     links = mean(len(machine.ways) for machine in simulation.world.machines.values())

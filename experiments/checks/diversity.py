@@ -1,4 +1,4 @@
-"""Check 8: while the seed alone has some blocks it gives away new ones; after that all are common (Legout 2006)."""
+"""Check 8: while only the seed has some blocks, it gives new ones away; after that all are common (Legout 2006)."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from minibit.lab import Run
 from minibit.run import bounds, measures
 
 SAMPLE_S = 10.0
-COMMON = 0.7  # of the mean, copies of the rarest block
-MOST_STARTUPS = 2.0  # until then, after the last block came from the seed
+COMMON = 0.7  # the copies of the rarest block, as a share of the mean, from which it is common
+MOST_STARTUPS = 2.0  # the longest time until then, after the last block came from the seed
 
 
 def tasks(scale: Scale) -> list[Task]:
@@ -23,7 +23,7 @@ def tasks(scale: Scale) -> list[Task]:
 
 
 def one(seed: int, peers: int, blocks: int) -> Figures:
-    """One run, sampled each 10 s."""
+    """One run, sampled every 10 s."""
     seed_bps = 2 * UPLOAD_BPS
     simulation, summary = run(standard(seed, peers=peers, blocks=blocks, seed_upload=seed_bps))
     seen = Run.of(simulation.ledger, summary)
@@ -43,7 +43,7 @@ def one(seed: int, peers: int, blocks: int) -> Figures:
 
 
 def rows(found: Found) -> list[CheckRow]:
-    """How fast the seed gives new blocks away, and how soon the last one is as common as the others."""
+    """The speed at which the seed gives new blocks away, and the time until the last one is common."""
     runs = found["rarest-first"]
     low, middle, high = (mean(one["interest"][place] for one in runs) for place in range(3))
     return [
@@ -54,7 +54,7 @@ def rows(found: Found) -> list[CheckRow]:
 
 
 def draw(found: Found, figure: Any) -> None:
-    """One run: blocks that the seed alone holds, and copies of each block."""
+    """One run: blocks that only the seed holds, and copies of each block."""
     left, right = figure.subplots(1, 2)
     at_s, alone, least, middle, most = zip(*found["rarest-first"][0]["curve"], strict=True)
     left.plot(at_s, alone)
@@ -76,8 +76,8 @@ CHECK = Check(
     draw,
     """\
 *Then* has a length with whole blocks. The last block to leave the seed must itself be handed on: one start-up, k /
-log2(1 + k) · log2(N) τ = 29 s. And whoever could have it next is mostly receiving another block, half of which is still
-to come: half a start-up more. With samples 10 s apart that is two start-ups at most, which is the range here.
+log2(1 + k) · log2(N) τ = 29 s. And a peer that could have it next is mostly receiving another block, half of which is
+still to come: half a start-up more. With samples 10 s apart that is two start-ups at most, which is the range here.
 
 With two open PEDIDOs for each neighbour, and news that waited behind blocks, it took 3.5 start-ups: the rarest block
 was common 87 s after the last one had left the seed, and 45 s with neither (50 peers, one seed of chance; decisions

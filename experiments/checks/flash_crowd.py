@@ -10,13 +10,13 @@ from checks.runs import BLOCK_BYTES, SLOTS, UPLOAD_BPS, Figures, everybody, figu
 from minibit.run import bounds
 
 PEERS = (25, 50, 100, 200, 400, 800, 1600)
-MORE = 16  # times as many peers take little longer
+MORE = 16  # so many times the peers take little longer
 TAU_S = BLOCK_BYTES / UPLOAD_BPS
-MOST_NEIGHBOURS = 80  # everybody knows everybody up to 39 peers; beyond, each knows so many at most
+MOST_NEIGHBOURS = 80  # up to 39 peers all know each other; beyond, this is the limit of links
 
 
 def tasks(scale: Scale) -> list[Task]:
-    """Ever more peers that all come at once."""
+    """More and more peers, which all come at once."""
     return [
         Task(peers, partial(one, seed, peers, scale.of(128, 16)), peers)
         for peers in scale.of(PEERS, (6, 12, 24, 48, 96))
@@ -25,7 +25,7 @@ def tasks(scale: Scale) -> list[Task]:
 
 
 def one(seed: int, peers: int, blocks: int) -> Figures:
-    """One run; the start-up is what it takes beyond the bound, in blocks of one uplink."""
+    """One run. The start-up is its time beyond the bound, in blocks of one uplink."""
     neighbours = min(everybody(peers), MOST_NEIGHBOURS)
     options = standard(seed, peers=peers, blocks=blocks, size=blocks * BLOCK_BYTES, block_size=BLOCK_BYTES,
                        neighbours=neighbours)  # fmt: skip
@@ -35,7 +35,7 @@ def one(seed: int, peers: int, blocks: int) -> Figures:
 
 
 def rows(found: Found) -> list[CheckRow]:
-    """What a doubling costs: on average over all of them, and what sixteen times as many cost."""
+    """The cost of a doubling on average, and of sixteen times as many peers."""
     sizes = sorted(found)
     first, last = (average(found[peers], "startup_tau") for peers in (sizes[0], sizes[-1]))
     some, many = (average(found[sizes[0] * times], "makespan_s") for times in (1, MORE))
@@ -46,7 +46,7 @@ def rows(found: Found) -> list[CheckRow]:
 
 
 def draw(found: Found, figure: Any) -> None:
-    """The start-up by peers, beside the law."""
+    """The start-up by the number of peers, beside the law."""
     axes = figure.subplots()
     axes.semilogx(
         PEERS, [average(found[peers], "startup_tau") for peers in PEERS], marker="o", base=2, label="measured"
@@ -62,7 +62,7 @@ def draw(found: Found, figure: Any) -> None:
 
 CHECK = Check(
     "Flash crowd",
-    "When all come at once, those who serve double and double again: the time grows with the logarithm of the peers.",
+    "When all come at once, the serving peers double and double again: the time grows with the logarithm of the peers.",
     tasks,
     rows,
     draw,

@@ -1,4 +1,4 @@
-"""Check 4: who gives nothing gets a quarter (Qiu and Srikant 2004)."""
+"""Check 4: a peer that gives nothing gets a quarter (Qiu and Srikant 2004)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def tasks(scale: Scale) -> list[Task]:
 
 
 def one(seed: int, choker: str, peers: int, blocks: int) -> Figures:
-    """One run; rates until one peer in twenty is complete: all in all, over time, and once the blocks are spread."""
+    """One run. Rates until one peer in twenty is complete: in all, over time, and once the blocks are spread."""
     options = standard(seed, peers=peers, blocks=blocks, choker=choker, behave={"free-rider": peers // 10})
     simulation, summary = run(options)
     records = list(simulation.records)
@@ -40,21 +40,21 @@ def one(seed: int, choker: str, peers: int, blocks: int) -> Figures:
 
 
 def rate_share(simulation: Simulation, from_s: float, until_s: float) -> float:
-    """The rate at which free riders got blocks that they lacked in that time, as a share of honest peers' rate."""
+    """The rate at which free riders got useful blocks in that time, as a share of honest peers' rate."""
     accounts = simulation.ledger.peers
     got_bytes = dict.fromkeys(accounts, 0)
     for record in simulation.records:
         if isinstance(record, BlockRecord) and record.verdict == "useful" and from_s <= record.at_s < until_s:
             got_bytes[record.peer] += record.bytes
     riders, honest = (
-        mean(got_bytes[peer] for peer, account in accounts.items() if account.behaviour == behaviour)
+        mean(got_bytes[peer] for peer, account in accounts.items() if account.seat.behaviour == behaviour)
         for behaviour in ("free-rider", "honest")
     )
     return riders / honest if honest else 0.0
 
 
 def rows(found: Found) -> list[CheckRow]:
-    """With tit-for-tat and without."""
+    """The share with tit-for-tat, and without choking."""
     law = bounds.free_rider_share(SLOTS - 1)
     return [
         between(
@@ -71,7 +71,7 @@ def rows(found: Found) -> list[CheckRow]:
 
 
 def draw(found: Found, figure: Any) -> None:
-    """The share over time."""
+    """The share of free riders over time."""
     axes = figure.subplots()
     for choker in CHOKERS:
         bins = list(zip(*(one["over_time"] for one in found[choker]), strict=False))
@@ -85,8 +85,8 @@ def draw(found: Found, figure: Any) -> None:
 
 CHECK = Check(
     "Free riders",
-    "With n regular slots and one for a guest, who gives nothing gets about 1 / (n + 1) of an honest peer's rate (Qiu"
-    " and Srikant 2004).",
+    "With n regular slots and one for a guest, a peer that gives nothing gets about 1 / (n + 1) of an honest peer's"
+    " rate (Qiu and Srikant 2004).",
     tasks,
     rows,
     draw,

@@ -9,12 +9,11 @@ from checks.check import Check, CheckRow, Found, Scale, Task, at_most, average, 
 from checks.runs import BLOCK_BYTES, Figures
 from minibit.events import TRACKER
 from minibit.run import bounds
-from minibit.run.ledger import Ledger
 from minibit.run.options import Options
 from minibit.sim import Scenario, Simulation
 
 BLOCKS = 8
-SEED_BLOCKS_PER_S = 1.0  # and so much has every peer
+SEED_BLOCKS_PER_S = 1.0  # the uplink of the seed, and of every peer
 CLUB = 200  # peers that are there at the start and lack the same block
 STABLE, UNSTABLE = 0.5, 2.0  # arrivals a second
 UNTIL_S = 400.0
@@ -22,7 +21,7 @@ NEIGHBOURS = 40
 
 
 def tasks(scale: Scale) -> list[Task]:
-    """An open swarm that peers enter empty and leave when they are complete, slower and faster than the seed."""
+    """An open swarm: peers enter empty and leave when complete; they arrive slower, and faster, than the seed gives."""
     club, until_s = scale.of((CLUB, UNTIL_S), (40, 80.0))
     return [
         Task(rate, partial(one, seed, rate, club, until_s), 100 * rate)
@@ -32,8 +31,8 @@ def tasks(scale: Scale) -> list[Task]:
 
 
 def one(seed: int, arrivals_per_s: float, club: int, until_s: float) -> Figures:
-    """One run: the peers that are there, each few seconds and at the end."""
-    peers = club + int(2 * arrivals_per_s * until_s)  # more than will come
+    """One run: the number of peers there, every few seconds and at the end."""
+    peers = club + int(2 * arrivals_per_s * until_s)  # more than will arrive
     options = Options.build(
         peers=peers,
         size=BLOCKS * BLOCK_BYTES,
@@ -57,7 +56,7 @@ def one(seed: int, arrivals_per_s: float, club: int, until_s: float) -> Figures:
     world = simulation.world
     curve: list[tuple[float, int]] = []
 
-    def look(ledger: Ledger) -> None:
+    def look(_: Simulation) -> None:
         curve.append((world.now, sum(machine.up for name, machine in world.machines.items() if name != TRACKER)))
 
     simulation.run(look)
@@ -70,7 +69,7 @@ def one(seed: int, arrivals_per_s: float, club: int, until_s: float) -> Figures:
 
 
 def rows(found: Found) -> list[CheckRow]:
-    """How many are there in the end."""
+    """The number of peers at the end."""
     grown = CLUB + UNTIL_S * (UNSTABLE - SEED_BLOCKS_PER_S)
     assert bounds.stable(SEED_BLOCKS_PER_S, STABLE) and not bounds.stable(SEED_BLOCKS_PER_S, UNSTABLE)
     return [
@@ -82,7 +81,7 @@ def rows(found: Found) -> list[CheckRow]:
 
 
 def draw(found: Found, figure: Any) -> None:
-    """The peers over time, beside the law."""
+    """The number of peers over time, beside the law."""
     axes = figure.subplots()
     for rate, colour in ((UNSTABLE, "C1"), (STABLE, "C0")):
         for one in found[rate]:

@@ -1,4 +1,4 @@
-"""The page of the ten checks: docs/paper-checks.md and a picture for each check that has something to show."""
+"""The page of the ten checks: docs/paper-checks.md, and a picture for each check that draws one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ which ran {runs} runs, {cpu} on a core all together. All are simulated (`minibit
 Figures are means over seeds of chance. Where a range isn't met, the text says why; no range was changed for that.
 
 *S0* is the standard swarm: 100 peers that join within a second and stay, with 50 kB/s up and no download limit;
-everybody knows everybody; 128 blocks of 128 kB; 3 + 1 slots, rounds of 10 s, a guest stays for 30 s; rarest first. The
+all peers know each other; 128 blocks of 128 kB; 3 + 1 slots, rounds of 10 s, a guest stays for 30 s; rarest first. The
 seed has 200 kB/s unless something else is said. τ is the time that one uplink needs for one block, *bound* the lower
 bound of [`minibit/run/bounds.py`](../minibit/run/bounds.py). Measures are defined in
 [`minibit/run/measures.py`](../minibit/run/measures.py) and
@@ -39,7 +39,7 @@ def write(
     found: Mapping[str, Found],
     core_s: float,
 ) -> None:
-    """The page and its pictures, from all checks."""
+    """Write the page and its pictures, from all checks."""
     runs = sum(len(some) for cases in found.values() for some in cases.values())
     overview = [_overview(number, check, rows[name]) for number, (name, check) in enumerate(checks.items(), 1)]
     parts = [HEAD.format(runs=runs, cpu=show_duration(core_s), overview="\n".join(overview))]
@@ -77,8 +77,8 @@ def _section(number: int, name: str, check: Check, rows: Sequence[CheckRow]) -> 
 
 
 def picture(path: Path, draw: Callable[[Found, Any], None], found: Found) -> None:
-    """The picture of one check, the same for the same figures."""
-    import matplotlib as mpl  # noqa: PLC0415  whoever only wants the table needs none of it
+    """Write the picture of one check: the same bytes for the same figures."""
+    import matplotlib as mpl  # noqa: PLC0415  only the pictures need it
 
     mpl.use("svg")
     from matplotlib import pyplot  # noqa: PLC0415

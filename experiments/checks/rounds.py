@@ -1,9 +1,9 @@
-"""Synchronous rounds with perfect information: what a picker is worth when nothing else is in the way.
+"""Synchronous rounds with perfect information: the value of a picker when nothing else matters.
 
-In each round everybody may send one block, and every peer may receive one. Everybody knows at the start of a round
-what everybody holds, and each block's copies are counted by Minibit's own `Availability`. Givers come in an order by
-chance; each serves a peer by chance that wants something of it, and that peer chooses a block with Minibit's own
-picker: as in the real swarm, where the choker says who is served and the picker only what. (J. Mundinger, R. Weber
+In each round the seed and every peer may send one block, and every peer may receive one. At the start of a round all
+know all inventories, and Minibit's own `Availability` counts the copies of each block. Senders act in random order.
+Each serves a random peer that wants one of its blocks, and that peer chooses the block with Minibit's own picker. So it
+is in the real swarm: the choker decides which peer is served, and the picker only which block. (J. Mundinger, R. Weber
 and G. Weiss, "Optimal scheduling of peer-to-peer file dissemination", Journal of Scheduling 11, 2008.)
 """
 
@@ -16,23 +16,23 @@ from minibit import inventory
 from minibit.availability import Availability
 from minibit.picker import PICKERS
 
-SEED = 0  # its place; the peers come after it
+SEED = 0  # the seed's place; the peers come after it
 
 
 class Course(NamedTuple):
-    """Rounds until all peers hold all blocks, and until every block has left the seed, which sends one a round."""
+    """The rounds until all peers hold all blocks, and until every block has left the seed, which sends one a round."""
 
     rounds: int
     seed_rounds: int
 
 
 def least(peers: int, blocks: int) -> int:
-    """The rounds that nobody can beat: the last block must still double until all hold it."""
+    """The fewest rounds possible: the last block must still double until all hold it."""
     return blocks + peers.bit_length() - 1
 
 
 def with_picker(picker: str, peers: int, blocks: int, seed: int) -> Course:
-    """The course that it takes with a picker."""
+    """The course of a swarm with this picker."""
     chance = Random(f"{seed}/rounds/{picker}")
     picks = PICKERS[picker](chance)
     everything = inventory.full(blocks)
@@ -60,8 +60,8 @@ def with_picker(picker: str, peers: int, blocks: int, seed: int) -> Course:
 def by_hypercube(dimensions: int, blocks: int) -> int:
     """Rounds for `2^dimensions - 1` peers by a plan: in each round all exchange along the next edge of a hypercube.
 
-    The seed sends one block after the other, and everybody the newest one that its partner lacks. No choice, and
-    `least` rounds.
+    The seed sends one block after another, and each peer the newest one that its partner lacks. Nothing is chosen, and
+    it takes `least` rounds.
     """
     everything = inventory.full(blocks)
     held = [everything] + [inventory.EMPTY] * ((1 << dimensions) - 1)

@@ -1,7 +1,7 @@
-"""What all checks share: the standard swarm, one run of it, and the figures that every run gives.
+"""The common part of all checks: the standard swarm, one run of it, and the figures of every run.
 
-The standard swarm (S0): 100 peers that join within a second and stay; 50 kB/s up, no download limit; everybody knows
-everybody; 128 blocks of 128 kB; 3 + 1 slots, rounds of 10 s, a guest stays for 30 s; rarest first.
+The standard swarm (S0): 100 peers that join within a second and stay; 50 kB/s up, no download limit; all peers know
+each other; 128 blocks of 128 kB; 3 + 1 slots, rounds of 10 s, a guest stays for 30 s; rarest first.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from minibit.sim import Scenario, Simulation
 UPLOAD_BPS = 50_000.0
 BLOCK_BYTES = 128_000
 CONTENT_BYTES = 128 * BLOCK_BYTES
-SLOTS = 4  # the guest's included
-MOST_SETTLING_S = 1000.0  # for blocks that were asked twice and still come when the last peer is complete
+SLOTS = 4  # with the guest's
+MOST_SETTLING_S = 1000.0  # time for blocks that were asked twice and come after the last peer is complete
 
 Figures = dict[str, Any]
 
 
 def standard(seed: int, *, peers: int = 100, blocks: int = 128, **changes: Any) -> Options:
-    """The options of S0 with a seed four times as fast as a peer, but for what is given; the content stays the same."""
+    """The options of S0, with a seed four times as fast as a peer, and `changes`; the content stays the same."""
     options = {
         "peers": peers,
         "size": CONTENT_BYTES,
@@ -43,19 +43,19 @@ def standard(seed: int, *, peers: int = 100, blocks: int = 128, **changes: Any) 
 
 
 def everybody(peers: int) -> int:
-    """The links with which everybody knows everybody: a peer dials until it has half of its links."""
+    """The limit of links at which all peers know each other: a peer dials until it has half of its links."""
     return 2 * (peers + 1)
 
 
 def run(options: Options, **scenario: Any) -> tuple[Simulation, Summary]:
-    """One simulated run; the peers join within a second, unless the scenario says otherwise."""
+    """One simulated run. The peers join within a second, unless the scenario says otherwise."""
     table = {"arrivals": {"within": 1.0}} | scenario
     simulation = Simulation(options, Scenario.build(table, options.peers))
     return simulation, simulation.run()
 
 
 def figures(simulation: Simulation, summary: Summary) -> Figures:
-    """What every run is asked."""
+    """The figures of every run."""
     sent_bytes, received_bytes = settled(simulation)
     transfer_s, bound_s = summary.seconds.transfer, summary.bound_s
     return {
@@ -71,7 +71,7 @@ def figures(simulation: Simulation, summary: Summary) -> Figures:
 
 
 def settled(simulation: Simulation) -> tuple[int, int]:
-    """Bytes that all have sent and received, after what was under way at the end has come."""
+    """Bytes that all have sent and received, once the blocks that were under way at the end have come."""
     world = simulation.world
     clock, machines = world.clock, world.machines.values()
     limit_s = clock.now + MOST_SETTLING_S
@@ -84,7 +84,7 @@ def settled(simulation: Simulation) -> tuple[int, int]:
 
 
 def seed_copies_when_spread(simulation: Simulation) -> float:
-    """The copies that the seed has sent when every block is somewhere else too."""
+    """The copies that the seed had sent when every block was at some peer too."""
     records = list(simulation.records)
     spread_s = measures.spread_s(records, simulation.content.block_count)
     return measures.seed_copies(records, TRACKER, simulation.content.content_bytes, spread_s)

@@ -1,4 +1,4 @@
-"""Check 2: how often the seed must send the content until it isn't needed any more."""
+"""Check 2: the copies that the seed must send until the peers do not need it any more."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from checks import rounds
 from checks.check import Check, CheckRow, Found, Scale, Task, at_least, at_most, average
 from checks.runs import UPLOAD_BPS, Figures, figures, run, seed_copies_when_spread, standard
 
-IN_ROUNDS = "random, in rounds"  # what whole blocks cost even those who know everything
+IN_ROUNDS = "random, in rounds"  # the cost of whole blocks even with perfect information
 CASES = [(picker, times) for picker in ("rarest-first", "random") for times in (1, 2, 4)] + [("sequential", 1)]
 
 
 def tasks(scale: Scale) -> list[Task]:
-    """The standard swarm by three pickers, with a seed as fast as a peer, and two and four times as fast."""
+    """The standard swarm with three pickers, and a seed as fast as a peer, twice, and four times as fast."""
     size = scale.of({"peers": 100, "blocks": 128}, {"peers": 20, "blocks": 48})
     ideal = [Task(IN_ROUNDS, partial(in_rounds, seed, **size), 5) for seed in scale.chances(5)]
     return ideal + [
@@ -37,7 +37,7 @@ def in_rounds(seed: int, peers: int, blocks: int) -> Figures:
 
 
 def rows(found: Found) -> list[CheckRow]:
-    """Copies, and what they do to the makespan."""
+    """The copies, and their effect on the makespan."""
     copies = {case: average(some, "copies") for case, some in found.items()}
     ratio = average(found[IN_ROUNDS], "ratio")
     return [
@@ -53,7 +53,7 @@ def rows(found: Found) -> list[CheckRow]:
 
 
 def draw(found: Found, figure: Any) -> None:
-    """Copies by picker and speed of the seed."""
+    """Copies by picker and by the speed of the seed."""
     axes = figure.subplots()
     for picker, marker in (("rarest-first", "o"), ("random", "s")):
         times = (1, 2, 4)

@@ -1,4 +1,4 @@
-"""Check 10: what the simulation says is what real actors do under the same limits."""
+"""Check 10: the simulation gives the results of real actors under the same limits."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from minibit.sim import Scenario, Simulation
 LATENCY_S = 0.001  # between processes of one machine
 TIMEOUT_S = 300.0
 QUICK: dict[int, dict[str, Any]] = {6: {"size": "4MiB", "upload": "2MiB/s", "seed_upload": "4MiB/s"}}
-SWARMS: dict[int, dict[str, Any]] = {  # by peers; all together below what two cores can carry
+SWARMS: dict[int, dict[str, Any]] = {  # by the number of peers; each below what two cores can carry
     20: {"size": "32MiB", "upload": "2MiB/s", "seed_upload": "4MiB/s"},
     40: {"size": "16MiB", "upload": "1MiB/s", "seed_upload": "2MiB/s"},
 }
@@ -48,8 +48,8 @@ def simulated(options: dict[str, Any]) -> Figures:
 
 def real(options: dict[str, Any]) -> Figures:
     """One run of real actors, on a Ray cluster of its own."""
-    from minibit.actors import Swarm  # noqa: PLC0415  whoever only simulates needs no Ray
-    from minibit.actors.driver import cluster  # noqa: PLC0415  whoever only simulates needs no Ray
+    from minibit.actors import Swarm  # noqa: PLC0415  simulated runs need no Ray
+    from minibit.actors.driver import cluster  # noqa: PLC0415
 
     try:
         with (
@@ -66,7 +66,7 @@ def real(options: dict[str, Any]) -> Figures:
 
 
 def of_both(summary: Summary, records: Sequence[Record]) -> Figures:
-    """What is compared."""
+    """The figures that are compared."""
     completed_s = {peer: one.completed_s for peer, one in measures.presences(records).items() if peer != TRACKER}
     return {
         "median_s": summary.seconds.median,
@@ -80,7 +80,7 @@ def of_both(summary: Summary, records: Sequence[Record]) -> Figures:
 
 
 def rows(found: Found) -> list[CheckRow]:
-    """The times of both worlds, and how the real one shares."""
+    """The times of both worlds, and the fairness of the real one."""
     told = []
     for peers in sorted({peers for peers, _ in found}):
         ray, sim = found[peers, "ray"], found[peers, "sim"]

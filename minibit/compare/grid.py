@@ -190,7 +190,8 @@ def _cell(values: dict[str, str], file: File, settings: list[tuple[Keys, Any]]) 
     odd = sum(kind.peers for kind in world.classes) + sum([*built.teams.values(), *built.behave.values()])
     if odd < built.peers:
         behaviours.insert(0, "honest")
-    groups = [*dict.fromkeys(behaviours), *dict.fromkeys(f"class.{sort.name}" for sort in sorts)]
+    classes = dict.fromkeys([*(kind.name for kind in world.classes), *built.teams])
+    groups = [*dict.fromkeys(behaviours), *(f"class.{name}" for name in classes)]
     return GridCell(values, runs, groups)
 
 

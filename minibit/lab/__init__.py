@@ -15,7 +15,7 @@ __all__ = ["Run", "load"]
 
 
 def __getattr__(name: str) -> Any:
-    """`Run` and `load`, imported when they are wanted: polars is heavy, and to write a folder needs neither."""
+    """`Run` and `load`, imported when they are used: polars is heavy, and writing a folder needs neither."""
     if name == "Run":
         from minibit.lab.run import Run  # noqa: PLC0415
 

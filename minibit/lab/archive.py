@@ -1,17 +1,17 @@
-"""The folder of one run: what it was told, what it came to, and what happened in it.
+"""The folder of one run: its options, its summary, and the records of what happened.
 
     runs/NAME/run.json          "format", what is known of it beside its records (`Ledger.about`), and "versions"
     runs/NAME/blocks.parquet    one row for each block that arrived (`BlockRecord`)
     runs/NAME/peers.parquet     started, completed, left, died, failed, banned (`PeerRecord`)
-    runs/NAME/serving.parquet   who serves whom from when (`ServingRecord`)
-    runs/NAME/samples.parquet   how far each peer is, once in a while (`SampleRecord`)
-    runs/NAME/links.parquet     whom each peer heard of, and its links (`LinkRecord`)
-    runs/NAME/peer-07.journal   what happened to a simulated peer, with `--journal`
+    runs/NAME/serving.parquet   slots: peer, neighbour, from when (`ServingRecord`)
+    runs/NAME/samples.parquet   the progress of each peer, now and then (`SampleRecord`)
+    runs/NAME/links.parquet     neighbours that a peer heard of, and its links (`LinkRecord`)
+    runs/NAME/peer-07.journal   the events of a simulated peer, with `--journal`
     runs/NAME/files/peer-07/    the peers' copies, with `--keep`
 
-The columns of a table are the fields of its record, also when it has no row. All files are written beside their
-places and then renamed, `run.json` last: a folder with a `run.json` is a whole run, and a run that is killed
-leaves no half one. Only the driver writes here.
+The columns of a table are the fields of its record, also when it has no row. Each file is written under another name
+and then renamed, `run.json` last. So a folder with a `run.json` is a whole run, and a run that is killed leaves no half
+one. Only the driver writes here.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ FORMAT = 1  # of run.json and the tables; a program that knows a smaller number 
 
 
 class RunFolder:
-    """The folder at `path` of the run called `name`; `create` makes a new one. `ours`: nobody had made it before."""
+    """The folder at `path` of the run called `name`; `create` makes a new one. `ours`: this program made it."""
 
     def __init__(self, name: str, path: Path, *, ours: bool = True) -> None:
         self.name = name
@@ -55,7 +55,7 @@ class RunFolder:
     def create(cls, name: str | None = None, out: str | os.PathLike[str] | None = None) -> RunFolder:
         """A folder for a new run: `out`, or runs/NAME below the working directory.
 
-        A run without a name gets one that no other has. `LocalError` where a whole run is already.
+        A run without a name gets one that no other run has. `LocalError` if the folder holds a whole run already.
         """
         if name is None and out is None:
             return cls._create_unique()
@@ -80,15 +80,15 @@ class RunFolder:
 
     @property
     def files(self) -> Path:
-        """Where the copies of peers go that are kept."""
+        """Where `--keep` puts the copies of the peers."""
         return self.path / "files"
 
     def write(
         self, about: Mapping[str, Any], records: Iterable[Record], journals: Mapping[str, bytes] | None = None
     ) -> None:
-        """The whole run or nothing: its tables (where polars is installed), what else there is, then run.json.
+        """Write the whole run or nothing: its tables (if polars is installed), the journals, then run.json.
 
-        `about` is what a ledger says of it; `journals` are those of simulated peers, by the name of the file.
+        `about` is what a ledger says of the run; `journals` are those of simulated peers, by the name of the file.
         """
         text = (
             msgspec.json.format(msgspec.json.encode({"format": FORMAT, **about, "versions": versions()}), indent=2)
@@ -109,7 +109,7 @@ class RunFolder:
                 new.unlink(missing_ok=True)
 
     def remove_if_empty(self) -> None:
-        """Of a run that came to nothing, no folder stays, unless it was there before or something is in it."""
+        """Remove the folder of a run that came to nothing, unless it was there before or something is in it."""
         if self._ours:
             with suppress(OSError):
                 self.path.rmdir()
@@ -122,7 +122,7 @@ def new_name() -> str:
 
 
 def versions() -> dict[str, str]:
-    """What ran: Python, the platform, Ray and Minibit."""
+    """The versions of Python, Ray and Minibit, and the platform."""
     found = {"python": platform.python_version(), "platform": sys.platform}
     for package in ("ray", "minibit"):
         try:
@@ -133,12 +133,12 @@ def versions() -> dict[str, str]:
 
 
 def _files(records: Iterable[Record], others: dict[str, bytes]) -> Iterator[tuple[str, bytes | memoryview]]:
-    """The tables, where polars is installed (`pip install minibit[lab]`), and then the others."""
+    """The tables, if polars is installed (`pip install minibit[lab]`), and then the others."""
     if find_spec("polars") is not None:
         from minibit.lab.frames import each_frame  # noqa: PLC0415  polars is heavy, and peers never need it
 
         for name, frame in each_frame(records):
-            buffer = io.BytesIO()  # and not straight to disk: polars hides what the system says about a full one
+            buffer = io.BytesIO()  # not straight to disk: polars hides the system's error about a full disk
             frame.write_parquet(buffer)
             yield f"{name}.parquet", buffer.getbuffer()
     yield from others.items()
@@ -146,7 +146,7 @@ def _files(records: Iterable[Record], others: dict[str, bytes]) -> Iterator[tupl
 
 @contextmanager
 def _explained(path: Path) -> Iterator[None]:
-    """What the system says about `path`, as an error that says what to do."""
+    """Turn an error of the system about `path` into one that says what to do."""
     try:
         yield
     except OSError as error:

@@ -16,22 +16,22 @@ from minibit.events import TRACKER
 from minibit.records import PeerRecord
 from minibit.run import measures
 
-STEPS = 200  # of a time axis, where nobody says how many, at most
+STEPS = 200  # the most steps of a time axis, unless the caller says how many
 
 
 def nice_step_s(end_s: float, steps: int = STEPS) -> float:
-    """1, 2 or 5 times a power of ten seconds: the smallest that makes no more than so many steps until `end_s`."""
+    """The smallest of 1, 2 or 5 times a power of ten seconds that makes at most `steps` steps until `end_s`."""
     if end_s <= 0:
         return 1.0
     power = 10.0 ** floor(log10(end_s / steps))
     return next(power * times for times in (1, 2, 5, 10) if power * times * steps >= end_s)
 
 
-# lives, and who holds what
+# lives and holdings
 
 
 def lives(members: pl.DataFrame, peers: pl.DataFrame, links: pl.DataFrame) -> pl.DataFrame:
-    """When each member was first heard of, started, was complete, and was gone; null for what didn't happen."""
+    """When each member had its first record, started, was complete, and was gone; null for what did not happen."""
     presences = measures.presences(PeerRecord(*row) for row in peers.iter_rows())
     found = pl.DataFrame(
         [(peer, *(None if at_s == inf else at_s for at_s in presence)) for peer, presence in presences.items()],
@@ -47,7 +47,7 @@ def lives(members: pl.DataFrame, peers: pl.DataFrame, links: pl.DataFrame) -> pl
 
 
 def arrivals(blocks: pl.DataFrame, members: pl.DataFrame, lives: pl.DataFrame) -> pl.DataFrame:
-    """When each peer (not the seed) first held each block: what it held at the start, since it joined, or since 0."""
+    """When each peer (not the seed) first held each block. Blocks held at the start count from joining, or from 0."""
     came = blocks.lazy().filter(verdict="useful").filter(pl.col("peer") != TRACKER).select("peer", "block", "at_s")
     had = members.filter((pl.col("peer") != TRACKER) & (pl.col("held_at_start") != "0"))
     if had.is_empty():
@@ -65,7 +65,7 @@ def _indices(held: str) -> list[int]:
 
 
 def held(arrivals: pl.DataFrame, lives: pl.DataFrame, at_s: float) -> pl.DataFrame:
-    """Who has what at that time; peers that are gone by then are left out."""
+    """The blocks that each peer has at that time; peers that are gone by then are left out."""
     gone = lives.filter(pl.col("gone_s") <= at_s)
     return arrivals.filter(pl.col("at_s") <= at_s).select("peer", "block").join(gone, on="peer", how="anti")
 
@@ -82,8 +82,8 @@ def copies(held: pl.DataFrame, block_count: int) -> pl.DataFrame:
 def availability(
     arrivals: pl.DataFrame, lives: pl.DataFrame, block_count: int, end_s: float, every_s: float
 ) -> pl.DataFrame:
-    """The copies of each block among peers, every so often from 0 until the end: fewest, mean, most, and blocks that
-    nobody holds beside the seed."""
+    """The copies of a block among peers, every `every_s` seconds from 0 until the end: fewest, mean, most, and the
+    number of blocks that only the seed holds."""
     steps = ceil(end_s / every_s) + 1
     gone = arrivals.select("peer", "block").join(
         lives.filter(pl.col("gone_s").is_not_null()).select("peer", at_s="gone_s"), on="peer"
@@ -113,25 +113,25 @@ def availability(
 
 
 def completion(peers: pl.DataFrame) -> pl.DataFrame:
-    """Who was complete when, and how many were by then."""
+    """When each peer was complete, and how many were by then."""
     done = peers.filter((pl.col("event") == "completed") & (pl.col("peer") != TRACKER))
     return done.select("at_s", "peer", complete=pl.int_range(1, pl.len() + 1, dtype=pl.Int64))
 
 
-# who gave what to whom
+# payload between peers
 
 
 def rates(blocks: pl.DataFrame, members: pl.DataFrame, end_s: float, every_s: float) -> pl.DataFrame:
-    """Payload a second of each member, up and down, in the time from `at_s` on.
+    """Payload a second of each member, up and down, in the step from `at_s` on.
 
-    The last time goes to the end, and is as long as half of the others at least: of a shorter one the rate would be
-    that of a block or two.
+    The last step goes to the end. It is at least half as long as the others: the rate of a shorter one would be that of
+    a block or two.
     """
     steps = max(1, floor(end_s / every_s + 0.5))
     step = (pl.col("at_s") / every_s).floor().cast(pl.Int64).clip(0, steps - 1).alias("step")
     grid = members.select("peer").join(pl.DataFrame({"step": range(steps)}, schema={"step": pl.Int64}), how="cross")
-    for who, column in (("source", "up"), ("peer", "down")):
-        moved = blocks.lazy().group_by(step, pl.col(who).alias("peer")).agg(pl.col("bytes").sum().alias(column))
+    for end, column in (("source", "up"), ("peer", "down")):
+        moved = blocks.lazy().group_by(step, pl.col(end).alias("peer")).agg(pl.col("bytes").sum().alias(column))
         grid = grid.join(moved.collect(), on=["peer", "step"], how="left", maintain_order="left")
     at_s = pl.col("step") * every_s
     took_s = pl.when(pl.col("step") < steps - 1).then(every_s).otherwise(end_s - at_s if end_s > 0 else every_s)
@@ -144,7 +144,7 @@ def rates(blocks: pl.DataFrame, members: pl.DataFrame, end_s: float, every_s: fl
 
 
 def gave(blocks: pl.DataFrame) -> pl.DataFrame:
-    """What each gave to each: useful blocks, and payload, wanted or not."""
+    """Useful blocks, and payload wanted or not, from each peer to each other."""
     return (
         blocks.lazy()
         .group_by("source", "peer")
@@ -155,7 +155,7 @@ def gave(blocks: pl.DataFrame) -> pl.DataFrame:
 
 
 def shares(members: pl.DataFrame, gave: pl.DataFrame) -> pl.DataFrame:
-    """What each member gave and got, and the one by the other: infinite for who got nothing, null for neither."""
+    """Bytes that each member gave and got, and given / got: infinite if it got nothing, null if it gave nothing too."""
     up = gave.group_by(peer="source").agg(up_bytes=pl.col("bytes").sum())
     down = gave.group_by("peer").agg(down_bytes=pl.col("bytes").sum())
     found = members.select("peer", "behaviour")
@@ -190,7 +190,7 @@ def _among_peers(gave: pl.DataFrame) -> tuple[dict[tuple[str, str], int], set[st
 
 
 def choking(serving: pl.DataFrame, lives: pl.DataFrame, end_s: float) -> pl.DataFrame:
-    """Who served whom, in which slot, from when until when; what lasts is cut at the end."""
+    """Each span in which a peer served a neighbour, and the slot; a span that lasts is cut at the end."""
     gone = lives.select("peer", "gone_s")
     return (
         serving.lazy()
@@ -211,7 +211,7 @@ def choking(serving: pl.DataFrame, lives: pl.DataFrame, end_s: float) -> pl.Data
 
 
 def choking_at(choking: pl.DataFrame, at_s: float, end_s: float) -> pl.DataFrame:
-    """Who serves whom at that time; at the end, what was so until then."""
+    """The slots at that time; at the end, those that lasted until then."""
     now = min(at_s, nextafter(end_s, -1.0))
     return choking.filter((pl.col("from_s") <= now) & (pl.col("until_s") > now)).select("peer", "neighbour", "slot")
 
@@ -220,9 +220,9 @@ def interest(arrivals: pl.DataFrame, lives: pl.DataFrame, block_count: int, end_
     """For each ordered pair of these peers: of the time when both are there and incomplete, the share in which the
     first wants blocks of the other.
 
-    Pairs without such a time have no row. Everybody is taken for everybody's neighbour. Near 1 for most pairs: then
-    choking chooses whom a peer trades with, not the lack of anything to trade. (The a/b of A. Legout, G. Urvoy-Keller
-    and P. Michiardi, "Rarest first and choke algorithms are enough", IMC 2006.)
+    Pairs without such a time have no row. All peers count as neighbours. If most shares are near 1, the choker decides
+    which peers trade, and not a lack of blocks to trade. (The a/b of A. Legout, G. Urvoy-Keller and P. Michiardi,
+    "Rarest first and choke algorithms are enough", IMC 2006.)
     """
     there = lives.filter((pl.col("peer") != TRACKER) & pl.col("started_s").is_not_null())
     names = there["peer"]
@@ -232,11 +232,11 @@ def interest(arrivals: pl.DataFrame, lives: pl.DataFrame, block_count: int, end_
     places = pl.DataFrame({"peer": names, "row": range(len(names))}, schema={"peer": pl.String, "row": pl.Int64})
     found = arrivals.join(places, on="peer")
     held_s[found["row"].to_numpy(), found["block"].to_numpy()] = found["at_s"].to_numpy()
-    shares = np.full((len(names), len(names)), np.nan)  # of the row's peer in the column's
+    shares = np.full((len(names), len(names)), np.nan)  # how far the row's peer is interested in the column's
     for other in range(len(names)):
         from_s, until_s = np.maximum(begin_s, begin_s[other]), np.minimum(over_s, over_s[other])
         order = np.argsort(held_s[other], kind="stable")
-        # a peer wants a block from when the other has it until it has it itself: the length of the union of these
+        # a peer wants a block while the other has it and it has not: sum the length of the union of these spans
         starts = np.clip(held_s[other][order][None, :], from_s[:, None], None)
         ends = np.minimum(held_s[:, order], until_s[:, None])
         covered = np.maximum.accumulate(np.maximum(ends, from_s[:, None]), axis=1)

@@ -1,7 +1,7 @@
 """A run's folder, read: whole or not, of this version or an older one.
 
-What isn't there is said in words (`Run.missing`), and the rest is shown; only a folder that says nothing at all, or
-one of a newer version, is an error.
+What is missing is said in words (`Run.missing`), and the rest is shown. Only a folder without any part of a run, or one
+that a newer version wrote, is an error.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from minibit.records import TABLES
 
 
 def load(path: str | os.PathLike[str]) -> Run:
-    """The run in this folder. `LocalError` where there is none, or one that only a newer version can read."""
+    """The run in this folder. `LocalError` if there is none, or if only a newer version can read it."""
     folder = Path(path)
     if not folder.is_dir():
         raise LocalError(f"there is no run in {folder}: give the folder of one, as runs/NAME")
@@ -35,7 +35,7 @@ def load(path: str | os.PathLike[str]) -> Run:
 
 
 def read_about(folder: Path) -> tuple[dict[str, Any], list[str]]:
-    """What run.json says, and sentences on what it doesn't; `LocalError` where only a newer version can read it."""
+    """What run.json says, and sentences on what is missing; `LocalError` if only a newer version can read it."""
     path = _written(folder, "run.json")
     if path is None:
         return {}, ["There is no run.json: the run was killed before it was over, or has not ended yet."]
@@ -79,6 +79,6 @@ def _first_line(error: Exception) -> str:
 
 
 def _written(folder: Path, name: str) -> Path | None:
-    """The file of that name, or what was written of it when the run was killed."""
+    """The file of that name, or the unfinished one that a killed run left."""
     paths = (folder / name, folder / f".{name}.new")
     return next((path for path in paths if path.is_file()), None)

@@ -1,6 +1,6 @@
 """Records as tables: polars DataFrames whose columns are the fields of the records.
 
-Invariant: a table has its columns and their types also when it has no row, and its rows are in order of time; rows
+Invariant: a table has its columns and their types also when it has no row. Its rows are in the order of time, and rows
 of one moment keep the order in which they were noted.
 """
 
@@ -14,7 +14,7 @@ import polars as pl
 
 from minibit.records import TABLES, Record
 
-ROWS_AT_ONCE = 100_000  # that stand twice in memory while a table is made
+ROWS_AT_ONCE = 100_000  # while a table is made, this many rows are in memory twice
 
 _DTYPES: dict[Any, Any] = {float: pl.Float64, int: pl.Int64}
 
@@ -25,12 +25,12 @@ def schema(name: str) -> dict[str, Any]:
 
 
 def empty(name: str) -> pl.DataFrame:
-    """That table without a row."""
+    """The table of that name, without a row."""
     return pl.DataFrame(schema=schema(name))
 
 
 def fitted(name: str, frame: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
-    """A table that was read, with the columns that it must have; and those that it lacked, which are null."""
+    """A table from a file with the columns that it must have, and the names of those that it lacked, which are null."""
     columns = schema(name)
     lacking = [one for one in columns if one not in frame.columns]
     return frame.select(
@@ -44,21 +44,21 @@ def frames(records: Iterable[Record]) -> dict[str, pl.DataFrame]:
 
 
 def each_frame(records: Iterable[Record]) -> Iterator[tuple[str, pl.DataFrame]]:
-    """One table after the other: where there are millions of records, only one need be there at once."""
+    """The tables one after another, so that of millions of records only one table is in memory at once."""
     rows = _sorted_out(records)
     for name, kind in TABLES.items():
         yield name, _in_order(_frame(name, rows.pop(kind)))
 
 
 class GrowingFrames:
-    """The tables of records that become more: each look costs only what is new since the last one."""
+    """The tables of a list of records that grows: each call converts only the records that are new."""
 
     def __init__(self) -> None:
         self._seen = 0
         self._frames = {name: empty(name) for name in TABLES}
 
     def of(self, records: Sequence[Record], zero_s: float = 0.0) -> dict[str, pl.DataFrame]:
-        """The tables of all `records`, of which none was changed since the last look; `zero_s` becomes 0."""
+        """The tables of all `records`; `zero_s` becomes 0. Records that an earlier call saw must not have changed."""
         rows = _sorted_out(records[self._seen :])
         self._seen = len(records)
         for name, kind in TABLES.items():

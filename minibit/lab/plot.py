@@ -1,9 +1,9 @@
 """The pictures of a run, each by one call: `run.plot.blocks()`.
 
-What a call gives shows itself in a notebook, with its own clock where it has a moment to choose, and has the Bokeh
-model (`.model`) and the table behind it (`.table`). It needs no server, no set-up and no network, and is there again
-when the notebook is opened without a kernel: the first picture of a notebook brings Bokeh along, the others wait for
-it. Where scripts are not run there is text in its place.
+A notebook shows the result of such a call, with a clock of its own if the picture shows a moment. The result has the
+Bokeh model (`.model`) and the table behind it (`.table`). It needs no server, no set-up and no network, and it is still
+there when the notebook is opened without a kernel: the first picture of a notebook contains Bokeh, and the others wait
+for it. Where scripts do not run, there is text in its place.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from minibit.lab.run import Run
 
-WAIT_MS = 20_000  # for the picture that brings Bokeh
+WAIT_MS = 20_000  # how long a picture waits for the one that contains Bokeh
 SHOW = """
 (async () => {
     const place = document.getElementById("%(place)s"), packed = "%(packed)s"
@@ -61,19 +61,19 @@ class Plot:
         self._run = run
 
     def blocks(self) -> Shown:
-        """Who holds what: peers x blocks at a moment, the rarest blocks marked."""
+        """Peers x blocks at a moment: the blocks that each peer holds, the rarest blocks marked."""
         return Shown(self._run, "blocks")
 
     def completion(self) -> Shown:
-        """How many peers are complete by when, and the lower bound."""
+        """The number of complete peers over time, and the lower bound."""
         return Shown(self._run, "completion")
 
     def rates(self) -> Shown:
-        """How fast payload moves: all together, the seed, a peer."""
+        """Payload a second: of all together, of the seed, of a peer."""
         return Shown(self._run, "rates")
 
     def copies(self) -> Shown:
-        """Copies of a block over time: fewest, mean, most; blocks that the seed alone holds."""
+        """Copies of a block over time: fewest, mean, most; blocks that only the seed holds."""
         return Shown(self._run, "copies")
 
     def messages(self) -> Shown:
@@ -81,11 +81,11 @@ class Plot:
         return Shown(self._run, "messages")
 
     def choking(self) -> Shown:
-        """Who serves whom at a moment, the guest marked."""
+        """The slots of every peer at a moment, guests marked."""
         return Shown(self._run, "choking")
 
     def graph(self) -> Shown:
-        """Who fed whom."""
+        """Payload from peer to peer, as arrows."""
         return Shown(self._run, "graph")
 
     def shares(self) -> Shown:
@@ -110,7 +110,7 @@ class Shown:
         clock = PageClock(run)
         self.picture: Picture = MAKERS[name](run, clock)
         self.model: UIElement = self.picture.model
-        if clock.slider.js_property_callbacks:  # it moves something
+        if clock.slider.js_property_callbacks:  # the picture moves with the clock
             self.model = Column(children=[clock.model, self.picture.model], sizing_mode="stretch_width")
 
     @cached_property
@@ -142,15 +142,15 @@ class Shown:
         )
 
     def _said(self) -> list[str]:
-        """What the titles in the picture say."""
+        """The titles in the picture."""
         titles = [one.text for one in self.picture.model.select({"type": Title}) if isinstance(one, Title)]
         return [line for text in titles for line in str(text).splitlines()]
 
     @classmethod
     def _carries(cls) -> bool:
-        """Whether this output must bring Bokeh: in a notebook only that of the first cell with a picture."""
+        """Whether this output must contain Bokeh: in a notebook only the output of the first cell with a picture."""
         shell: Any = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
-        if not hasattr(shell, "get_parent"):  # no notebook: a terminal
+        if not hasattr(shell, "get_parent"):  # a terminal, not a notebook
             return True
         told = shell.get_parent()
         cell: str = told.get("metadata", {}).get("cellId") or told.get("content", {}).get("code", "")

@@ -1,7 +1,7 @@
-"""The report of a run: one HTML file with everything in it, which asks no address for anything.
+"""The report of a run: one HTML file that contains everything and loads nothing from the network.
 
-It is a page of the run's pictures with a short summary above them, all moved by one clock. It says what is missing,
-and shows what there is. It is written beside its place and then renamed, so there is never half a report.
+It is a page of the run's pictures with the figures above them, all moved by one clock. It names what is missing and
+shows the rest. It is written under another name and then renamed, so there is never half a report.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 
 def write(run: Run, path: str | os.PathLike[str]) -> Path:
-    """Write the report of `run` to this file; its path. `LocalError` where that can't be."""
+    """Write the report of `run` to this file and return its path. `LocalError` if the file cannot be written."""
     place = Path(path)
     beside = place.with_name(f".{place.name}.new")
     try:
-        with beside.open("w", encoding="utf-8") as file:  # before the work: a place that isn't is told at once
+        with beside.open("w", encoding="utf-8") as file:  # before the work, so that a missing folder is told at once
             file.write(html(run))
         beside.replace(place)
     except OSError as error:

@@ -1,8 +1,8 @@
-"""One run, to look at: its records as tables, and what follows from them.
+"""One run: its records as tables, and what follows from them.
 
-A run is plain values (what run.json says) and five tables, so it is the same whether it was loaded from a folder or
-is still going. What follows from the records is computed when it is asked for. Times are seconds on the run's axis: 0
-is the first PEDIDO allowed.
+A run is plain values (what run.json says) and five tables, so a run from a folder and one that still goes on look
+alike. What follows from the records is computed when it is asked for. Times are seconds on the run's axis, whose 0 is
+the moment of the first PEDIDO allowed.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ MEMBERS = {
     "picker": pl.String,
     "choker": pl.String,
 }
-OF_INTEREST = 200  # peers whose interest in each other is measured, at most
+OF_INTEREST = 200  # the most peers among which interest is measured
 DERIVED = (
     "lives", "arrivals", "availability", "completion", "rates", "gave", "shares", "choking", "reciprocity", "interest",
     "messages", "events",
@@ -46,12 +46,12 @@ DERIVED = (
 
 
 class Run:
-    """What is known of one run.
+    """All that is known of one run.
 
-    about    what run.json says, as `Ledger.about` gives it; as much of it as there is
+    about    what run.json says, as `Ledger.about` gives it; parts may be missing
     records  the tables `blocks`, `peers`, `serving`, `samples`, `links`
-    folder   where it lies; None for one that is still going
-    missing  sentences on what isn't there
+    folder   where it is stored; None for a run that still goes on
+    missing  sentences on what is missing
     """
 
     def __init__(
@@ -68,52 +68,52 @@ class Run:
 
     @classmethod
     def of(cls, ledger: Ledger, summary: Summary | None = None) -> Run:
-        """The run that is in a ledger, as that of a simulation: `Run.of(simulation.ledger, summary)`."""
+        """The run in a ledger, for example of a simulation: `Run.of(simulation.ledger, summary)`."""
         return cls(ledger.about(summary), frames(ledger.records()))
 
     # what run.json says
 
     @property
     def name(self) -> str:
-        """Of the run."""
+        """The name of the run."""
         told = self.about.get("run") or (self.summary or {}).get("run")
         return str(told or (self.folder.name if self.folder else "run"))
 
     @property
     def world(self) -> str | None:
-        """`ray` or `sim`; None where nobody says."""
+        """`ray` or `sim`; None if it is not known."""
         world: str | None = self.about.get("world") or (self.summary or {}).get("world")
         return world
 
     @property
     def summary(self) -> dict[str, Any] | None:
-        """What it came to (`minibit.run.summary.Summary`); None while it goes on, or if it never came to anything."""
+        """Its summary as plain values (`minibit.run.summary.Summary`); None while it goes on, or if it was killed."""
         return self.about.get("summary")
 
     @property
     def options(self) -> dict[str, Any]:
-        """What it was told."""
+        """The options that it was given."""
         return self.about.get("options") or {}
 
     @property
     def scenario(self) -> dict[str, Any] | None:
-        """What a simulated run lived through."""
+        """The scenario of a simulated run."""
         return self.about.get("scenario")
 
     @property
     def versions(self) -> dict[str, str]:
-        """What ran."""
+        """The versions of the programs that ran it."""
         return self.about.get("versions") or {}
 
     @property
     def faults(self) -> list[dict[str, Any]]:
-        """What was planned to go wrong in a simulated run: `at_s`, `what`, `who`, `until_s` (None: it stays)."""
+        """The planned faults of a simulated run: `at_s`, `what`, `who`, `until_s` (None: it lasts)."""
         return self.about.get("faults") or []
 
     @property
     def content(self) -> dict[str, Any]:
-        """What was shared: `name`, `bytes`, `blocks`, `block_bytes`, `digest`; where nobody says, what the records
-        let guess."""
+        """The content: `name`, `bytes`, `blocks`, `block_bytes`, `digest`. If run.json lacks it, it is guessed from the
+        records."""
         told = self.about.get("content") or (self.summary or {}).get("content")
         if told:
             return dict(told)
@@ -134,7 +134,7 @@ class Run:
 
     @cached_property
     def end_s(self) -> float:
-        """The last time of anything on the axis; samples count only while the run goes on, for they go on after it."""
+        """The last time on the axis. Samples count only while the run goes on: peers are sampled after it too."""
         last = [0.0]
         if self.summary is not None:
             last.append(float(self.summary["seconds"]["transfer"]))
@@ -145,8 +145,8 @@ class Run:
 
     @cached_property
     def members(self) -> pl.DataFrame:
-        """A row for each actor, the tracker first: behaviour, class, what it held at the start (hex), its limits (bytes
-        a second, null: none), the host it ran on, strategies of its own."""
+        """A row for each actor, the tracker first: behaviour, class, the inventory at the start (hex), limits (bytes a
+        second, null: none), the host that it ran on, strategies of its own."""
         told = self.about.get("peers")
         if told is None:  # an older run: the names in its records
             names = pl.concat([table["peer"] for table in self.records.values()]).unique().sort()
@@ -167,34 +167,34 @@ class Run:
 
     @property
     def serving(self) -> pl.DataFrame:
-        """Who serves whom from when (`ServingRecord`)."""
+        """One row for each slot that was given or taken back (`ServingRecord`)."""
         return self.records["serving"]
 
     @property
     def samples(self) -> pl.DataFrame:
-        """How far each peer is, once in a while (`SampleRecord`)."""
+        """The progress of each peer, now and then (`SampleRecord`)."""
         return self.records["samples"]
 
     @property
     def links(self) -> pl.DataFrame:
-        """Whom each peer heard of, and its links (`LinkRecord`)."""
+        """The neighbours that each peer heard of, and its links (`LinkRecord`)."""
         return self.records["links"]
 
     # what follows from them
 
     def lives(self) -> pl.DataFrame:
-        """`peer, joined_s, started_s, completed_s, gone_s` of each member; null for what didn't happen."""
+        """`peer, joined_s, started_s, completed_s, gone_s` of each member; null for what did not happen."""
         return self._lives
 
     def arrivals(self) -> pl.DataFrame:
         """`peer, block, at_s`: when each peer first held each block; the seed is left out.
 
-        What it held at the start it has held since it joined, or since 0.
+        A block that a peer held at the start counts from its joining, or from 0.
         """
         return self._arrivals
 
     def held(self, at_s: float) -> pl.DataFrame:
-        """`peer, block`: who has what at that time; the seed, and who is gone, left out."""
+        """`peer, block`: the blocks that each peer has at that time, without the seed and peers that are gone."""
         return derived.held(self._arrivals, self._lives, at_s)
 
     def copies(self, at_s: float) -> pl.DataFrame:
@@ -202,13 +202,12 @@ class Run:
         return derived.copies(self.held(at_s), self.content_blocks)
 
     def availability(self, every_s: float | None = None) -> pl.DataFrame:
-        """`at_s, least, mean, most, alone`: copies of a block among peers over time, and blocks that only the seed
-        has."""
+        """`at_s, least, mean, most, alone`: copies of a block among peers over time; blocks only the seed has."""
         step_s = _step_s(every_s) or derived.nice_step_s(self.end_s)
         return derived.availability(self._arrivals, self._lives, self.content_blocks, self.end_s, step_s)
 
     def completion(self) -> pl.DataFrame:
-        """`at_s, peer, complete`: who was complete when, and how many were by then."""
+        """`at_s, peer, complete`: when each peer was complete, and how many were by then."""
         return derived.completion(self.peers)
 
     def rates(self, every_s: float | None = None) -> pl.DataFrame:
@@ -217,23 +216,23 @@ class Run:
         return derived.rates(self.blocks, self.members, self.end_s, step_s)
 
     def gave(self) -> pl.DataFrame:
-        """`source, peer, blocks, bytes`: useful blocks that one gave to another, and payload, wanted or not."""
+        """`source, peer, blocks, bytes`: useful blocks from one peer to another, and payload wanted or not."""
         return self._gave
 
     def shares(self) -> pl.DataFrame:
-        """`peer, behaviour, up_bytes, down_bytes, share_ratio`: up / down; infinite for who got nothing."""
+        """`peer, behaviour, up_bytes, down_bytes, share_ratio`: up / down, infinite for a peer that got nothing."""
         return derived.shares(self.members, self._gave)
 
     def choking(self) -> pl.DataFrame:
-        """`peer, neighbour, slot, from_s, until_s`: who served whom in which slot (`fixed`, `guest`)."""
+        """`peer, neighbour, slot, from_s, until_s`: `peer` served `neighbour` in that slot (`fixed`, `guest`)."""
         return self._choking
 
     def choking_at(self, at_s: float) -> pl.DataFrame:
-        """`peer, neighbour, slot`: who serves whom at that time."""
+        """`peer, neighbour, slot`: the slots at that time."""
         return derived.choking_at(self._choking, at_s, self.end_s)
 
     def reciprocity(self) -> pl.DataFrame:
-        """`peer, reciprocity`: of what moved between it and other peers, the share that was returned."""
+        """`peer, reciprocity`: the share that was returned of all that moved between it and other peers."""
         return derived.reciprocity(self.members, self._gave)
 
     @property
@@ -242,10 +241,10 @@ class Run:
         return derived.reciprocity_of_all(self._gave)
 
     def interest(self, most: int = OF_INTEREST) -> pl.DataFrame:
-        """`peer, other, share`: of the time when both are there and incomplete, that in which `peer` wants blocks of
+        """`peer, other, share`: the part of the time when both are there and incomplete in which `peer` wants blocks of
         `other`.
 
-        Of so many peers at `most`, evenly taken from all: there is a row for each pair.
+        There is a row for each ordered pair, so at `most` so many peers are taken, evenly from all.
         """
         lives = self._lives.filter(pl.col("peer") != TRACKER)
         if lives.height > most:
@@ -253,13 +252,13 @@ class Run:
         return derived.interest(self._arrivals, lives, self.content_blocks, self.end_s)
 
     def messages(self) -> pl.DataFrame:
-        """`peer, verb, messages`: what each has sent."""
+        """`peer, verb, messages`: how many messages each actor has sent."""
         told = self.about.get("peers") or []
         rows = [(one["peer"], *sent) for one in told for sent in sorted((one.get("messages") or {}).items())]
         return pl.DataFrame(rows, schema={"peer": pl.String, "verb": pl.String, "messages": pl.Int64}, orient="row")
 
     def events(self) -> pl.DataFrame:
-        """`at_s, peer, event, why`: who left, died, failed or was banned, and the planned faults (`fault`)."""
+        """`at_s, peer, event, why`: peers that left, died, failed or were banned, and planned faults (`fault`)."""
         happened = self.peers.filter(~pl.col("event").is_in(["started", "completed"]))
         planned = [
             (one["at_s"], one["who"], "fault", one["what"] + ("" if until_s is None else f" until {until_s:.2f} s"))
@@ -271,7 +270,7 @@ class Run:
         return pl.concat([faults, happened]).sort("at_s", maintain_order=True)
 
     def each_table(self) -> Iterator[tuple[str, pl.DataFrame]]:
-        """Every table by its name: the records, `members`, and what follows from them, for all times."""
+        """Every table by its name: the records, `members`, and what follows from them over the whole run."""
         yield from self.records.items()
         yield "members", self.members
         for name in DERIVED:
@@ -315,7 +314,7 @@ class Run:
     def _repr_html_(self) -> str:
         return words.as_html(self)
 
-    # kept, because several tables stand on them
+    # kept, because several tables need them
 
     @cached_property
     def _lives(self) -> pl.DataFrame:

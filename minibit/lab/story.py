@@ -1,6 +1,6 @@
 """The history of one peer or of one block, in words.
 
-Every sentence is read off the records; what they don't say isn't told.
+Every sentence is read off the records. What they do not say is left out.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from minibit.lab.run import Run
 
 MOST_NAMED = 3  # neighbours named in one sentence
-MOST_COPIES = 12  # listed one by one, of one block
+MOST_COPIES = 12  # copies of a block listed one by one
 
 
 class Story(str):
-    """Sentences, one on each line, that show themselves."""
+    """Sentences, one a line, that a notebook shows as they are."""
 
     __slots__ = ()
 
@@ -36,7 +36,7 @@ class Story(str):
 
 
 def of_peer(run: Run, name: str) -> Story:
-    """What became of the peer of that name: whence its blocks came, whom it gave, how it ended."""
+    """The history of a peer: where its blocks came from, which peers it served, how it ended."""
     got = run.blocks.filter(peer=name)
     told = [_entered(run, name), _knew(run, name), _first(run, got), _slots(run, name, got), _bad(got)]
     told += [_gave(run, name), *_bans(run, name), *_faults(run, name), *_ended(run, name)]
@@ -44,7 +44,7 @@ def of_peer(run: Run, name: str) -> Story:
 
 
 def of_block(run: Run, block: int) -> Story:
-    """How a block spread: where it started, its copies in their order, how long it was rare."""
+    """How a block spread: where it started, its copies in order, how long it was rare."""
     count = run.content_blocks
     if not isinstance(block, int) or not 0 <= block < count:
         raise LocalError(f"there is no block {block!r} in {run.name}: it has {count}, counted from 0")
@@ -124,7 +124,7 @@ def _first(run: Run, got: pl.DataFrame) -> str:
 
 
 def _with_slots(run: Run, got: pl.DataFrame) -> pl.DataFrame:
-    """Blocks that a peer got, and the slot in which it was served then, or last; null where nobody noted it."""
+    """Blocks that a peer got, and the slot in which it was served at that time; null if it was not noted."""
     slots = run.choking().select(source="peer", peer="neighbour", at_s="from_s", slot="slot").sort("at_s")
     return got.sort("at_s").join_asof(slots, on="at_s", by=["source", "peer"], check_sortedness=False)
 
@@ -214,7 +214,7 @@ def _life(run: Run, name: str) -> dict[str, Any]:
 
 
 def _rare(run: Run, block: int) -> str:
-    """Until when it was one of the blocks with the fewest copies, as fine as the table of availability is."""
+    """Until when the block was among those with the fewest copies, to the step of the table of availability."""
     table = run.availability()
     times = run.arrivals().filter(block=block).join(run.lives(), on="peer", how="left")
     mine = [

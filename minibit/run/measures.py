@@ -15,7 +15,7 @@ from typing import NamedTuple
 from minibit import inventory
 from minibit.records import BlockRecord, PeerRecord, Record
 
-# who gave what to whom
+# payload between peers
 
 
 def bytes_between(records: Iterable[Record]) -> Counter[tuple[str, str]]:
@@ -28,9 +28,9 @@ def bytes_between(records: Iterable[Record]) -> Counter[tuple[str, str]]:
 
 
 def reciprocity(between: Mapping[tuple[str, str], int], peers: Container[str]) -> float:
-    """`2 sum min(B_ij, B_ji) / sum (B_ij + B_ji)` over pairs of `peers`: 1 if each got back from each what it gave it.
+    """`2 sum min(B_ij, B_ji) / sum (B_ij + B_ji)` over pairs of `peers`: 1 if both peers of each pair gave as much.
 
-    0 if all went one way, or nothing went between them.
+    0 if all bytes went one way, or none went between them.
     """
     returned, moved = _returned(between, peers)
     return returned.total() / moved.total() if moved else 0.0
@@ -56,9 +56,9 @@ def _returned(between: Mapping[tuple[str, str], int], peers: Container[str]) -> 
 
 
 def class_shares(between: Mapping[tuple[str, str], int], class_of: Mapping[str, str]) -> dict[tuple[str, str], float]:
-    """By (class, class): the share of what the first sent that went to the second.
+    """By (class, class): the share of the bytes sent by the first class that went to the second.
 
-    Only what went between peers of `class_of` counts, so the shares of one sender's class add up to 1. The share of a
+    Only bytes between peers of `class_of` count, so the shares of a sender's class add up to 1. The share of a
     class with itself is its *own-class share*: with as many peers in each of three classes, chance gives a third.
     (A. Legout, N. Liogkas, E. Kohler and L. Zhang, "Clustering and sharing incentives in BitTorrent systems",
     SIGMETRICS 2007.)
@@ -89,7 +89,7 @@ _MOMENTS = {"started": "started_s", "completed": "completed_s", "left": "gone_s"
 
 
 def presences(records: Iterable[Record]) -> dict[str, Presence]:
-    """The presence of each peer, by name. What happens to a peer again does not count."""
+    """The presence of each peer, by name. Only the first event of each kind counts."""
     found: dict[str, Presence] = {}
     for record in records:
         if isinstance(record, PeerRecord) and (moment := _MOMENTS.get(record.event)):
@@ -104,7 +104,7 @@ def upload_utilisation(
 ) -> float:
     """Bytes sent / sum of (uplink x presence), until `end_s`, over the peers that have an uplink in `uplinks_bps`.
 
-    `incomplete`: only what each sent, and could have sent, before it was complete.
+    `incomplete`: count only what each peer sent, and could have sent, before it was complete.
     """
     until_s: dict[str, float] = {}
     could = 0.0
@@ -124,7 +124,8 @@ def upload_utilisation(
 
 
 def spread_s(records: Iterable[Record], block_count: int) -> float:
-    """When the last block had come to anybody: from then on (z = 0) the seed isn't needed; infinite if never."""
+    """When the last block had come to some peer, in seconds; infinite if never. From then on (z = 0) no peer needs the
+    seed."""
     missing = inventory.full(block_count)
     for record in records:
         if isinstance(record, BlockRecord) and record.verdict == "useful":
@@ -135,7 +136,7 @@ def spread_s(records: Iterable[Record], block_count: int) -> float:
 
 
 def seed_copies(records: Iterable[Record], seed: str, content_bytes: int, until_s: float = inf) -> float:
-    """Bytes that the seed had sent until then / the bytes of the content. At `spread_s` 1 is the least possible."""
+    """Bytes that the seed had sent until `until_s` / the bytes of the content. At `spread_s` it is 1 at least."""
     sent_bytes = sum(
         record.bytes
         for record in records
@@ -145,5 +146,5 @@ def seed_copies(records: Iterable[Record], seed: str, content_bytes: int, until_
 
 
 def percentile(ascending: Sequence[float], percent: float) -> float:
-    """The smallest of these values that so many percent don't exceed."""
+    """The smallest of the values that `percent` of them do not exceed."""
     return ascending[max(0, ceil(percent / 100 * len(ascending)) - 1)]

@@ -1,7 +1,7 @@
-"""What a run came to: one value, one JSON object, one exit code.
+"""The result of a run: one value, one JSON object, one exit code.
 
-Nothing is computed here but what follows from the fields themselves. Counts are exact; `as_dict` and
-`to_json` round times, rates and shares to six significant digits, which is more than any of them deserves.
+Only what follows from the fields themselves is computed here. Counts are exact. `as_dict` and `to_json` round times,
+rates and shares to six significant digits, which is more than their accuracy.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import msgspec
 
 
 class ContentSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """What was shared: `blocks` of `block_bytes` each (the last may be shorter), named by the `digest`."""
+    """The content: `blocks` of `block_bytes` each (the last may be shorter), named by the `digest`."""
 
     name: str
     bytes: int
@@ -23,15 +23,14 @@ class ContentSummary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Times(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the time went, in seconds.
+    """The times of a run, in seconds.
 
     spawn     until tracker and peers stood ready
     transfer  from the first PEDIDO allowed to the last peer complete (or to the end of waiting)
     first, median, last
-              after which the first, the middle, the last of those that completed was complete; None if no
-              peer was
-    verify    reading the finished files back
-    total     all of it
+              until the first, the middle and the last of the peers that completed were complete; None if no peer was
+    verify    for reading the finished files back
+    total     all together
     """
 
     spawn: float
@@ -44,10 +43,10 @@ class Times(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Traffic(msgspec.Struct, frozen=True, kw_only=True):
-    """What went over the links, in bytes.
+    """The bytes that went over the links.
 
     moved      payload that arrived, useful or not
-    wasted     the part of it that was double or rejected
+    wasted     the part of `moved` that was double or rejected
     seed_sent  payload that the tracker sent
     control    everything that is not payload
     """
@@ -69,7 +68,7 @@ class Traffic(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MessageCounts(msgspec.Struct, frozen=True, kw_only=True):
-    """Messages sent in the whole swarm, by verb."""
+    """The number of messages sent in the whole swarm, by verb."""
 
     REGISTRO: int = 0
     LISTA_PEERS: int = 0
@@ -88,7 +87,7 @@ class MessageCounts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
-    """A peer that has no complete and verified copy, and why."""
+    """A peer that has no complete and verified copy, and the reason."""
 
     peer: str
     why: str
@@ -99,11 +98,11 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     verified       peers whose finished file was read back from disk and matched
     goodput_bps    useful payload a second, over all peers, during the transfer
-    bound_s        the lower bound on `seconds.transfer` where capacities are known, and
-    efficiency     bound / transfer, at most 1
+    bound_s        the lower bound on `seconds.transfer`; None unless the capacities are known
+    efficiency     bound / transfer, at most 1; None likewise
     fairness_jain  Jain's index of the payload that each peer sent
-    actor_calls    calls of Ray actors, by everybody
-    timed_out      the time limit ended the run; stands in the JSON only if so
+    actor_calls    calls of Ray actors, by all together
+    timed_out      whether the time limit ended the run; in the JSON only if it did
     """
 
     run: str
@@ -160,7 +159,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 def jain(values: Iterable[float]) -> float:
     """How evenly `values` are spread: 1 when all are equal, 1/n when one has everything.
 
-    `(sum x)^2 / (n sum x^2)`; 1 where there is nothing to spread. (R. Jain, D.-M. Chiu and W. Hawe, "A
+    `(sum x)^2 / (n sum x^2)`; 1 if there is nothing to spread. (R. Jain, D.-M. Chiu and W. Hawe, "A
     quantitative measure of fairness and discrimination", DEC-TR-301, 1984.)
     """
     shares = list(values)

@@ -1,11 +1,11 @@
 """The pictures of a run: one room each, built once and fed many times.
 
 The report, a notebook and the live page show the same pictures. A picture is a Bokeh model over sources that have
-names (`blocks:image`), and `feed` gives new columns for each of them, from a run that has become longer. Nothing
-in a picture calls Python: what moves is moved by the page itself, by the one clock that all of them share.
+names (`blocks:image`). `feed` gives new columns for each source when the run has become longer. Nothing in a picture
+calls Python: the page moves the pictures itself, by the one clock that they share.
 
-A picture shows what the run's tables say and decides nothing. Where there is too much it draws a sample and its
-title says so; where there is nothing it says that. What a colour tells, a mark, a letter or a hatch tells too.
+A picture shows what the run's tables say and decides nothing. If there is too much to draw, it draws a sample and its
+title says so; if there is nothing, its title says that. A mark, a letter or a hatch repeats what a colour means.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ MAKERS: dict[str, Callable[[Run, PageClock], Picture]] = {
 
 
 def all_pictures(run: Run, clock: PageClock | None = None) -> list[Picture]:
-    """The clock (named `time`) and every picture of the run, in the order in which they are read.
+    """The clock (named `time`) and every picture of the run, in the order of reading.
 
-    All models belong into one document, or the clock moves nothing.
+    Put all models into one document: otherwise the clock moves nothing.
     """
     clock = clock or PageClock(run)
     return [clock.picture(), *(make(run, clock) for make in MAKERS.values())]

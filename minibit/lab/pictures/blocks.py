@@ -1,4 +1,4 @@
-"""Peers x blocks: who holds what at a moment, with the rarest blocks marked.
+"""Peers x blocks: the blocks that each peer holds at a moment, with the rarest blocks marked.
 
 The page gets the time at which each peer first held each block, and `MOVE` makes the picture of any moment from that.
 `seen` follows the same rule for the first moment; tests/lab/test_lab_report.py compares the two in a browser. Copies
@@ -66,7 +66,7 @@ figure.title.text = `${of_what}\\n${moment}: ${share.toFixed(0)} % held, rarest:
 
 
 class Seen(NamedTuple):
-    """What the picture shows at a moment: the image, the columns that are marked, and the line that says so."""
+    """The picture at a moment: the image, the marked columns (the rarest blocks), and the line about them."""
 
     image: NDArray[np.uint8]
     rarest: list[int]
@@ -74,7 +74,7 @@ class Seen(NamedTuple):
 
 
 def seen(arrived: NDArray[np.float32], gone_s: NDArray[np.float64], now: float) -> Seen:
-    """The picture at `now`, of the times at which each peer (a row) held each block (a column)."""
+    """The picture at `now`, from the times at which each peer (a row) first held each block (a column)."""
     gone = gone_s <= now
     held = (arrived.astype(np.float64) <= now) & ~gone[:, None]
     copies = held.sum(axis=0)
@@ -100,7 +100,7 @@ def columns(run: Run, now: float | None = None) -> Columns:
     now = run.end_s if now is None else now
     shown = seen(arrived, gone_s, now)
     title = f"{part(len(drawn), len(names), 'peers')} x {part(len(blocks), run.content_blocks, 'blocks')}"
-    mark = -0.5 - max(0.5, 0.015 * len(drawn))  # above the first row, in rows
+    mark = -0.5 - max(0.5, 0.015 * len(drawn))  # the marks stand above the first row; in rows
     image = {"image": [shown.image], "x": [-0.5], "y": [-0.5], "dw": [len(blocks)], "dh": [len(drawn)]}
     return {
         "blocks:title": {"text": [f"{title}\n{moment(run, now)}: {shown.said}" if arrived.size else NOTHING]},
@@ -123,7 +123,7 @@ def _arrived(run: Run, peers: list[str], blocks: list[int]) -> NDArray[np.float3
     )
     arrived = np.full((len(peers), len(blocks)), np.inf, dtype=np.float32)
     at_s = found["at_s"].to_numpy()
-    rounded = at_s.astype(np.float32)  # down: what came last has come by the end
+    rounded = at_s.astype(np.float32)  # rounded down, so that the last block has come by the end
     rounded = np.where(rounded > at_s, np.nextafter(rounded, np.float32(-np.inf)), rounded)
     arrived[found["row"].to_numpy(), found["column"].to_numpy()] = rounded
     return arrived
@@ -165,6 +165,6 @@ def picture(run: Run, clock: PageClock) -> Picture:
 
 
 def _named(names: ColumnDataSource, axis: str, column: str) -> CustomJSHover:
-    """What this column calls the row or column under the mouse."""
+    """The name, from this column of a source, of the row or column under the mouse."""
     code = f"const found = names.data.{column}[Math.round(special_vars.{axis})]"
     return CustomJSHover(args={"names": names}, code=code + "\nreturn found === undefined ? '' : `${found}`")

@@ -19,7 +19,7 @@ from bokeh.models.annotations import Legend, LegendItem, Title
 from bokeh.models.renderers import GlyphRenderer
 from bokeh.plotting import figure
 
-# Okabe and Ito's colours, which the colour-blind can tell apart, as can a printer in grey by their lightness
+# Okabe and Ito's colours: colour-blind readers can tell them apart, and a grey printer by their lightness
 BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, RED, PINK = (
     "#000000", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7",
 )  # fmt: skip
@@ -27,9 +27,9 @@ PALE, GREY, INK = "#EEF1F4", "#B0B5BA", "#222222"
 
 
 def canvas(title: ColumnDataSource, height: int, x_label: str, y_label: str, **given: Any) -> figure:
-    """An empty figure as wide as there is room, whose title is the `text` in this source.
+    """An empty figure as wide as its place; its title is the `text` of the source `title`.
 
-    It pans and zooms only when told to by its toolbar: a finger on it moves the page.
+    Its toolbar switches panning and zooming on. Until then a finger on it moves the page.
     """
     made = figure(
         height=height,
@@ -60,7 +60,7 @@ def canvas(title: ColumnDataSource, height: int, x_label: str, y_label: str, **g
 
 
 def over_time(title: ColumnDataSource, height: int, y_label: str, **given: Any) -> figure:
-    """An empty figure of something from 0 on, over the seconds of the run."""
+    """An empty figure over the seconds of the run, with a vertical axis from 0."""
     given.setdefault("y_range", DataRange1d(start=0, range_padding=0.08))
     made = canvas(title, height, "seconds", y_label, x_range=DataRange1d(start=0, range_padding=0.02), **given)
     if isinstance(made.y_range, DataRange1d):
@@ -69,12 +69,12 @@ def over_time(title: ColumnDataSource, height: int, y_label: str, **given: Any) 
 
 
 def begun(made: figure) -> None:
-    """Axes that begin at 0, also where there is nothing to show."""
+    """Let the axes begin at 0, also if there is nothing to show."""
     made.scatter([0], [0], size=0, alpha=0)
 
 
 def legend(made: figure, items: Sequence[tuple[str, Sequence[Any]]], columns: int = 2) -> None:
-    """A legend above the figure, where it hides nothing."""
+    """Put a legend above the figure, where it hides nothing."""
     made.add_layout(
         Legend(
             items=[LegendItem(label=label, renderers=list(drawn)) for label, drawn in items],
@@ -99,12 +99,12 @@ def key(made: figure, marker: str, colour: str) -> GlyphRenderer[Any]:
 
 
 def hover(made: figure, drawn: Sequence[Any], *rows: tuple[str, str], **given: Any) -> None:
-    """What is said about the thing under the mouse."""
+    """Show these rows about the thing under the mouse."""
     made.add_tools(HoverTool(renderers=list(drawn), tooltips=list(rows), visible=False, **given))
 
 
 def named_ticks(names: ColumnDataSource, column: str) -> CustomJSTickFormatter:
-    """Ticks at 0, 1, 2... that say what stands there in this column."""
+    """Ticks at 0, 1, 2... labelled with the entries of this column."""
     return CustomJSTickFormatter(
         args={"names": names},
         code=f"""
@@ -115,7 +115,7 @@ def named_ticks(names: ColumnDataSource, column: str) -> CustomJSTickFormatter:
 
 
 def bytes_ticks(made: figure, per: str = "") -> None:
-    """Ticks in bytes upwards, in the unit that suits the largest of them; `per` stands behind it: `/s`."""
+    """Ticks of bytes on the vertical axis, in the unit that fits the largest; `per` follows the unit: `/s`."""
     made.yaxis.ticker = AdaptiveTicker(base=1024, mantissas=[2**power for power in range(10)], desired_num_ticks=5)
     made.yaxis.formatter = CustomJSTickFormatter(
         code=f"""

@@ -1,4 +1,4 @@
-"""Who serves whom at a moment: the matrix of fixed slots and guests."""
+"""The matrix of fixed slots and guests at a moment."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def columns(run: Run, now: float | None = None) -> Columns:
 
 
 def drawn(run: Run, choking: pl.DataFrame) -> list[str]:
-    """Whose rows are drawn: all, or the seed and, one after another, whoever had most slots with those before."""
+    """The peers that are drawn: all, or the seed and then, one by one, the peer with most slots among those before."""
     names = run.members["peer"].to_list()
     if len(names) <= PEERS_MAX:
         return names
@@ -107,7 +107,7 @@ def picture(run: Run, clock: PageClock) -> Picture:
     for axis in made.axis:
         axis.formatter = named_ticks(peers, "peer")
         axis.ticker = BasicTicker(min_interval=1, desired_num_ticks=10)
-    # the diagonal, on which nobody serves, gives the axes their length
+    # the diagonal, where no slot can be, gives the axes their length
     made.rect("at", "at", 1, 1, source=peers, fill_color="#DDE1E5", line_color=None)
     begun(made)
     fixed = made.rect("x", "y", 0.9, 0.9, source=of["choking:fixed"], fill_color=BLUE, line_color=None)

@@ -1,7 +1,7 @@
 """The clock that pictures share: a slider over the seconds of a run, and a button that lets it run.
 
-A picture that shows a moment gives `PageClock.moves` what the page does when the moment changes. The slider's end is
-where the run ends; who looks at the end of a run that becomes longer goes with it.
+A picture that shows a moment gives `PageClock.moves` the script that the page runs when the moment changes. The
+slider's end is the end of the run. If the slider stands at the end, it goes with the end of a run that becomes longer.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from minibit.lab.pictures.picture import Columns, Picture
 if TYPE_CHECKING:
     from minibit.lab.run import Run
 
-STEPS = 200  # of the whole run
+STEPS = 200  # from the start of a run to its end
 STEP_MS = 80
 
 PLAY = """
@@ -43,7 +43,7 @@ if (at_end) slider.value = end_s
 
 
 class PageClock:
-    """A moment of the run, to be chosen: at first the middle of it, or the end with `follow`."""
+    """A moment of the run that the reader chooses: at first the middle, or the end with `follow`."""
 
     def __init__(self, run: Run, *, follow: bool = False) -> None:
         columns = self.feed(run)
@@ -65,19 +65,19 @@ class PageClock:
         self.model = Row(children=[play, self.slider], sizing_mode="stretch_width", name="time")
 
     def moves(self, code: str, watched: ColumnDataSource, **args: Any) -> None:
-        """Run this JavaScript when the clock or `watched` changes; it knows the models, `now`, `moment` in words."""
+        """Run this JavaScript when the clock or `watched` changes; it knows `args`, `now`, and `moment` in words."""
         does = CustomJS(args={"slider": self.slider, **args}, code=NOW + code)
         self.slider.js_on_change("value", does)
         watched.js_on_change("data", does)
 
     def picture(self) -> Picture:
-        """The clock itself, as it is placed and fed like a picture."""
+        """The clock itself, to be placed and fed like a picture."""
         look = "Move the slider, or press play: the pictures of a moment follow."
         return Picture("time", "Time", look, self.model, self.feed, _table)
 
     @staticmethod
     def feed(run: Run) -> Columns:
-        """Where the run ends."""
+        """The end of the run, in seconds."""
         return {"time:axis": {"end_s": [run.end_s or 1.0]}}
 
 

@@ -1,4 +1,4 @@
-"""How many peers are complete by when, and how far all are, with the lower bound of theory drawn in."""
+"""The number of complete peers over time, the progress of all, and the lower bound of theory."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def columns(run: Run) -> Columns:
 
 
 def picture(run: Run, clock: PageClock) -> Picture:
-    """The stair of those who are complete, the curve of what all hold, the bound."""
+    """A stair of the complete peers, a curve of the blocks that all hold, the bound."""
     of = sources(columns(run))
     made = over_time(of["completion:title"], 420, "share", y_range=Range1d(start=0, end=1.04))
     made.yaxis.formatter = NumeralTickFormatter(format="0 %")

@@ -1,4 +1,4 @@
-"""How many copies there are of a block: fewest, mean and most over time, and blocks that the seed alone holds."""
+"""Copies of a block over time: fewest, mean and most, and the number of blocks that only the seed holds."""
 
 from __future__ import annotations
 

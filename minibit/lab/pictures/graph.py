@@ -1,4 +1,4 @@
-"""Who fed whom: peers on a circle, the seed above it, and an arrow as wide as what went that way."""
+"""Payload between peers: they stand on a circle, the seed above it; an arrow is as wide as the bytes it stands for."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ EDGES_MAX = 200
 NODES_MAX = 1000
 NAMES_MAX = 64
 BEND = np.linspace(0.0, 1.0, 13)
-ARROW_AT = 8  # of the points of a bend
+ARROW_AT = 8  # the point of a bend that has the arrow's head
 SEED_AT = (0.0, 1.42)
 
 
@@ -70,7 +70,7 @@ def columns(run: Run) -> Columns:
 
 
 def _arrows(edges: pl.DataFrame, places: dict[str, tuple[float, float]], most: int) -> dict[str, list[object]]:
-    """Bent lines between the places, and heads on them; the way there and the way back bend apart."""
+    """Bent lines with heads between the places; the two directions of a pair bend apart."""
     bends = [_bend(places[source], places[peer]) for source, peer in edges.select("source", "peer").iter_rows()]
     heads = [bend[:, ARROW_AT] for bend in bends]
     ways = [bend[:, ARROW_AT + 1] - bend[:, ARROW_AT - 1] for bend in bends]
@@ -111,7 +111,7 @@ def _look(sort: dict[str, str], name: str) -> tuple[str, str]:
 
 
 def _names(run: Run, peers: list[str], turn: NDArray[np.float64]) -> dict[str, list[object]]:
-    """The short names around the circle, where there is room, and the seed's."""
+    """The short names around the circle, if there is room, and the name of the seed."""
     shown = shorts(run, peers) if len(peers) <= NAMES_MAX else []
     at = turn[: len(shown)]
     return {

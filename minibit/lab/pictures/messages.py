@@ -25,7 +25,7 @@ VERBS = MessageCounts.__struct_fields__
 
 
 def table(run: Run) -> pl.DataFrame:
-    """`peer, verb, messages`; where nobody noted who sent them, the sums of the summary, of nobody."""
+    """`peer, verb, messages`; if the senders are not known, the sums of the summary, without a peer."""
     found = run.messages()
     if found.is_empty() and run.summary:
         sums = run.summary["messages"]

@@ -21,16 +21,16 @@ BEHAVIOURS = {
     "liar": ("L", "star", PINK),
     "slow": ("S", "square", GREEN),
 }
-"""Of each behaviour: the letter behind the peer's name, its marker, its colour."""
+"""For each behaviour: the letter behind a peer's name, the marker, the colour."""
 
 
 def look_of(behaviour: str) -> tuple[str, str, str]:
-    """Letter, marker and colour of a behaviour, also of one that isn't known here."""
+    """Letter, marker and colour of a behaviour, also of one that is not in the table."""
     return BEHAVIOURS.get(behaviour, (behaviour[:1].upper(), "diamond", SKY))
 
 
 def short(peer: str, behaviour: str = "honest") -> str:
-    """The name of a peer where there is little room: `07`, `45 F` for a free rider, `seed`."""
+    """A short name of a peer: `07`, `45 F` for a free rider, `seed`."""
     if peer == TRACKER:
         return "seed"
     return f"{peer.removeprefix('peer-')} {look_of(behaviour)[0]}".strip()
@@ -43,29 +43,29 @@ def shorts(run: Run, peers: Sequence[str]) -> list[str]:
 
 
 def letters(run: Run) -> str:
-    """What the letters behind the names of peers mean, of those that are there; a sentence or nothing."""
+    """A sentence on the letters behind the peers' names, of the behaviours in this run; empty if there are none."""
     there = sorted(set(behaviours(run).values()))
     said = [f"{look_of(one)[0]} {one}" for one in there if look_of(one)[0]]
     return f" Behind a peer's number: {', '.join(said)}." if said else ""
 
 
 def behaviours(run: Run) -> dict[str, str]:
-    """The behaviour of each actor; `honest` where nobody says."""
+    """The behaviour of each actor; `honest` if it is not known."""
     return dict(run.members.select("peer", pl.col("behaviour").fill_null("honest")).iter_rows())
 
 
 def peers_of(run: Run) -> list[str]:
-    """All but the seed."""
+    """The names of all peers but the seed."""
     return [peer for peer in run.members["peer"] if peer != TRACKER]
 
 
 def moment(run: Run, now: float) -> str:
-    """A time of the clock, as the page says it: `at 36.5 s`."""
+    """A time of the clock in the words of the page: `at 36.5 s`."""
     return f"at {now:.{2 if run.end_s < 20 else 1}f} s"
 
 
 def spread(count: int, most: int) -> list[int]:
-    """At most so many of 0, 1, ... count - 1, evenly spread, both ends among them."""
+    """At `most` so many of 0, 1, ... count - 1, evenly spread, with both ends."""
     return list(range(count)) if count <= most else [int(one) for one in np.linspace(0, count - 1, most).round()]
 
 

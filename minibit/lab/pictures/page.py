@@ -44,7 +44,7 @@ section { min-width: 0; }
     section.wide { grid-column: 1 / -1; }
 }
 @media (max-width: 500px) { body { padding: 0 8px 24px; font-size: 14px; } }
-/* pictures keep the width that they have on the screen: the page is as wide, and the printer makes it fit its paper */
+/* pictures keep their width on the screen, so the page is that wide, and the printer scales it to its paper */
 @page { size: 1360px 1924px; margin: 40px; }
 @media print {
     body { padding: 0; }
@@ -59,13 +59,13 @@ section { min-width: 0; }
 TWO = (
     "<script>addEventListener('beforeprint', () => document.body.classList.toggle('two', innerWidth >= 1000))</script>"
 )
-"""Goes into the page: it is printed in two columns if it stood in two on the screen."""
+"""A script of the page: a page that has two columns on the screen is printed in two columns."""
 
 
 def placed(pictures: Sequence[Picture]) -> tuple[str, str]:
     """The sections of these pictures, and the script that fills them."""
     document = Document()
-    with document.models.freeze():  # once for all, and not for each
+    with document.models.freeze():  # one update for all roots, not one for each
         for picture in pictures:
             document.add_root(picture.model)
     script, divs = components([picture.model for picture in pictures])
@@ -86,7 +86,7 @@ def library() -> str:
 
 @cache
 def packed_library() -> str:
-    """The same as JavaScript, compressed (gzip) and in base64: a third of its size."""
+    """The same scripts compressed (gzip) in base64: a third of their size."""
     folder = Path(bokeh.__file__).parent / "server" / "static" / "js"
     scripts = "\n".join((folder / f"{name}.min.js").read_text(encoding="utf-8") for name in SCRIPTS)
     return b64encode(gzip.compress(scripts.encode(), mtime=0)).decode()

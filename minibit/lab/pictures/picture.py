@@ -14,19 +14,19 @@ if TYPE_CHECKING:
     from minibit.lab.run import Run
 
 Columns = dict[str, dict[str, Any]]
-"""By the name of a source, by the name of a column: a list or a numpy array."""
+"""The columns of sources: lists or numpy arrays, by the name of the source, then of the column."""
 
 
 @dataclass(frozen=True)
 class Picture:
     """One picture of a run.
 
-    name   of its room, and before the colon in the names of its sources
-    title  what it shows, in words
-    look   what to look for, in a sentence
+    name   the name of its room, and the part before the colon in the names of its sources
+    title  says what it shows
+    look   says what to look for
     model  the Bokeh model
-    feed   the columns of each of its sources, of the run as it is then
-    table  the table behind it
+    feed   gives the columns of each source for a run
+    table  gives the table behind it
     """
 
     name: str
@@ -38,5 +38,5 @@ class Picture:
 
 
 def sources(columns: Columns) -> dict[str, ColumnDataSource]:
-    """A source of its own for each of these, findable in a page by its name."""
+    """One Bokeh source for each of these; a page finds it by its name."""
     return {name: ColumnDataSource(data, name=name) for name, data in columns.items()}

@@ -1,4 +1,4 @@
-"""How fast payload moves: all together, and how it is shared out among peers."""
+"""Payload a second: of all together, and how it is spread over the peers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def columns(run: Run) -> Columns:
     every = rates.group_by("at_s", maintain_order=True).agg(
         all_bps=pl.col("down_bps").sum(), seed_bps=pl.col("up_bps").filter(of_seed).sum()
     )
-    if every.height:  # stairs end where the run does
+    if every.height:  # the last stair goes to the end of the run
         every = pl.concat([every, every.tail(1).with_columns(at_s=pl.lit(run.end_s))])
     lives = run.lives().select("peer", over_s=pl.min_horizontal("completed_s", "gone_s"))
     incomplete = (

@@ -1,4 +1,4 @@
-"""What each peer gave and took, and how fair that was."""
+"""The bytes that each peer gave and took, and how fair that was."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What went wrong, and who went, on the axis of time."""
+"""Failures, faults, bans and departures on the axis of time."""
 
 from __future__ import annotations
 
