@@ -108,7 +108,7 @@ class Swarm:
         return tables.blocks({name: state for name, state in self.snapshot().items() if name != TRACKER})
 
     def links(self) -> pl.DataFrame:
-        """A row for each end of a link: who serves whom, what is asked and queued."""
+        """A row for each end of a link: its slot, what is asked and queued."""
         return tables.links(self.snapshot())
 
     def mailboxes(self) -> pl.DataFrame:

@@ -1,5 +1,5 @@
-// The live page: asks its server how things stand, again and again, and shows it. All addresses are relative, so it
-// works below any prefix; the token goes in a header. Nobody looks: nothing is asked.
+// The live page: polls its server, and shows the answers. All addresses are relative, so it works below any prefix; the
+// token goes in a header. A page that is hidden doesn't poll.
 "use strict"
 {
 const {token, what} = document.body.dataset
@@ -11,9 +11,9 @@ let ended = false
 class Refused extends Error {}  // the server answered, and said no
 
 async function ask(address, body) {
-    const told = {headers: {"X-Minibit-Token": token}, cache: "no-store", signal: AbortSignal.timeout(60000)}
-    if (body !== undefined) Object.assign(told, {method: "POST", body: JSON.stringify(body)})
-    const answer = await fetch(address, told)
+    const request = {headers: {"X-Minibit-Token": token}, cache: "no-store", signal: AbortSignal.timeout(60000)}
+    if (body !== undefined) Object.assign(request, {method: "POST", body: JSON.stringify(body)})
+    const answer = await fetch(address, request)
     const found = await answer.json()
     if (!answer.ok) throw new Refused(found.error)
     return found
@@ -75,10 +75,10 @@ document.addEventListener("click", ({target}) => {
 })
 document.addEventListener("submit", (event) => {
     event.preventDefault()
-    const form = event.target, told = Object.fromEntries(new FormData(form))
-    if ("count" in told) told.count = Number(told.count)
-    for (const name of ["peer", "upload"]) if (told[name]?.trim() === "") told[name] = null
-    act(form.dataset.control, told, form.querySelector("button"))
+    const form = event.target, fields = Object.fromEntries(new FormData(form))
+    if ("count" in fields) fields.count = Number(fields.count)
+    for (const name of ["peer", "upload"]) if (fields[name]?.trim() === "") fields[name] = null
+    act(form.dataset.control, fields, form.querySelector("button"))
 })
 
 // showing

@@ -1,7 +1,7 @@
 """The pages themselves: `page.html` with a body, its script and its style.
 
-Everything is in the page or comes from the same server by a relative address, so it works as well below a prefix.
-The pictures, and Bokeh's scripts with them, are asked for by the page when somebody comes near to them.
+Everything is in the page, or comes from the same server by a relative address, so it works below a prefix too. The page
+asks for the pictures, and for Bokeh's scripts, only when it is scrolled to them.
 """
 
 from __future__ import annotations
