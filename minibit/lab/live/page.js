@@ -93,26 +93,18 @@ const rate = (bps) => bps >= 1 ? size(bps) + "/s" : ""
 const percent = (share) => `${Math.floor(100 * share)} %`
 const duration = (s) => s < 60 ? `${s.toFixed(1)} s` : `${Math.floor(s / 60)} min ${String(Math.floor(s % 60)).padStart(2, "0")} s`
 
-function element(tag, text = "", kind = "") {
-    const made = document.createElement(tag)
-    made.textContent = text
-    made.className = kind
-    return made
-}
+const element = (tag, textContent = "", className = "") =>
+    Object.assign(document.createElement(tag), {textContent, className})
 
 function bar(share) {
-    const made = element("span", "", "bar"), full = element("div")
+    const made = Object.assign(element("span", "", "bar"), {title: percent(share)}), full = element("div")
     full.style.width = `${100 * share}%`
     made.append(full)
-    made.title = percent(share)
     return made
 }
 
-function peerLink(name) {
-    const link = element("a", name)
-    link.href = `peer?name=${encodeURIComponent(name)}&token=${encodeURIComponent(token)}`
-    return link
-}
+const peerLink = (name) =>
+    Object.assign(element("a", name), {href: `peer?name=${encodeURIComponent(name)}&token=${encodeURIComponent(token)}`})
 
 // Fill a table: `rows` are lists of texts and elements, `kinds` the classes of their columns. A cell is touched only
 // if it changes, so that what is under the mouse, or selected, stays.
@@ -134,9 +126,8 @@ function fill(id, rows, kinds, marks = []) {
 }
 
 function killer(row) {
-    const button = element("button", "kill", "kill")
+    const button = Object.assign(element("button", "kill", "kill"), {ariaLabel: `kill ${row.peer}`})
     button.dataset.peer = row.peer
-    button.setAttribute("aria-label", `kill ${row.peer}`)
     if (!row.there) button.dataset.gone = button.hidden = true
     return button
 }
