@@ -30,40 +30,26 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NeighbourSnapshot(Snapshot, frozen=True, kw_only=True):
-    """A neighbour as a peer sees it.
-
-    standing     `known`, `dialling`, `linked`, `sharing` or `banned`
-    held         blocks that it holds, as far as it told
-    interesting  it holds blocks that the peer lacks
-    interested   it lacks blocks that the peer holds
-    serves_us    it answers a PEDIDO
-    slot         how the peer serves it: `fixed`, `guest` or `none`
-    snubbed      it should have sent a block and sent none for too long
-    asked        blocks that were asked of it and have not come
-    wanted       blocks that it asked for and has not got; `sending` is the one on its way
-    blocks_in    blocks that came from it, at `gave_bps` bytes a second
-    blocks_out   blocks that went to it, at `took_bps` bytes a second
-    strikes      blocks from it that had a wrong hash
-    """
+    """A neighbour as a peer sees it."""
 
     peer: str
-    standing: str
+    standing: str  # `known`, `dialling`, `linked`, `sharing` or `banned`
     host: str
     port: int
-    held: int
-    interesting: bool
-    interested: bool
-    serves_us: bool
-    slot: str
-    snubbed: bool
-    asked: tuple[int, ...]
-    wanted: tuple[int, ...]
-    sending: int | None
-    blocks_in: int
-    blocks_out: int
+    held: int  # blocks that it holds, as far as the peer was told
+    interesting: bool  # it holds blocks that the peer lacks
+    interested: bool  # it lacks blocks that the peer holds
+    serves_us: bool  # it answers a PEDIDO
+    slot: str  # how the peer serves it: `fixed`, `guest` or `none`
+    snubbed: bool  # it should have sent a block, and sent none for too long
+    asked: tuple[int, ...]  # blocks that were asked of it and have not come
+    wanted: tuple[int, ...]  # blocks that it asked for and has not got
+    sending: int | None  # the block that is on its way to it
+    blocks_in: int  # from it
+    blocks_out: int  # to it
     gave_bps: float
     took_bps: float
-    strikes: int
+    strikes: int  # blocks from it that had a wrong hash
 
     @classmethod
     def of(cls, neighbour: Neighbour, held: int, missing: int, now: float) -> NeighbourSnapshot:
@@ -91,42 +77,30 @@ class NeighbourSnapshot(Snapshot, frozen=True, kw_only=True):
 
 
 class PeerSnapshot(Snapshot, frozen=True, kw_only=True):
-    """The state of a peer.
+    """The state of a peer."""
 
-    at_s       when, in seconds of the peer's own clock
-    behaviour  the name of its class
-    blocks     how many blocks the content has
-    held       how many of them the peer holds
-    inventory  which ones, as hexadecimal digits: bit i is block i
-    in_flight  blocks that it has asked for
-    leaving    why it leaves, if it does
-    choker     the name of its choker, which decides anew each `round_s` seconds
-    fixed      the neighbours in its fixed slots; there are `slots` of them, or None where everybody is served
-    guests     the neighbours in its `guest_slots`, each with the rounds that are left of its lease
-    failure    why it gave up by itself, if it did; like `host`, `port` and `pid` it is known of a real peer only
-    """
-
-    at_s: float
+    at_s: float  # when, on the peer's own clock
     peer: str
-    behaviour: str
-    blocks: int
+    behaviour: str  # the name of its class
+    blocks: int  # of the content
     held: int
-    in_flight: tuple[int, ...]
+    in_flight: tuple[int, ...]  # blocks that it has asked for
     complete: bool
     started: bool
-    leaving: str | None
-    inventory: str
-    choker: str
-    round_s: float
-    slots: int | None
+    leaving: str | None  # why, if it leaves
+    inventory: str  # the blocks that it holds, as hexadecimal digits: bit i is block i
+    choker: str  # by its name as an option
+    round_s: float  # of the choker
+    slots: int | None  # fixed ones; None if everybody is served
     guest_slots: int
-    fixed: tuple[str, ...]
-    guests: dict[str, int]
+    fixed: tuple[str, ...]  # the neighbours in fixed slots
+    guests: dict[str, int]  # the neighbours in guest slots, and how many more rounds each keeps it
     neighbours: dict[str, NeighbourSnapshot]
+    # of a real peer only
     host: str = ""
     port: int = 0
     pid: int = 0
-    failure: str | None = None
+    failure: str | None = None  # why it gave up by itself
 
     @classmethod
     def of(cls, peer: Peer, now: float) -> PeerSnapshot:

@@ -78,17 +78,14 @@ class OwnSwarm(Swarm):
             launcher = launch.Launcher(folder, options, source, manifest, cluster.nodes())
             swarm = cls(folder, launcher, began_at, undo.pop_all(), own_cluster=own_cluster)
         try:
-            swarm._spawn()
+            spawned_at = time.monotonic()
+            names = launcher.spawn(seats(options))
+            swarm._spawn_s = time.monotonic() - spawned_at
+            launcher.begin(names)
         except BaseException:
             swarm.close()
             raise
         return swarm
-
-    def _spawn(self) -> None:
-        spawned_at = time.monotonic()
-        names = self._launcher.spawn(seats(self._launcher.options))
-        self._spawn_s = time.monotonic() - spawned_at
-        self._launcher.begin(names)
 
     @in_turn
     def wait(self, timeout_s: float | None = None, progress: Progressing | None = None) -> Summary:

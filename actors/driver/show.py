@@ -35,7 +35,7 @@ class Canvas(Protocol):
         """Draw a headline, and a row for each actor, over what was there; `last`: this is the end."""
 
     def close(self) -> None:
-        """Leave what was drawn."""
+        """Nothing more comes; what was drawn stays."""
 
 
 def watch(

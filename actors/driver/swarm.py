@@ -11,7 +11,6 @@ import os
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import ray
@@ -111,7 +110,7 @@ class Swarm:
         return tables.blocks({name: state for name, state in self.snapshot().items() if name != TRACKER})
 
     def links(self) -> pl.DataFrame:
-        """A row for each end of a link: who serves whom, what is asked and queued."""
+        """A row for each end of a link: its slot, what is asked and queued."""
         return tables.links(self.snapshot())
 
     def mailboxes(self) -> pl.DataFrame:
@@ -177,9 +176,7 @@ class Swarm:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         self.close()
 
     def __repr__(self) -> str:

@@ -62,7 +62,7 @@ def blocks(snapshots: Snapshots) -> pl.DataFrame:
 
 
 def links(snapshots: Snapshots) -> pl.DataFrame:
-    """A row for each end of a link: who serves whom, what is asked and queued."""
+    """A row for each end of a link: its slot, what is asked and queued."""
     ends = ((name, end) for name, state in snapshots.items() for end in state.neighbours.values())
     rows = (
         {**asdict(end), "peer": name, "neighbour": end.peer, "asked": len(end.asked), "wanted": len(end.wanted)}

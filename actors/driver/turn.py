@@ -11,7 +11,6 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import wraps
-from types import TracebackType
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
 
@@ -38,9 +37,7 @@ class Turn:
     def __enter__(self) -> None:
         self._condition.acquire()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         with suppress(RuntimeError):  # a second Ctrl-C ended the pause before the turn was taken back
             self._condition.release()
 

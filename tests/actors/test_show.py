@@ -101,7 +101,7 @@ def test_nobody_waits_for_one_that_failed_leaves_or_lies(odd):
     assert "; over" in watched(iter([found(p1=state(9, **odd), p2=state(BLOCKS))])).heads[-1]
 
 
-def test_who_is_gone_is_not_waited_for_and_who_is_slow_is_and_stays_as_it_was():
+def test_a_slow_peer_is_waited_for_and_stays_as_it_was_and_one_that_is_gone_is_not():
     looks = [
         found(p1=state(BLOCKS), p2=state(20)),
         found(p1=state(BLOCKS), slow=("peer-02",)),

@@ -160,7 +160,7 @@ BODIES = {"kill": {"peer": "peer-01"}, "add": {"count": 1}, "limit": {"upload": 
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS"])
-def test_whoever_lacks_the_token_gets_403_and_moves_nothing(source, client, method):
+def test_a_request_without_the_token_gets_403_and_moves_nothing(source, client, method):
     for address in ADDRESSES:
         body = BODIES.get(address) if method == "POST" else None
         for header, query in (
@@ -585,7 +585,7 @@ def test_the_letters_of_a_swarm_say_how_all_its_neighbours_see_a_peer():
     assert "U" not in flags(ledger)["peer-01"]
 
 
-def test_who_should_send_and_sends_nothing_for_too_long_is_snubbed_and_who_is_gone_has_no_letters():
+def test_a_peer_that_should_send_and_does_not_is_snubbed_and_one_that_is_gone_has_no_letters():
     ledger = ledger_of({"peer-01": 0}, preset="lan")  # a PEDIDO waits for 10 s
     ledger.enter_all([*linked((TRACKER, "peer-01")), ServingRecord(1.0, TRACKER, "peer-01", "fixed")])
     assert flags(ledger, 10.9)[TRACKER] == "D"
