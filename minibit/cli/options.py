@@ -28,7 +28,7 @@ _ONLY_HERE: dict[str, tuple[Option, ...]] = {
 }
 
 
-class Read(click.ParamType[Any]):
+class Read(click.ParamType):  # type: ignore[type-arg]  # older ones of click can't be subscripted
     """A value that a reader of the table of options reads."""
 
     name = "text"

@@ -355,14 +355,14 @@ def test_a_cluster_that_does_not_admit_us_is_exit_code_7_and_says_what_it_wants(
 
 
 def test_a_cluster_that_never_answers_is_not_waited_for(tmp_path: Path, deaf: str) -> None:
-    program = f"from actors import cluster; cluster.KNOCK_S = 1; cluster.connect({deaf!r})"
+    program = f"from minibit.actors.driver import cluster; cluster.KNOCK_S = 1; cluster.connect({deaf!r})"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=SOON_S, check=False)
     assert "ClusterError: what listens at" in done.stderr
 
 
 @pytest.mark.parametrize("address", ["nonsense", "ray://127.0.0.1:10001", "127.0.0.1:port"])
 def test_an_address_that_is_none_says_what_one_looks_like(tmp_path: Path, address: str) -> None:
-    program = f"from actors import cluster; cluster.connect({address!r})"
+    program = f"from minibit.actors.driver import cluster; cluster.connect({address!r})"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=SOON_S, check=False)
     assert "ClusterError" in done.stderr
     assert "HOST:PORT" in done.stderr
