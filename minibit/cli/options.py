@@ -17,7 +17,7 @@ from minibit.run.readers import Reader
 _ONLY_HERE: dict[str, tuple[Option, ...]] = {
     "World": (
         Option("scenario", "", readers.text, "FILE", "Classes, arrivals and faults, as TOML.", world="sim"),
-        Option("journal", "", readers.text, "PEER,...", "Peers whose journals are kept, for replay.", world="sim"),
+        Option("journal", "", readers.text, "PEER,...", "Peers to keep the journals of, for replay.", world="sim"),
     ),
     "Run": (
         Option("no_report", "", readers.flag, "", "Write no report.html into the folder of the run.", "no"),
