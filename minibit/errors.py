@@ -1,4 +1,4 @@
-"""Who is to blame: a neighbour (`RemoteError`) or whoever called us (`LocalError`).
+"""Errors say who is to blame: a neighbour (`RemoteError`) or our caller (`LocalError`).
 
 A block with a wrong hash is a verdict, not an error; a broken invariant of our own is an `assert`.
 """
@@ -19,7 +19,7 @@ class RemoteError(MinibitError):
 
 
 class LocalError(MinibitError):
-    """The caller misused us: a wrong value, a strategy that can't be used."""
+    """The caller gave something wrong: a value, a strategy that can't be used."""
 
     exit_code = 2
 
@@ -63,7 +63,7 @@ class IntegrityError(MinibitError):
 
 
 class ClusterError(MinibitError):
-    """The Ray cluster can't be reached, or doesn't admit us."""
+    """The Ray cluster can't be reached, or refuses us."""
 
     exit_code = 7
 
@@ -73,6 +73,6 @@ class StoreError(MinibitError):
 
 
 class DiskFullError(MinibitError):
-    """There is no room for the content, or there is none any more."""
+    """The disk has no room for the content."""
 
     exit_code = 8

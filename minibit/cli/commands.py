@@ -5,6 +5,7 @@ A subcommand is imported when it is called: none pays for what another one needs
 
 from __future__ import annotations
 
+import sys
 from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 import click
 
 import minibit
-from minibit.cli.ending import ending, own_modules
+from minibit.cli.ending import ending
 
 COMMANDS = {
     "swarm": "Share content among a swarm of Ray actors, or simulated peers.",
@@ -24,7 +25,7 @@ COMMANDS = {
 }
 
 
-class _Ends(click.Command):
+class Subcommand(click.Command):
     """A command that ends as `ending` says, and has -h; its options stand in the help under their headings."""
 
     def __init__(self, *args: Any, **given: Any) -> None:
@@ -37,13 +38,14 @@ class _Ends(click.Command):
             return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Do it."""
+        """Do it; modules of the working folder can be imported, for strategies of one's own as module:Class."""
+        if (here := str(Path.cwd())) not in sys.path:
+            sys.path.append(here)
         with ending():
-            own_modules()
             return super().invoke(ctx)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The options of the help, each with its default."""
+        """The options of the help, each with its default; then the subcommands."""
         sections: dict[str, list[tuple[str, str]]] = {}
         for option in self.get_params(ctx):
             if isinstance(option, click.Option) and (record := option.get_help_record(ctx)) is not None:
@@ -55,13 +57,11 @@ class _Ends(click.Command):
         for heading, records in sections.items():
             with formatter.section(heading):
                 formatter.write_dl([(name.ljust(width), text) for name, text in records])
+        if isinstance(self, click.Group):
+            self.format_commands(ctx, formatter)
 
 
-class Subcommand(_Ends):
-    """A command that does something."""
-
-
-class Subcommands(_Ends, click.Group):
+class Subcommands(Subcommand, click.Group):
     """A command with subcommands; without one it shows its help."""
 
     command_class = Subcommand
@@ -72,11 +72,6 @@ class Subcommands(_Ends, click.Group):
             click.echo(ctx.get_help(), err=True)
             ctx.exit(2)
         return super().parse_args(ctx, args)
-
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The options of the help, and then the subcommands."""
-        super().format_options(ctx, formatter)
-        self.format_commands(ctx, formatter)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

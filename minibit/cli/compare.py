@@ -3,15 +3,16 @@
     minibit compare experiments/grids/pickers.toml
     minibit compare my.toml --out shared/my --address auto --json
 
-A grid file (see grid.py) says what is compared. Each run is a process of its own on this machine, one for each core
-at a time, or, with --address, a task on a Ray cluster. A run that is lost takes no other along: it is named, and
-tried again at the next start. Whatever ended is kept in the folder at once, so after Ctrl-C, or a power cut, the same
-command goes on where it stopped.
+A grid file (see compare/grid.py) says what is compared. Each run is a process on this machine, one for each core at a
+time; with --address it is a task on a Ray cluster. A run that is lost takes no other along: it is named, and tried
+again at the next start. Each result is kept in the folder at once. After Ctrl-C, or a power cut, the same command goes
+on where it stopped.
 
 Swarms of real actors (`world = "ray"` in the grid) run one after the other, when all simulations are done.
 
 The table goes to standard output, everything else to standard error. Exit codes: 0 done, 1 other, 2 something is
-wrong with the grid or the command, 4 runs were lost, 7 no cluster, 8 disk full, 130 interrupted.
+wrong with the grid or the command, 4 runs were lost, 7 no cluster, 8 disk full, 130 interrupted by
+Ctrl-C (143 by SIGTERM, 129 by SIGHUP).
 """
 
 from __future__ import annotations
@@ -90,10 +91,10 @@ def main(
     else:
         click.echo(f"{grid.title}\n")
         show(*cells_of(grid, rows))
-    for who, why in short.items():
-        complain(f"incomplete: {who}: {why}")
-    for who, why in lost.items():
-        complain(f"lost: {who}: {why}")
+    for cell, why in short.items():
+        complain(f"incomplete: {cell}: {why}")
+    for run, why in lost.items():
+        complain(f"lost: {run}: {why}")
     sys.exit(LOST if lost else 0)
 
 
@@ -101,7 +102,7 @@ def main(
 
 
 def tell_of_before(grid: Grid, results: ResultsFolder) -> None:
-    """Say what of the folder's results is of no use, or of doubtful use; keep the grid file as it is now."""
+    """Say which results in the folder are of no use, or of doubtful use; keep the grid file as it is now."""
     folder, kept = results.folder, results.folder / "grid.toml"
     keys = {run.key for run in grid.runs()}
     used = [result for key, result in results.by_key.items() if key in keys and result.lost is None]

@@ -11,7 +11,6 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
@@ -39,7 +38,7 @@ def ending(interrupted: str = "interrupted") -> Iterator[None]:
     try:
         yield
     except MinibitError as error:
-        _end(_spelled(error), error.exit_code)
+        _end(error.said(_spelled) if isinstance(error, OptionError) else str(error), error.exit_code)
     except click.ClickException as error:
         _end(_usage(error), error.exit_code)
     except ImportError as error:
@@ -65,12 +64,6 @@ def lacking(error: ImportError) -> str | None:
     return f"it needs {module}: pip install 'minibit[lab]'" if module in LAB else None
 
 
-def own_modules() -> None:
-    """Let modules of the working folder be imported: strategies of one's own are given as module:Class."""
-    if (here := str(Path.cwd())) not in sys.path:
-        sys.path.append(here)
-
-
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt(number)
 
@@ -80,25 +73,13 @@ def _end(text: str, code: int) -> NoReturn:
     sys.exit(code)
 
 
-def _spelled(error: MinibitError) -> str:
-    """The text of an error, with options as they were given: on the command line, or in the environment."""
+def _spelled(name: str) -> str:
+    """An option as it was given: `--block-size`, `MINIBIT_BLOCK_SIZE`; or as it is, if the command has none such."""
     context = click.get_current_context()
-    if not isinstance(error, OptionError):
-        return str(error)
-    parameters = {parameter.name: parameter for parameter in context.command.params}
-
-    def spell(option: str) -> str:
-        return spelled(context, parameters[option]) if option in parameters else option
-
-    return error.said(spell)
-
-
-def spelled(context: click.Context, parameter: click.Parameter) -> str:
-    """The name under which a parameter was given: `--block-size`, `MINIBIT_BLOCK_SIZE`, `FILE`."""
-    if context.get_parameter_source(parameter.name or "") is ParameterSource.ENVIRONMENT:
-        names = [parameter.envvar] if isinstance(parameter.envvar, str) else parameter.envvar or []
-        return next(name for name in names if os.environ.get(name))
-    return parameter.opts[0] if isinstance(parameter, click.Option) else parameter.make_metavar(context)
+    option = next((one for one in context.command.params if one.name == name and isinstance(one, click.Option)), None)
+    if option is not None and context.get_parameter_source(name) is ParameterSource.ENVIRONMENT:
+        return next(variable for variable in option.envvar or () if os.environ.get(variable))
+    return option.opts[0] if option is not None else name
 
 
 def _usage(error: click.ClickException) -> str:
@@ -106,7 +87,7 @@ def _usage(error: click.ClickException) -> str:
     if isinstance(error, click.NoSuchOption):
         nearest = tuple(error.possibilities or ())[:1]
         return OptionError(error.option_name, None, "see --help", nearest).said(str)
-    if isinstance(error, click.BadParameter) and error.ctx and error.param and error.message:
-        return f"{spelled(error.ctx, error.param)}: {error.message.rstrip('.')}"
+    if isinstance(error, click.BadParameter) and error.param and error.message:
+        return f"{_spelled(error.param.name or '')}: {error.message.rstrip('.')}"
     text = error.format_message().rstrip(".")
     return text if ": " in text else f"{text[0].lower()}{text[1:]}: see --help"

@@ -17,7 +17,7 @@ from minibit.run.readers import Reader
 _ONLY_HERE: dict[str, tuple[Option, ...]] = {
     "World": (
         Option("scenario", "", readers.text, "FILE", "Classes, arrivals and faults, as TOML.", world="sim"),
-        Option("journal", "", readers.text, "PEER,...", "Peers whose journals are kept, for replay.", world="sim"),
+        Option("journal", "", readers.text, "PEER,...", "Peers to keep the journals of, for replay.", world="sim"),
     ),
     "Run": (
         Option("no_report", "", readers.flag, "", "Write no report.html into the folder of the run.", "no"),
@@ -28,7 +28,7 @@ _ONLY_HERE: dict[str, tuple[Option, ...]] = {
 }
 
 
-class Read(click.ParamType[Any]):
+class Read(click.ParamType):  # type: ignore[type-arg]  # older ones of click can't be subscripted
     """A value that a reader of the table of options reads."""
 
     name = "text"

@@ -1,11 +1,11 @@
-"""Bring one peer of a simulated run to any moment again, alone, and look at it.
+"""Run one peer of a simulated run again, alone, up to any moment, and look at it.
 
     minibit swarm --world sim --peers 50 --upload 4MiB/s --journal peer-07 --out mine
     minibit replay mine/peer-07.journal
     minibit replay mine/peer-07.journal --until 12s --messages 30
 
-The journal says all that happened to the peer; the peer itself, with the rules, the strategies and the chance that
-it had, is run again. Strategies of one's own (module:Class) must be where they were, and unchanged.
+The journal says all that happened to the peer. The peer runs again with the rules, the strategies and the random seed
+that it had. Strategies of one's own (module:Class) must be where they were, and unchanged.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ NAMED_AT_ONCE = 6
 @click.option("--until", metavar="TIME", type=Read(parse_duration), help="The moment, e.g. 12s or 250ms. [the end]")
 @click.option("--messages", "most", default=10, metavar="N", type=Read(whole(0)), help="The last events to show.")
 def main(file: str, until: float | None, most: int) -> None:
-    """Show a peer as it was at a moment of the simulated run whose journal FILE is."""
+    """Show a peer of a simulated run at any moment; FILE is its journal."""
     journal = read(file)
     last: deque[tuple[Entry, list[Effect]]] = deque(maxlen=most)
     now = journal.end_s if until is None else min(until, journal.end_s)
@@ -72,7 +72,7 @@ def read(file: str) -> Journal:
 
 
 def show_peer(journal: Journal, peer: Peer) -> None:
-    """Who it is, and what it holds."""
+    """The peer itself, and what it holds."""
     rules = peer.rules
     click.echo(
         f"{journal.head.behaviour}, {rules.picker}, {rules.choker}, {rules.slots} slots and {rules.guests} for guests, "
@@ -100,7 +100,7 @@ def blocks_map(held: int, asked: int, count: int) -> tuple[str, str]:
 
 
 def show_neighbours(peer: Peer, now: float) -> None:
-    """Whom it has a link with, and whom it knows besides."""
+    """The neighbours that it has a link with, and those that it knows besides."""
     up = list(peer.contacts.up.values())
     click.echo(f"\n{len(up)} of {peer.rules.neighbours} links")
     if up:

@@ -5,8 +5,9 @@
     minibit runs diff runs/before runs/after
     minibit runs export tuesday --to tables --format parquet
 
-A run is named by its folder, or by its name in runs/ (or in --runs DIR). What is said goes to standard output; what
-isn't there goes to standard error. Exit codes: 0 done, 2 there is no such run or it can't be read, 8 disk full.
+A run is named by its folder, or by its name in runs/ (or in --runs DIR). Results go to standard output; a note about
+records that a run lacks goes to standard error. Exit codes: 0 done, 2 there is no such run or it can't be read, 8 disk
+full.
 """
 
 from __future__ import annotations
@@ -215,7 +216,7 @@ def _flat(table: Mapping[str, Any], before: str = "") -> dict[str, Any]:
 
 
 def _differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
-    """The names whose values differ, and both values; None for a value that isn't there."""
+    """Each name with two values that differ, and both values; None for a value that isn't there."""
     pairs = [(name, one.get(name), other.get(name)) for name in {**one, **other}]
     return [(name, a, b) for name, a, b in pairs if _plain(a) != _plain(b)]
 

@@ -48,8 +48,8 @@ def main(file: str | None, no_report: bool, json: bool, quiet: bool, **given: An
     With --world sim the swarm is simulated, in virtual time and without Ray. A peer without --upload then has a line
     of 1 Gbit/s.
 
-    With --live an address is printed on standard error, and who knows it controls the swarm. The page ends with the
-    run. On a terminal it stays, to show the end, until Ctrl-C. Neither changes the exit code.
+    With --live an address is printed on standard error. Keep it to yourself: the page controls the swarm. It ends
+    with the run; on a terminal it stays, to show the end, until Ctrl-C. Neither changes the exit code.
     """
     # Ray and strategies may print; standard output is for the summary
     with contextlib.redirect_stdout(sys.stderr):
@@ -119,7 +119,7 @@ def report(folder: Path, progress: Progress) -> None:
         return
     try:
         path = report.write(load(folder), folder / "report.html")
-    except Exception as error:  # the run is done and its records are written: whatever this is, it is a lesser thing
+    except Exception as error:  # the run is done and its records are written: the report is the lesser thing
         complain(f"no report: {error}")
     else:
         progress.say(f"report in {path}")
@@ -137,14 +137,14 @@ def keep_page() -> None:
 
 
 def everybody(options: Options) -> str:
-    """Who is in the swarm, in words."""
+    """The members of the swarm, in words."""
     return f"the tracker and {options.peers} {'peer' if options.peers == 1 else 'peers'}"
 
 
 def simulate(
     file: str | None, options: Options, scenario: str | None, journals: list[str], progress: Progress
 ) -> Summary:
-    """One whole simulated swarm. Its summary has virtual times only; that of the wall is told to who watches."""
+    """One whole simulated swarm. Its summary has virtual times only; the progress also says the real time."""
     manifest = None
     if file is not None:
         files.check_source(file)
@@ -192,7 +192,7 @@ def read_scenario(path: str | None, peers: int) -> Scenario:
 
 
 def shown_by(progress: Progress) -> Callable[..., None]:
-    """What a simulation calls again and again, to be shown whenever it is time on the wall."""
+    """What a simulation calls again and again; it shows the progress whenever enough real time has passed."""
     then_s, then_bytes = 0.0, 0
 
     def show(simulation: Simulation, last: bool = False) -> None:

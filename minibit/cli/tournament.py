@@ -5,16 +5,17 @@
     minibit tournament tit-for-tat mine:Fair --world ray --seeds 2 --upload 512KiB/s --round 2s
 
 A contestant is a picker, a choker or a behaviour, or some of these joined by +; what it doesn't name is as the options
-say. Its peers stand at places by chance, another chance in each run; all have the same uplink, and leave when they are
-complete.
+say. The places of its peers are random, and differ from run to run. All peers have the same uplink, and leave when they
+are complete.
 
-It ranks by the time until a peer was complete, and by the share ratio: what a peer gave / what it took. A rank is 1 and
-how many are surely better, by the differences within each run, with 95 % confidence (of a single run, just by its
-figures); who can't be told apart shares a rank. Whose peers did not all become complete comes after those whose did.
+It ranks by the time until a peer was complete, and by the share ratio: what a peer gave / what it took. A rank is 1
+plus the number of contestants that are surely better, by the differences within each run, with 95 % confidence (one run is
+ranked by its figures). Contestants that cannot be told apart share a rank. A contestant with incomplete peers
+comes after those without.
 
 A contestant that raises fails with its peers, and is named; the others go on. The table goes to standard output, all
 else to standard error; nothing is kept. Exit codes: 0 done, 1 other, 2 something is wrong with the command, 4 runs were
-lost, 7 no cluster, 130 interrupted.
+lost, 7 no cluster, 130 interrupted by Ctrl-C (143 by SIGTERM, 129 by SIGHUP).
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ OPTIONS = {  # those of a swarm that may be given, with what is usual here
 MEASURES = {"mean_s": "mean s", "median_s": "median s", "gave": "gave", "took": "took", "share": "share ratio"}
 LEGEND = """
 mean, median: until a peer was complete; gave, took: copies of the content, of each peer on average, and their ratio;
-rank: 1 and how many are surely better, run by run"""
+rank: 1 plus the number of those that are surely better, run by run"""
 
 
 class Ranking(NamedTuple):
@@ -129,8 +130,8 @@ def main(
         if one.incomplete:
             why = f", e.g. {one.why}" if one.why else ""
             complain(f"incomplete: {one.contestant}: {one.incomplete} of {one.peers} peers{why}")
-    for who, why in lost.items():
-        complain(f"lost: {who}: {why}")
+    for run, why in lost.items():
+        complain(f"lost: {run}: {why}")
     sys.exit(LOST if lost else 0)
 
 
@@ -138,7 +139,7 @@ def main(
 
 
 def admitted(names: Iterable[str]) -> tuple[list[str], dict[str, str]]:
-    """The contestants whose strategies can be made, and of the others why not.
+    """The contestants that can be made, and why the others can't.
 
     `LocalError` for a name that is none, one that comes twice, and fewer than two contestants.
     """
@@ -149,7 +150,7 @@ def admitted(names: Iterable[str]) -> tuple[list[str], dict[str, str]]:
         team = strategies.team(name)
         try:
             Seat(name=name, rules=team.rules(Rules()), behaviour=team.behaviour).peer(VirtualContent("", 1, 1), 0, 0)
-        except Exception as error:  # whatever somebody's strategy raises
+        except Exception as error:  # anything that a user's strategy raises
             out[name] = str(error)
         else:
             fit.append(name)
@@ -197,7 +198,7 @@ def ranked(names: list[str], peers: int, found: list[tuple[GridRun, RunResult]])
 
 
 def ranks(values: Mapping[str, list[float | None]], behind: Mapping[str, int]) -> dict[str, int]:
-    """For each, 1 and how many surely have less, run by run; who is more `behind` comes after who is less."""
+    """For each, 1 plus the number of those that surely have less, run by run; one that is more `behind` comes later."""
 
     def surely_less(one: str, other: str) -> bool:
         if behind[one] != behind[other]:

@@ -21,8 +21,8 @@
     choker = "none"
     scenario.faults = [{ kind = "leaves", at = "60s", peers = ["tracker"] }]
 
-The world is `sim` unless it is said. What is wrong in a file is found here, before anything runs: the options, the
-scenario and the simulation of every cell are built once.
+The world is `sim` unless the file says otherwise. A mistake in a file is found here, before anything runs: the options,
+the scenario and the simulation of every cell are built once.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ Keys = tuple[str, ...]  # the way to a value through tables
 
 
 class GridRun(NamedTuple):
-    """One run. `key` stands for `parameters`, which are exact and whole; the tables are as the file gives them."""
+    """One run. `key` stands for `parameters`, which are exact and complete; the tables are as in the file."""
 
     key: str
     parameters: dict[str, Any]
@@ -74,7 +74,7 @@ class GridRun(NamedTuple):
 
 
 class GridCell(NamedTuple):
-    """What is the same in some runs but for the seed: `values` by axis, as texts, and the groups of its peers."""
+    """Runs that differ by the seed alone: their `values` by axis, as texts, and the groups of their peers."""
 
     values: dict[str, str]
     runs: list[GridRun]

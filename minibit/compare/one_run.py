@@ -1,7 +1,7 @@
 """One run of a comparison, as a process of its own: what to run on standard input, what it came to on standard output.
 
-Both are one line of JSON. Whoever started it keeps standard input open; when that ends, so does the run, so that
-none outlives its comparison, however that died. On a Ray cluster `run` is the task instead.
+Both are one line of JSON. The comparison keeps standard input open. When it ends, the run ends too, so no run outlives
+its comparison, however that died. On a Ray cluster `run` is the task instead.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ Figures = dict[str, float | None]
 
 
 def run(options: dict[str, Any], scenario: dict[str, Any], shipped: Mapping[str, type] | None = None) -> dict[str, Any]:
-    """What one run came to: `figures` and `summary`, or why it was `lost`; and how long it `took_s`, by our clock.
+    """The result of one run: `figures` and `summary`, or why it was `lost`; and how long it `took_s`, by our clock.
 
-    `shipped` are strategies by the names that the options give, which this machine need not have.
+    `shipped` are strategies by the names that the options give. Their modules need not be on this machine.
     """
     strategies.SHIPPED.update(shipped or {})
     began_at = time.monotonic()
@@ -50,7 +50,7 @@ def run(options: dict[str, Any], scenario: dict[str, Any], shipped: Mapping[str,
         found = {"figures": figures, "summary": summary.as_dict()}
     except MinibitError as error:
         found = {"lost": str(error)}
-    except Exception as error:  # also MemoryError, and whatever a strategy of somebody's own raises
+    except Exception as error:  # also MemoryError, and anything that a user's strategy raises
         where = traceback.extract_tb(error.__traceback__)[-1]
         found = {"lost": f"{type(error).__name__}: {error} ({Path(where.filename).name}, line {where.lineno})"}
     return {**found, "took_s": time.monotonic() - began_at}
@@ -101,8 +101,8 @@ def completions(records: Iterable[Record]) -> dict[str, float]:
 def figures(summary: Summary, records: Iterable[Record], groups: dict[str, list[str]]) -> Figures:
     """All measures of a run (see columns.py), in base units; None where there is nothing to measure.
 
-    `groups` are the peers of a behaviour, or of a class or team (`class.NAME`). Of the latter there is also what they
-    gave and took, each on average, in copies of the content, and how many of them never became complete.
+    `groups` are the peers of a behaviour, or of a class or team (`class.NAME`). A class also has what its peers gave
+    and took, in copies of the content for each peer on average, and how many of them never became complete.
     """
     records = list(records)
     took_s = completions(records)

@@ -2,11 +2,11 @@
 
     DIR/results.jsonl    one line for each run that ended: whole, or cut and ignored
     DIR/grid.toml        the grid file as it was when the comparison was last started
-    DIR/table.md         written by compare.py when all runs ended, as is
-    DIR/table.parquet
+    DIR/table.md         the table, for people; written when all runs have ended
+    DIR/table.parquet    the table, for programs
 
-A line is appended with one write and flushed to the disk, and belongs to its run by a key that stands for the
-run's exact parameters; so a grid may grow, and what is no longer in it stays unused. One process writes at a time.
+A line is appended with one write and flushed to the disk. Its key stands for the exact parameters of the run, so a grid
+may grow; a line whose run is no longer in the grid is not used. One process writes at a time.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class ResultsFolder:
     """The results in a folder; `by_key` has the last one of each run."""
 
     def __init__(self, folder: Path, fresh: bool = False) -> None:
-        """Open the folder, or make it; `fresh` forgets what was in it. `LocalError` if somebody else writes there."""
+        """Open the folder, or make it; `fresh` forgets what was in it. `LocalError` if another process writes there."""
         self.folder = folder
         self.by_key: dict[str, RunResult] = {}
         self.strange = 0  # lines that are none of ours, or cut
@@ -107,7 +107,7 @@ class ResultsFolder:
         replace(self.folder / name, data)
 
     def close(self) -> None:
-        """Let others write."""
+        """Let other processes write."""
         os.close(self._file)
 
     def __enter__(self) -> ResultsFolder:

@@ -1,7 +1,7 @@
-"""Who does the runs of a comparison: processes of this machine, or tasks on a Ray cluster.
+"""Workers do the runs of a comparison: processes of this machine, or tasks on a Ray cluster.
 
-Both take a run and give a `Future` of what it came to, which never raises: a run that is lost says why. `stop`, and
-the end of the `with`, leave no process behind.
+Both take a run and give a `Future` of its result. The future never raises: a run that is lost says why. `stop`, and the
+end of the `with`, leave no process behind.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ GOODBYE_S = 60.0  # for a swarm of real actors to end by itself
 
 
 class Workers(ABC):
-    """Who does runs; the end of the `with` stops them."""
+    """They do runs; the end of the `with` stops them."""
 
     @abstractmethod
     def submit(self, run: GridRun) -> Future[Outcome]:
@@ -54,7 +54,7 @@ class Workers(ABC):
 
 
 class Processes(Workers):
-    """A process for each run, so many at a time; one that is killed takes nobody along.
+    """A process for each run, so many at a time; one that is killed takes no other along.
 
     `address` is the Ray cluster for swarms of real actors; None: each starts its own.
     """
@@ -130,7 +130,7 @@ def _answer(process: subprocess.Popen[bytes], told: dict[str, Any]) -> tuple[byt
 def _last_words(code: int, err: Any) -> str:
     """Why a process ended without an answer."""
     if code == -signal.SIGKILL:
-        return "its process was killed, perhaps for want of memory: give fewer --jobs, or smaller runs"
+        return "its process was killed, perhaps because memory ran out: give fewer --jobs, or smaller runs"
     err.seek(0)
     lines = err.read().decode(errors="replace").strip().splitlines()
     how = f"signal {-code}" if code < 0 else f"exit code {code}"
@@ -140,7 +140,7 @@ def _last_words(code: int, err: Any) -> str:
 class Tasks(Workers):
     """A Ray task for each run, which needs nothing on its node but Minibit. `ClusterError` without a cluster.
 
-    No task is tried twice: which run was lost, and why, is for the user to know.
+    No task is tried twice: the user shall know which run was lost, and why.
     """
 
     def __init__(self, address: str) -> None:

@@ -336,7 +336,7 @@ def test_lost_runs_are_named_take_no_other_along_and_are_tried_again(ran: Ran) -
     result = ran(text, "--quiet")
     assert result.exit_code == 4
     assert [line.removeprefix("minibit compare: lost: picker = theirs:") for line in result.stderr.splitlines()] == [
-        "Deadly, seed = 1: its process was killed, perhaps for want of memory: give fewer --jobs, or smaller runs",
+        "Deadly, seed = 1: its process was killed, perhaps because memory ran out: give fewer --jobs, or smaller runs",
         "Quitter, seed = 1: its process ended with exit code 3",
     ]
     rows = {line.split()[0]: line.split()[1:4] for line in result.stdout.splitlines()[3:]}
@@ -384,7 +384,7 @@ class Script:
         )
         self.run = psutil.Process(int((folder / "begun").read_text()))
         for pipe in ("begun", "never"):
-            (folder / pipe).unlink()  # nobody is held any more but who is already
+            (folder / pipe).unlink()  # from now on no other run is held
 
     def end(self, number: int) -> str:
         """What it said, when it was ended by this signal, and its run is gone too."""

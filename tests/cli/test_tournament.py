@@ -1,4 +1,4 @@
-"""Tournaments: who may compete, how they are ranked, and what is said of who fails."""
+"""Tournaments: the contestants, their ranks, and what is said of those that fail."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def ran(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Ran]:
 # ranking
 
 
-def test_who_is_surely_better_comes_first_and_who_cant_be_told_apart_shares_a_rank():
+def test_the_surely_better_comes_first_and_those_that_cant_be_told_apart_share_a_rank():
     times = {"slow": [20.0, 30.0, 41.0], "fast": [10.0, 20.0, 30.0], "same": [10.5, 19.0, 30.5]}
     assert tournament.ranks(times, dict.fromkeys(times, 0)) == {"slow": 3, "fast": 1, "same": 1}
 
@@ -82,7 +82,7 @@ def test_of_a_single_run_the_figures_decide():
     assert tournament.ranks(times, dict.fromkeys(times, 0)) == {"a": 1, "b": 2, "c": 3}
 
 
-def test_who_left_peers_behind_comes_after_who_did_not():
+def test_a_contestant_with_incomplete_peers_comes_after_those_without():
     times: dict[str, list[float | None]] = {"none": [None, None], "some": [1.0, None], "all": [9.0, 9.0]}
     assert tournament.ranks(times, {"none": 8, "some": 3, "all": 0}) == {"all": 1, "some": 2, "none": 3}
 
@@ -133,7 +133,7 @@ def test_without_contestants_all_that_are_built_in_compete():
 # contestants that fail
 
 
-def test_who_raises_is_named_and_the_others_go_on(ran: Ran):
+def test_a_contestant_that_raises_is_named_and_the_others_go_on(ran: Ran):
     result = ran("honest", "theirs:Broken", "theirs:Greedy", "theirs:Stillborn", "--json")
     assert result.exit_code == 0
     told = json.loads(result.stdout)
@@ -215,7 +215,7 @@ def test_the_strategies_that_the_page_shows_complete_beside_others(ran: Ran):
     assert {one["contestant"]: one["incomplete"] for one in standings} == dict.fromkeys(["honest", *EXAMPLES], 0)
 
 
-def test_who_streams_asks_for_the_rarest_of_what_comes_next():
+def test_a_streaming_peer_asks_for_the_rarest_of_what_comes_next():
     counts = Availability(40)
     counts.add(inventory.full(40) & ~(1 << 13) & ~(1 << 30))
     stream = strategies_example.Stream(Random(1))
