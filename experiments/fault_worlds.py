@@ -57,6 +57,11 @@ def random_world(seed: str, peers_max: int) -> Plain:
     return {"options": options, "scenario": scenario}
 
 
+def members(peers: int) -> list[str]:
+    """The names of the seed and of so many peers."""
+    return [TRACKER, *(peer_name(number, peers) for number in range(1, peers + 1))]
+
+
 def _about(rng: Random, least: int, most: int) -> int:
     """A whole number, small ones as likely as large ones."""
     return min(most, int(least * ((most + 1) / least) ** rng.random()))
@@ -104,8 +109,8 @@ def _fault(rng: Random, peers: int, about_s: float) -> Plain:
         fault["lasts"] = round(rng.uniform(0, rng.choice([about_s, 1, 20, 200])), 3)
     sort = rng.random()
     if sort < 0.2:
-        names = [TRACKER, *(peer_name(number + 1, peers) for number in range(peers))]
-        fault["peers"] = [TRACKER, *rng.sample(names[1:], rng.randint(1, peers))][: rng.choice([2, 3, 10])]
+        seed, *others = members(peers)
+        fault["peers"] = [seed, *rng.sample(others, rng.randint(1, peers))][: rng.choice([2, 3, 10])]
     elif sort < 0.6:
         fault["peers"] = rng.randint(1, max(1, peers // 2))
     else:
