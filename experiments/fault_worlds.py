@@ -42,7 +42,7 @@ def random_world(seed: str, peers_max: int) -> Plain:
     }
     options |= {name: choose() for name, choose in choices.items() if rng.random() < 0.35}
     options.setdefault("upload", _rate(rng))
-    about_s = 2 * size_bytes / options.get("seed_upload", options["upload"])  # that the transfer may take
+    about_s = 2 * size_bytes / (options.get("seed_upload") or options["upload"])  # that the transfer may take
     scenario: Plain = {"faults": [_fault(rng, peers, about_s) for _ in range(rng.choice([0, 1, 2, 3, 5, 8, 12]))]}
     if rng.random() < 0.3:
         scenario["latency"] = rng.choice([0.0, 0.001, 0.1, 0.5])
