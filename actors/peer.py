@@ -31,18 +31,7 @@ from minibit.actors.node import Node, Outside
 from minibit.events import TRACKER
 from minibit.mailbox import MailboxSnapshot
 from minibit.manifest import Manifest
-from minibit.messages import (
-    Bloqueio,
-    Desbloqueio,
-    Desligamento,
-    Estoque,
-    ListaPeers,
-    Message,
-    NovoPeer,
-    Pedido,
-    PeerAddress,
-    Registro,
-)
+from minibit.messages import ListaPeers, Message, PeerAddress
 from minibit.seat import Seat
 from minibit.snapshots import PeerSnapshot
 
@@ -93,25 +82,18 @@ def copies_folder(folder: str) -> Path:
 class PeerActor:
     """One peer. The launcher calls `open`, `join`, `start`, then `drain` now and then, and `stop` at the end.
 
-    `tracker` is the tracker's actor; a seed shares the file or folder `content`. Messages that the links can't carry go
+    `tracker` is the tracker's actor; a seed shares the file or folder at `path`. Messages that the links can't carry go
     by `outside`; None: by actor calls of this peer.
     """
 
     def __init__(
-        self,
-        seat: Seat,
-        setup: Setup,
-        host: str,
-        tracker: Any = None,
-        *,
-        content: str | None = None,
-        outside: Outside | None = None,
+        self, seat: Seat, setup: Setup, host: str, tracker: Any = None, path: str = "", outside: Outside | None = None
     ) -> None:
         self.name = seat.name
         self.seat = seat
         self.setup = setup
         self.node: Node
-        self._content = content
+        self._path = path
         self._outside = outside or self
         self._host = host
         self._tracker = tracker
@@ -145,8 +127,8 @@ class PeerActor:
 
     def _open_store(self, copies: int) -> Store | Source:
         manifest, folder = self.setup.manifest, copies_folder(self.setup.folder)
-        if self._content is not None:
-            return Source(Path(self._content), manifest)
+        if self._path:
+            return Source(Path(self._path), manifest)
         advice = "make room, give fewer --peers, or set TMPDIR to a larger disk"
         check_room(copies * manifest.content_bytes, folder, f"{copies} copies", advice)
         return Store.open(folder / self.name, manifest)
@@ -243,38 +225,12 @@ class PeerActor:
 
     # the mirror: a method for every verb
 
-    async def registro(self, sender: str, message: Registro) -> ListaPeers | None:
-        """`sender` is there."""
-        self.node.receive(sender, message)
-        return None
-
-    async def lista_peers(self, sender: str, message: ListaPeers) -> None:
-        """These peers are there already."""
-        self.node.receive(sender, message)
-
-    async def novo_peer(self, sender: str, message: NovoPeer) -> None:
-        """These peers came."""
-        self.node.receive(sender, message)
-
-    async def estoque(self, sender: str, message: Estoque, number: int | None = None) -> None:
-        """`sender` holds these blocks."""
+    async def hear(self, sender: str, message: Message, number: int | None = None) -> ListaPeers | None:
+        """Put a message into the mailbox, as if `sender` had said it; `number` orders those of one link."""
         self.node.receive(sender, message, number)
+        return None  # only the tracker answers
 
-    async def bloqueio(self, sender: str, message: Bloqueio, number: int | None = None) -> None:
-        """`sender` doesn't serve this peer."""
-        self.node.receive(sender, message, number)
-
-    async def desbloqueio(self, sender: str, message: Desbloqueio, number: int | None = None) -> None:
-        """`sender` serves this peer."""
-        self.node.receive(sender, message, number)
-
-    async def pedido(self, sender: str, message: Pedido, number: int | None = None) -> None:
-        """`sender` asks for a block."""
-        self.node.receive(sender, message, number)
-
-    async def desligamento(self, sender: str, message: Desligamento, number: int | None = None) -> None:
-        """`sender` leaves."""
-        self.node.receive(sender, message, number)
+    registro = lista_peers = novo_peer = estoque = bloqueio = desbloqueio = pedido = desligamento = hear
 
     # what the node can't reach by its links (`minibit.actors.node.Outside`)
 
@@ -299,9 +255,8 @@ class PeerActor:
         task.add_done_callback(self._calls.discard)
 
     async def _answered(self, actor: Any, message: Message, number: int | None) -> None:
-        numbered = () if number is None else (number,)
         try:
-            answer = await getattr(actor, message.verb.lower()).remote(self.name, message, *numbered)
+            answer = await getattr(actor, message.verb.lower()).remote(self.name, message, number)
         except RayError:
             return  # that actor is gone; the core asks again, or its link ends
         if answer is not None:

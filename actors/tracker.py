@@ -14,7 +14,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from minibit.actors.peer import PeerActor, Setup
 from minibit.events import TRACKER, Effect, Received, Send
-from minibit.messages import Desligamento, ListaPeers, Message, Registro
+from minibit.messages import ListaPeers, Message
 from minibit.seat import Seat
 from minibit.tracker import Tracker
 
@@ -35,11 +35,11 @@ def _of_the_seed(
 
 
 class TrackerActor:
-    """The tracker of one run; the seed with this seat shares the file or folder `content`."""
+    """The tracker of one run; the seed with this seat shares the file or folder at `path`."""
 
-    def __init__(self, seat: Seat, setup: Setup, host: str, content: str) -> None:
+    def __init__(self, seat: Seat, setup: Setup, host: str, path: str) -> None:
         self.tracker = Tracker(seat.rules, setup.seed)
-        self.seed = PeerActor(seat, setup, host, content=content, outside=self)
+        self.seed = PeerActor(seat, setup, host, path=path, outside=self)
         self._timer: asyncio.TimerHandle | None = None
 
     open = _of_the_seed(PeerActor.open)
@@ -53,12 +53,7 @@ class TrackerActor:
     mailbox = _of_the_seed(PeerActor.mailbox)
     peek = _of_the_seed(PeerActor.peek)
     limit = _of_the_seed(PeerActor.limit)
-    lista_peers = _of_the_seed(PeerActor.lista_peers)
-    novo_peer = _of_the_seed(PeerActor.novo_peer)
-    estoque = _of_the_seed(PeerActor.estoque)
-    bloqueio = _of_the_seed(PeerActor.bloqueio)
-    desbloqueio = _of_the_seed(PeerActor.desbloqueio)
-    pedido = _of_the_seed(PeerActor.pedido)
+    lista_peers = novo_peer = estoque = bloqueio = desbloqueio = pedido = _of_the_seed(PeerActor.hear)
 
     async def stop(self, erase: bool) -> None:
         """Let the seed leave, and tell nobody of newcomers any more."""
@@ -70,18 +65,18 @@ class TrackerActor:
         """The peers that are in the swarm, as far as the tracker knows."""
         return sorted(self.tracker.roster)
 
-    async def registro(self, sender: str, message: Registro) -> ListaPeers | None:
+    async def registro(self, sender: str, message: Message, number: int | None = None) -> ListaPeers | None:
         """`sender` is there: the answer says which others are."""
         answer = self._hear(sender, message)
         assert answer is None or isinstance(answer, ListaPeers)
         return answer
 
-    async def desligamento(self, sender: str, message: Desligamento, number: int | None = None) -> None:
+    async def desligamento(self, sender: str, message: Message, number: int | None = None) -> None:
         """`sender` leaves the swarm, or, with a number, its link to the seed."""
         if number is None:
             self._hear(sender, message)
         else:
-            await self.seed.desligamento(sender, message, number)
+            await self.seed.hear(sender, message, number)
 
     # what the seed can't reach by its links (`minibit.actors.node.Outside`)
 
@@ -100,23 +95,22 @@ class TrackerActor:
     def _hear(self, sender: str, message: Message) -> Message | None:
         now = time.monotonic()
         self.seed.node.mailbox.came(sender, message, now)
-        answers = self._carry_out(self.tracker.handle(Received(sender, message), now), sender)
-        return answers[0] if answers else None
+        return self._carry_out(self.tracker.handle(Received(sender, message), now), sender)
 
-    def _carry_out(self, effects: Iterable[Effect], asker: str | None = None) -> list[Message]:
-        """Send messages by actor calls; those for the asker are the answer of its call."""
-        answers: list[Message] = []
+    def _carry_out(self, effects: Iterable[Effect], asker: str | None = None) -> Message | None:
+        """Send messages by actor calls; the one for the asker is the answer of its call."""
+        answer = None
         for effect in effects:
             assert isinstance(effect, Send)
             self.seed.node.mailbox.went(effect.peer, effect.message, time.monotonic())
             if effect.peer == asker:
-                answers.append(effect.message)
+                answer = effect.message
             elif effect.peer == self.seed.name:
                 self.seed.node.receive(TRACKER, effect.message)
             else:
                 self.seed.call_peer(effect.peer, effect.message)
         self._set_timer()
-        return answers
+        return answer
 
     def _set_timer(self) -> None:
         wake_at = self.tracker.next_wake()

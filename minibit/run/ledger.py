@@ -95,7 +95,7 @@ class Ledger:
         return 0.0 if self.started_at is None else now - self.started_at
 
     def _enter_event(self, record: PeerRecord) -> None:
-        if record.event == "banned":  # a neighbour's note, perhaps about a stranger who is not in the books
+        if record.event == "banned":  # a neighbour's note, perhaps about a stranger that is not in the books
             if (banned := self.accounts.get(record.peer)) is not None:
                 banned.banned_by.add(record.why)
             return

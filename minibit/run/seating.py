@@ -1,6 +1,6 @@
-"""The seating plan: who is in a run, under which name, by which rules, with which limits; the same for every world.
+"""The seating plan: the members of a run, with their names, rules, limits and times; the same for every world.
 
-It follows from the options, the scenario and the seed of chance. Nothing of a run is derived from these a second time.
+It follows from the options, the scenario and the seed of chance, and nothing is derived from these a second time.
 """
 
 from __future__ import annotations
@@ -60,12 +60,7 @@ def _teams(options: Options) -> list[Team]:
 
 
 def _seat(
-    options: Options,
-    number: int,
-    team: Team,
-    kind: PeerClass = NO_CLASS,
-    line_bps: float | None = None,
-    **times_s: Any,
+    options: Options, number: int, team: Team, kind: PeerClass = NO_CLASS, line_bps: float | None = None, **times_s: Any
 ) -> Seat:
     if kind is not NO_CLASS:  # `behave` is about the last peers, in a class or not
         behaviour = kind.behaviour if team.behaviour == "honest" else team.behaviour

@@ -1,7 +1,4 @@
-"""What the books of a run come to: whom it waits for, whether anything can still come, and which peers failed.
-
-Every question takes the accounts by name, as a ledger keeps them.
-"""
+"""Judgements on the books of a run: which peers it waits for, whether anything can still come, which peers failed."""
 
 from __future__ import annotations
 
@@ -22,7 +19,7 @@ def waiting(accounts: Accounts) -> list[str]:
 
 
 def lost_blocks(accounts: Accounts, block_count: int) -> list[int]:
-    """The blocks of which no copy is left with a member that is there and serves."""
+    """The blocks that no member holds that is there and serves right blocks."""
     lost = inventory.full(block_count)
     for account in accounts.values():
         if account.gone is None and account.seat.behaviour not in USELESS:
@@ -33,7 +30,7 @@ def lost_blocks(accounts: Accounts, block_count: int) -> list[int]:
 def why_hopeless(accounts: Accounts, block_count: int, otherwise: str | None) -> str | None:
     """Why the run waits no longer, though nothing moves: all peers that wait lack blocks that are lost, or `otherwise`.
 
-    None: somebody may still complete.
+    None: one of them may still complete.
     """
     lost = lost_blocks(accounts, block_count)
     if not lost:

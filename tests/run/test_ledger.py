@@ -91,7 +91,7 @@ def test_all_are_waited_for_until_they_are_complete():
 
 
 @pytest.mark.parametrize("behaviour", ["corrupter", "liar"])
-def test_who_can_not_be_expected_to_complete_is_neither_waited_for_nor_a_failure(behaviour):
+def test_a_peer_that_can_not_be_expected_to_complete_is_neither_waited_for_nor_a_failure(behaviour):
     run = ledger("honest", behaviour)
     tell(run, "a", event("a", "completed", 3.0))
     assert verdict.waiting(run.accounts) == []
@@ -100,7 +100,7 @@ def test_who_can_not_be_expected_to_complete_is_neither_waited_for_nor_a_failure
     assert (found.peers, found.completed, found.failed, found.exit_code) == (2, 1, [], 0)
 
 
-def test_who_failed_is_not_waited_for_and_named_with_its_reason():
+def test_a_peer_that_failed_is_not_waited_for_and_named_with_its_reason():
     run = ledger("honest", "honest")
     tell(run, "a", event("a", "failed", 3.0, "no room is left"), event("a", "left", 3.1, "no room is left"))
     tell(run, "b", event("b", "completed", 4.0))
@@ -109,7 +109,7 @@ def test_who_failed_is_not_waited_for_and_named_with_its_reason():
     assert summary(run).completed == 1
 
 
-def test_who_left_before_it_was_complete_is_a_failure_and_who_left_after_is_none():
+def test_a_peer_that_left_before_it_was_complete_is_a_failure_and_one_that_left_after_is_none():
     run = ledger("honest", "honest")
     tell(run, "a", event("a", "left", 3.0, "removed"))
     tell(run, "b", event("b", "completed", 3.0), event("b", "left", 3.0, "complete"))
@@ -117,7 +117,7 @@ def test_who_left_before_it_was_complete_is_a_failure_and_who_left_after_is_none
     assert summary(run).failed == [Failure(peer="a", why="left (removed)")]
 
 
-def test_who_died_is_named_and_noted_once():
+def test_a_peer_that_died_is_named_and_noted_once():
     run = ledger("honest", "honest")
     tell(run, "a", event("a", "started", 10.0))
     run.died("b", 12.0)
@@ -127,7 +127,7 @@ def test_who_died_is_named_and_noted_once():
     assert [record for record in run.records() if record.peer == "b"] == [event("b", "died", 2.0, "died")]
 
 
-def test_who_died_after_it_failed_failed_for_the_first_reason():
+def test_a_peer_that_died_after_it_failed_failed_for_the_first_reason():
     run = ledger("honest")
     tell(run, "a", event("a", "failed", 3.0, "no room is left"))
     run.died("a", 4.0)
@@ -166,7 +166,7 @@ def test_a_copy_that_is_wrong_is_named_and_decides_the_exit_code():
     assert found.exit_code == 6
 
 
-def test_who_just_waits_is_named_with_what_it_misses_and_why_the_waiting_ended():
+def test_a_peer_that_just_waits_is_named_with_what_it_misses_and_why_the_waiting_ended():
     run = ledger("honest")
     tell(run, "a", block("a", 1))
     found = summary(run, why="the time limit of 3 s came first", timed_out=True)
@@ -174,7 +174,7 @@ def test_who_just_waits_is_named_with_what_it_misses_and_why_the_waiting_ended()
     assert found.exit_code == 5
 
 
-def test_who_is_banned_is_noted_with_all_who_banned_it():
+def test_a_banned_peer_is_noted_with_all_neighbours_that_banned_it():
     run = ledger("honest", "honest", "corrupter")
     tell(run, "a", event("c", "banned", 1.0, "by a"))
     tell(run, "b", event("c", "banned", 2.0, "by b"))
@@ -222,7 +222,7 @@ def test_records_of_many_peers_are_entered_together_each_to_the_account_of_its_p
     assert together.moved_bytes == 100
 
 
-def test_records_of_somebody_who_has_no_account_are_a_bug():
+def test_records_of_a_member_without_an_account_are_a_bug():
     with pytest.raises(KeyError, match="somebody"):
         ledger("honest").enter_all([event("somebody", "started")])
 
@@ -260,7 +260,7 @@ def test_no_block_is_lost_while_the_seed_is_there():
     assert lost_blocks(ledger("honest")) == []
 
 
-def test_blocks_are_lost_when_nobody_is_left_who_gives_them():
+def test_blocks_are_lost_when_no_member_that_gives_them_is_left():
     run = ledger("honest", "honest", "free-rider", "corrupter")
     run.give("a", 0b0001)
     tell(run, "b", block("b", 1))
@@ -289,7 +289,7 @@ def test_nobody_is_waited_for_when_all_that_wait_lack_a_lost_block():
     assert why_hopeless(run, None) == "nobody holds 2 blocks any more (2, 3)"
 
 
-def test_who_lacks_no_lost_block_is_waited_for():
+def test_a_peer_that_lacks_no_lost_block_is_waited_for():
     run = ledger("honest", "liar", "free-rider")
     run.give("a", 0b0001)
     run.give("b", 0b0110)
@@ -330,7 +330,7 @@ def test_zero_is_the_first_pedido_allowed_on_the_drivers_clock():
 
 
 @pytest.mark.parametrize("zero", [10.0, 0.0])
-def test_who_starts_later_does_not_move_zero(zero):
+def test_a_peer_that_starts_later_does_not_move_zero(zero):
     run = ledger("honest", "honest")
     tell(run, "a", event("a", "started", zero))
     tell(run, "b", event("b", "started", zero + 10.0))
@@ -452,7 +452,7 @@ def test_there_is_no_efficiency_where_not_all_are_complete():
 
 
 @pytest.mark.parametrize("behaviour", ["corrupter", "liar"])
-def test_who_is_not_waited_for_may_give_and_is_not_counted(behaviour):
+def test_a_peer_that_is_not_waited_for_may_give_and_is_not_counted(behaviour):
     assert ledger("honest", "honest", behaviour, seed_upload=50, upload=10).bound_s() == pytest.approx(2 * 390 / 80)
 
 
@@ -483,7 +483,7 @@ def test_what_was_held_at_the_start_need_not_be_sent():
     assert run.bound_s() == pytest.approx(300 / 10)
 
 
-def test_who_will_not_complete_any_more_is_not_counted():
+def test_a_peer_that_will_not_complete_any_more_is_not_counted():
     run = ledger("honest", "honest", "honest", seed_upload=50, upload=10)
     assert run.bound_s() == pytest.approx(3 * 390 / 80)
     run.died("b", 5.0)

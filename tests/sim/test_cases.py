@@ -123,7 +123,7 @@ def test_lost_blocks_are_named_though_others_are_silent_or_cut_off_for_ever():
     assert len(summary.failed) == 6
 
 
-def test_who_can_still_complete_is_waited_for_though_others_lack_a_lost_block():
+def test_a_peer_that_can_still_complete_is_waited_for_though_others_lack_a_lost_block():
     selfish = {"name": "selfish", "peers": 1, "behaviour": "free-rider", "lacks": [0]}  # and alone has block 2
     classes = [selfish, {"name": "others", "peers": 2, "lacks": [2]}]
     cut = {"kind": "cut", "at": 0, "until": 1, "lasts": 200, "peers": ["peer-01", "peer-02", "peer-03"]}
@@ -142,7 +142,7 @@ def test_what_only_somebody_silent_holds_is_not_lost_but_out_of_reach_and_the_ru
     assert spread(made.world) != made.world.all
 
 
-def test_no_peer_stops_while_the_tracker_is_dead_and_who_comes_meanwhile_joins_when_it_returns():
+def test_no_peer_stops_while_the_tracker_is_dead_and_newcomers_join_when_it_returns():
     made = simulation(
         5,
         20,
@@ -162,7 +162,7 @@ def test_no_peer_stops_while_the_tracker_is_dead_and_who_comes_meanwhile_joins_w
     assert sorted(made.world.tracker.roster) == sorted(made.world.machines)
 
 
-def test_who_joins_late_when_the_others_have_nine_tenths_completes():
+def test_a_peer_that_joins_late_when_the_others_have_nine_tenths_completes():
     others = [f"peer-{index}" for index in range(5)]
     world = placed(30, {TRACKER: inventory.full(30), **dict.fromkeys(others, inventory.EMPTY)})
     while sum(world.machines[name].peer.held.bit_count() for name in others) < 0.9 * 30 * 5:
@@ -240,7 +240,7 @@ def test_a_silent_seed_is_asked_no_more_and_the_others_give_what_they_have():
     assert all_complete(made.run())
 
 
-def test_who_cannot_be_reached_is_tried_again_and_found():
+def test_a_peer_that_cannot_be_reached_is_tried_again_and_found():
     made = simulation(4, 20, {"kind": "split", "at": 2, "lasts": 150, "peers": ["peer-01", "peer-02"]})
     assert all_complete(made.run())
     completed = events_of(made, "completed")
@@ -272,7 +272,7 @@ def test_a_neighbour_that_corrupts_is_banned_and_all_complete(share: float):
     assert events_of(made, "banned") or share < 0.5
 
 
-def test_who_is_banned_stays_banned_whoever_dials():
+def test_a_banned_peer_stays_banned_whichever_end_dials():
     made = simulation(3, 60, behave={"corrupter": 1}, initial="0.4", neighbours=3)
     assert all(one.peer == "peer-03" or one.why for one in made.run().failed)
     bad = made.world.machines["peer-03"]
@@ -286,7 +286,7 @@ def test_who_is_banned_stays_banned_whoever_dials():
     assert made.world.network.reachable(bad, made.world.machines["peer-01"])
 
 
-def test_who_can_reach_only_a_liar_gets_the_one_block_that_it_holds():
+def test_a_peer_that_can_reach_only_a_liar_gets_the_one_block_that_it_holds():
     world = placed(6, {})
     rules = msgspec.structs.replace(world.rules, picker="sequential")
     ana = take_seat(world, "ana", rules=rules, up_bps=RATE_BPS)

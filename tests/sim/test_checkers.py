@@ -101,7 +101,7 @@ def test_nor_does_one_in_which_peers_die_pause_leave_and_lose_their_links(choker
     assert {name for name, machine in made.machines.items() if not machine.peer.complete} <= {"peer-4", "peer-5"}
 
 
-def test_a_complaint_says_who_when_and_what():
+def test_a_complaint_names_the_peer_the_time_and_the_fact():
     made = world(peers=1)
     made.clock.at(1.5, int)
     run(made, 1.5)
@@ -170,7 +170,7 @@ def test_a_line_that_takes_more_than_it_can_is_noticed(monkeypatch: pytest.Monke
 # blocks
 
 
-def test_who_takes_a_block_whose_hash_did_not_pass_is_noticed(monkeypatch: pytest.MonkeyPatch):
+def test_a_peer_that_takes_a_block_whose_hash_did_not_pass_is_noticed(monkeypatch: pytest.MonkeyPatch):
     arrived = Exchange.arrived
     monkeypatch.setattr(Exchange, "arrived", lambda self, n, block, ok, now: arrived(self, n, block, True, now))
     made = world(BlocksAreVerified(), peers=0, seeded=False)
@@ -187,20 +187,20 @@ def test_who_takes_a_block_whose_hash_did_not_pass_is_noticed(monkeypatch: pytes
         (events.SendBlock(TRACKER, 2), "sends block 2, which it lacks"),
     ],
 )
-def test_who_announces_or_sends_what_it_lacks_is_noticed(effect: events.Effect, what: str):
+def test_a_peer_that_announces_or_sends_what_it_lacks_is_noticed(effect: events.Effect, what: str):
     checker = BlocksAreVerified()
     made = world(checker, peers=1)
     assert what in complaint(lambda: checker.did(made, made.machines["peer-1"], effect), BlocksAreVerified)
 
 
-def test_who_sends_wrong_bytes_and_is_no_corrupter_is_noticed():
+def test_a_peer_that_sends_wrong_bytes_and_is_no_corrupter_is_noticed():
     checker = BlocksAreVerified()
     made = world(checker, peers=1)
     effect = events.SendBlock("peer-1", 2, spoil=True)
     assert "wrong" in complaint(lambda: checker.did(made, made.machines[TRACKER], effect), BlocksAreVerified)
 
 
-def test_who_holds_what_never_came_is_noticed(monkeypatch: pytest.MonkeyPatch):
+def test_a_peer_that_holds_what_never_came_is_noticed(monkeypatch: pytest.MonkeyPatch):
     take = Exchange._take
 
     def greedy(self: Exchange, neighbour: Neighbour, block: int, now: float) -> None:
@@ -214,7 +214,7 @@ def test_who_holds_what_never_came_is_noticed(monkeypatch: pytest.MonkeyPatch):
 # slots
 
 
-def test_who_serves_more_neighbours_than_it_has_slots_is_noticed(monkeypatch: pytest.MonkeyPatch):
+def test_a_peer_that_serves_more_neighbours_than_it_has_slots_is_noticed(monkeypatch: pytest.MonkeyPatch):
     init = Uploads.__init__
 
     def generous(self: Uploads, rules: Rules, choker: Choker, behaviour: Honest, counts: Availability) -> None:
@@ -246,7 +246,7 @@ def test_a_slot_is_free_again_when_it_is_taken_or_its_link_is_gone():
 # PEDIDOs
 
 
-def test_who_asks_two_neighbours_for_a_block_before_endgame_is_noticed(monkeypatch: pytest.MonkeyPatch):
+def test_a_peer_that_asks_two_neighbours_for_a_block_before_endgame_is_noticed(monkeypatch: pytest.MonkeyPatch):
     ask = Pipeline.ask
 
     def forgetful(self: Pipeline, *facts: Any) -> list[tuple[Neighbour, int]]:
@@ -298,7 +298,7 @@ def test_in_endgame_two_may_be_asked_and_not_three():
         (events.Arrived("ana", 8, True), ""),
     ],
 )
-def test_who_asks_a_neighbour_that_cannot_give_is_noticed(event: events.Event, what: str):
+def test_a_peer_that_asks_a_neighbour_that_cannot_give_is_noticed(event: events.Event, what: str):
     scene = Scene()
     scene.told(event)
     if what:
@@ -307,7 +307,7 @@ def test_who_asks_a_neighbour_that_cannot_give_is_noticed(event: events.Event, w
         scene.ask("ana", 8)
 
 
-def test_who_asks_for_what_it_holds_or_too_much_is_noticed():
+def test_a_peer_that_asks_for_what_it_holds_or_too_much_is_noticed():
     scene = Scene(Rules(pipeline=3))
     scene.machine.peer.exchange.held = 0b1
     assert "which it holds" in scene.complaint("ana", 0)
@@ -429,7 +429,7 @@ def test_what_anybody_holds_is_within_reach_of_all():
     assert lacking(placed(ana=(0,), bia=(1, 2))) == {"ana": [1, 2], "bia": [0]}
 
 
-def test_a_cut_is_walked_around_if_somebody_stands_beside_it_who_passes_on():
+def test_a_cut_is_walked_around_if_a_peer_beside_it_passes_blocks_on():
     made = placed(ana=(0,), bia=(1,), caio=())
     made.network.cut("ana", "bia")
     assert lacking(made) == {"ana": [1], "bia": [0], "caio": [0, 1]}
@@ -438,7 +438,7 @@ def test_a_cut_is_walked_around_if_somebody_stands_beside_it_who_passes_on():
 
 
 @pytest.mark.parametrize("behaviour", ["free-rider", "corrupter"])
-def test_who_gives_nothing_right_is_no_source(behaviour: str):
+def test_a_peer_that_gives_nothing_right_is_no_source(behaviour: str):
     made = placed(ana=(0,), bia=(1,))
     made.machines["bia"].peer.behaviour = BEHAVIOURS[behaviour]()
     assert lacking(made)["ana"] == []
@@ -450,7 +450,7 @@ def test_a_liar_gives_what_it_holds_and_gets_nothing():
     assert lacking(made) == {"ana": [1]}
 
 
-def test_who_is_dead_gone_paused_or_elsewhere_is_no_source():
+def test_a_peer_that_is_dead_gone_paused_or_elsewhere_is_no_source():
     for fate in ("kill", "leave", "pause"):
         made = placed(ana=(0,), bia=(1,))
         getattr(made, fate)("bia")
@@ -460,7 +460,7 @@ def test_who_is_dead_gone_paused_or_elsewhere_is_no_source():
     assert lacking(made) == {"ana": [], "bia": []}
 
 
-def test_who_sends_some_blocks_wrong_is_a_source_at_best_and_who_sends_all_wrong_never():
+def test_a_peer_that_sends_some_blocks_wrong_is_a_source_at_best_and_one_that_sends_all_wrong_never():
     made = placed(ana=(0,), bia=(1,))
     made.network.corrupt("bia", 0.5)
     assert lacking(made)["ana"] == []
@@ -469,14 +469,14 @@ def test_who_sends_some_blocks_wrong_is_a_source_at_best_and_who_sends_all_wrong
     assert reach.within(made, reach.reach(made), at_best=True)["ana"] == 0
 
 
-def test_who_banned_somebody_gets_nothing_from_it():
+def test_a_peer_gets_nothing_from_a_neighbour_that_it_banned():
     made = run(placed(ana=(0,), bia=(1,)), 0.5)
     contacts = made.machines["ana"].peer.contacts
     contacts.move(contacts.known["bia"], Move.BAN)
     assert lacking(made) == {"ana": [], "bia": []}
 
 
-def test_without_a_tracker_who_knows_nobody_gets_nothing():
+def test_without_a_tracker_a_peer_that_knows_nobody_gets_nothing():
     made = placed(ana=(0,), bia=(1,))
     made.kill_tracker()
     take_seat(made, "caio", up_bps=1000.0)

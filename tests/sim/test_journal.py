@@ -119,7 +119,7 @@ def test_a_replay_ends_when_all_of_its_moment_has_happened():
     assert replay(journal, inf).snapshot(end_s) == replay(journal, journal.end_s).snapshot(end_s) == end
 
 
-def test_a_journal_is_only_kept_of_who_is_named():
+def test_a_journal_is_kept_only_for_peers_that_are_named():
     options = Options.build(peers=3, size="64KiB", world="sim")
     simulation = Simulation(options, journal=["peer-02"])
     simulation.run()

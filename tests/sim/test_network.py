@@ -261,7 +261,7 @@ def test_a_farewell_arrives_behind_all_that_was_sent_before():
     ]
 
 
-def test_a_hang_up_in_the_middle_of_a_block_cuts_it_and_has_no_farewell():
+def test_a_peer_that_hangs_up_in_the_middle_of_a_block_cuts_it_and_says_no_farewell():
     wire = linked()
     wire.send_block("a", "b")
     wire.choke("a", "b")
@@ -271,7 +271,7 @@ def test_a_hang_up_in_the_middle_of_a_block_cuts_it_and_has_no_farewell():
     assert wire.machines["a"].end.sending == []
 
 
-def test_after_a_hang_up_a_node_hears_nothing_and_the_block_that_was_coming_is_cut():
+def test_a_peer_that_hung_up_hears_nothing_more_and_the_block_that_was_coming_is_cut():
     wire = linked()
     wire.send_block("b", "a")
     wire.at(0.45, wire.say, "b", "a", 1)
@@ -294,7 +294,7 @@ def test_what_is_under_way_at_a_break_is_lost_both_ways():
     assert [machine.end.sending + machine.end.receiving for machine in wire.machines.values()] == [[], []]
 
 
-def test_neighbours_hear_of_a_death_after_all_that_was_sent():
+def test_a_dead_peer_is_missed_after_what_it_said_arrived():
     wire = linked()
     wire.say("a", "b", 1)
     wire.machines["a"].alive = False
@@ -359,7 +359,7 @@ def pause(wire: Wire) -> None:
     ],
     ids=["dead", "left", "unknown", "cut", "split", "paused"],
 )
-def test_a_dial_to_who_cant_answer_fails(befalls: Callable[[Wire], object], at_s: float, why: str):
+def test_a_dial_to_a_peer_that_cant_answer_fails(befalls: Callable[[Wire], object], at_s: float, why: str):
     wire = Wire("a", "b")
     wire.network.dial(wire.machines["a"], "b", False)
     wire.at(0.2, befalls, wire)  # it is the state at the end of the dial that counts
@@ -392,14 +392,14 @@ def test_a_dial_isnt_given_up_when_its_target_dialled_back_in_the_meantime():
     assert wire.run() == [(2.4, "b", Linked(address("a"), True)), (2.4, "a", Linked(address("b"), False))]
 
 
-def test_a_node_paused_while_it_dials_proves_nothing():
+def test_a_peer_that_is_paused_while_it_dials_proves_nothing():
     wire = Wire("a", "b")
     wire.network.dial(wire.machines["b"], "a", False)
     pause(wire)
     assert wire.run() == [(5.4, "b", Unlinked("a", "silent"))]
 
 
-def test_a_peer_cant_be_dialled_again_before_it_hears_of_the_hang_up():
+def test_a_peer_can_not_be_dialled_again_before_it_hears_that_its_link_ended():
     wire = linked(latency_s=1.0)
     wire.hang_up("a", "b")
     wire.network.dial(wire.machines["a"], "b", False)

@@ -118,7 +118,7 @@ def test_a_paused_peer_does_nothing_and_hears_all_it_missed_in_order_when_it_goe
     assert not [one for one in made.records if one.peer == "peer-1" and 5 < one.at_s < 9]
 
 
-def test_who_is_paused_may_die():
+def test_a_paused_peer_may_die():
     made = swarm(2)
     run(made, 5)
     made.pause("peer-1")
@@ -128,7 +128,7 @@ def test_who_is_paused_may_die():
     assert complete(made) == ["peer-2"]
 
 
-def test_who_is_killed_is_gone_without_a_word_and_the_others_finish():
+def test_a_killed_peer_is_gone_without_a_word_and_the_others_finish():
     made = swarm(3)
     run(made, 5)
     made.waiting["peer-1"] = None
@@ -144,7 +144,7 @@ def test_who_is_killed_is_gone_without_a_word_and_the_others_finish():
     assert complete(made) == ["peer-2", "peer-3"]
 
 
-def test_who_leaves_says_goodbye():
+def test_a_peer_that_leaves_says_goodbye():
     made = swarm(2)
     run(made, 3)
     made.leave("peer-1")
@@ -155,7 +155,7 @@ def test_who_leaves_says_goodbye():
     assert sorted(made.tracker.roster) == ["peer-2", TRACKER]
 
 
-def test_what_is_done_to_who_is_not_there_is_not_done():
+def test_what_is_done_to_a_peer_that_is_not_there_has_no_effect():
     made = swarm(1)
     for deed in (made.leave, made.kill, made.pause, made.resume):
         deed("peer-9")
@@ -177,7 +177,7 @@ def test_a_peer_stays_so_long_after_it_completed_whatever_the_rules_say():
 # the tracker and the network
 
 
-def test_nobody_stops_when_the_tracker_is_gone_and_who_comes_then_waits_until_it_is_back():
+def test_no_peer_stops_when_the_tracker_is_gone_and_a_newcomer_waits_until_it_is_back():
     made = swarm(2)
     made.clock.at(5.0, made.kill_tracker)
     made.clock.at(6.0, lambda: take_seat(made, "peer-3", up_bps=RATE_BPS))
@@ -191,7 +191,7 @@ def test_nobody_stops_when_the_tracker_is_gone_and_who_comes_then_waits_until_it
     assert sorted(made.tracker.roster) == ["peer-1", "peer-2", "peer-3", TRACKER]
 
 
-def test_who_is_split_off_reaches_neither_the_others_nor_the_tracker_until_the_network_heals():
+def test_a_peer_that_is_split_off_reaches_neither_the_others_nor_the_tracker_until_the_network_heals():
     made = world()
     made.network.split(["peer-1", "peer-2"], 1)  # before they come
     take_seat(made, "peer-1", up_bps=RATE_BPS, held=1)
@@ -207,7 +207,7 @@ def test_who_is_split_off_reaches_neither_the_others_nor_the_tracker_until_the_n
     assert complete(made) == ["peer-1", "peer-2", "peer-3"]
 
 
-def test_who_is_split_off_hears_nothing_of_newcomers():
+def test_a_peer_that_is_split_off_hears_nothing_of_newcomers():
     made = swarm(1)
     run(made, 5)
     made.network.split(["peer-1"], 1)
@@ -219,7 +219,7 @@ def test_who_is_split_off_hears_nothing_of_newcomers():
     assert "peer-2" in made.machines["peer-1"].peer.contacts.known
 
 
-def test_who_is_split_off_with_the_tracker_still_reaches_it():
+def test_a_peer_on_the_trackers_side_of_a_split_still_reaches_the_tracker():
     made = swarm(2)
     made.network.split([TRACKER, "peer-1"], 1)
     run(made, 60)
@@ -278,7 +278,7 @@ def test_a_watcher_sees_every_event_its_effects_and_that_they_are_carried_out():
     assert ("peer-1", "told", type(None)) in seen
 
 
-def test_samples_are_of_those_who_are_there():
+def test_samples_are_taken_of_the_peers_that_are_there():
     made = swarm(3)
     run(made, 5)
     made.kill("peer-1")
