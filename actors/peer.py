@@ -1,8 +1,8 @@
 """A peer as a Ray actor: a `Node`, and an actor method for every verb.
 
-A plain class; the launcher applies `ray.remote`. Every method is a coroutine, so all of them run on the one
-event loop of the actor, beside its block server. Whoever calls a verb's method puts that message into the
-peer's mailbox, as if it had come by a link: a notebook by hand, another peer with `--control actors`.
+It is a plain class; the launcher applies `ray.remote`. Every method is a coroutine, so all of them run on the one event
+loop of the actor, beside its block server. The method of a verb puts that message into the peer's mailbox, as if it had
+come by a link: a notebook calls it by hand, another peer with `--control actors`.
 """
 
 from __future__ import annotations
@@ -44,20 +44,17 @@ from minibit.messages import (
 )
 from minibit.seat import Seat
 
-SETTLE_S = 5.0  # for the first links, when a peer joins
-BATCH_BYTES = 8 << 20  # of blocks that a peer is given by an actor call, before it starts
+SETTLE_S = 5.0  # limit for the first links, when a peer joins
+BATCH_BYTES = 8 << 20  # blocks in one answer, when a peer gets those that it starts with
 
 
 class Setup(msgspec.Struct, frozen=True, kw_only=True):
     """What all actors of a run share; it travels once, through Ray's object store.
 
-    run             its name
-    key             the swarm's, which every link must prove
-    seed            of the chance of all peers
+    key             the key of the swarm, which both ends of every link must prove
     by_actor_calls  whether control messages between peers go by actor calls, and not by links
-    data_ports      first and last port for block servers; None: any free one
-    folder          where the copies go; one that isn't absolute is in each machine's own temporary folder
-    strategies      strategies of somebody's own, by name: a worker need not have their modules
+    folder          where the copies go; a relative one is below each machine's own temporary folder
+    strategies      strategies from outside Minibit, by name: a worker need not have their modules
     """
 
     run: str
@@ -71,16 +68,15 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Opened(msgspec.Struct, frozen=True):
-    """A peer stands ready: where it listens, its process, the inventory that it holds already."""
+    """A peer that stands ready: where it listens, its machine, the inventory that it holds already."""
 
     address: PeerAddress
-    pid: int
     machine: str
     held: int
 
 
 class Drained(msgspec.Struct, frozen=True):
-    """What a peer has to tell: new records (MessagePack), messages sent so far by verb, actor calls so far."""
+    """The news of a peer: new records (MessagePack), messages sent so far by verb, actor calls so far."""
 
     records: bytes
     messages: dict[str, int]
@@ -93,10 +89,10 @@ def copies_folder(folder: str) -> Path:
 
 
 class PeerActor:
-    """One peer. The launcher calls `open`, `join`, `start`, then `drain` now and then, at the end `stop`.
+    """One peer. The launcher calls `open`, `join`, `start`, then `drain` now and then, and `stop` at the end.
 
-    `tracker` is the tracker's actor. A seed shares the file or folder `content`. What the links can't carry goes by
-    `outside`; None: by actor calls of this peer.
+    `tracker` is the tracker's actor; a seed shares the file or folder `content`. Messages that the links can't carry go
+    by `outside`; None: by actor calls of this peer.
     """
 
     def __init__(
@@ -128,7 +124,7 @@ class PeerActor:
     # life
 
     async def open(self, copies_here: int = 1) -> Opened:
-        """Make the store and start the block server; the disk must have room for `copies_here` copies."""
+        """Open the store and start the block server; the disk must have room for `copies_here` copies."""
         setup = self.setup
         strategies.SHIPPED.update(setup.strategies)
         self.node = Node(
@@ -143,7 +139,7 @@ class PeerActor:
         )
         first, last = setup.data_ports or (0, 0)
         address = await self.node.serve(range(first, last + 1))
-        return Opened(address, os.getpid(), machine(), self.node.peer.held)
+        return Opened(address, machine(), self.node.peer.held)
 
     def _open_store(self, copies: int) -> Store | Source:
         manifest, folder = self.setup.manifest, copies_folder(self.setup.folder)
@@ -154,7 +150,7 @@ class PeerActor:
         return Store.open(folder / self.name, manifest)
 
     async def take(self) -> None:
-        """Get the blocks that this peer starts with from the tracker's machine, before it joins."""
+        """Get the blocks that this peer starts with from the seed, before it joins."""
         store, manifest = self.node.store, self.setup.manifest
         assert isinstance(store, Store)
         per_call = max(1, BATCH_BYTES // manifest.block_bytes)
@@ -173,7 +169,7 @@ class PeerActor:
         return [self.node.store.read(block, 0, length(block)) for block in blocks]
 
     async def join(self) -> None:
-        """Enter the swarm; returns when the first links stand, or soon after."""
+        """Enter the swarm, and wait for the first links, for `SETTLE_S` at most."""
         self.node.join()
         deadline = time.monotonic() + SETTLE_S
         contacts = self.node.peer.contacts
@@ -213,7 +209,7 @@ class PeerActor:
         return time.monotonic()
 
     async def drain(self, number: int) -> Drained:
-        """The batch of news of that number: a new one, or, when its answer was lost, the last one again."""
+        """The batch of news with this number: a new one, or the last one again, if its answer was lost."""
         if number != self._batch_number:
             self._batch_number = number
             batch = records.encode(self.node.drain())
@@ -241,7 +237,7 @@ class PeerActor:
         return look(self.node.peer)
 
     async def limit(self, rates: dict[str, float | None]) -> None:
-        """New `upload_bps` and `download_bps` from now on; None lifts one, one that is missing stays."""
+        """Set `upload_bps` and `download_bps` from now on; None lifts a limit, a missing one stays."""
         self.node.limit(**rates)
 
     # the mirror: a method for every verb
@@ -292,7 +288,7 @@ class PeerActor:
             try:
                 actor = self._peers[peer] = ray.get_actor(actor_name(self.setup.run, peer), NAMESPACE)
             except ValueError:
-                return  # it died; its link will tell
+                return  # that peer died; the end of its link will tell ours
         self._call(actor, message, number)
 
     def _call(self, actor: Any, message: Message, number: int | None = None) -> None:
@@ -306,13 +302,13 @@ class PeerActor:
         try:
             answer = await getattr(actor, message.verb.lower()).remote(self.name, message, *numbered)
         except RayError:
-            return  # it is gone; the core asks again, or its link ends
+            return  # that actor is gone; the core asks again, or its link ends
         if answer is not None:
             self.node.receive(TRACKER, answer)
 
 
 def machine() -> str:
-    """Names the machine whose monotonic clock we read."""
+    """The name of the machine whose monotonic clock this process reads."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:

@@ -1,7 +1,7 @@
 """The tracker as a Ray actor: the roster, and beside it, in the same process, the seed that shares the content.
 
-The seed is a peer like any other, with a `Source` for a store. It answers what is asked of a peer, and the two share
-its mailbox. What newcomers are told goes out by actor calls.
+The seed is a peer like any other, with a `Source` for a store: it answers every call that a peer answers. The tracker
+shares its mailbox. News of newcomers goes out by actor calls.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ class TrackerActor:
         return answers[0] if answers else None
 
     def _carry_out(self, effects: Iterable[Effect], asker: str | None = None) -> list[Message]:
-        """Tell everybody else by actor calls; what the asker is told is the answer of its call."""
+        """Send messages by actor calls; those for the asker are the answer of its call."""
         answers: list[Message] = []
         for effect in effects:
             assert isinstance(effect, Send)

@@ -1,4 +1,4 @@
-"""Strategies by name: one of ours, or anybody's as `module:Class`; and teams, which play by some of them."""
+"""Strategies by name: one of ours, or one from anywhere as `module:Class`; and teams, which play by some of them."""
 
 from __future__ import annotations
 
@@ -19,25 +19,22 @@ from minibit.rules import Rules
 T = TypeVar("T")
 
 SHIPPED: dict[str, type] = {}
-"""Strategies of somebody's own that came to this process by value, by name: it need not have their modules."""
+"""Strategies from outside Minibit that came to this process by value, by name: it need not have their modules."""
 
 
 class Team(NamedTuple):
-    """What a peer plays by, beside the rules of its swarm: None is as these say.
+    """Strategies of a group of peers, called `class_name` if it has a name. None: as the rules of the swarm say."""
 
-    `name` is that of all peers that play so, if they have one.
-    """
-
-    name: str | None = None
+    class_name: str | None = None
     picker: str | None = None
     choker: str | None = None
     behaviour: str = "honest"
 
     def rules(self, rules: Rules) -> Rules:
         """The rules of a swarm, with the strategies of this team."""
-        own = {"picker": self.picker, "choker": self.choker}
-        named = {key: name for key, name in own.items() if name is not None}
-        return msgspec.structs.replace(rules, **named) if named else rules  # one copy for the peers of a large swarm
+        if self.picker is None and self.choker is None:
+            return rules  # the peers of a large swarm share one copy
+        return msgspec.structs.replace(rules, picker=self.picker or rules.picker, choker=self.choker or rules.choker)
 
 
 def picker(name: str) -> type[Picker]:
@@ -125,5 +122,5 @@ def _imported(kind: str, name: str, takes: str) -> object:
         raise LocalError(f"{kind} {name!r} is unknown: {takes}")
     try:
         return getattr(importlib.import_module(module_name), class_name)
-    except Exception as error:  # a module of somebody else's may raise anything while it is imported
+    except Exception as error:  # a module may raise anything while it is imported
         raise LocalError(f"{kind} {name!r} can't be imported ({type(error).__name__}: {error}): {takes}") from None

@@ -1,7 +1,7 @@
-"""From options to a swarm that stands: content, manifest, actors on their nodes, everybody registered.
+"""From a seating plan to a swarm that stands: the content, actors on their nodes, and every peer registered.
 
-The start has two phases, so that what is measured is the swarm and not Ray: first all actors stand ready, know
-the tracker and have their first links; then all may ask for blocks.
+The start has two phases, so that a run measures the swarm and not Ray. First all actors stand ready, know the tracker
+and have their first links. Then all may ask for blocks.
 """
 
 from __future__ import annotations
@@ -33,12 +33,11 @@ from minibit.lab.archive import RunFolder
 from minibit.manifest import Manifest
 from minibit.run.ledger import Ledger
 from minibit.run.options import Options
-from minibit.run.seating import late_seats
 from minibit.seat import Seat
 
-SPAWN_S = 60.0  # for the actors to come up, and for each of them
-SPAWN_EACH_S = 5.0
-CALL_S = 60.0  # for anything else that is asked of all of them
+SPAWN_S = 60.0  # limit for the actors to come up
+SPAWN_EACH_S = 5.0  # more time for each of them
+CALL_S = 60.0  # limit for any other call to all of them
 OFFSET_TRIES = 3
 
 
@@ -53,7 +52,7 @@ def source(path: str | os.PathLike[str] | None, options: Options, folder: Path) 
 
 
 def shipped(seats: Iterable[Seat]) -> dict[str, type]:
-    """The strategies of somebody's own in these seats, by name, to be sent by value: workers need not have them."""
+    """The strategies from outside Minibit in these seats, by name, to be sent by value: workers need not have them."""
     found: dict[str, type] = {}
     for seat in seats:
         for name, find in (
@@ -65,12 +64,12 @@ def shipped(seats: Iterable[Seat]) -> dict[str, type]:
                 continue
             kind = found[name] = find(name)
             module = sys.modules.get(kind.__module__)
-            if module is not None and kind.__module__ != "__main__":  # those are sent by value anyway
+            if module is not None and kind.__module__ != "__main__":  # Ray sends those by value anyway
                 cloudpickle.register_pickle_by_value(module)  # type: ignore[no-untyped-call]
     return found
 
 
-# once for each class: every call of ray.remote would send the class anew
+# made once for each class: every call of ray.remote would send the class anew
 REMOTE: dict[type, Any] = {kind: ray.remote(kind) for kind in (PeerActor, TrackerActor)}
 
 
@@ -84,7 +83,7 @@ class Launcher:
         self.actors: dict[str, Any] = {}
         self._path = path
         self._seats: dict[str, Seat] = {}
-        # a name that no other run has, also none of the same name that was cut short: only kept copies are resumed
+        # no other run has this name, not even one of the same name that was cut short: only kept copies are resumed
         scratch = f"minibit-{run.name}-{secrets.token_hex(4)}"
         self.folder = str(run.files.absolute()) if options.keep else scratch
         self._setup = Setup(
@@ -100,7 +99,7 @@ class Launcher:
         self._setups: dict[frozenset[str], Any] = {}  # in Ray's object store, by the strategies that it ships
 
     def spawn(self, seats: Iterable[Seat]) -> list[str]:
-        """Actors for these seats, the seed's (which is the first of a run) with the tracker, all of them ready."""
+        """Start actors for these seats, the seed first in a run, with the tracker; wait until all are ready."""
         opening = {seat.name: seat for seat in seats}
         setup = self._setup_of(opening.values())
         for seat in opening.values():
@@ -114,12 +113,8 @@ class Launcher:
             self.ledger.open(opening[name], found.held, offset_s, found.address.host)
         return list(opening)
 
-    def late_seats(self, count: int, behaviour: str) -> tuple[Seat, ...]:
-        """So many seats more, after those that there are."""
-        return late_seats(self.options, len(self._seats), count, behaviour)
-
     def _seat(self, seat: Seat, setup: Any) -> None:
-        """An actor for this seat: the seed's on the first node, peers on all of them by turns."""
+        """Start the actor of a seat: the seed's on the first node, those of peers on all nodes by turns."""
         place = self.places[max(0, len(self._seats) - 1) % len(self.places)]
         self._seats[seat.name] = seat
         kind, last = (TrackerActor, str(self._path.absolute())) if seat.seeds else (PeerActor, self.actors[TRACKER])
@@ -133,7 +128,7 @@ class Launcher:
         self.actors[seat.name] = REMOTE[kind].options(**options).remote(seat, setup, place.host, last)
 
     def _setup_of(self, seats: Iterable[Seat]) -> Any:
-        """What the actors of these seats are told; all that need the same strategies by value are told the same."""
+        """The setup for the actors of these seats, as a reference; one for each set of strategies sent by value."""
         own = shipped(seats)
         key = frozenset(own)
         if key not in self._setups:
@@ -148,7 +143,7 @@ class Launcher:
         ]
 
     def begin(self, names: list[str]) -> None:
-        """Let them join, and, when they know each other, ask for blocks."""
+        """Let these members join, and, when they know each other, ask for blocks."""
         block_count = self.ledger.content.block_count
         peers = [name for name in names if not self._seats[name].seeds]
         if self.options.initial.count(block_count):
@@ -176,7 +171,7 @@ class Launcher:
             ) from None
 
     def _offset(self, name: str) -> float:
-        """What to add to the clock of a peer on another machine for ours, by the quickest of some answers."""
+        """Seconds to add to the clock of a peer on another machine for ours, by the fastest of some answers."""
         best = (float("inf"), 0.0)
         for _ in range(OFFSET_TRIES):
             asked_at = time.monotonic()

@@ -34,7 +34,7 @@ from minibit.events import TRACKER
 from minibit.lab.archive import RunFolder
 from minibit.run.ledger import Ledger
 from minibit.run.options import Options
-from minibit.run.seating import seats
+from minibit.run.seating import late_seats, seats
 from minibit.run.summary import Summary
 from minibit.seat import number_of
 from minibit.units import parse_rate, show_bytes
@@ -230,7 +230,8 @@ class Swarm:
         if count < 1:
             raise LocalError(f"add takes a number of peers from 1, not {count!r}")
         launcher = self._launched
-        names = launcher.spawn(launcher.late_seats(count, behaviour))
+        first = len(launcher.actors)  # the seed counts as number 0
+        names = launcher.spawn(late_seats(launcher.options, first, count, behaviour))
         launcher.begin(names)
         self.summary = None
         return names

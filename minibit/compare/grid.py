@@ -192,7 +192,8 @@ def _cell(values: dict[str, str], file: File, settings: list[tuple[Keys, Any]]) 
     odd = sum(kind.peers for kind in world.classes) + sum([*built.teams.values(), *built.behave.values()])
     if odd < built.peers:
         behaviours.insert(0, "honest")
-    groups = [*dict.fromkeys(behaviours), *dict.fromkeys(f"class.{kind.name}" for kind in (*world.classes, *teams))]
+    classes = dict.fromkeys([*(kind.name for kind in world.classes), *built.teams])
+    groups = [*dict.fromkeys(behaviours), *(f"class.{name}" for name in classes)]
     return Cell(values, runs, groups)
 
 

@@ -1,4 +1,4 @@
-"""One member in the books of a run: what its seat says, and what is known of it so far."""
+"""One member in the books of a run: its seat, and what is known of it so far."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from minibit.records import SampleRecord
 from minibit.seat import Seat
 
 UNWANTED = ("corrupter", "liar")  # nobody expects them to complete: one is banned, the other seems to want nothing
-USELESS = ("corrupter", "free-rider")  # nobody gets a right block from them
 
 
 class Departure(NamedTuple):
@@ -55,16 +54,6 @@ class Account:
     def waited_for(self) -> bool:
         """Whether the run must wait for it."""
         return self.completed_at is None and self.gone is None and self.wanted
-
-    @property
-    def expected(self) -> bool:
-        """Whether its completion is one of those that make the run: it is complete, or waited for."""
-        return self.wanted and (self.completed_at is not None or self.gone is None)
-
-    @property
-    def gives(self) -> bool:
-        """Whether others can get blocks from it, right ones."""
-        return self.gone is None and self.seat.behaviour not in USELESS
 
     @property
     def answers(self) -> bool:

@@ -1,8 +1,8 @@
-"""What is known of a run, real or simulated: the records of all peers on one time axis, and what they add up to.
+"""The books of a run, real or simulated: the records of all members on one time axis, and what they add up to.
 
-Peers note the time of their own machine's clock. The ledger moves it to its own by the offset that was measured
-when the peer was opened, and sets zero to the first PEDIDO allowed. Where all share one clock nothing is moved,
-and no record is copied: a simulation may have millions.
+A peer notes the time of its own machine's clock. The ledger adds the offset that was measured when the peer was
+opened, and sets zero to the first PEDIDO allowed. Where all share one clock, no record is moved or copied: a
+simulation may have millions.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from minibit.run.options import Options
 from minibit.run.summary import Bytes, Content, Messages, Seconds, Summary, jain
 from minibit.seat import Seat
 
-FORMAT = 1  # of what `about` says and of the tables; a larger one can't be read by what reads this
+FORMAT = 1  # the version of `about` and of the tables; a reader refuses a larger one than its own
 
 
 class Ledger:
-    """The accounts of tracker and peers, by name, and all records; of a run in the `world` `ray` or `sim`."""
+    """The accounts of the seed and the peers, by name, and all records; `world` is `ray` or `sim`."""
 
     def __init__(self, run: str, options: Options, content: SharedContent, world: str = "ray") -> None:
         self.run = run
@@ -33,12 +33,12 @@ class Ledger:
         self.content = content
         self.world = world
         self.accounts: dict[str, Account] = {}
-        self.actor_calls = 0  # of the driver
+        self.actor_calls = 0  # those of the driver
         self.started_at: float | None = None
         self.limits_changed = False  # while the swarm ran
-        self.scenario: dict[str, Any] | None = None  # of a simulated run, and
-        self.faults: list[dict[str, Any]] = []  # what was planned to go wrong in it
-        self.noted: list[Record] = []  # of the ledger's axis, never to be changed
+        self.scenario: dict[str, Any] | None = None  # None in a real run
+        self.faults: list[dict[str, Any]] = []  # planned moments of a simulated run
+        self.noted: list[Record] = []  # append-only; times are on the ledger's clock
 
     @property
     def peers(self) -> dict[str, Account]:
@@ -55,13 +55,13 @@ class Ledger:
         self.accounts[seat.name] = Account(seat, held, offset_s, node)
 
     def give(self, name: str, blocks: int) -> None:
-        """These blocks (an inventory) were given to a peer before it started."""
+        """Add blocks (an inventory) that a peer was given before it started."""
         account = self.accounts[name]
         account.held |= blocks
         account.held_at_start |= blocks
 
     def enter(self, name: str, records: Iterable[Record], messages: dict[str, int], actor_calls: int = 0) -> None:
-        """Take what a peer told: records of its own clock, messages so far by verb, actor calls so far."""
+        """Take a peer's news: records by its own clock, messages so far by verb, actor calls so far."""
         account = self.accounts[name]
         account.batches += 1
         account.messages = messages
@@ -70,7 +70,7 @@ class Ledger:
         self.enter_all((shifted(record, offset_s) for record in records) if offset_s else records)
 
     def enter_all(self, records: Iterable[Record]) -> None:
-        """Take records of any peers, in the order of time, that are on the ledger's axis already."""
+        """Take records of any members that are on the ledger's axis already, in the order of time."""
         accounts, keep = self.accounts, self.noted.append
         for record in records:
             keep(record)
@@ -83,7 +83,7 @@ class Ledger:
                 self._enter_event(record)
 
     def died(self, name: str, now: float, why: str = "died") -> None:
-        """The peer is gone without a word, and its copy with it, unless that was verified before."""
+        """Note that a peer is gone without a word, and its copy with it, unless that was verified before."""
         if self.accounts[name].die(why):
             self.noted.append(PeerRecord(now, name, "died", why))
 
@@ -97,7 +97,7 @@ class Ledger:
         return 0.0 if self.started_at is None else now - self.started_at
 
     def _enter_event(self, record: PeerRecord) -> None:
-        if record.event == "banned":  # noted by who banned it, perhaps of somebody who is not in the books
+        if record.event == "banned":  # a neighbour's note, perhaps about a stranger who is not in the books
             if (banned := self.accounts.get(record.peer)) is not None:
                 banned.banned_by.add(record.why)
             return
@@ -114,7 +114,7 @@ class Ledger:
             case "died":
                 account.die(record.why or "died")
 
-    # what it adds up to
+    # what the books add up to
 
     @property
     def completed(self) -> int:
@@ -185,7 +185,7 @@ class Ledger:
         )
 
     def about(self, summary: Summary | None) -> dict[str, Any]:
-        """All that is known beside the records, as plain values: what a run's folder says in run.json."""
+        """All that is known beside the records, as plain values: the content of run.json."""
         return {
             "format": FORMAT,
             "run": self.run,
@@ -209,14 +209,14 @@ class Ledger:
         )
 
     def bound_s(self) -> float | None:
-        """The lower bound on the transfer, of those who are complete or may be; None where too little is known."""
+        """The lower bound on the transfer time of peers that are complete or may be; None: too little is known."""
         if self.limits_changed:
             return None
         members = [
             bounds.Member(
                 upload_bps=account.seat.upload_bps,
                 download_bps=account.seat.download_bps,
-                wants=account.expected,
+                wants=account.waited_for or (account.wanted and account.completed_at is not None),
                 serves=account.seat.behaviour != "free-rider",
                 held_bytes=self._bytes_of(account.held_at_start),
             )

@@ -6,6 +6,7 @@ It follows from the options, the scenario and the seed of chance. Nothing of a r
 from __future__ import annotations
 
 from random import Random
+from typing import Any
 
 from minibit import strategies
 from minibit.errors import LocalError
@@ -16,6 +17,8 @@ from minibit.run.scenario import PeerClass, Scenario
 from minibit.seat import Seat, lowest, peer_name
 from minibit.strategies import Team
 
+NO_CLASS = PeerClass(name="", peers=0)
+
 
 def seats(options: Options, scenario: Scenario | None = None, *, line_bps: float | None = None) -> tuple[Seat, ...]:
     """The seed's seat, and then one for each peer, in the order in which they join.
@@ -24,22 +27,22 @@ def seats(options: Options, scenario: Scenario | None = None, *, line_bps: float
     classes beside teams.
     """
     scenario = scenario or Scenario()
-    classes: list[PeerClass | None] = [kind for kind in scenario.classes for _ in range(kind.peers)]
+    classes = [kind for kind in scenario.classes for _ in range(kind.peers)]
     if classes and options.teams:
         raise LocalError("classes: a run has these or teams: give classes a picker, a choker, a behaviour")
-    classes += [None] * (options.peers - len(classes))
+    classes += [NO_CLASS] * (options.peers - len(classes))
     times = arrival_times(scenario.arrivals, options.peers, Random(f"{options.seed}/arrivals"))
     return (
         Seat(name=TRACKER, rules=options.rules, upload_bps=options.seed_upload_bps or line_bps, seeds=True),
         *(
-            _seat(options, number, team, kind, line_bps, at_s, scenario.stay_s)
+            _seat(options, number, team, kind, line_bps, arrives_s=at_s, stay_s=scenario.stay_s)
             for number, (team, kind, at_s) in enumerate(zip(_teams(options), classes, times, strict=True), 1)
         ),
     )
 
 
 def late_seats(options: Options, first: int, count: int, behaviour: str = "honest") -> tuple[Seat, ...]:
-    """So many seats more for a run that goes on; `first` is the number of the first of them."""
+    """So many more seats for a run that goes on; `first` is the number of the first of them."""
     return tuple(_seat(options, first + index, Team(behaviour=behaviour)) for index in range(count))
 
 
@@ -60,28 +63,21 @@ def _seat(
     options: Options,
     number: int,
     team: Team,
-    kind: PeerClass | None = None,
+    kind: PeerClass = NO_CLASS,
     line_bps: float | None = None,
-    at_s: float = 0.0,
-    stay_s: float | None = None,
+    **times_s: Any,
 ) -> Seat:
-    upload_bps, download_bps, lacks = options.upload_bps, options.download_bps, None
-    if kind is not None:
-        upload_bps, download_bps, lacks = kind.upload_bps or upload_bps, kind.download_bps or download_bps, kind.lacks
-        # `behave` is about the last peers, in a class or not
+    if kind is not NO_CLASS:  # `behave` is about the last peers, in a class or not
         behaviour = kind.behaviour if team.behaviour == "honest" else team.behaviour
         team = Team(kind.name, kind.picker, kind.choker, behaviour)
+    own_bps = strategies.behaviour(team.behaviour).upload_bps
     return Seat(
         name=peer_name(number, options.peers),
         rules=team.rules(options.rules),
-        behaviour=team.behaviour,
-        class_name=team.name,
-        picker=team.picker,
-        choker=team.choker,
-        upload_bps=lowest(upload_bps or line_bps, strategies.behaviour(team.behaviour).upload_bps),
-        download_bps=download_bps,
+        upload_bps=lowest(kind.upload_bps or options.upload_bps or line_bps, own_bps),
+        download_bps=kind.download_bps or options.download_bps,
         initial=options.initial,
-        lacks=lacks,
-        arrives_s=at_s,
-        stay_s=stay_s,
+        lacks=kind.lacks,
+        **team._asdict(),
+        **times_s,
     )

@@ -13,6 +13,8 @@ from minibit.run.summary import Failure
 
 Accounts = Mapping[str, Account]
 
+USELESS = ("corrupter", "free-rider")  # nobody gets a right block from them
+
 
 def waiting(accounts: Accounts) -> list[str]:
     """The peers that the run waits for."""
@@ -21,11 +23,11 @@ def waiting(accounts: Accounts) -> list[str]:
 
 def lost_blocks(accounts: Accounts, block_count: int) -> list[int]:
     """The blocks of which no copy is left with a member that is there and serves."""
-    there = inventory.EMPTY
+    lost = inventory.full(block_count)
     for account in accounts.values():
-        if account.gives:
-            there |= account.held
-    return list(inventory.indices(inventory.full(block_count) & ~there))
+        if account.gone is None and account.seat.behaviour not in USELESS:
+            lost &= ~account.held
+    return list(inventory.indices(lost))
 
 
 def why_hopeless(accounts: Accounts, block_count: int, otherwise: str | None) -> str | None:

@@ -1,9 +1,12 @@
-"""What can still come: which blocks are within reach of a peer that lacks them, and how long it may take at most.
+"""What can still come: which blocks are within reach of a peer that lacks them, and how long they may take at most.
 
-Seen from outside, by what the world is like and not by what a peer believes. A peer is fed by those with whom it is
-linked or could link: both are up and awake, on the same side, not cut, neither banned the other, and it knows where
-the other is or can ask the tracker. What its feeders could get is within its reach too, if they pass it on: honest
-and slow peers do; free-riders don't, corrupters are no use, and a liar gives what it holds and gets nothing.
+It looks at the whole world from outside. Only two facts are taken from inside the peers, because nothing else holds
+them: which neighbours a peer has an address of, and which it banned.
+
+Peer A can be fed by peer B when they are linked or could link: both are up and awake, on the same side of a split, no
+cut is between them, neither banned the other, and A has the address of B or can ask the tracker. Blocks that B could
+get are within reach of A too, if B passes them on. Honest and slow peers do. Free-riders don't, corrupters are no use,
+and a liar gives what it holds and gets nothing.
 """
 
 from __future__ import annotations
@@ -20,16 +23,12 @@ from minibit.sim.machine import Machine
 from minibit.sim.world import World
 from minibit.wire.carriage import IDLE_S
 
-Reach = dict[str, tuple[str, ...]]  # peers that are there and awake, and whom each is linked with or could dial
+Reach = dict[str, tuple[str, ...]]  # for each peer that is there and awake, the peers that could feed it
 
 
 def reach(world: World) -> Reach:
-    """Who could take from whom."""
-    there = [
-        machine
-        for machine in world.machines.values()
-        if machine.up and machine.inbox is None and machine.peer.leaving is None
-    ]
+    """For each peer, the peers that could feed it."""
+    there = [one for one in world.machines.values() if one.up and one.inbox is None and one.peer.leaving is None]
     return {
         one.name: tuple(other.name for other in there if other is not one and _could_take(world, one, other))
         for one in there
@@ -37,14 +36,12 @@ def reach(world: World) -> Reach:
 
 
 def within(world: World, links: Reach, *, at_best: bool = False) -> dict[str, int]:
-    """The blocks (an inventory) that each peer lacks and could get, for all that lack some.
+    """For each peer that lacks blocks, those that it could get (an inventory).
 
-    `at_best`: also from those of whose blocks some arrive wrong.
+    `at_best`: count peers too whose blocks arrive wrong now and then.
     """
     machines = {name: world.machines[name] for name in links}
-    pools = {
-        name: _gives(world, machine, at_best) for name, machine in machines.items()
-    }  # what others could get from it
+    pools = {name: _gives(world, one, at_best) for name, one in machines.items()}  # what others could get from each
     relays = [name for name, machine in machines.items() if pools[name] is not None and not lies(machine)]
     before: dict[str, int | None] = {}
     while before != pools:
@@ -66,24 +63,24 @@ def _pooled(pools: dict[str, int | None], names: Iterable[str]) -> int:
 
 
 def lies(machine: Machine) -> bool:
-    """Whether it announces blocks that it lacks; so nobody gives it any."""
+    """Whether the peer announces blocks that it lacks; then its neighbours give it none."""
     return bool(machine.peer.behaviour.claims(inventory.EMPTY, machine.peer.content.block_count))
 
 
 def patience_s(world: World) -> float:
-    """For how long nothing useful need arrive anywhere, though a block is within reach of somebody awake.
+    """The longest time without a useful block anywhere, while a block is still within reach of a peer that is awake.
 
-    Counted from when the last useful block came, or the world last changed. One hop is enough, from a peer X that
-    holds a block to a peer Y that lacks it. In the worst case Y
+    It counts from the last useful block, or the last change of the world. One hop is enough: from a peer X that holds
+    a block to a peer Y that lacks it. In the worst case
 
-    meets X     is fed by nobody for two leases of a guest until it says that it is alone, and then tries one more of
-                all that it knows every LONGEST_PAUSE_S, X last, which it left alone for LONGEST_RETRY_S before;
-    is served   when those that hold the slots and take nothing are gone: they are silent for IDLE_S, or
-                guests for a lease;
-    asks        those first that are silent or lie, and leaves X alone for as long, if it was silent before; and if X
-                lies, for every other block before the one that it has;
-    is sent it  on the slowest line, shared by all that its ends serve and are served by at once; two blocks, since
-                the one before may be double.
+    Y meets X   nobody feeds Y for two leases of a guest, until it says that it is alone; then it dials one more of
+                the peers it knows every LONGEST_PAUSE_S, X last; X was not to be dialled for LONGEST_RETRY_S before;
+    X serves Y  once the neighbours that hold the slots of X and take nothing are gone: they are silent for
+                IDLE_S, or guests for a lease;
+    Y asks X    after neighbours that are silent or lie; if X was silent before, Y asks it nothing for as long; if X
+                lies, Y asks it for every other block before the one that X has;
+    X sends it  on the slowest line, shared by all that both ends serve and are fed by at once; two blocks, since the
+                one before may be double.
     """
     rules = world.rules
     known = min(len(world.machines), REMEMBERED * rules.neighbours)
@@ -95,9 +92,9 @@ def patience_s(world: World) -> float:
 
 
 def hasty(world: World) -> bool:
-    """Whether a slot may be gone before the PEDIDO for it is there: then nothing is promised.
+    """Whether a neighbour may lose its slot before its PEDIDO arrives: then nothing is promised.
 
-    So it is where more neighbours want slots than there are, and a round is no longer than a message and its answer.
+    It happens where neighbours want more slots than there are, and a round is no longer than a message and its answer.
     """
     rules = world.rules
     there = [machine for machine in world.machines.values() if machine.up]
@@ -106,7 +103,7 @@ def hasty(world: World) -> bool:
 
 
 def slowest_block_s(world: World) -> float:
-    """How long a block may be under way, at the slowest line of all that is there."""
+    """How long a block may be under way: on the slowest line of all peers that are there."""
     there = [machine for machine in world.machines.values() if machine.up]
     slots = max((len(there) if (own := machine.peer.uploads.slots) is None else own for machine in there), default=1)
     served = max(1, min(slots, len(there), world.rules.neighbours))
@@ -130,7 +127,7 @@ def _banned(by: Machine, other: Machine) -> bool:
 
 
 def _gives(world: World, machine: Machine, at_best: bool) -> int | None:
-    """What others get right from it, at best now and then; None for nothing, ever."""
+    """The inventory that others can get from it, with `at_best` now and then; None: nothing, ever."""
     behaviour = machine.peer.behaviour
     if not behaviour.serves or behaviour.spoils or machine.peer.uploads.slots == 0:
         return None

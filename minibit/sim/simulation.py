@@ -1,7 +1,8 @@
 """One simulated run, from the options of the command line to its summary.
 
-The same options, records and summary as a run of real actors. A peer without a limit has a line of `LINE_BPS`
-here; the copies of peers that completed count as verified, since no block is held whose verdict was bad.
+It takes the same options and gives the same records and summary as a run of real actors. In a simulation, a member
+without a limit has an uplink of `LINE_BPS`. Every complete copy counts as verified: a peer never holds a block whose
+verdict was bad.
 """
 
 from __future__ import annotations
@@ -27,11 +28,11 @@ from minibit.sim import faults, reach
 from minibit.sim.journal import Journal
 from minibit.sim.world import Watcher, World
 
-LINE_BPS = 125e6  # a gigabit a second, for who has no limit
-HOPELESS_S = 5.0  # without a byte anywhere, when blocks are lost, after which nobody waits any longer
-DOUBT_S = 30.0  # the same, after which one looks whether anybody can reach a block that it lacks
+LINE_BPS = 125e6  # one gigabit a second: the uplink of a member without a limit
+HOPELESS_S = 5.0  # when blocks are lost: the run ends after so long without a byte anywhere
+DOUBT_S = 30.0  # without a byte for so long, the run looks whether any peer can reach a block that it lacks
 LOOK_S = 1.0  # between two looks whether anything will still come
-EVENTS_AT_ONCE = 100  # between two calls of `progress`: some hundredths of a second on the wall
+EVENTS_AT_ONCE = 100  # between two calls of `progress`: some hundredths of a real second
 
 
 class Archive(Protocol):
@@ -44,11 +45,11 @@ class Archive(Protocol):
 
 
 class Simulation:
-    """A run that is ready to go; `run` takes it to its end, or `world.clock.step` from event to event.
+    """A run that is ready to go. `run` takes it to its end; `world.clock.step` goes from event to event.
 
-    content   what is shared; None: as the options say
-    watchers  see every event and effect
-    journal   names of peers whose events are kept (`minibit.sim.journal`)
+    content   what is shared; None: made content, as the options say
+    watchers  observers of every event and effect
+    journal   names of the peers whose events are kept (`minibit.sim.journal`)
     """
 
     def __init__(
@@ -76,14 +77,14 @@ class Simulation:
         )
         self.summary: Summary | None = None
         self._sample_s = scenario.sample_s or max(1.0, options.peers / 100)
-        self._moved = (0, 0.0)  # bytes, and when they were last more than before
+        self._moved = (0, 0.0)  # bytes that arrived, and when that number last grew
         self._doubt_s = DOUBT_S
         self._hopeless: str | None = None
         self._plan(frozenset(journal))
 
     @property
     def ledger(self) -> Ledger:
-        """The books, up to now."""
+        """The books of the run so far."""
         self._drain()
         return self._ledger
 
@@ -94,18 +95,18 @@ class Simulation:
 
     @property
     def journals(self) -> dict[str, Journal]:
-        """Of the peers that were named, as far as they came."""
+        """The journals so far, by peer: of the peers that were named and have joined."""
         return {name: machine.journal for name, machine in self.world.machines.items() if machine.journal is not None}
 
     def run(self, progress: Callable[[Simulation], object] | None = None) -> Summary:
-        """Go on until every peer is complete or can't be, or until the time limit; what it came to.
+        """Go on until every peer is complete or can't be, or until the time limit; the summary.
 
-        `progress` is called with this simulation every `EVENTS_AT_ONCE` events. Here is no clock but the virtual
-        one: who is called looks at the one on the wall, and goes again if it is not yet time to look further.
+        `progress` is called with this simulation every `EVENTS_AT_ONCE` events. A simulation knows only its virtual
+        clock: `progress` itself must see how much real time went by, and return at once if it was too little.
         """
         limit_s = self.options.timeout_s or inf
         was_enabled = gc.isenabled()
-        gc.disable()  # nothing here waits for it, and it would look at millions of records again and again
+        gc.disable()  # no cycle waits for it here, and it would visit millions of records again and again
         try:
             while self._go_on(limit_s):
                 if progress is not None:
@@ -120,7 +121,7 @@ class Simulation:
         return self.summary
 
     def write(self, folder: Archive) -> Summary:
-        """Write the run that is over into a folder, whose name it takes; its summary."""
+        """Write the run, which must be over, into a folder, and name it after that; its summary."""
         assert self.summary is not None, "run it first"
         self._ledger.run = folder.name
         self.summary = msgspec.structs.replace(self.summary, run=folder.name)
@@ -129,7 +130,7 @@ class Simulation:
         return self.summary
 
     def _go_on(self, limit_s: float) -> bool:
-        """Let so many more things happen; False once nothing more is to happen in this run."""
+        """Let `EVENTS_AT_ONCE` events happen; False once the run is over."""
         world, clock = self.world, self.world.clock
         for _ in range(EVENTS_AT_ONCE):
             if not world.waiting or self._hopeless is not None or clock.next_s > limit_s:
@@ -150,7 +151,7 @@ class Simulation:
             self._ledger.open(seat, held)
             take = partial(world.seat, seat, held, journal=seat.name in journal)
             if seat.seeds:
-                take()  # before all others
+                take()  # the seed is there before the peers
             else:
                 world.clock.at(seat.arrives_s, take)
         world.waiting = dict.fromkeys(verdict.waiting(self._ledger.accounts))
@@ -158,7 +159,7 @@ class Simulation:
         faults.put_in(world, moments)
         self._ledger.scenario = self.scenario.as_dict()
         self._ledger.faults = [one.as_dict() for one in sorted(moments, key=lambda one: one.at_s)]
-        # nothing is planned after that
+        # nothing is planned after this time
         self._quiet_s = max(self.seats[-1].arrives_s, *(one.until_s or one.at_s for one in moments), 0.0)
         world.clock.at(self._sample_s, self._sample)
         world.clock.at(LOOK_S, self._look)
@@ -179,7 +180,7 @@ class Simulation:
         records.clear()
 
     def _why_hopeless(self) -> str | None:
-        """Why nothing more will come, or None."""
+        """Why the run need not go on, though peers wait; None: it must."""
         now = self.world.now
         moved_bytes = self.world.network.arrived_bytes
         before_bytes, since_s = self._moved
@@ -192,11 +193,11 @@ class Simulation:
         return None
 
     def _why_stalled(self, span_s: float) -> str | None:
-        """Why nobody gets anything any more, though nobody did for so long already."""
+        """Why no peer will get anything more, after `span_s` without a byte; None: one still may."""
         if span_s >= reach.patience_s(self.world):
             return f"nothing moved for {span_s:.0f} s"
         if span_s >= self._doubt_s:
-            self._doubt_s *= 2  # to look at everybody takes its time
+            self._doubt_s *= 2  # to look at all pairs of peers is slow
             if not any(reach.within(self.world, reach.reach(self.world), at_best=True).values()):
                 return "nobody can reach a block that it lacks"
         return None

@@ -1,8 +1,8 @@
 """The simulated world: it carries the effects of peers out and brings them events, in virtual time.
 
-The shell of the twin, as `minibit.actors.node` is the shell of the real thing: the same `Peer` and `Tracker`, told the
-same facts in the same order. Everything follows from the arguments: same seed, same records. What comes from
-outside (arrivals, faults) is a method here, and `minibit.run.plan` says when it is called.
+It is the shell of the simulation, as `minibit.actors.node` is the shell of the real world: the same `Peer` and
+`Tracker` hear the same facts in the same order. Everything follows from the arguments: same seed, same records. What
+comes from outside (arrivals, faults) is a method here, and `minibit.run.plan` says when it is called.
 """
 
 from __future__ import annotations
@@ -31,23 +31,23 @@ from minibit.wire.carriage import IDLE_S
 
 
 class Watcher:
-    """Somebody who sees everything that happens, and asserts what he likes (`minibit.sim.checkers`)."""
+    """An observer: it sees everything that happens in a world, and may assert anything (`minibit.sim.checkers`)."""
 
     def told(self, world: World, machine: Machine, event: events.Event | None) -> None:
-        """An event (None: a wake) is about to be handled."""
+        """The peer is about to handle an event (None: a wake)."""
 
     def did(self, world: World, machine: Machine, effect: events.Effect) -> None:
-        """This, which follows from the event, is about to be carried out."""
+        """The world is about to carry out this effect of the event."""
 
     def after(self, world: World, machine: Machine, event: events.Event | None) -> None:
-        """The event was handled, and all its effects carried out."""
+        """The peer handled the event, and the world carried out all its effects."""
 
     def over(self, world: World, timed_out: bool) -> None:
         """The run is over: nothing more will come, or its time limit came first."""
 
 
 class World:
-    """Peers, their tracker and the network between them; `seed` is the chance of all of them."""
+    """Peers, their tracker and the network between them; all their chance follows from `seed`."""
 
     def __init__(
         self,
@@ -72,12 +72,12 @@ class World:
             self.tell,
             latency_s=latency_s,
             connect_s=4 * latency_s if connect_s is None else connect_s,
-            progress_s=min(PROGRESS_S, rules.request_timeout_s / 3),  # or what is slow would be taken for silent
+            progress_s=min(PROGRESS_S, rules.request_timeout_s / 3),  # or a slow peer would count as silent
             rng=Random(f"{seed}/network"),
         )
         self.tracker: Tracker | None = Tracker(rules, seed)
         self.records: list[Record] = []
-        self.waiting: dict[str, None] = {}  # the peers of whom it is expected that they complete, and who have not
+        self.waiting: dict[str, None] = {}  # the peers that the run waits for; a dict, for its order
         self._watchers = watchers
         self._tracker_sent: Counter[type] = Counter()
         self._tracker_wake_s = inf
@@ -90,9 +90,9 @@ class World:
     # peers
 
     def seat(self, seat: Seat, held: int, *, journal: bool = False) -> Machine:
-        """A peer that joins now, with these blocks (an inventory), and may ask for more at once.
+        """Let a peer join now, with these blocks (an inventory); it may ask for more at once.
 
-        Its seat must limit its upload: a line has a rate. `journal`: its events are kept.
+        Its seat must have an `upload_bps`: a simulated line has a rate. `journal`: keep its events.
         """
         assert seat.upload_bps is not None
         peer = seat.peer(self.content, self.seed, held)
@@ -106,7 +106,7 @@ class World:
         return machine
 
     def tell(self, machine: Machine, event: events.Event) -> None:
-        """This happens to a peer, now; to one that is paused, when it goes on."""
+        """Let a peer handle an event now; a peer that is paused handles it when it goes on."""
         if machine.inbox is not None:
             machine.inbox.append(event)
         elif machine.alive and not machine.peer.left:
@@ -114,7 +114,7 @@ class World:
 
     def _wake(self, machine: Machine, wake_s: float) -> None:
         if machine.wake_s != wake_s:
-            return  # it wanted to be woken earlier, and was
+            return  # the peer asked for an earlier wake, and had it
         machine.wake_s = inf
         if machine.inbox is None and machine.alive:
             self._handle(machine, None)
@@ -127,7 +127,7 @@ class World:
             watcher.told(self, machine, event)
         try:
             effects = machine.peer.wake(now) if event is None else machine.peer.handle(event, now)
-        except LocalError as error:  # a strategy of somebody's own is broken
+        except LocalError as error:  # a strategy from outside Minibit is broken
             self._end(machine, "failed", str(error))
         else:
             self._carry_out(machine, event, effects)
@@ -201,22 +201,22 @@ class World:
             self.clock.at(wake_s, self._tracker_wakes, wake_s)
 
     def kill_tracker(self) -> None:
-        """Nobody answers at the tracker."""
+        """End the tracker: from now on it answers nobody."""
         self.tracker = None
 
     def restart_tracker(self) -> None:
-        """A tracker is there again, and knows nobody."""
+        """Start a new tracker, with an empty roster."""
         self.tracker = Tracker(self.rules, self.seed)
 
-    # what can be done to peers, if they are there (what befalls links: see the network)
+    # what a scenario does to peers that are there (for links, see the network)
 
     def leave(self, name: str, why: str = "enough") -> None:
-        """The peer says goodbye."""
+        """Let the peer say goodbye and leave."""
         for machine in self._those((name,)):
             self.tell(machine, events.Leaving(why))
 
     def kill(self, name: str) -> None:
-        """The peer is gone without a word."""
+        """End the peer without a word."""
         for machine in self._those((name,)):
             self._end(machine, "died", "killed")
 
@@ -227,7 +227,7 @@ class World:
         self.network.drop_all(machine, "reset")
 
     def pause(self, name: str) -> None:
-        """The peer does nothing, and its links stand until they have been silent for too long."""
+        """Let the peer do nothing; its links stand until they have been silent for too long."""
         for machine in self._those((name,)):
             if machine.inbox is None:
                 machine.inbox = []
@@ -239,7 +239,7 @@ class World:
             self.network.silent(machine)
 
     def resume(self, name: str) -> None:
-        """The peer goes on, and hears at once what it missed."""
+        """Let the peer go on: it handles at once all that it missed."""
         for machine in self._those((name,)):
             if machine.inbox is not None:
                 missed, machine.inbox = machine.inbox, None
@@ -249,18 +249,18 @@ class World:
                 self._arm(machine)
 
     def _those(self, names: Iterable[str]) -> list[Machine]:
-        """Of the peers with these names, those that are there."""
+        """The peers with these names that are there."""
         return [self.machines[name] for name in names if name in self.machines and self.machines[name].up]
 
     # figures
 
     def over(self, timed_out: bool = False) -> None:
-        """The run is over: every watcher hears of it."""
+        """Tell every watcher that the run is over."""
         for watcher in self._watchers:
             watcher.over(self, timed_out)
 
     def messages(self, machine: Machine) -> dict[str, int]:
-        """What this peer has sent, by verb; the tracker's, what its machine has sent."""
+        """Messages that this peer has sent, by verb; the seed's include those of the tracker beside it."""
         sent = machine.sent + self._tracker_sent if machine.name == TRACKER else machine.sent
         return {str(kind.__struct_config__.tag): count for kind, count in sent.items()}  # type: ignore[attr-defined]
 
