@@ -1,13 +1,13 @@
-"""Whom to serve: a few fixed slots given for merit, and guest slots given by chance.
+"""Which neighbours to serve: a few in fixed slots, for their merit, and some in guest slots, by chance.
 
 A choker sees rows of numbers and returns names. It is asked in two ways. `round` comes every few seconds
-and ranks anew. `fill` comes between rounds: it gives free slots at once and takes none from anybody who
-wants one. Only neighbours that are interested get slots; one whose interest ended keeps its slot until
-the round, or until somebody else wants it, because interest comes and goes with every block.
+and ranks anew. `fill` comes between rounds: it gives free slots at once, and takes none from a neighbour
+that wants one. Only neighbours that are interested get slots. One whose interest ended keeps its slot until
+the round, or until another neighbour wants it, because interest comes and goes with every block.
 
-Invariant: at most `slots` fixed and `guests` guests, and nobody is both. A guest keeps its slot for its
-whole lease of `guest_rounds` rounds, whatever it gives; it leaves it earlier only by rising to a fixed
-slot, by losing interest or by leaving. Whose lease is over may be drawn again, as anybody.
+Invariant: at most `slots` fixed and `guests` guests, and no neighbour is both. A guest keeps its slot for its
+whole lease of `guest_rounds` rounds, whatever it gives. It loses the slot earlier only by rising to a fixed
+slot, by losing interest or by leaving. A guest whose lease is over may be drawn again, like any other.
 
 Write your own by subclassing `Choker` and ranking rows; name it `module:Class`.
 """
@@ -21,8 +21,14 @@ from typing import NamedTuple
 
 
 class NeighbourRow(NamedTuple):
-    """A neighbour in numbers: `gave_bps` is what we got from it, `took_bps` what it got from us (bytes a
-    second); `rare_blocks` counts the blocks it holds among those that are rarest to us."""
+    """A neighbour in numbers.
+
+    peer          its id
+    interested    whether we hold a block that it lacks
+    gave_bps      what we got from it, in bytes a second
+    took_bps      what it got from us, in bytes a second
+    rare_blocks   the blocks that it holds among those that are rarest to us
+    """
 
     peer: str
     interested: bool
@@ -32,17 +38,17 @@ class NeighbourRow(NamedTuple):
 
 
 class Serving(NamedTuple):
-    """Who is served now: by merit, and by chance."""
+    """The neighbours that are served now: by merit, and by chance."""
 
     fixed: tuple[str, ...]
     guests: tuple[str, ...]
 
 
 class Choker(ABC):
-    """Slots and leases; a subclass says who deserves a fixed slot."""
+    """Slots and leases; a subclass ranks the neighbours for the fixed slots."""
 
     always_new = False
-    """Whether a guest whose lease is over is drawn again only if nobody else waits."""
+    """Whether a guest whose lease is over is drawn again only if no other neighbour waits."""
 
     def __init__(self, slots: int, guests: int, guest_rounds: int, rng: Random) -> None:
         self.slots = slots
@@ -54,17 +60,17 @@ class Choker(ABC):
 
     @abstractmethod
     def rank(self, rows: Sequence[NeighbourRow], seeding: bool) -> list[NeighbourRow]:
-        """The rows (all interested), best first. `seeding`: we miss nothing, so nobody can give to us."""
+        """The rows (all interested), best first. `seeding`: we miss nothing, so no neighbour can give to us."""
 
     def candidates(self, rows: Sequence[NeighbourRow]) -> Sequence[NeighbourRow]:
-        """The rows that compete for fixed slots in a round: everybody."""
+        """The rows that compete for fixed slots in a round: all."""
         return rows
 
     def round(self, rows: Sequence[NeighbourRow], seeding: bool) -> Serving:
         """A new round: rank anew, and let the leases run."""
         wanting = [row for row in rows if row.interested]
         self._keep({row.peer for row in wanting})
-        self.rng.shuffle(wanting)  # so that nobody wins a draw by its place
+        self.rng.shuffle(wanting)  # so that no row wins a draw by its place
         best = self.rank(self.candidates(wanting), seeding)[: self.slots]
         chosen = [row.peer for row in best]
         self.fixed = [peer for peer in self.fixed if peer in chosen]
@@ -74,7 +80,7 @@ class Choker(ABC):
         return self._fill_up(wanting, seeding, before)
 
     def fill(self, rows: Sequence[NeighbourRow], seeding: bool) -> Serving:
-        """Between rounds: give the slots that are free to who wants one, and unused ones if these don't do."""
+        """Between rounds: give free slots to neighbours that want one, and if they are too few also unused ones."""
         wanting = [row for row in rows if row.interested]
         names = {row.peer for row in wanting}
         served = [*self.fixed, *self.guests]
@@ -109,11 +115,11 @@ class Choker(ABC):
 
 
 class TitForTat(Choker):
-    """Serve those that give the most (Cohen 2003, section 3); a seed serves in turn.
+    """Serve the neighbours that give the most (Cohen 2003, section 3); a seed serves in turn.
 
-    A seed gets nothing from anybody, so it ranks by the rate sent, and each round the neighbour that has
-    held its slot longest goes to the end, behind those that wait; of these the one that took least comes
-    first.
+    No neighbour gives anything to a seed, so a seed ranks by the rate sent. Each round the neighbour that has
+    held its slot longest goes to the end, behind those that wait. Of those that wait, the one that took least
+    comes first.
     """
 
     def rank(self, rows: Sequence[NeighbourRow], seeding: bool) -> list[NeighbourRow]:
@@ -131,8 +137,9 @@ class TitForTat(Choker):
 class Rarity(Choker):
     """The rule that the original wanted: a guest that holds rarer blocks takes a fixed slot.
 
-    Only those in fixed slots and the guest compete in a round; the weakest, by the number of rare blocks
-    held, falls out. Who holds a slot wins a draw. Each round has a new guest, if anybody else waits.
+    Only the neighbours in fixed slots and the guest compete in a round. The weakest, by the number of rare
+    blocks held, loses its slot. In a draw, the neighbour that has a slot wins. Each round has a new guest, if
+    another neighbour waits.
     """
 
     always_new = True
@@ -141,20 +148,20 @@ class Rarity(Choker):
         return sorted(rows, key=lambda row: (-row.rare_blocks, row.peer not in self.fixed))
 
     def candidates(self, rows: Sequence[NeighbourRow]) -> Sequence[NeighbourRow]:
-        """Those in fixed slots, and the guests."""
+        """The rows in fixed slots, and the guests."""
         return [row for row in rows if row.peer in self.fixed or row.peer in self.guests]
 
 
 class NoChoking(Choker):
-    """Everybody who wants blocks is served, without slots."""
+    """Every neighbour that wants blocks is served, without slots."""
 
     def round(self, rows: Sequence[NeighbourRow], seeding: bool) -> Serving:
-        """Everybody who is interested."""
+        """Every neighbour that is interested."""
         self.fixed = [row.peer for row in rows if row.interested]
         return Serving(tuple(self.fixed), ())
 
     def fill(self, rows: Sequence[NeighbourRow], seeding: bool) -> Serving:
-        """Those too who are interested by now."""
+        """Also the neighbours that have become interested."""
         self.fixed = [row.peer for row in rows if row.interested or row.peer in self.fixed]
         return Serving(tuple(self.fixed), ())
 

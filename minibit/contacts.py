@@ -1,6 +1,6 @@
-"""Everybody whom a peer knows: whom to dial, whom to admit, who must go when there is no room.
+"""The neighbours that a peer knows: which to dial, which to admit, which to drop when there is no room.
 
-A peer dials until it has half of its links, and leaves the other half for those that dial it; so late
+A peer dials until it has half of its links, and leaves the other half for peers that dial it, so that late
 comers find room. Invariant: at most `neighbours` links stand.
 """
 
@@ -37,7 +37,7 @@ class Contacts:
         self._rules = rules
         self._rng = rng
         self.known: dict[str, Neighbour] = {}
-        self.up: dict[str, Neighbour] = {}  # those with a standing link
+        self.up: dict[str, Neighbour] = {}  # the neighbours with a standing link
         self.dialling = 0
 
     def learn(self, addresses: Iterable[PeerAddress]) -> None:
@@ -54,12 +54,12 @@ class Contacts:
                 neighbour.failures = 0
 
     def forget(self, neighbour: Neighbour) -> None:
-        """It left the swarm. Wrong blocks that it sent are not forgotten, or leaving would wash off a ban."""
+        """Forget a neighbour that left the swarm, unless it sent wrong blocks: it could clear its record by leaving."""
         if not neighbour.strikes and neighbour.standing is not Standing.BANNED:
             self.known.pop(neighbour.peer, None)
 
     def move(self, neighbour: Neighbour, move: Move) -> None:
-        """Change its standing, and the books that follow from it."""
+        """Change its standing, and with it `up` and `dialling`."""
         self.dialling -= neighbour.standing is Standing.DIALLING
         neighbour.move(move)
         self.dialling += neighbour.standing is Standing.DIALLING
@@ -69,14 +69,14 @@ class Contacts:
             self.up.pop(neighbour.peer, None)
 
     def failed(self, neighbour: Neighbour, now: float) -> None:
-        """A dial or a link went wrong: leave it alone for a while."""
+        """A dial failed or a link ended: don't dial the neighbour for a while."""
         neighbour.retry_at = now + min(self._rules.retry_s * 2**neighbour.failures, LONGEST_RETRY_S)
         neighbour.failures = min(neighbour.failures + 1, MOST_DOUBLINGS)
 
     def to_dial(self, now: float, *, one_more: bool = False) -> tuple[list[Neighbour], float | None]:
-        """Whom to connect to now, and when to look again, if links are still short then.
+        """The neighbours to connect to now, and when to look again if links are still short then.
 
-        `one_more`: at least one, though half of the links stand; of these who was left alone for longest.
+        `one_more`: at least one neighbour, though half of the links stand; the one that was not tried for longest.
         """
         short = (self._rules.neighbours + 1) // 2 - len(self.up) - self.dialling
         count = max(short, 1 - self.dialling) if one_more else short
@@ -102,7 +102,7 @@ class Contacts:
         are hungry. Otherwise two peers that are alone would drive each other out for ever.
         """
         others = [neighbour for neighbour in self.up.values() if neighbour is not newest]
-        for neighbour in others if held else ():  # two that hold nothing yet will have something to exchange
+        for neighbour in others if held else ():  # two peers that hold nothing will soon have something to exchange
             if neighbour.standing is Standing.SHARING and neighbour.theirs == held:
                 return neighbour
         idle = [n for n in others if n.sending is None and (need is Need.HUNGRY or not n.asked)]

@@ -6,7 +6,7 @@ from typing import Protocol
 
 
 class Content(Protocol):
-    """A `Manifest`, or anything with these two."""
+    """A `Manifest`, or anything else with these two."""
 
     @property
     def block_count(self) -> int:
@@ -17,23 +17,23 @@ class Content(Protocol):
 
 
 class SharedContent(Content, Protocol):
-    """What the books of a run say of the content besides: a `Manifest`, or content that is only simulated."""
+    """Content with all that the records of a run say of it: a `Manifest`, or content that is only simulated."""
 
     @property
     def name(self) -> str:
-        """What it is called."""
+        """The name of the content."""
 
     @property
     def content_bytes(self) -> int:
-        """All of it."""
+        """The bytes of the whole content."""
 
     @property
     def block_bytes(self) -> int:
-        """Of every block but the last, which may be shorter."""
+        """The bytes of every block but the last, which may be shorter."""
 
     @property
     def digest(self) -> str:
-        """The name of the swarm that shares it."""
+        """The digest that names the swarm."""
 
 
 class VirtualContent:

@@ -1,12 +1,11 @@
 """What a peer does with its linked neighbours: inventories, PEDIDOs, blocks, slots.
 
-The other half of the peer: `Peer` knows whom there is and when to come and go; the exchange knows what is held,
-asked, given and told. It sees only neighbours whose link stands. One that breaks the protocol, or sent a wrong
-block too many, is a `RemoteError`, and the peer drops it.
+`Peer` knows the neighbours and its own life; the exchange knows what is held, asked, given and told. It sees only
+neighbours whose link stands. A neighbour that breaks the protocol, or sent a wrong block too many, is a `RemoteError`,
+and the peer drops it.
 
-Invariant (`check`): every block is in exactly one of held, in flight, missing; what neighbours were asked is
-what is in flight; nobody is served beyond the slots; nothing is announced that is not held, unless the peer
-is a liar.
+Invariant (`check`): a block in flight is not held, and exactly the blocks in flight are asked of neighbours; no more
+neighbours are served than there are slots; only blocks that are held are announced, unless the peer is a liar.
 """
 
 from __future__ import annotations
@@ -23,7 +22,6 @@ from minibit.behaviour import Honest
 from minibit.choker import Choker
 from minibit.content import Content
 from minibit.errors import RemoteError
-from minibit.events import Effect
 from minibit.life import Life, Lifetime
 from minibit.messages import Bloco, Bloqueio, Desbloqueio, Estoque, Message, Pedido
 from minibit.neighbour import Move, Neighbour, Slot, Standing
@@ -31,53 +29,44 @@ from minibit.picker import Picker
 from minibit.pipeline import Pipeline
 from minibit.records import BlockRecord, ServingRecord
 from minibit.rules import Rules
-from minibit.timers import Timers
 from minibit.uploads import Changes, Uploads
 
-Decide = Callable[[Iterable[Neighbour], int, int, Availability, float], Changes]
-
 MOST_STRIKES = 3  # wrong blocks after which a neighbour is banned
-MOST_UNINVITED = 256  # messages without a place after which a neighbour is dropped
+MOST_UNINVITED = 256  # messages that had no place (`Neighbour.uninvited`) after which a neighbour is dropped
 
 
 class Exchange:
     """The blocks of one peer, and its dealings with the neighbours that are `up`.
 
-    `up`, `life`, `timers` and `effects` are the peer's own live objects. It reads the first two, and writes into the
-    others what must be done and when it wants to be called again: that costs less than to hand them up.
+    `up` and `life` are the peer's own live objects: it reads the first, and writes timers and effects into the second.
     """
 
     def __init__(
         self,
-        name: str,
         content: Content,
         rules: Rules,
         chance: Callable[[str], Random],
-        *,
+        life: Lifetime,
+        up: Mapping[str, Neighbour],
         held: int,
         behaviour: Honest,
         picker: type[Picker] | None,
         choker: type[Choker] | None,
-        up: Mapping[str, Neighbour],
-        life: Lifetime,
-        timers: Timers,
-        effects: list[Effect],
     ) -> None:
         self.held = held
         self.all = inventory.full(content.block_count)
         self.availability = Availability(content.block_count)
         self.announcer = Announcer(rules.announce_s)
         self.picker, self.choker = strategies.make(rules, chance, picker, choker)
-        self.pipeline = Pipeline(name, rules, self.picker, self.availability, chance("holder"))
-        self.uploads = Uploads(rules, self.choker, behaviour)
-        self._name = name
+        self.pipeline = Pipeline(life.name, rules, self.picker, self.availability, chance("holder"))
+        self.uploads = Uploads(rules, self.choker, behaviour, self.availability)
         self._content = content
         self._rules = rules
         self._behaviour = behaviour
         self._up = up
         self._life = life
-        self._timers = timers
-        self._effects = effects
+        self._timers = life.timers
+        self._effects = life.effects
 
     @property
     def missing(self) -> int:
@@ -91,7 +80,7 @@ class Exchange:
 
     @property
     def sending(self) -> bool:
-        """Whether a block is under way to anybody."""
+        """Whether a block is under way to any neighbour."""
         return any(neighbour.sending is not None for neighbour in self._up.values())
 
     def expects(self, neighbour: Neighbour, block: int) -> bool:
@@ -107,7 +96,7 @@ class Exchange:
             self.pipeline.void_all(neighbour)
 
     def welcome(self, neighbour: Neighbour) -> None:
-        """Its link stands."""
+        """The link of the neighbour stands."""
         self._send(neighbour, announcer.whole(neighbour, self.claims))
 
     def unlink(self, neighbour: Neighbour, now: float) -> None:
@@ -116,7 +105,7 @@ class Exchange:
         self.pipeline.void_all(neighbour)
         self.uploads.forget(neighbour)
         if neighbour.slot is not Slot.NONE:
-            self._effects.append(events.Note(ServingRecord(now, self._name, neighbour.peer, "none")))
+            self._effects.append(events.Note(ServingRecord(now, self._life.name, neighbour.peer, "none")))
 
     # messages
 
@@ -138,14 +127,14 @@ class Exchange:
         neighbour.move(Move.ESTOQUE)
         if gone:
             self.pipeline.refused(neighbour)
-            self._tell(neighbour)  # what was no news while it held the block
+            self._tell(neighbour)  # blocks that were no news while it held them
             self.pump(now)
         self.uploads.called_off(neighbour)
         self._ask(neighbour, now)
         self.serve(now)
 
     def _on_news(self, neighbour: Neighbour, news: int, now: float) -> None:
-        """What comes twenty times for every block in the swarm: a neighbour holds more than before."""
+        """A neighbour holds more than before. This comes twenty times for every block in the swarm."""
         if news:
             self.availability.add(news)
             neighbour.theirs |= news
@@ -154,14 +143,14 @@ class Exchange:
             if neighbour.slot is not Slot.NONE:  # or it has no PEDIDOs here
                 self.uploads.called_off(neighbour)
                 if not self.held & ~neighbour.theirs:
-                    self.serve(now)  # its interest ended; nobody else's changed
+                    self.serve(now)  # its interest ended; that of other neighbours is as it was
 
     def _on_bloqueio(self, neighbour: Neighbour, message: Bloqueio, now: float) -> None:
-        self.pipeline.choked(neighbour)
+        self.pipeline.served(neighbour, False)
         self.pump(now)
 
     def _on_desbloqueio(self, neighbour: Neighbour, message: Desbloqueio, now: float) -> None:
-        self.pipeline.unchoked(neighbour)
+        self.pipeline.served(neighbour, True)
         self._ask(neighbour, now)
 
     def _on_pedido(self, neighbour: Neighbour, message: Pedido, now: float) -> None:
@@ -171,7 +160,7 @@ class Exchange:
         if neighbour.slot is Slot.NONE:  # it may not have heard yet that it is choked
             _uninvited(neighbour, "PEDIDOs while choked")
         elif not self.held >> block & 1:
-            if not self.claims >> block & 1:  # the true inventory is the refusal
+            if not self.claims >> block & 1:  # to refuse is to send the true inventory
                 _uninvited(neighbour, "PEDIDOs for blocks that we lack")
                 self._send(neighbour, announcer.whole(neighbour, self.held))
         else:
@@ -191,7 +180,7 @@ class Exchange:
     # blocks
 
     def sent(self, neighbour: Neighbour, block: int, now: float) -> None:
-        """The network took the last byte of `block` for it."""
+        """The network took the last byte of `block` for the neighbour."""
         if neighbour.sending == block:
             self._holds(neighbour, neighbour.theirs | 1 << block)
             self._effects += self.uploads.sent(neighbour, self._content.length(block), now)
@@ -222,11 +211,12 @@ class Exchange:
         self.held |= 1 << block
         announcer.knows(neighbour, block)
         called_off = self.pipeline.call_off(block)
-        for other in self._up.values() if self.pipeline.late >> block & 1 else ():  # who may still answer
+        # neighbours that may still send a block that we gave up: tell them that we hold it
+        for other in self._up.values() if self.pipeline.late >> block & 1 else ():
             if other.serves_us and other.late >> block & 1 and not other.told >> block & 1:
                 self._send(other, announcer.single(other, block))
         for other in called_off:
-            self._ask(other, now)  # nothing else might come from it that makes us ask
+            self._ask(other, now)  # perhaps nothing else will come from it that makes us ask
         due_s = self.announcer.due_s(now)
         if not self.missing:
             self.announce(now, everybody=True)
@@ -247,7 +237,7 @@ class Exchange:
     # telling
 
     def announce(self, now: float, *, everybody: bool = False) -> None:
-        """Tell the news to those for whom it is due, or to all."""
+        """Tell the news to the neighbours for which it is due, or to all."""
         news, again_at = self.announcer.news(self._up.values(), self.claims, now, everybody=everybody)
         for neighbour, estoque in news:
             self._send(neighbour, estoque)
@@ -261,11 +251,11 @@ class Exchange:
     # asking
 
     def pump(self, now: float) -> None:
-        """Ask everybody who serves us for blocks."""
+        """Ask all neighbours that serve us for blocks."""
         self._ask_of(self._up.values(), now)
 
     def _ask(self, neighbour: Neighbour, now: float) -> None:
-        """Ask this neighbour, the only one for whom anything changed."""
+        """Ask this neighbour, the only one for which something has changed."""
         if neighbour.serves_us and self.pipeline.has_room(neighbour, now):
             self._ask_of((neighbour,), now)
 
@@ -278,7 +268,7 @@ class Exchange:
             self._await_overdue(now)
 
     def endgame(self, now: float) -> None:
-        """Every missing block is in flight, and one of them takes too long: ask it a second time."""
+        """Every missing block is in flight: ask those that take too long a second time."""
         if self.missing & ~self.pipeline.in_flight:
             self.pump(now)
             return
@@ -314,15 +304,15 @@ class Exchange:
         """Give free slots at once."""
         self._decide(self.uploads.fill, now)
 
-    def _decide(self, decide: Decide, now: float) -> None:
+    def _decide(self, decide: Callable[[Iterable[Neighbour], int, int, float], Changes], now: float) -> None:
         if self._life.stage is not Life.LEAVING:
-            self._say(decide(self._up.values(), self.held, self.missing, self.availability, now), now)
+            self._say(decide(self._up.values(), self.held, self.missing, now), now)
 
     def _say(self, changes: Changes, now: float) -> None:
         """Tell the neighbours whose slot has changed, and note it."""
         for neighbour, before in changes:
             slot = neighbour.slot
-            self._effects.append(events.Note(ServingRecord(now, self._name, neighbour.peer, slot.value)))
+            self._effects.append(events.Note(ServingRecord(now, self._life.name, neighbour.peer, slot.value)))
             if slot is Slot.NONE:
                 self._send(neighbour, Bloqueio())
             elif before is Slot.NONE:
@@ -335,7 +325,7 @@ class Exchange:
 
     def _note(self, source: Neighbour, block: int, took_s: float, verdict: Any, now: float) -> None:
         length_bytes = self._content.length(block)
-        record = BlockRecord(now, self._name, block, source.peer, took_s, verdict, length_bytes)
+        record = BlockRecord(now, self._life.name, block, source.peer, took_s, verdict, length_bytes)
         self._effects.append(events.Note(record))
 
     def check(self) -> None:

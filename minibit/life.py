@@ -1,9 +1,8 @@
 """The life of a peer, as one named value, and the table of how it goes on.
 
 `STEPS` says what becomes of a life when an event comes or an effect is given. What the table lacks changes nothing:
-the driver may say Starting to a peer that has just decided to leave.
-
-That a peer is complete is no part of it: a peer may complete while it leaves, and a seed is complete from the start.
+the driver may say Starting to a peer that has just decided to leave. Whether a peer is complete is not part of its
+life: a peer may complete while it leaves, and a seed is complete from the start.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ from __future__ import annotations
 from enum import Enum
 
 from minibit.events import Effect, Event, Joining, Leaving, Left, Starting
+from minibit.timers import Timers
 
 
 class Life(Enum):
@@ -41,12 +41,18 @@ STEPS: dict[tuple[Life, type[Event | Effect]], Life] = {
 
 
 class Lifetime:
-    """The life of one peer. Only `Peer` takes the steps; its parts look at `stage`."""
+    """What a peer shares with its parts: its name, how far its life has come, its timers, and the effects to give.
 
-    __slots__ = ("stage",)
+    Only `Peer` takes the steps. Its parts write into the timers and effects: that costs less than to hand them up.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("effects", "name", "stage", "timers")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
         self.stage = Life.NEW
+        self.timers = Timers()
+        self.effects: list[Effect] = []
 
     def step(self, happening: type[Event | Effect]) -> bool:
         """Go on by the table; whether the table has this step."""

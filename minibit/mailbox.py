@@ -1,7 +1,7 @@
-"""What a peer has been told and has said: counts by verb, and the last messages with their times.
+"""The messages that a peer has heard and said: counts by verb, and the last messages with their times.
 
-Both carriers, links and actor calls, pass every message through here, so what a notebook shows is what
-the peer saw.
+Both carriers, links and actor calls, pass every message through here, so a notebook shows what the peer
+really saw.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ LAST_COUNT = 64
 
 
 class Letter(NamedTuple):
-    """One message: when (seconds), `in` or `out`, from or to whom, what."""
+    """One message: when (seconds), `in` or `out`, the other peer, what it says."""
 
     at_s: float
     way: str

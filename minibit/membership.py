@@ -1,55 +1,39 @@
-"""How a peer gets into the swarm and to its neighbours: the tracker, its pauses, and whom to dial.
+"""How a peer gets into the swarm and finds neighbours: the calls to the tracker, and the dials.
 
-A REGISTRO to the tracker counts as lost until a LISTA_PEERS comes, so it is said again after a pause that doubles.
-A peer that needs other neighbours (`Need`) says so: it asks the tracker anew, and dials beyond half of its links.
+A REGISTRO counts as lost until a LISTA_PEERS comes, so the peer repeats it after a pause that doubles. A peer that
+needs other neighbours (`Need`) tells the tracker so, more often, and dials though half of its links stand.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from math import inf
-from typing import Literal
+from typing import Any
 
 from minibit import events
 from minibit.contacts import Contacts, Need
-from minibit.events import Effect
 from minibit.life import Life, Lifetime
 from minibit.messages import ListaPeers, Message, NovoPeer, PeerAddress, Registro
 from minibit.neighbour import Move
 from minibit.records import LinkRecord
 from minibit.rules import Rules
-from minibit.timers import Timers
 
 LONGEST_PAUSE_S = 60.0  # between two tries to reach the tracker
 
 NEWS = frozenset({Registro, ListaPeers, NovoPeer})
-"""The messages that say where peers are. They may come from the tracker or from a notebook: no link is needed."""
+"""The messages that say where peers are. They may come from the tracker or from a notebook; they need no link."""
 
 
 class Membership:
-    """The membership of the peer `name`, which misses `missing` (an inventory) at first.
+    """The membership of a peer, which misses `missing` (an inventory) at first."""
 
-    `life`, `timers` and `effects` are the peer's own: what must be done is put into `effects`.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        rules: Rules,
-        contacts: Contacts,
-        missing: int,
-        *,
-        life: Lifetime,
-        timers: Timers,
-        effects: list[Effect],
-    ) -> None:
+    def __init__(self, rules: Rules, contacts: Contacts, life: Lifetime, missing: int) -> None:
         self._address: PeerAddress | None = None
-        self._name = name
         self._rules = rules
         self._contacts = contacts
         self._life = life
-        self._timers = timers
-        self._effects = effects
+        self._timers = life.timers
+        self._effects = life.effects
         self._missing = missing  # in the last round
         self._alone_rounds = 0
         self._hungry_rounds = 0
@@ -94,10 +78,10 @@ class Membership:
 
     def call(self, now: float) -> None:
         """Say REGISTRO to the tracker."""
-        if (me := self._address) is None:  # not joined yet, and yet the tracker's timer was set: by a LISTA_PEERS
+        if (me := self._address) is None:  # not joined yet: a LISTA_PEERS from a notebook has set the timer
             return
         alone = self.need is not Need.NONE
-        if alone:  # one more each time, not all at once: at the start of a large swarm every peer is alone
+        if alone:  # one neighbour a call; all at once would flood a large swarm at its start, when every peer is alone
             self.dial(now, one_more=True)
         self._effects.append(events.Call(Registro(peer=me.peer, host=me.host, port=me.port, alone=alone)))
         self._called_at = now
@@ -135,8 +119,6 @@ class Membership:
         if again_at is not None:
             self._timers.set_earlier("dial", again_at)
 
-    def note(
-        self, neighbours: Iterable[str], event: Literal["listed", "announced", "linked", "lost"], now: float
-    ) -> None:
+    def note(self, neighbours: Iterable[str], event: Any, now: float) -> None:
         """Record this of each of the neighbours."""
-        self._effects += [events.Note(LinkRecord(now, self._name, neighbour, event)) for neighbour in neighbours]
+        self._effects += [events.Note(LinkRecord(now, self._life.name, neighbour, event)) for neighbour in neighbours]

@@ -1,8 +1,8 @@
-"""A peer as another peer sees it: where it is, what it holds, who serves whom.
+"""A peer as another peer sees it: where it is, what it holds, which of the two serves the other.
 
-Its standing is one named value, and `MOVES` is the table of how it changes; a move that the table lacks is
-a bug of ours. Invariants: `asked` and `wanted` are empty unless the link stands, `theirs` is empty until
-the first ESTOQUE came.
+Its standing is one named value, and `MOVES` is the table of how it changes. A move that the table lacks is a
+bug of ours. Invariants: `asked` and `wanted` are empty unless the link stands; `theirs` is empty until the
+first ESTOQUE has come.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from minibit import inventory
 from minibit.messages import PeerAddress
 from minibit.rate import Rate
 
-LEAST_DEPTH = 2  # PEDIDOs that a neighbour gets at once, unless its blocks take long
+LEAST_DEPTH = 2  # PEDIDOs that a neighbour gets at once, unless it is slow
 
 
 class Standing(Enum):
@@ -30,7 +30,7 @@ class Standing(Enum):
     SHARING = "sharing"
     """Both know what the other holds."""
     BANNED = "banned"
-    """It sent too many wrong blocks: no link with it again."""
+    """It sent too many wrong blocks: it is never linked again."""
 
 
 class Move(Enum):

@@ -27,13 +27,12 @@ from minibit.neighbour import Move, Neighbour, Slot, Standing
 from minibit.picker import Picker
 from minibit.records import PeerRecord, SampleRecord
 from minibit.rules import Rules
-from minibit.timers import Timers
 
 FAREWELL_S = 5.0  # for blocks that are being sent when a peer leaves
 
 
 class Peer:
-    """One member of the swarm. `held` is the inventory that it starts with; `seed` decides its chance."""
+    """One member of the swarm. `held` is the inventory that it starts with; `seed` decides every draw."""
 
     def __init__(
         self,
@@ -55,34 +54,15 @@ class Peer:
         self.rules = rules
         self.behaviour = behaviour or Honest()
         self.leaving: str | None = None  # why, from the life's LEAVING on
-        self._life = Lifetime()
-        self._timers = Timers()
-        self._effects: list[Effect] = []
+        self.life = Lifetime(name)
+        self._timers = self.life.timers
+        self._effects = self.life.effects
         self.contacts = Contacts(name, rules, chance("contacts"))
         self._up = self.contacts.up
         self.exchange = Exchange(
-            name,
-            content,
-            rules,
-            chance,
-            held=held,
-            behaviour=self.behaviour,
-            picker=picker,
-            choker=choker,
-            up=self._up,
-            life=self._life,
-            timers=self._timers,
-            effects=self._effects,
+            content, rules, chance, self.life, self._up, held, self.behaviour, picker=picker, choker=choker
         )
-        self.membership = Membership(
-            name,
-            rules,
-            self.contacts,
-            self.missing,
-            life=self._life,
-            timers=self._timers,
-            effects=self._effects,
-        )
+        self.membership = Membership(rules, self.contacts, self.life, self.missing)
         self.pipeline = self.exchange.pipeline
         self.uploads = self.exchange.uploads
         self.picker = self.exchange.picker
@@ -91,13 +71,13 @@ class Peer:
     # the door
 
     def handle(self, event: Event, now: float) -> list[Effect]:
-        """Take what happened at `now` (seconds, never going back); what the world must do, in order."""
+        """Take what happened at `now` (seconds, never going back); returns what the world must do, in order."""
         if not self.left:
             _ON_EVENT[type(event)](self, event, now)
         return self._take_effects() if self._effects else []
 
     def next_wake(self) -> float | None:
-        """When `wake` must be called; None for not at all."""
+        """When `wake` must be called, in the caller's seconds; None: not at all."""
         return None if self.left else self._timers.next
 
     def wake(self, now: float) -> list[Effect]:
@@ -113,23 +93,18 @@ class Peer:
         return neighbour is not None and self.exchange.expects(neighbour, block)
 
     @property
-    def life(self) -> Life:
-        """How far its life has come."""
-        return self._life.stage
-
-    @property
     def started(self) -> bool:
         """Whether PEDIDOs have been allowed; true also while it leaves, and after."""
-        return self._life.started
+        return self.life.started
 
     @property
     def left(self) -> bool:
         """Whether nothing more comes from it."""
-        return self._life.stage is Life.GONE
+        return self.life.stage is Life.GONE
 
     @property
     def held(self) -> int:
-        """The inventory."""
+        """The inventory of the blocks that it holds."""
         return self.exchange.held
 
     @property
@@ -150,12 +125,12 @@ class Peer:
     # entering and leaving
 
     def _on_joining(self, event: events.Joining, now: float) -> None:
-        if self._life.step(events.Joining):
+        if self.life.step(events.Joining):
             self._timers.set("round", now + self.rules.round_s)
             self.membership.join(event.address, now)
 
     def _on_starting(self, event: events.Starting, now: float) -> None:
-        if self._life.step(events.Starting):
+        if self.life.step(events.Starting):
             self._note("started", now)
             self.exchange.pump(now)
             if self.complete:
@@ -168,14 +143,14 @@ class Peer:
             self._on_leaving(events.Leaving("complete"), now)
 
     def _on_leaving(self, event: events.Leaving, now: float) -> None:
-        if self._life.step(events.Leaving):
+        if self.life.step(events.Leaving):
             self.leaving = event.why
             self.exchange.close(now)
             self._timers.set("farewell", now + FAREWELL_S)
             self._depart_if_idle(now)
 
     def _depart_if_idle(self, now: float) -> None:
-        if self._life.stage is Life.LEAVING and not self.exchange.sending:
+        if self.life.stage is Life.LEAVING and not self.exchange.sending:
             self._depart(now)
 
     def _depart(self, now: float) -> None:
@@ -188,7 +163,7 @@ class Peer:
         self._effects.append(events.Call(goodbye))
         self._note("left", now, goodbye.why)
         self._effects.append(events.Left(goodbye.why))
-        self._life.step(events.Left)
+        self.life.step(events.Left)
 
     def _note(self, event: Any, now: float, why: str = "") -> None:
         self._effects.append(events.Note(PeerRecord(now, self.name, event, why)))
@@ -206,7 +181,7 @@ class Peer:
             return
         self.contacts.learn([event.address])
         neighbour = self.contacts.known[event.address.peer]
-        if neighbour.standing is Standing.BANNED or self._life.stage is Life.LEAVING:
+        if neighbour.standing is Standing.BANNED or self.life.stage is Life.LEAVING:
             self._hang_up(neighbour.peer, "banned" if neighbour.standing is Standing.BANNED else "left")
             return
         if neighbour.up:
@@ -230,7 +205,7 @@ class Peer:
             self._lose(neighbour, now)
 
     def _lose(self, neighbour: Neighbour, now: float, move: Move = Move.LOSE) -> None:
-        """The link, or the try, is over."""
+        """The link, or the dial, is over."""
         if neighbour.up:
             self.membership.note((neighbour.peer,), "lost", now)
         self.exchange.unlink(neighbour, now)
@@ -243,7 +218,7 @@ class Peer:
             self.exchange.serve(now)
 
     def _drop(self, neighbour: Neighbour, why: str, now: float) -> None:
-        """It broke the protocol; or it sent too many wrong blocks, and then for good."""
+        """Hang up on a neighbour that broke the protocol; ban it if it sent too many wrong blocks."""
         self._hang_up(neighbour.peer, why)
         if neighbour.strikes < MOST_STRIKES:
             self._lose(neighbour, now)
@@ -328,6 +303,7 @@ class Peer:
 
     def check(self) -> None:
         """Assert the invariants."""
+        assert (self.leaving is not None) == (self.life.stage in (Life.LEAVING, Life.GONE))
         self.contacts.check()
         self.exchange.check()
 

@@ -1,8 +1,8 @@
-"""Serving neighbours: who has a slot, what each has asked, which block goes next.
+"""Serving neighbours: which have a slot, what each has asked, which block goes next.
 
 The choker decides from numbers; this room makes the numbers and carries the decision out. One block at a
-time is on its way to a neighbour, and the next is chosen when the network took the last byte, so a
-neighbour that is choked or calls a PEDIDO off costs at most the block that is under way.
+time is under way to a neighbour. The next is chosen when the network has taken the last byte. So a neighbour
+that is choked, or that calls a PEDIDO off, costs at most the block that is under way.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from minibit.rules import Rules
 
 MOST_WANTED = 256  # PEDIDOs of one neighbour that are remembered
 
+Ask = Callable[[Sequence[NeighbourRow], bool], Serving]
 Changes = list[tuple[Neighbour, Slot]]
 """Neighbours whose slot has changed, each with the slot that it had before; those that lost one come first."""
 
@@ -27,35 +28,36 @@ Changes = list[tuple[Neighbour, Slot]]
 class Uploads:
     """The slots of one peer."""
 
-    def __init__(self, rules: Rules, choker: Choker, behaviour: Honest) -> None:
+    def __init__(self, rules: Rules, choker: Choker, behaviour: Honest, availability: Availability) -> None:
         self._rules = rules
+        self._availability = availability
         self._behaviour = behaviour
         self.choker = choker
         self.slots = None if isinstance(choker, NoChoking) else rules.slots + rules.guests
         self._served: list[Neighbour] = []
 
-    def round(self, up: Iterable[Neighbour], held: int, missing: int, rarity: Availability, now: float) -> Changes:
+    def round(self, up: Iterable[Neighbour], held: int, missing: int, now: float) -> Changes:
         """The choker's round."""
         neighbours = [neighbour for neighbour in up if neighbour.standing is Standing.SHARING]
-        return self._decide(self.choker.round, neighbours, held, missing, rarity, now)
+        return self._decide(self.choker.round, neighbours, held, missing, now)
 
-    def fill(self, up: Iterable[Neighbour], held: int, missing: int, rarity: Availability, now: float) -> Changes:
-        """Give free slots at once, if somebody waits for one."""
+    def fill(self, up: Iterable[Neighbour], held: int, missing: int, now: float) -> Changes:
+        """Give free slots at once, if a neighbour waits for one."""
         if len(self._served) == self.slots and all(held & ~neighbour.theirs for neighbour in self._served):
             return []
         neighbours = [neighbour for neighbour in up if neighbour.standing is Standing.SHARING]
         if not any(held & ~neighbour.theirs for neighbour in neighbours if neighbour.slot is Slot.NONE):
             return []
-        return self._decide(self.choker.fill, neighbours, held, missing, rarity, now)
+        return self._decide(self.choker.fill, neighbours, held, missing, now)
 
     def forget(self, neighbour: Neighbour) -> None:
-        """Its link is gone."""
+        """The link is gone: its slot is free."""
         self.choker.forget(neighbour.peer)
         if neighbour in self._served:
             self._served.remove(neighbour)
 
     def close(self, up: Iterable[Neighbour]) -> Changes:
-        """Serve nobody any more; blocks under way go on."""
+        """Take every slot; blocks under way go on."""
         return self._put((neighbour, Slot.NONE) for neighbour in up)
 
     def wanted(self, neighbour: Neighbour, block: int) -> list[Effect]:
@@ -77,25 +79,17 @@ class Uploads:
         return self.next(neighbour)
 
     def next(self, neighbour: Neighbour) -> list[Effect]:
-        """The next block for it, if none is under way."""
+        """Send the next block to it, if none is under way."""
         if neighbour.sending is not None or not neighbour.wanted:
             return []
         neighbour.sending = neighbour.wanted.pop(0)
         return [SendBlock(neighbour.peer, neighbour.sending, self._behaviour.spoils)]
 
-    def _decide(
-        self,
-        ask: Callable[[Sequence[NeighbourRow], bool], Serving],
-        neighbours: list[Neighbour],
-        held: int,
-        missing: int,
-        rarity: Availability,
-        now: float,
-    ) -> Changes:
+    def _decide(self, ask: Ask, neighbours: list[Neighbour], held: int, missing: int, now: float) -> Changes:
         if not self._behaviour.serves:
             return []
-        reachable = (missing or inventory.full(held.bit_length())) & ~rarity.nobody
-        rare = rarity.rarest(reachable)[1] if reachable else inventory.EMPTY
+        reachable = (missing or inventory.full(held.bit_length())) & ~self._availability.nobody
+        rare = self._availability.rarest(reachable)[1] if reachable else inventory.EMPTY
         rows = [
             NeighbourRow(
                 n.peer, bool(held & ~n.theirs), n.gave.bps(now), n.took.bps(now), (n.theirs & rare).bit_count()
@@ -105,7 +99,7 @@ class Uploads:
         try:
             serving = ask(rows, not missing)
             slots = dict.fromkeys(serving.guests, Slot.GUEST) | dict.fromkeys(serving.fixed, Slot.FIXED)
-        except Exception as error:  # whatever somebody's strategy raises: say which one it was
+        except Exception as error:  # a strategy of a user's own may raise anything: name it
             raise LocalError(f"choker {self._rules.choker} raised {type(error).__name__}: {error}") from error
         if self.slots is not None and len(slots) > self.slots:
             raise LocalError(f"choker {self._rules.choker} gave {len(slots)} slots and has {self.slots}")

@@ -1,7 +1,7 @@
-"""What must hold in every simulated world, checked from outside, beside what every peer checks itself.
+"""What must hold in every simulated world, checked from outside, in addition to what every peer checks itself.
 
-A checker is a watcher of the world that keeps its own books, from the events that a peer was told and from the
-effects that it gave, and believes no peer's. What it finds is a `Violation`, which says who, when and what.
+A checker watches the world and keeps its own books, from the events that a peer was told and the effects that it gave.
+It believes no peer's books. What it finds is a `Violation`, which says which peer, when and what.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from minibit.sim.machine import Machine, Way
 from minibit.sim.world import Watcher, World
 
 ROUNDING_BYTES = 1.0
-WAKES_AT_ONCE = 20  # a peer has seven timers, and each may be set anew once
-EVENTS_AT_ONCE = 100_000  # of one peer that goes on after a pause
-LOOK_S = 1.0  # between two looks at the whole world
+WAKES_AT_ONCE = 20  # a peer has seven timers, and each may be set again once
+EVENTS_AT_ONCE = 100_000  # events of a peer that goes on after a pause
+LOOK_S = 1.0  # seconds between two looks at the whole world
 
 
 class Violation(AssertionError):
-    """Something that must hold does not: `checker` says what it believes, `who` is the peer."""
+    """Something that must hold does not; `checker` is the name of what must hold."""
 
     def __init__(self, checker: str, who: str, now: float, what: str) -> None:
         self.checker = checker
@@ -36,15 +36,15 @@ class Checker(Watcher):
     """Base of all checkers."""
 
     def complain(self, world: World, who: str, what: str) -> NoReturn:
-        """Something does not hold."""
+        """Raise a `Violation`: something does not hold of the peer `who`."""
         raise Violation(type(self).__name__, who, world.now, what)
 
 
 class BytesAreKept(Checker):
-    """What senders sent whole is what receivers took, what broke with a link or a peer, and what is on its way.
+    """All bytes that were sent have been received, or are on their way, or were lost with a link or a peer.
 
     On a link blocks arrive in the order in which they were sent, each once. Every block that arrives is recorded
-    once, as useful, double or rejected. Nobody sends faster than its uplink, or takes faster than its downlink.
+    once, as useful, double or rejected. No peer sends faster than its uplink, or receives faster than its downlink.
     """
 
     def __init__(self) -> None:
@@ -55,16 +55,16 @@ class BytesAreKept(Checker):
         self._recorded: list[BlockRecord] = []
 
     def told(self, world: World, machine: Machine, event: events.Event | None) -> None:
-        """Blocks are marked when they have left, and taken off the way in order."""
+        """A block is marked when its last byte has left, and taken from the list, in order, when it arrives."""
         self._recorded.clear()
         self._since_s.setdefault(machine.name, world.now)
         if isinstance(event, events.Linked):
             parcels = self._under_way.get((event.address.peer, machine.name), [])
-            parcels[:] = [one for one in parcels if one.way.open]  # the others were lost with their link
+            parcels[:] = [parcel for parcel in parcels if parcel.way.open]  # the others were lost with their link
         elif isinstance(event, events.Sent):
             parcels = self._under_way.get((machine.name, event.peer), [])
             way = machine.ways.get(event.peer)
-            parcel = next((one for one in parcels if one.left_s is None and one.way is way), None)
+            parcel = next((parcel for parcel in parcels if parcel.left_s is None and parcel.way is way), None)
             if parcel is None or parcel.block != event.block:
                 self.complain(world, machine.name, f"{event}, and that was not sent")
             parcel.left_s = world.now
@@ -76,7 +76,7 @@ class BytesAreKept(Checker):
             self._heard_bytes[machine.name] += world.content.length(event.block)
 
     def did(self, world: World, machine: Machine, effect: events.Effect) -> None:
-        """A block sets out, or is recorded."""
+        """A block is sent, or recorded."""
         if isinstance(effect, events.SendBlock):
             if (way := machine.ways.get(effect.peer)) is not None:
                 self._under_way.setdefault((machine.name, effect.peer), []).append(_Parcel(way, effect.block))
@@ -84,13 +84,13 @@ class BytesAreKept(Checker):
             self._recorded.append(effect.record)
 
     def after(self, world: World, machine: Machine, event: events.Event | None) -> None:
-        """One record for each block that arrived; and the lines are no faster than they are."""
+        """There is one record for each block that arrived, and no line was faster than its rate."""
         if isinstance(event, events.Arrived):
-            told = [(record.peer, record.source, record.block, record.bytes) for record in self._recorded]
+            rows = [(record.peer, record.source, record.block, record.bytes) for record in self._recorded]
             due = (machine.name, event.sender, event.block, world.content.length(event.block))
-            gone = not told and event.sender not in machine.peer.contacts.up  # what was heard before broke the link
-            if told != [due] and not gone:
-                self.complain(world, machine.name, f"{event} was recorded as {told}")
+            gone = not rows and event.sender not in machine.peer.contacts.up  # an earlier event ended the link
+            if rows != [due] and not gone:
+                self.complain(world, machine.name, f"{event} was recorded as {rows}")
             self._check_line(world, machine, machine.received_bytes, machine.end.down_bps)
         elif self._recorded:
             self.complain(world, machine.name, f"{event} was recorded as {self._recorded}")
@@ -103,7 +103,7 @@ class BytesAreKept(Checker):
             self.complain(world, machine.name, f"{total_bytes} bytes in {span_s:g} s by {line_bps:g} bytes a second")
 
     def over(self, world: World, timed_out: bool) -> None:
-        """The books agree, and what has not arrived is lost or on its way."""
+        """The books agree, and every block that has not arrived is lost or on its way."""
         for name, machine in world.machines.items():
             sent_bytes, heard_bytes = self._sent_bytes[name], self._heard_bytes[name]
             if machine.sent_bytes != sent_bytes:
@@ -111,11 +111,12 @@ class BytesAreKept(Checker):
             if machine.up and machine.inbox is None and machine.received_bytes != heard_bytes:
                 self.complain(world, name, f"{machine.received_bytes} bytes taken, and {heard_bytes} seen")
         for (sender, receiver), parcels in self._under_way.items():
-            for one in parcels:
-                if one.way.open and one.left_s is not None and world.machines[receiver].inbox is None:
-                    due_s = max(one.left_s + world.network.latency_s + one.way.delay_s, one.way.ready_s)
+            for parcel in parcels:
+                way = parcel.way
+                if way.open and parcel.left_s is not None and world.machines[receiver].inbox is None:
+                    due_s = max(parcel.left_s + world.network.latency_s + way.delay_s, way.ready_s)
                     if world.now > due_s + 1e-6:
-                        self.complain(world, sender, f"block {one.block} never came to {receiver}")
+                        self.complain(world, sender, f"block {parcel.block} never came to {receiver}")
 
 
 class _Parcel:
@@ -130,22 +131,22 @@ class _Parcel:
 
 
 class BlocksAreVerified(Checker):
-    """Nobody holds a block that it did not start with and whose hash never passed.
+    """A peer holds only blocks that it started with, or whose hash was right.
 
-    Nobody announces one but a liar; nobody sends one that it lacks, and only corrupters send wrong bytes.
+    Only a liar announces other blocks. A peer sends only blocks that it holds, and only a corrupter sends wrong bytes.
     """
 
     def __init__(self) -> None:
         self._verified: dict[str, int] = {}
 
     def told(self, world: World, machine: Machine, event: events.Event | None) -> None:
-        """What it holds at first, and what comes with a good verdict."""
+        """Note what the peer holds at first, and each block that arrives with a right hash."""
         held = self._verified.setdefault(machine.name, machine.peer.held)
         if isinstance(event, events.Arrived) and event.ok:
             self._verified[machine.name] = held | 1 << event.block
 
     def did(self, world: World, machine: Machine, effect: events.Effect) -> None:
-        """It says and sends only what it holds."""
+        """It announces and sends only what it holds."""
         verified = self._verified[machine.name]
         if isinstance(effect, events.SendBlock):
             if not verified >> effect.block & 1:
@@ -159,13 +160,13 @@ class BlocksAreVerified(Checker):
                 self.complain(world, machine.name, f"announces {_blocks(false)}, which it lacks")
 
     def after(self, world: World, machine: Machine, event: events.Event | None) -> None:
-        """It holds only that."""
+        """It holds only what is noted."""
         if unverified := machine.peer.held & ~self._verified[machine.name]:
             self.complain(world, machine.name, f"holds {_blocks(unverified)}, which never passed")
 
 
 class SlotsAreKept(Checker):
-    """Nobody serves more neighbours at once than it has slots; a choker without slots serves whom it likes."""
+    """No peer serves more neighbours at once than it has slots; a choker without slots may serve any number."""
 
     def __init__(self) -> None:
         self._served: dict[str, set[str]] = {}
@@ -190,17 +191,18 @@ class SlotsAreKept(Checker):
 
 
 class BlocksAreAskedOnce(Checker):
-    """No block is asked of two neighbours, but in endgame (every missing one is in flight), and then of two at most.
+    """A block is asked of one neighbour; in endgame (every missing block is in flight), of two at most.
 
-    Nobody asks for what it holds; nor a neighbour that does not serve it, does not announce the block, or has as
-    many PEDIDOs as the pipeline takes. A PEDIDO at a neighbour that is silent for the time-out may be given up.
+    A peer asks for no block that it holds. It asks no neighbour that does not serve it, that does not announce the
+    block, or that has as many PEDIDOs as the pipeline takes. It may give up a PEDIDO at a neighbour that is silent for
+    the time-out.
     """
 
     def __init__(self) -> None:
         self._links: dict[str, dict[str, LinkBook]] = {}
 
     def told(self, world: World, machine: Machine, event: events.Event | None) -> None:
-        """What the peer hears of its links."""
+        """Note what the peer hears by its links."""
         links = self._links.setdefault(machine.name, {})
         for link in links.values():
             link.look(world.now, world.rules.request_timeout_s)
@@ -218,7 +220,7 @@ class BlocksAreAskedOnce(Checker):
                 links[sender].hear(message)
 
     def did(self, world: World, machine: Machine, effect: events.Effect) -> None:
-        """A PEDIDO must have its place."""
+        """A PEDIDO must be one that may be sent."""
         links = self._links.setdefault(machine.name, {})
         if isinstance(effect, events.HangUp):
             links.pop(effect.peer, None)
@@ -240,11 +242,11 @@ class BlocksAreAskedOnce(Checker):
         need(link.serves, "which does not serve it")
         need(link.theirs >> block & 1, "which does not announce it")
         need(len(link.open) < rules.pipeline, f"which has {len(link.open)} PEDIDOs")
-        others = [name for name, one in links.items() if block in one.open]
+        others = [name for name, book in links.items() if block in book.open]
         need(len(others) < 2, f"which is asked of {others}")
         need(peer not in others, "which it asked already")
         if others:
-            asked = inventory.of(block for one in links.values() for block in (*one.open, *one.given_up))
+            asked = inventory.of(block for book in links.values() for block in (*book.open, *book.given_up))
             need(not machine.peer.missing & ~asked, f"which is asked of {others}, and it is not endgame")
 
 
@@ -252,7 +254,7 @@ class PeersAgree(Checker):
     """Every peer's own invariants hold after every event, and the tracker's too."""
 
     def after(self, world: World, machine: Machine, event: events.Event | None) -> None:
-        """Ask them."""
+        """Ask the peer and the tracker to check themselves."""
         try:
             if not machine.peer.left:
                 machine.peer.check()
@@ -268,8 +270,8 @@ class PeersAgree(Checker):
 class NobodySpins(Checker):
     """A peer wakes a bounded number of times at one instant and in a second, and time goes on.
 
-    In a second: for its news, its rounds and its tries to reach somebody, which have rules of their own, and
-    now and then for PEDIDOs that are overdue.
+    In a second it may wake for news, for rounds and for dials, which have rules of their own, and now and then for
+    PEDIDOs that are overdue.
     """
 
     def __init__(self) -> None:
@@ -310,10 +312,10 @@ def _most_wakes(world: World, machine: Machine) -> float:
 
 
 class AllComplete(Checker):
-    """Who is up and awake in the end has completed, if all that it lacks was within its reach."""
+    """A peer that is up and awake in the end has completed, if all blocks that it lacks were within its reach."""
 
     def over(self, world: World, timed_out: bool) -> None:
-        """Unless the time limit came first."""
+        """Check that, unless the time limit came first."""
         if timed_out or reach.hasty(world):
             return
         for name, blocks in reach.within(world, reach.reach(world)).items():
@@ -322,7 +324,7 @@ class AllComplete(Checker):
 
 
 class NothingStalls(Checker):
-    """While a block is within reach of somebody who lacks it, a useful one arrives somewhere within the patience.
+    """While a block is within reach of a peer that lacks it, a useful block arrives somewhere within the patience.
 
     How long that is, and why: `minibit.sim.reach.patience_s`.
     """
@@ -334,13 +336,13 @@ class NothingStalls(Checker):
         self._patience_s = 0.0
 
     def did(self, world: World, machine: Machine, effect: events.Effect) -> None:
-        """A useful block came."""
+        """Note when a useful block comes."""
         record = effect.record if isinstance(effect, events.Note) else None
         if isinstance(record, BlockRecord) and record.verdict == "useful":
             self._since_s = world.now
 
     def after(self, world: World, machine: Machine, event: events.Event | None) -> None:
-        """Look at the world, now and then."""
+        """Look at the world now and then."""
         now = world.now
         if now < self._looked_s + LOOK_S:
             return
@@ -368,8 +370,8 @@ def all_checkers() -> tuple[Checker, ...]:
     )
 
 
-def _blocks(found: int) -> list[int]:
-    return list(inventory.indices(found))
+def _blocks(blocks: int) -> list[int]:
+    return list(inventory.indices(blocks))
 
 
 def _said(error: AssertionError) -> str:

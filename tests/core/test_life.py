@@ -23,7 +23,7 @@ def ana(held: int = 0, **rules: str) -> Peer:
 
 
 def at(stage: Life) -> Lifetime:
-    life = Lifetime()
+    life = Lifetime("ana")
     life.stage = stage
     return life
 
@@ -58,13 +58,13 @@ def test_every_life_can_be_reached_and_only_the_goodbye_is_for_ever():
 def test_a_peer_joins_trades_leaves_and_is_gone():
     peer, seen = ana(0b1), []
     for event in (Joining(HOME), Starting(), Linked(PeerAddress("bia", "host", 1), False)):
-        seen.append((peer.life, peer.started, peer.left))
+        seen.append((peer.life.stage, peer.started, peer.left))
         peer.handle(event, 0.0)
     peer._up["bia"].sending = 0  # so it can't go at once
     peer.handle(Leaving("enough"), 0.0)
-    seen.append((peer.life, peer.started, peer.left))
+    seen.append((peer.life.stage, peer.started, peer.left))
     peer.wake(60.0)
-    seen.append((peer.life, peer.started, peer.left))
+    seen.append((peer.life.stage, peer.started, peer.left))
     assert seen == [
         (Life.NEW, False, False),
         (Life.JOINED, False, False),
@@ -102,6 +102,6 @@ def _asks(life: Life) -> bool:
     peer.handle(Linked(PeerAddress("bia", "host", 1), True), 0.0)
     bia = peer._up["bia"]
     bia.theirs, bia.serves_us = 0b11, True
-    peer._life.stage = life
+    peer.life.stage = life
     peer.exchange.pump(0.0)
     return any(isinstance(getattr(effect, "message", None), Pedido) for effect in peer._take_effects())

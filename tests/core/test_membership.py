@@ -12,7 +12,6 @@ from minibit.life import Lifetime
 from minibit.membership import Membership
 from minibit.messages import ListaPeers, PeerAddress
 from minibit.rules import Rules
-from minibit.timers import Timers
 
 RULES = Rules(guest_rounds=1)  # hungry after more than four rounds
 MISSING, NOBODYS = 0b11, 0b10
@@ -22,14 +21,13 @@ class Scene:
     """The membership of `ana`, which has started; `effects` are all that it gave."""
 
     def __init__(self, *, missing: int = MISSING, started: bool = True) -> None:
-        self.effects: list[Effect] = []
-        self.timers = Timers()
         self.now = 0.0
-        life = Lifetime()
+        life = Lifetime("ana")
+        self.effects: list[Effect] = life.effects
         if started:
             life.step(Starting)
         contacts = Contacts("ana", RULES, Random(1))
-        self.its = Membership("ana", RULES, contacts, missing, life=life, timers=self.timers, effects=self.effects)
+        self.its = Membership(RULES, contacts, life, missing)
 
     def rounds(self, *missing: int, unheld: int = NOBODYS) -> list[Need]:
         needs = []

@@ -266,9 +266,9 @@ def test_a_neighbour_that_chokes_us_may_still_send_what_was_asked_of_it():
     scene = Scene(2, 0b11)
     scene.ask(0.0)
     (bia,) = scene.neighbours
-    scene.pipeline.choked(bia)
+    scene.pipeline.served(bia, False)
     assert (bia.serves_us, bia.asked, bia.late) == (False, {}, 0b11)
-    scene.pipeline.unchoked(bia)
+    scene.pipeline.served(bia, True)
     assert scene.ask(1.0) == [("p0", 0), ("p0", 1)]
 
 

@@ -25,14 +25,14 @@ def neighbours(*inventories: int) -> list[Neighbour]:
 
 def uploads(slots: int = 2, guests: int = 1, behaviour: Honest | None = None) -> Uploads:
     rules = Rules(slots=slots, guests=guests)
-    return Uploads(rules, TitForTat(slots, guests, 3, Random(1)), behaviour or Honest())
+    return Uploads(rules, TitForTat(slots, guests, 3, Random(1)), behaviour or Honest(), Availability(4))
 
 
 def do(made: Uploads, what: str, up: list[Neighbour], missing: int = MISSING, held: int = HELD) -> Changes:
-    availability = Availability(4)
+    made._availability = Availability(4)
     for neighbour in up:
-        availability.add(neighbour.theirs)
-    return getattr(made, what)(up, held, missing, availability, 1.0)  # type: ignore[no-any-return]
+        made._availability.add(neighbour.theirs)
+    return getattr(made, what)(up, held, missing, 1.0)  # type: ignore[no-any-return]
 
 
 def served(up: list[Neighbour]) -> list[str]:
@@ -99,7 +99,7 @@ def test_a_free_rider_serves_nobody():
 
 
 def test_without_choking_there_is_no_bound():
-    made, up = Uploads(Rules(slots=1), NoChoking(1, 1, 3, Random(1)), Honest()), neighbours(*[0] * 40)
+    made, up = Uploads(Rules(slots=1), NoChoking(1, 1, 3, Random(1)), Honest(), Availability(4)), neighbours(*[0] * 40)
     do(made, "fill", up)
     assert len(served(up)) == 40
 

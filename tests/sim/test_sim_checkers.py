@@ -10,6 +10,7 @@ import pytest
 from seats import take_seat
 
 from minibit import events, inventory
+from minibit.availability import Availability
 from minibit.behaviour import BEHAVIOURS, Honest
 from minibit.choker import Choker, NeighbourRow, Serving
 from minibit.content import VirtualContent
@@ -216,9 +217,9 @@ def test_who_holds_what_never_came_is_noticed(monkeypatch: pytest.MonkeyPatch):
 def test_who_serves_more_neighbours_than_it_has_slots_is_noticed(monkeypatch: pytest.MonkeyPatch):
     init = Uploads.__init__
 
-    def generous(self: Uploads, rules: Rules, choker: Choker, behaviour: Honest) -> None:
+    def generous(self: Uploads, rules: Rules, choker: Choker, behaviour: Honest, counts: Availability) -> None:
         choker.slots += 2
-        init(self, msgspec.structs.replace(rules, slots=rules.slots + 2), choker, behaviour)
+        init(self, msgspec.structs.replace(rules, slots=rules.slots + 2), choker, behaviour, counts)
 
     monkeypatch.setattr(Uploads, "__init__", generous)
     assert "with 5 slots" in complaint(lambda: run(world(SlotsAreKept(), peers=7)), SlotsAreKept)
