@@ -54,9 +54,9 @@ def share(peers: int, size_bytes: int, block_bytes: int, timeout_s: float = 600.
 
     Ray must be initialised. `LocalError` when it takes longer than `timeout_s`, or a peer is lost.
     """
-    cloudpickle.register_pickle_by_value(sys.modules[__name__])  # type: ignore[no-untyped-call]
-    kind: Any = ray.remote(num_cpus=0, max_restarts=0)(Member)
-    actors = [kind.remote(number) for number in range(peers + 1)]
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])  # type: ignore[no-untyped-call]  # workers lack it
+    kind = ray.remote(num_cpus=0, max_restarts=0)(Member)
+    actors: list[Any] = [kind.remote(number) for number in range(peers + 1)]
     with tempfile.TemporaryDirectory(prefix="minibit-bare-") as name:
         try:
             path = files.make(Path(name, "content"), size_bytes, seed=1)

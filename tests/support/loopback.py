@@ -204,7 +204,7 @@ class Loopback:
         """Its end without a word, as by a power cut: connections break, and nothing is said or saved."""
         node = self.nodes.pop(name)
         self._records += node.drain()
-        node.peer.life.stage = Life.GONE  # deaf and dumb from now on
+        node.peer.life.stage = Life.GONE  # it hears and says nothing from now on
         node.stopped.set()
         for link in node.links:
             link.close("crashed")
