@@ -22,7 +22,7 @@ ROOT = Path(__file__).parent.parent
 
 LINES_MAX = 400
 
-WHO_MAX = 7.13
+WHO_MAX = 1.0
 """Of a thousand words in docstrings and comments, those that are a person's pronoun. It may only fall."""
 
 CLOCKS = {"time", "datetime", "sched"}
