@@ -20,7 +20,7 @@ lint: .venv/test.stamp   ## ruff and mypy
 	$(BIN)/mypy
 
 clean:   ## everything that make made, and caches; runs/ stays
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf .venv build .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/lab.stamp: EXTRAS := lab

@@ -12,9 +12,9 @@ __all__ = ["Swarm"]
 
 
 def __getattr__(name: str) -> Any:
-    """`Swarm`, imported when it is wanted: peers and `--help` need neither it nor what it imports."""
+    """Import `Swarm` when it is first used: peers and `--help` need neither it nor its imports."""
     if name == "Swarm":
-        # in a notebook Ray asks for a package of widgets, which nobody here needs, as soon as it is imported
+        # in a notebook Ray warns about a missing package of widgets, which is not needed here
         logging.getLogger("ray.widgets.util").setLevel(logging.WARNING)
 
         from minibit.actors.driver.swarm import Swarm  # noqa: PLC0415

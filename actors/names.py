@@ -1,6 +1,19 @@
-"""The namespace of Minibit's actors, and their names."""
+"""The actors of a swarm as others find and hold them: their names, and the types of their methods."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from ray import ObjectRef
+
+    from minibit.actors.peer import Drained, Opened
+    from minibit.mailbox import MailboxSnapshot
+    from minibit.snapshots import PeerSnapshot
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 NAMESPACE = "minibit"
 
@@ -8,3 +21,29 @@ NAMESPACE = "minibit"
 def actor_name(run: str, peer: str) -> str:
     """The name of a peer's actor in the namespace `minibit`."""
     return f"minibit:{run}:{peer}"
+
+
+class RemoteMethod(Protocol[P, T]):
+    """A method of an actor: `remote` calls it, and returns a reference to its answer."""
+
+    def remote(self, *args: P.args, **kwargs: P.kwargs) -> ObjectRef[T]: ...
+
+
+class ActorHandle(Protocol):
+    """Ray's handle of a `PeerActor` or a `TrackerActor`. Each verb has a method too (`PeerHandle.tell`)."""
+
+    open: RemoteMethod[[int], Opened]
+    take: RemoteMethod[[int], None]
+    join: RemoteMethod[[], None]
+    start: RemoteMethod[[], None]
+    leave: RemoteMethod[[str], None]
+    stop: RemoteMethod[[bool], None]
+    verify: RemoteMethod[[], bool]
+    clock: RemoteMethod[[], float]
+    drain: RemoteMethod[[int], Drained]
+    snapshot: RemoteMethod[[], PeerSnapshot]
+    mailbox: RemoteMethod[[], MailboxSnapshot]
+    peek: RemoteMethod[[Callable[[Any], Any]], Any]
+    limit: RemoteMethod[[dict[str, float | None]], None]
+    give: RemoteMethod[[Iterable[int]], list[bytes]]
+    desligamento: RemoteMethod[..., None]

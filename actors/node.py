@@ -1,10 +1,10 @@
-"""A peer in the real world: the shell that carries its effects out and brings it events.
+"""A peer in the real world: the shell that carries out its effects and brings it events.
 
 One `Peer` of the core, its links, its store, its mailbox and its records, on one asyncio loop, without Ray.
 Everything here runs on that loop, so nothing is locked. Time is the monotonic clock of this machine.
 
-Whatever goes wrong on our own side (a full disk, a file that changed under a seed, a strategy that raises)
-ends in `failure`: the node says goodbye and stops serving, and no neighbour is blamed.
+Every fault of our own (a full disk, a file that changed under a seed, a strategy that raises) ends in `failure`:
+the node says goodbye and stops serving, and it blames no neighbour.
 """
 
 from __future__ import annotations
@@ -12,81 +12,66 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Protocol
 
 from minibit import events
-from minibit.actors.disk.store import Source, Store
-from minibit.actors.links.link import Link
+from minibit.actors.disk.source import Source
+from minibit.actors.disk.store import Store
+from minibit.actors.links.face import Wire
 from minibit.actors.links.pairs import Links
-from minibit.behaviour import Honest
-from minibit.choker import Choker
 from minibit.errors import LocalError, MinibitError, RemoteError
 from minibit.mailbox import Mailbox
 from minibit.manifest import Manifest
 from minibit.messages import Bloco, Desligamento, Message, PeerAddress
 from minibit.peer import Peer
-from minibit.picker import Picker
-from minibit.records import PeerRecord, Record, SampleRecord
-from minibit.rules import Rules
+from minibit.records import PeerRecord, Record
+from minibit.seat import Seat, lowest
 
-HELD_BACK_MAX = 1024  # messages of one sender by actor calls that wait for an earlier one, or for the link
+HELD_BACK_MAX = 1024  # actor calls of one sender that wait for an earlier one, or for the link
 
 
 class Outside(Protocol):
-    """What a node can't reach by its links."""
+    """The actors that a node calls instead of using a link."""
 
     def call_tracker(self, message: Message) -> None:
-        """Say `message` to the tracker; its answer comes by `Node.receive`."""
+        """Send `message` to the tracker; its answer comes by `Node.receive`."""
 
     def call_peer(self, peer: str, message: Message, number: int) -> None:
-        """Say the `number`th message to another peer by an actor call (`--control actors`)."""
+        """Send another peer its `number`th message by an actor call (`--control actors`)."""
 
 
 class Node:
     """One member of a swarm, with its sockets and files.
 
-    `store` is where blocks are read and, in a `Store`, written; the node closes it. `by_actor_calls`: control
-    messages to neighbours go by `outside` and not by links.
+    Blocks are read from `store` and, if it is a `Store`, written to it; the node closes it. The peer begins with
+    the blocks of the store. With `by_actor_calls`, control messages to neighbours go by `outside` and not by links.
     """
 
     def __init__(
         self,
-        name: str,
+        seat: Seat,
         manifest: Manifest,
         store: Store | Source,
         outside: Outside,
         *,
-        rules: Rules,
         key: bytes,
         seed: int | str = 0,
         host: str = "127.0.0.1",
-        behaviour: type[Honest] = Honest,
-        picker: type[Picker] | None = None,
-        choker: type[Choker] | None = None,
-        upload_bps: float | None = None,
-        download_bps: float | None = None,
         by_actor_calls: bool = False,
     ) -> None:
-        self.me = PeerAddress(name, host, 0)
+        self.me = PeerAddress(seat.name, host, 0)
         self.key = key
         self.manifest = manifest
         self.store = store
         self.mailbox = Mailbox()
         self.failure: MinibitError | None = None
         self.stopped = asyncio.Event()
-        self.peer = Peer(
-            name,
-            manifest,
-            rules,
-            seed,
-            held=store.held,
-            behaviour=behaviour(),
-            picker=picker,
-            choker=choker,
-        )
-        self._behaviour = behaviour
-        self.links = Links(self, upload_bps=self._allowed(upload_bps), download_bps=download_bps)
+        self._seat = seat
+        self._seed = seed
+        self.peer: Peer
+        self.begin_anew()
+        self.links = Links(self, upload_bps=seat.upload_bps, download_bps=seat.download_bps)
         self._outside = outside
         self._by_actor_calls = by_actor_calls
         self._loop = asyncio.get_running_loop()
@@ -94,15 +79,19 @@ class Node:
         self._wake_at = 0.0
         self._tasks: set[asyncio.Task[None]] = set()
         self._records: list[Record] = []
-        self._closed_bytes = [0, 0, 0]  # sent, received, control: of the links that are closed
-        self._numbers: dict[str, int] = defaultdict(int)  # messages by actor calls: sent to whom
-        self._expected: dict[str, int] = defaultdict(int)  # the next one from whom
-        self._held_back: dict[str, dict[int, Message]] = defaultdict(dict)
+        self._closed_bytes = [0, 0, 0]  # the traffic of links that are closed, as in `Wire.traffic`
+        self._numbers: dict[str, int] = defaultdict(int)  # the number of the next actor call, by receiver
+        self._expected: dict[str, int] = defaultdict(int)  # the number that must come next, by sender
+        self._held_back: dict[str, dict[int, Message]] = defaultdict(dict)  # by sender and number
 
     # the life of a node
 
+    def begin_anew(self) -> None:
+        """Make the peer, of what the store holds now: anew, if blocks were stored before it joined."""
+        self.peer = self._seat.peer(self.manifest, self._seed, self.store.held)
+
     async def serve(self, ports: Iterable[int] = (0,)) -> PeerAddress:
-        """Start the block server, which comes before everything else; where it listens."""
+        """Start the block server, before everything else; returns its address."""
         port = await self.links.serve(ports)
         self.me = PeerAddress(self.me.peer, self.me.host, port)
         return self.me
@@ -112,11 +101,11 @@ class Node:
         self.handle(events.Joining(self.me))
 
     def start(self) -> None:
-        """PEDIDOs are allowed from now on."""
+        """Allow PEDIDOs from now on."""
         self.handle(events.Starting())
 
     def leave(self, why: str) -> None:
-        """Say goodbye; `stopped` is set when it is done."""
+        """Say goodbye; `stopped` is set once that is done."""
         self.handle(events.Leaving(why))
 
     async def stop(self, why: str = "stopped", timeout_s: float = 2.0) -> None:
@@ -126,45 +115,37 @@ class Node:
             async with asyncio.timeout(timeout_s):
                 await self.stopped.wait()
         except TimeoutError:
-            pass  # a neighbour doesn't read; we owe it nothing more
+            pass  # a neighbour doesn't read: don't wait for it any longer
         self._cancel_timer()
         await self.links.close(why)
-        tasks = list(self._tasks)
-        for task in tasks:
+        for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        if isinstance(self.store, Store):
-            self.store.save()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         self.store.close()
 
     def limit(self, **rates: float | None) -> None:
-        """New `upload_bps` and `download_bps` from now on; None lifts one, one that is missing stays."""
+        """Set new `upload_bps` and `download_bps`; None lifts a limit, one that isn't given stays."""
         if "upload_bps" in rates:
-            self.links.upload.limit(self._allowed(rates["upload_bps"]))
+            self.links.upload.limit(lowest(rates["upload_bps"], self.peer.behaviour.upload_bps))
         if "download_bps" in rates:
             self.links.download.limit(rates["download_bps"])
 
     def drain(self) -> list[Record]:
-        """The records since the last call, and one sample of how things stand."""
+        """The records since the last call, and one sample of now."""
         if isinstance(self.store, Store):
             self.store.save()
         found, self._records = self._records, []
-        return [*found, self._sample()]
+        traffic = (sum(some) for some in zip(self._closed_bytes, *(link.traffic for link in self.links), strict=True))
+        return [*found, self.peer.sample(time.monotonic(), *traffic)]
 
     # events in, effects out
 
     def handle(self, event: events.Event) -> None:
-        """Let the core decide about `event`, and carry out what it says."""
-        now = time.monotonic()
-        try:
-            effects = self.peer.handle(event, now)
-        except LocalError as error:
-            self._fail(error)
-            return
-        self._carry_out(effects, now)
+        """Let the core decide about `event`, and carry out its effects."""
+        self._decide(self.peer.handle, event)
 
     def receive(self, sender: str, message: Message, number: int | None = None) -> None:
-        """A message came by an actor call. Those with a `number` are taken in order, and once their link stands."""
+        """Take a message of an actor call. One with a `number` waits for its turn, and for the link to its sender."""
         if number is None:
             self._take(sender, message)
             return
@@ -186,15 +167,15 @@ class Node:
 
     def _wake(self) -> None:
         self._timer = None
+        self._decide(self.peer.wake)
+
+    def _decide(self, step: Callable[..., list[events.Effect]], *event: events.Event) -> None:
         now = time.monotonic()
         try:
-            effects = self.peer.wake(now)
+            effects = step(*event, now)
         except LocalError as error:
             self._fail(error)
             return
-        self._carry_out(effects, now)
-
-    def _carry_out(self, effects: list[events.Effect], now: float) -> None:
         for effect in effects:
             match effect:
                 case events.Send(peer, message):
@@ -214,11 +195,11 @@ class Node:
                     self._finish()
                 case events.Left(why):
                     self.stopped.set()
-                    self._do(self.links.close(why))  # nobody comes in any more
+                    self._do(self.links.close(why))  # no new link from now on
         self._set_timer()
 
     def _set_timer(self) -> None:
-        """One timer for the earliest wake; one that fires too early costs less than setting it anew each time."""
+        """Keep one timer for the earliest wake. One that fires too early costs less than a new one for each event."""
         wake_at = self.peer.next_wake()
         if wake_at is None:
             self._cancel_timer()
@@ -273,7 +254,7 @@ class Node:
         task.add_done_callback(self._tasks.discard)
 
     def _fail(self, error: MinibitError) -> None:
-        """We can't go on: say why, once, and leave."""
+        """Note once why this node can't go on, and leave."""
         if self.failure is not None:
             return
         self.failure = error
@@ -281,30 +262,29 @@ class Node:
         self._records.append(PeerRecord(now, self.me.peer, "failed", str(error)))
         self._loop.call_soon(self.handle, events.Leaving(str(error)))
 
-    # what the links tell (`minibit.actors.links.link.Host`)
+    # the links report here (`minibit.actors.links.face.Owner`)
 
-    def on_linked(self, link: Link) -> None:
+    def on_linked(self, link: Wire) -> None:
         """Both ends proved the key."""
         self.handle(events.Linked(link.address, link.dialled, link.alone))
         self._take_in_order(link.peer)
 
-    def on_unlinked(self, link: Link, why: str) -> None:
+    def on_unlinked(self, link: Wire, why: str) -> None:
         """The link is closed."""
-        self._closed_bytes = [a + b for a, b in zip(self._closed_bytes, _bytes(link), strict=True)]
+        self._closed_bytes = [a + b for a, b in zip(self._closed_bytes, link.traffic, strict=True)]
         self.handle(events.Unlinked(link.peer, why))
 
-    def on_message(self, link: Link, message: Message) -> None:
+    def on_message(self, link: Wire, message: Message) -> None:
         """A control message came."""
         self._take(link.peer, message)
 
-    def on_block(self, link: Link, block: int, data: memoryview) -> None:
-        """A whole block came: verify it, and write it only if it is right."""
+    def on_block(self, link: Wire, block: int, data: memoryview) -> None:
+        """A whole block came: verify it if the core expects it (see `events.Arrived`), and write it if it is right."""
         ok = True
         self.mailbox.came(link.peer, Bloco(block), time.monotonic())
         if self.peer.expects(link.peer, block):
             assert isinstance(self.store, Store)
-            ok = self.store.verify(block, data)
-            if ok:
+            if ok := self.store.verify(block, data):
                 try:
                     self.store.write(block, data)
                 except MinibitError as error:
@@ -312,47 +292,18 @@ class Node:
                     return
         self.handle(events.Arrived(link.peer, block, ok))
 
-    def on_progress(self, link: Link) -> None:
-        """Bytes of a block keep coming."""
+    def on_progress(self, link: Wire) -> None:
+        """More bytes of a block came."""
         self.handle(events.Progressed(link.peer))
 
-    def on_sent(self, link: Link, block: int) -> None:
+    def on_sent(self, link: Wire, block: int) -> None:
         """The network took the whole block."""
         self.handle(events.Sent(link.peer, block))
 
     def read(self, block: int, offset: int, length: int) -> bytes:
-        """Those bytes of a block that is held; what our disk can't give ends the link, and us."""
+        """Those bytes of a block that is held; if our disk fails, the link ends and this node leaves."""
         try:
             return self.store.read(block, offset, length)
         except MinibitError as error:
             self._fail(error)
             raise RemoteError("our disk failed") from None
-
-    # figures
-
-    def _allowed(self, upload_bps: float | None) -> float | None:
-        limits = [limit for limit in (upload_bps, self._behaviour.upload_bps) if limit is not None]
-        return min(limits, default=None)
-
-    def _sample(self) -> SampleRecord:
-        sent, received, control = self._closed_bytes
-        for link in self.links:
-            more = _bytes(link)
-            sent, received, control = sent + more[0], received + more[1], control + more[2]
-        peer = self.peer
-        up = peer.contacts.up.values()
-        return SampleRecord(
-            time.monotonic(),
-            self.me.peer,
-            peer.held.bit_count(),
-            len(peer.pipeline.requesters),
-            len(up),
-            sum(neighbour.slot.value != "none" for neighbour in up),
-            sent,
-            received,
-            control,
-        )
-
-
-def _bytes(link: Link) -> tuple[int, int, int]:
-    return link.payload_bytes_out, link.payload_bytes_in, link.control_bytes_out

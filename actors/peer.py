@@ -1,8 +1,8 @@
 """A peer as a Ray actor: a `Node`, and an actor method for every verb.
 
-A plain class; the launcher applies `ray.remote`. Every method is a coroutine, so all of them run on the one
-event loop of the actor, beside its block server. Whoever calls a verb's method puts that message into the
-peer's mailbox, as if it had come by a link: a notebook by hand, another peer with `--control actors`.
+It is a plain class; the launcher applies `ray.remote`. Every method is a coroutine, so all of them run on the one event
+loop of the actor, beside its block server. The method of a verb puts that message into the peer's mailbox, as if it had
+come by a link: a notebook calls it by hand, another peer with `--control actors`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -22,67 +22,52 @@ import msgspec
 import ray
 from ray.exceptions import RayError
 
-from minibit import inventory, records
-from minibit.actors.disk.store import Source, Store
+from minibit import inventory, records, strategies
+from minibit.actors.disk.files import check_room
+from minibit.actors.disk.source import Source
+from minibit.actors.disk.store import Store
 from minibit.actors.names import NAMESPACE, actor_name
-from minibit.actors.node import Node
-from minibit.behaviour import Honest
-from minibit.choker import Choker
-from minibit.errors import DiskFullError
+from minibit.actors.node import Node, Outside
 from minibit.events import TRACKER
+from minibit.mailbox import MailboxSnapshot
 from minibit.manifest import Manifest
-from minibit.messages import (
-    Bloqueio,
-    Desbloqueio,
-    Desligamento,
-    Estoque,
-    ListaPeers,
-    Message,
-    NovoPeer,
-    Pedido,
-    PeerAddress,
-    Registro,
-)
-from minibit.picker import Picker
-from minibit.rules import Rules
-from minibit.units import show_bytes
+from minibit.messages import ListaPeers, Message, PeerAddress
+from minibit.seat import Seat
+from minibit.snapshots import PeerSnapshot
 
-SETTLE_S = 5.0  # for the first links, when a peer joins
-BATCH_BYTES = 8 << 20  # of blocks that a peer is given by an actor call, before it starts
+SETTLE_S = 5.0  # limit for the first links, when a peer joins
+BATCH_BYTES = 8 << 20  # blocks in one answer, when a peer gets those that it starts with
 
 
 class Setup(msgspec.Struct, frozen=True, kw_only=True):
-    """What all actors of one team are told alike; it travels once, through Ray's object store.
+    """What all actors of a run share; it travels once, through Ray's object store.
 
-    `folder` is where the copies go; one that isn't absolute is in each machine's own temporary folder.
+    key             the key of the swarm, which both ends of every link must prove
+    by_actor_calls  whether control messages between peers go by actor calls, and not by links
+    folder          where the copies go; a relative one is below each machine's own temporary folder
+    strategies      strategies from outside Minibit, by name: a worker need not have their modules
     """
 
     run: str
     manifest: Manifest
-    rules: Rules
     key: bytes
     seed: int
     by_actor_calls: bool
-    picker: type[Picker] | None
-    choker: type[Choker] | None
-    upload_bps: float | None
-    download_bps: float | None
-    seed_upload_bps: float | None
     data_ports: tuple[int, int] | None
     folder: str
+    strategies: dict[str, type]
 
 
 class Opened(msgspec.Struct, frozen=True):
-    """A peer stands ready: where it listens, its process, the inventory that it holds already."""
+    """A peer that stands ready: where it listens, its machine, the inventory that it holds already."""
 
     address: PeerAddress
-    pid: int
     machine: str
     held: int
 
 
 class Drained(msgspec.Struct, frozen=True):
-    """What a peer has to tell: new records (MessagePack), messages sent so far by verb, actor calls so far."""
+    """The news of a peer: new records (MessagePack), messages sent so far by verb, actor calls so far."""
 
     records: bytes
     messages: dict[str, int]
@@ -95,14 +80,22 @@ def copies_folder(folder: str) -> Path:
 
 
 class PeerActor:
-    """One peer. The launcher calls `open`, `join`, `start`, then `drain` now and then, at the end `stop`."""
+    """One peer. The launcher calls `open`, `join`, `start`, then `drain` now and then, and `stop` at the end.
 
-    def __init__(self, name: str, setup: Setup, host: str, behaviour: type[Honest], tracker: Any = None) -> None:
-        self.name = name
+    `tracker` is the tracker's actor; a seed shares the file or folder at `path`. Messages that the links can't carry go
+    by `outside`; None: by actor calls of this peer.
+    """
+
+    def __init__(
+        self, seat: Seat, setup: Setup, host: str, tracker: Any = None, path: str = "", outside: Outside | None = None
+    ) -> None:
+        self.name = seat.name
+        self.seat = seat
         self.setup = setup
         self.node: Node
+        self._path = path
+        self._outside = outside or self
         self._host = host
-        self._behaviour = behaviour
         self._tracker = tracker
         self._peers: dict[str, Any] = {}
         self._calls: set[asyncio.Task[None]] = set()
@@ -115,61 +108,52 @@ class PeerActor:
     # life
 
     async def open(self, copies_here: int = 1) -> Opened:
-        """Make the store and start the block server; the disk must have room for `copies_here` copies."""
-        await asyncio.to_thread(self._check_room, copies_here)
-        self.node = self._make_node(await asyncio.to_thread(self._open_store))
-        first, last = self.setup.data_ports or (0, 0)
-        address = await self.node.serve(range(first, last + 1))
-        return Opened(address, os.getpid(), machine(), self.node.peer.held)
-
-    def _check_room(self, copies: int) -> None:
-        above = copies_folder(self.setup.folder)
-        while not above.exists():
-            above = above.parent
-        need_bytes, free_bytes = copies * self.setup.manifest.content_bytes, shutil.disk_usage(above).free
-        if need_bytes > free_bytes:
-            raise DiskFullError(
-                f"{copies} copies need {show_bytes(need_bytes)} in {above}, and {show_bytes(free_bytes)} are free: "
-                "make room, give fewer --peers, or set TMPDIR to a larger disk"
-            )
-
-    def _open_store(self) -> Store | Source:
-        return Store.open(copies_folder(self.setup.folder) / self.name, self.setup.manifest)
-
-    def _make_node(self, store: Store | Source) -> Node:
+        """Open the store and start the block server; the disk must have room for `copies_here` copies."""
         setup = self.setup
-        return Node(
-            self.name,
+        strategies.SHIPPED.update(setup.strategies)
+        self.node = Node(
+            self.seat,
             setup.manifest,
-            store,
-            self,
-            rules=setup.rules,
+            await asyncio.to_thread(self._open_store, copies_here),
+            self._outside,
             key=setup.key,
             seed=setup.seed,
             host=self._host,
-            behaviour=self._behaviour,
-            picker=setup.picker,
-            choker=setup.choker,
-            upload_bps=setup.upload_bps,
-            download_bps=setup.download_bps,
             by_actor_calls=setup.by_actor_calls,
         )
+        first, last = setup.data_ports or (0, 0)
+        address = await self.node.serve(range(first, last + 1))
+        return Opened(address, machine(), self.node.peer.held)
 
-    async def take(self, blocks: int) -> None:
-        """Get the blocks that this peer starts with (an inventory) from the tracker, before anything else."""
-        store, per_call = self.node.store, max(1, BATCH_BYTES // self.setup.manifest.block_bytes)
+    def _open_store(self, copies: int) -> Store | Source:
+        manifest, folder = self.setup.manifest, copies_folder(self.setup.folder)
+        if self._path:
+            return Source(Path(self._path), manifest)
+        advice = "make room, give fewer --peers, or set TMPDIR to a larger disk"
+        check_room(copies * manifest.content_bytes, folder, f"{copies} copies", advice)
+        return Store.open(folder / self.name, manifest)
+
+    async def take(self) -> None:
+        """Get the blocks that this peer starts with from the seed, before it joins."""
+        store, manifest = self.node.store, self.setup.manifest
         assert isinstance(store, Store)
-        wanted = list(inventory.indices(blocks & ~store.held))
+        per_call = max(1, BATCH_BYTES // manifest.block_bytes)
+        wanted = list(inventory.indices(self.seat.held(manifest.block_count, self.setup.seed) & ~store.held))
         for first in range(0, len(wanted), per_call):
             batch = wanted[first : first + per_call]
             self._call_count += 1
             for block, data in zip(batch, await self._tracker.give.remote(batch), strict=True):
                 if store.verify(block, data):
                     store.write(block, data)
-        self.node.peer.held = store.held
+        self.node.begin_anew()
+
+    async def give(self, blocks: Iterable[int]) -> list[bytes]:
+        """The bytes of blocks that another peer starts with."""
+        length = self.setup.manifest.length
+        return [self.node.store.read(block, 0, length(block)) for block in blocks]
 
     async def join(self) -> None:
-        """Enter the swarm; returns when the first links stand, or soon after."""
+        """Enter the swarm, and wait for the first links, for `SETTLE_S` at most."""
         self.node.join()
         deadline = time.monotonic() + SETTLE_S
         contacts = self.node.peer.contacts
@@ -209,71 +193,44 @@ class PeerActor:
         return time.monotonic()
 
     async def drain(self, number: int) -> Drained:
-        """The batch of news of that number: a new one, or, when its answer was lost, the last one again."""
+        """The batch of news with this number: a new one, or the last one again, if its answer was lost."""
         if number != self._batch_number:
             self._batch_number = number
             batch = records.encode(self.node.drain())
             self._batch = Drained(batch, dict(self.node.mailbox.outgoing), self._call_count)
         return self._batch
 
-    async def snapshot(self) -> dict[str, Any]:
-        """The state of the peer, as plain values."""
-        node = self.node
-        return node.peer.snapshot() | {
-            "host": node.me.host,
-            "port": node.me.port,
-            "pid": os.getpid(),
-            "failure": str(node.failure) if node.failure else None,
-        }
+    async def snapshot(self) -> PeerSnapshot:
+        """The state of the peer."""
+        node, failure = self.node, self.node.failure
+        return msgspec.structs.replace(
+            node.peer.snapshot(time.monotonic()),
+            host=node.me.host,
+            port=node.me.port,
+            pid=os.getpid(),
+            failure=str(failure) if failure else None,
+        )
 
-    async def mailbox(self) -> dict[str, Any]:
+    async def mailbox(self) -> MailboxSnapshot:
         """Messages by verb, in and out, and the last ones."""
-        box = self.node.mailbox
-        last = [(letter.at_s, letter.way, letter.peer, letter.message) for letter in box.last]
-        return {"in": dict(box.incoming), "out": dict(box.outgoing), "last": last}
+        return self.node.mailbox.snapshot()
 
     async def peek(self, look: Callable[[Any], Any]) -> Any:
         """What `look` makes of the live `Peer`."""
         return look(self.node.peer)
 
     async def limit(self, rates: dict[str, float | None]) -> None:
-        """New `upload_bps` and `download_bps` from now on; None lifts one, one that is missing stays."""
+        """Set `upload_bps` and `download_bps` from now on; None lifts a limit, a missing one stays."""
         self.node.limit(**rates)
 
     # the mirror: a method for every verb
 
-    async def registro(self, sender: str, message: Registro) -> ListaPeers | None:
-        """`sender` is there."""
-        self.node.receive(sender, message)
-        return None
-
-    async def lista_peers(self, sender: str, message: ListaPeers) -> None:
-        """These peers are there already."""
-        self.node.receive(sender, message)
-
-    async def novo_peer(self, sender: str, message: NovoPeer) -> None:
-        """These peers came."""
-        self.node.receive(sender, message)
-
-    async def estoque(self, sender: str, message: Estoque, number: int | None = None) -> None:
-        """`sender` holds these blocks."""
+    async def hear(self, sender: str, message: Message, number: int | None = None) -> ListaPeers | None:
+        """Put a message into the mailbox, as if `sender` had said it; `number` orders those of one link."""
         self.node.receive(sender, message, number)
+        return None  # only the tracker answers
 
-    async def bloqueio(self, sender: str, message: Bloqueio, number: int | None = None) -> None:
-        """`sender` doesn't serve this peer."""
-        self.node.receive(sender, message, number)
-
-    async def desbloqueio(self, sender: str, message: Desbloqueio, number: int | None = None) -> None:
-        """`sender` serves this peer."""
-        self.node.receive(sender, message, number)
-
-    async def pedido(self, sender: str, message: Pedido, number: int | None = None) -> None:
-        """`sender` asks for a block."""
-        self.node.receive(sender, message, number)
-
-    async def desligamento(self, sender: str, message: Desligamento, number: int | None = None) -> None:
-        """`sender` leaves."""
-        self.node.receive(sender, message, number)
+    registro = lista_peers = novo_peer = estoque = bloqueio = desbloqueio = pedido = desligamento = hear
 
     # what the node can't reach by its links (`minibit.actors.node.Outside`)
 
@@ -281,36 +238,33 @@ class PeerActor:
         """Say `message` to the tracker, and hear its answer."""
         self._call(self._tracker, message)
 
-    def call_peer(self, peer: str, message: Message, number: int) -> None:
-        """Say the `number`th message to another peer."""
-        self._call_peer(peer, message, number)
-
-    def _call_peer(self, peer: str, message: Message, *number: int) -> None:
+    def call_peer(self, peer: str, message: Message, number: int | None = None) -> None:
+        """Say `message` to another peer: the `number`th of a link, or, with None, what concerns the swarm."""
         actor = self._peers.get(peer)
         if actor is None:
             try:
                 actor = self._peers[peer] = ray.get_actor(actor_name(self.setup.run, peer), NAMESPACE)
             except ValueError:
-                return  # it died; its link will tell
-        self._call(actor, message, *number)
+                return  # that peer died; the end of its link will tell ours
+        self._call(actor, message, number)
 
-    def _call(self, actor: Any, message: Message, *number: int) -> None:
+    def _call(self, actor: Any, message: Message, number: int | None = None) -> None:
         self._call_count += 1
-        task = asyncio.get_running_loop().create_task(self._answered(actor, message, *number))
+        task = asyncio.get_running_loop().create_task(self._answered(actor, message, number))
         self._calls.add(task)
         task.add_done_callback(self._calls.discard)
 
-    async def _answered(self, actor: Any, message: Message, *number: int) -> None:
+    async def _answered(self, actor: Any, message: Message, number: int | None) -> None:
         try:
-            answer = await getattr(actor, message.verb.lower()).remote(self.name, message, *number)
+            answer = await getattr(actor, message.verb.lower()).remote(self.name, message, number)
         except RayError:
-            return  # it is gone; the core asks again, or its link ends
+            return  # that actor is gone; the core asks again, or its link ends
         if answer is not None:
             self.node.receive(TRACKER, answer)
 
 
 def machine() -> str:
-    """Names the machine whose monotonic clock we read."""
+    """The name of the machine whose monotonic clock this process reads."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:

@@ -1,98 +1,116 @@
-"""The tracker as a Ray actor: the roster, and the seed that shares the content.
+"""The tracker as a Ray actor: the roster, and beside it, in the same process, the seed that shares the content.
 
-The seed is a peer like any other, with a `Source` for a store and the id `tracker`. What newcomers are told
-goes out by actor calls.
+The seed is a peer like any other, with a `Source` for a store: it answers every call that a peer answers. The tracker
+shares its mailbox. News of newcomers goes out by actor calls.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
-import msgspec
-
-from minibit.actors.disk.store import Source, Store
 from minibit.actors.peer import PeerActor, Setup
-from minibit.behaviour import Honest
 from minibit.events import TRACKER, Effect, Received, Send
-from minibit.messages import Desligamento, ListaPeers, Message, Registro
+from minibit.messages import ListaPeers, Message
+from minibit.seat import Seat
 from minibit.tracker import Tracker
 
+P = ParamSpec("P")
+T = TypeVar("T")
 
-class TrackerActor(PeerActor):
-    """The tracker of one run, which shares the content at `path`."""
 
-    def __init__(self, setup: Setup, host: str, path: str) -> None:
-        # the seed keeps the swarm alive: it stays, whatever peers do when they are complete
-        rules = msgspec.structs.replace(setup.rules, leave="never")
-        mine = msgspec.structs.replace(setup, rules=rules, upload_bps=setup.seed_upload_bps, download_bps=None)
-        super().__init__(TRACKER, mine, host, Honest)
-        self.tracker = Tracker(setup.rules, setup.seed)
-        self._path = path
+def _of_the_seed(
+    method: Callable[Concatenate[PeerActor, P], Awaitable[T]],
+) -> Callable[Concatenate[TrackerActor, P], Coroutine[Any, Any, T]]:
+    """An actor method that the seed answers."""
+
+    @wraps(method)
+    async def ask(self: TrackerActor, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await method(self.seed, *args, **kwargs)
+
+    return ask
+
+
+class TrackerActor:
+    """The tracker of one run; the seed with this seat shares the file or folder at `path`."""
+
+    def __init__(self, seat: Seat, setup: Setup, host: str, path: str) -> None:
+        self.tracker = Tracker(seat.rules, setup.seed)
+        self.seed = PeerActor(seat, setup, host, path=path, outside=self)
         self._timer: asyncio.TimerHandle | None = None
 
-    def _check_room(self, copies: int) -> None:
-        """The content is here already."""
+    open = _of_the_seed(PeerActor.open)
+    give = _of_the_seed(PeerActor.give)
+    join = _of_the_seed(PeerActor.join)
+    start = _of_the_seed(PeerActor.start)
+    leave = _of_the_seed(PeerActor.leave)
+    clock = _of_the_seed(PeerActor.clock)
+    drain = _of_the_seed(PeerActor.drain)
+    snapshot = _of_the_seed(PeerActor.snapshot)
+    mailbox = _of_the_seed(PeerActor.mailbox)
+    peek = _of_the_seed(PeerActor.peek)
+    limit = _of_the_seed(PeerActor.limit)
+    lista_peers = novo_peer = estoque = bloqueio = desbloqueio = pedido = _of_the_seed(PeerActor.hear)
 
-    def _open_store(self) -> Store | Source:
-        return Source(Path(self._path), self.setup.manifest)
-
-    async def give(self, blocks: Iterable[int]) -> list[bytes]:
-        """The bytes of blocks that a peer starts with."""
-        length = self.setup.manifest.length
-        return [self.node.store.read(block, 0, length(block)) for block in blocks]
+    async def stop(self, erase: bool) -> None:
+        """Let the seed leave, and tell nobody of newcomers any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+        await self.seed.stop(erase)
 
     async def roster(self) -> list[str]:
         """The peers that are in the swarm, as far as the tracker knows."""
         return sorted(self.tracker.roster)
 
-    async def registro(self, sender: str, message: Registro) -> ListaPeers | None:
-        """`sender` is there: who else is."""
-        answer = self._register(sender, message)
+    async def registro(self, sender: str, message: Message, number: int | None = None) -> ListaPeers | None:
+        """`sender` is there: the answer says which others are."""
+        answer = self._hear(sender, message)
         assert answer is None or isinstance(answer, ListaPeers)
         return answer
 
-    async def desligamento(self, sender: str, message: Desligamento, number: int | None = None) -> None:
+    async def desligamento(self, sender: str, message: Message, number: int | None = None) -> None:
         """`sender` leaves the swarm, or, with a number, its link to the seed."""
         if number is None:
-            self._register(sender, message)
+            self._hear(sender, message)
         else:
-            self.node.receive(sender, message, number)
+            await self.seed.hear(sender, message, number)
 
-    async def stop(self, erase: bool) -> None:
-        """Leave, and tell nobody of newcomers any more."""
-        if self._timer is not None:
-            self._timer.cancel()
-        await super().stop(erase)
+    # what the seed can't reach by its links (`minibit.actors.node.Outside`)
 
     def call_tracker(self, message: Message) -> None:
-        """The seed's own REGISTRO needs no call."""
-        answer = self._register(TRACKER, message)
+        """The seed speaks to the tracker, which needs no call."""
+        answer = self._hear(self.seed.name, message)
         if answer is not None:
-            asyncio.get_running_loop().call_soon(self.node.receive, TRACKER, answer)
+            asyncio.get_running_loop().call_soon(self.seed.node.receive, TRACKER, answer)
 
-    def _register(self, sender: str, message: Message) -> Message | None:
+    def call_peer(self, peer: str, message: Message, number: int) -> None:
+        """The seed says the `number`th message to another peer."""
+        self.seed.call_peer(peer, message, number)
+
+    # the tracker in the real world: its effects and its timer
+
+    def _hear(self, sender: str, message: Message) -> Message | None:
         now = time.monotonic()
-        self.node.mailbox.came(sender, message, now)
-        answers = self._carry_out(self.tracker.handle(Received(sender, message), now), sender)
-        return answers[0] if answers else None
+        self.seed.node.mailbox.came(sender, message, now)
+        return self._carry_out(self.tracker.handle(Received(sender, message), now), sender)
 
-    def _carry_out(self, effects: Iterable[Effect], asker: str | None = None) -> list[Message]:
-        """Tell everybody else by actor calls; what the asker is told is the answer of its call."""
-        answers: list[Message] = []
+    def _carry_out(self, effects: Iterable[Effect], asker: str | None = None) -> Message | None:
+        """Send messages by actor calls; the one for the asker is the answer of its call."""
+        answer = None
         for effect in effects:
             assert isinstance(effect, Send)
-            self.node.mailbox.went(effect.peer, effect.message, time.monotonic())
+            self.seed.node.mailbox.went(effect.peer, effect.message, time.monotonic())
             if effect.peer == asker:
-                answers.append(effect.message)
-            elif effect.peer == TRACKER:
-                self.node.receive(TRACKER, effect.message)
+                answer = effect.message
+            elif effect.peer == self.seed.name:
+                self.seed.node.receive(TRACKER, effect.message)
             else:
-                self._call_peer(effect.peer, effect.message)
+                self.seed.call_peer(effect.peer, effect.message)
         self._set_timer()
-        return answers
+        return answer
 
     def _set_timer(self) -> None:
         wake_at = self.tracker.next_wake()

@@ -31,15 +31,15 @@ from typing import Any
 
 import click
 import libtorrent
-from libtorrent_swarm import RivalError, RivalResult, share
+from libtorrent_swarm import RivalResult, share
 
 from minibit.actors.disk.files import make
+from minibit.cli.ending import ending
 from minibit.cli.table import show
-from minibit.errors import LocalError, MinibitError
+from minibit.errors import LocalError
 from minibit.units import parse_bytes, parse_duration, show_bytes, show_duration, show_rate
 
 RUN_SWARM = Path(__file__).with_name("run_swarm.py")
-INTERRUPTED = 130
 REST_S = 15.0  # longer than freed memory stays with the virtual machine
 GOODBYE_S = 60.0  # the time that an interrupted swarm has to end by itself
 
@@ -81,7 +81,7 @@ def main(
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     rivals: dict[int, list[RivalResult]] = {}
     minibits: list[dict[str, Any]] = []
-    try:
+    with ending():
         pieces = [parse_bytes(size) for size in piece_size]
         options = ["--peers", peers, "--neighbours", neighbours, "--preset", preset, "--timeout", timeout, *ours]
         with tempfile.TemporaryDirectory(prefix="minibit-rival-") as name:
@@ -106,12 +106,6 @@ def main(
                 with tempfile.TemporaryDirectory(prefix="run-", dir=name) as folder:
                     minibits.append(minibit(content, [*map(str, options), "--out", folder]))
                 say("Minibit", minibits[-1]["seconds"]["transfer"], minibits[-1]["goodput_bps"])
-    except (MinibitError, RivalError) as error:
-        click.echo(f"against_libtorrent: {error}", err=True)
-        sys.exit(error.exit_code if isinstance(error, MinibitError) else 1)
-    except KeyboardInterrupt:
-        click.echo("against_libtorrent: interrupted", err=True)
-        sys.exit(INTERRUPTED)
     found = compared(rivals, minibits)
     if as_json:
         click.echo(json.dumps(found))

@@ -1,9 +1,10 @@
 """Bare sockets in Ray actors: the least that puts a file on every peer, with no protocol at all.
 
-Each block goes down one of a few fixed binary trees: whoever has it sends it to two others, and nobody asks, announces,
-chokes, or goes on without somebody who is lost. All else is as in a swarm: an actor for each peer on uvloop, a link for
-each pair, a block received into a buffer, verified, written by the same store and read from it to be sent. So this is
-what Ray and the machine leave to any swarm of so many actors; `bench.py growth` shows ours beside it.
+Each block goes down one of a few fixed binary trees: an actor that has it sends it to two others. There are no
+requests, no announcements and no choking, and one lost actor ends the run. All else is as in a swarm:
+an actor on uvloop for each peer, a link for each pair; a block is received into a buffer, verified, written by the
+same store and read from it to be sent. So this is the best that Ray and the machine allow any swarm of so many
+actors; `bench.py growth` shows ours beside it.
 """
 
 from __future__ import annotations
@@ -23,17 +24,18 @@ from ray import cloudpickle
 from ray.exceptions import RayError
 
 from minibit.actors.disk import files
-from minibit.actors.disk.store import Source, Store
+from minibit.actors.disk.source import Source
+from minibit.actors.disk.store import Store
 from minibit.actors.links.outbox import CHUNK_BYTES, HIGH_WATER_BYTES
 from minibit.actors.links.pairs import block_socket
 from minibit.errors import LocalError
 from minibit.manifest import Manifest
 
-TREES = 8  # so a peer has at most as many parents
-HEAD_BYTES = 4  # before each block: its number
+TREES = 8  # a peer has at most one parent in each
+HEAD_BYTES = 4  # the block's number, before its bytes
 SEED = 0  # the root of every tree; peers are numbered from 1
 
-Tree = dict[int, list[int]]  # a member -> those to whom it sends
+Tree = dict[int, list[int]]  # a member -> the members that it sends to
 
 
 def trees(peers: int, seed: int = 1) -> list[Tree]:
@@ -48,13 +50,13 @@ def trees(peers: int, seed: int = 1) -> list[Tree]:
 
 
 def share(peers: int, size_bytes: int, block_bytes: int, timeout_s: float = 600.0) -> float:
-    """Share made content so; the seconds from the first byte to the last copy that is whole. A Ray cluster is joined.
+    """Share made content this way; returns the seconds from the first byte to the last whole copy.
 
-    `LocalError` when it takes longer than `timeout_s`, or a peer is lost.
+    Ray must be initialised. `LocalError` when it takes longer than `timeout_s`, or a peer is lost.
     """
-    cloudpickle.register_pickle_by_value(sys.modules[__name__])  # type: ignore[no-untyped-call]  workers don't have it
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])  # type: ignore[no-untyped-call]  # workers lack it
     kind = ray.remote(num_cpus=0, max_restarts=0)(Member)
-    actors = [kind.remote(number) for number in range(peers + 1)]
+    actors: list[Any] = [kind.remote(number) for number in range(peers + 1)]
     with tempfile.TemporaryDirectory(prefix="minibit-bare-") as name:
         try:
             path = files.make(Path(name, "content"), size_bytes, seed=1)
@@ -68,7 +70,7 @@ def share(peers: int, size_bytes: int, block_bytes: int, timeout_s: float = 600.
             ray.get([actor.link.remote(ports, planned) for actor in actors], timeout=timeout_s)
             began_at, *ended_at = ray.get([actor.share.remote() for actor in actors], timeout=timeout_s)
             ray.get([actor.close.remote() for actor in actors], timeout=timeout_s)
-        except RayError as error:  # one that is lost, or the time-out
+        except RayError as error:  # an actor was lost, or the time is over
             raise LocalError(f"bare sockets did not bring the content to all: {error}") from None
         finally:
             for actor in actors:
@@ -84,7 +86,7 @@ class Member:
         self.manifest: Manifest
         self.store: Source | Store
         self._server: asyncio.Server
-        self._trees: list[list[int]] = []  # our children in each
+        self._trees: list[list[int]] = []  # our children in each tree
         self._senders: dict[int, Sender] = {}
         self._whole = asyncio.Event()
 
@@ -108,7 +110,7 @@ class Member:
             _, self._senders[child] = await loop.create_connection(lambda: Sender(self.store), sock=sock)
 
     async def share(self) -> float:
-        """When the seed began; when the copy of anybody else was whole, on the clock of this machine."""
+        """The time when the seed began, or when another member's copy was whole, on the clock of this machine."""
         if self.number == SEED:
             began_at = time.monotonic()
             for block in range(self.manifest.block_count):
@@ -118,7 +120,7 @@ class Member:
         return time.monotonic()
 
     async def close(self) -> None:
-        """Let go of everything; the copy goes too."""
+        """Close everything and remove the copy."""
         self._server.close()
         for sender in self._senders.values():
             sender.transport.close()
@@ -149,7 +151,7 @@ class Receiver(asyncio.BufferedProtocol):
         self._member = member
         self._head = memoryview(bytearray(HEAD_BYTES))
         self._buffer = memoryview(bytearray(member.manifest.length(0)))
-        self._block: int | None = None  # None: its number is awaited
+        self._block: int | None = None  # None: its number comes next
         self._have_bytes = 0
 
     def get_buffer(self, sizehint: int) -> memoryview:

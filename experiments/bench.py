@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import sys
 import tempfile
 import time
@@ -33,7 +32,8 @@ from onlooker import looked_at
 from minibit.actors import Swarm
 from minibit.actors.driver import cluster
 from minibit.actors.driver.live import make_ready
-from minibit.cli.ending import ending
+from minibit.actors.driver.own_swarm import OwnSwarm
+from minibit.cli.ending import complain, ending
 from minibit.cli.table import show
 from minibit.errors import LocalError
 from minibit.run import bounds
@@ -65,14 +65,13 @@ class Numbers(click.ParamType):
 def main(context: click.Context, as_json: bool) -> None:
     """Measure what a swarm of real actors costs on this machine."""
     context.obj = as_json
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 @contextmanager
 def ray_cluster() -> Iterator[None]:
     """A Ray cluster for one command; an error becomes one line and an exit code."""
     try:
-        with ending("bench"):
+        with ending():
             cluster.connect()
             yield
     finally:
@@ -80,13 +79,13 @@ def ray_cluster() -> Iterator[None]:
 
 
 @contextmanager
-def swarm(**options: Any) -> Iterator[Swarm]:
+def swarm(**options: Any) -> Iterator[OwnSwarm]:
     """A swarm whose run folder is removed at the end."""
     with tempfile.TemporaryDirectory(prefix="minibit-bench-") as folder, Swarm.launch(out=folder, **options) as running:
         yield running
 
 
-def run(beside: Callable[[Swarm], AbstractContextManager[object]] = nullcontext, **options: Any) -> Summary:
+def run(beside: Callable[[OwnSwarm], AbstractContextManager[object]] = nullcontext, **options: Any) -> Summary:
     """Run one swarm with every copy verified, and `beside` meanwhile. `LocalError` if a peer is incomplete."""
     with swarm(**options) as running, beside(running):
         summary = running.wait(timeout_s=TIMEOUT_S)
@@ -168,8 +167,8 @@ def peers_and_tracker(peers: int) -> Start:
     with swarm(peers=peers, size="1MiB", preset="lan") as running:
         summary = running.wait(timeout_s=TIMEOUT_S)
         states = running.snapshot()
-        private_bytes = private_memory([state["pid"] for name, state in states.items() if name != "tracker"])
-    wait_for_end([state["pid"] for state in states.values()])
+        private_bytes = private_memory([state.pid for name, state in states.items() if name != "tracker"])
+    wait_for_end([state.pid for state in states.values()])
     return Start(summary.seconds.spawn, private_bytes)
 
 
@@ -296,7 +295,7 @@ def limited(as_json: bool, /, seed_upload: str, upload: str, **options: Any) -> 
             ],
         )
     if transfer_s < bound_s:
-        click.echo("bench: the transfer is faster than possible: bytes or time are counted wrong", err=True)
+        complain("the transfer is faster than possible: bytes or time are counted wrong")
         sys.exit(1)
 
 

@@ -19,7 +19,6 @@ else 0; the others are those of run_swarm.py.
 from __future__ import annotations
 
 import json
-import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -27,15 +26,16 @@ from typing import Any, NamedTuple
 
 import click
 from conformance import SheetRow, sheet
-from media import MEDIA, MediaError, open_whole
+from media import MEDIA, open_whole
 from rich.console import Console
 from rich.table import Table
 
 from minibit.actors import Swarm
 from minibit.actors.driver import cluster
+from minibit.cli.ending import ending
 from minibit.cli.progress import Progress
 from minibit.cli.table import show
-from minibit.errors import IntegrityError, LocalError, MinibitError
+from minibit.errors import LocalError
 from minibit.lab import Run, load
 from minibit.lab.archive import RunFolder
 from minibit.run.options import Options
@@ -44,7 +44,6 @@ from minibit.sim import Simulation
 from minibit.units import show_duration
 
 BROKEN = 9  # exit code: a rule is broken
-INTERRUPTED = 130
 TIMEOUT_S = 300.0
 SHEET_COLUMNS = 110  # the least width of a printed sheet
 
@@ -94,25 +93,14 @@ def main(
     of: str | None,
     as_json: bool,
 ) -> None:
-    """Share the original's four media by its rules and open every copy, or check a run against these rules."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        with tempfile.TemporaryDirectory(prefix="minibit-classic-") as name:
-            if check or of:
-                given = {"seed": seed, **({"peers": peers} if peers else {})}
-                run = load(of) if of else checked(world, out=out or str(Path(name, "run")), **given)
-                code = show_sheet(run, sheet(run), as_json)
-            else:
-                code = show_media(Path(name), only, peers or 5, as_json)
-    except MinibitError as error:
-        click.echo(f"classic: {error}", err=True)
-        code = error.exit_code
-    except MediaError as error:
-        click.echo(f"classic: {error}", err=True)
-        code = IntegrityError.exit_code
-    except KeyboardInterrupt:
-        click.echo("classic: interrupted", err=True)
-        code = INTERRUPTED
+    """Share the original's four media by its rules and open every copy; or check a run against these rules."""
+    with ending(), tempfile.TemporaryDirectory(prefix="minibit-classic-") as name:
+        if check or of:
+            given = {"seed": seed, **({"peers": peers} if peers else {})}
+            run = load(of) if of else checked(world, out=out or str(Path(name, "run")), **given)
+            code = show_sheet(run, sheet(run), as_json)
+        else:
+            code = show_media(Path(name), only, peers or 5, as_json)
     sys.exit(code)
 
 
@@ -122,10 +110,9 @@ def checked(world: str, *, out: str, **given: Any) -> Run:
     with Progress() as progress:
         progress.say(f"a swarm of {chosen['peers']} peers, to be checked")
         if world == "sim":
-            options = Options.build(**chosen)
-            folder, simulation = RunFolder.create(out=out), Simulation(options)
-            summary = simulation.run()
-            folder.write(simulation.ledger.about(summary), simulation.records)
+            simulation = Simulation(Options.build(**chosen))
+            simulation.run()
+            simulation.write(RunFolder.create(out=out))
         else:
             with Swarm.launch(**chosen, out=out) as swarm:
                 swarm.wait(timeout_s=TIMEOUT_S, progress=progress.update)

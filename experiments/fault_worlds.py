@@ -7,6 +7,7 @@ from random import Random
 from typing import Any
 
 from minibit.events import TRACKER
+from minibit.seat import peer_name
 
 Plain = dict[str, Any]
 
@@ -41,7 +42,7 @@ def random_world(seed: str, peers_max: int) -> Plain:
     }
     options |= {name: choose() for name, choose in choices.items() if rng.random() < 0.35}
     options.setdefault("upload", _rate(rng))
-    about_s = 2 * size_bytes / options.get("seed_upload", options["upload"])  # that the transfer may take
+    about_s = 2 * size_bytes / (options.get("seed_upload") or options["upload"])  # that the transfer may take
     scenario: Plain = {"faults": [_fault(rng, peers, about_s) for _ in range(rng.choice([0, 1, 2, 3, 5, 8, 12]))]}
     if rng.random() < 0.3:
         scenario["latency"] = rng.choice([0.0, 0.001, 0.1, 0.5])
@@ -54,6 +55,11 @@ def random_world(seed: str, peers_max: int) -> Plain:
     if rng.random() < 0.5:
         scenario["arrivals"] = _arrivals(rng, peers)
     return {"options": options, "scenario": scenario}
+
+
+def members(peers: int) -> list[str]:
+    """The names of the seed and of so many peers."""
+    return [TRACKER, *(peer_name(number, peers) for number in range(1, peers + 1))]
 
 
 def _about(rng: Random, least: int, most: int) -> int:
@@ -103,8 +109,8 @@ def _fault(rng: Random, peers: int, about_s: float) -> Plain:
         fault["lasts"] = round(rng.uniform(0, rng.choice([about_s, 1, 20, 200])), 3)
     sort = rng.random()
     if sort < 0.2:
-        names = [TRACKER, *(f"peer-{index + 1:02}" for index in range(peers))]
-        fault["peers"] = [TRACKER, *rng.sample(names[1:], rng.randint(1, peers))][: rng.choice([2, 3, 10])]
+        seed, *others = members(peers)
+        fault["peers"] = [seed, *rng.sample(others, rng.randint(1, peers))][: rng.choice([2, 3, 10])]
     elif sort < 0.6:
         fault["peers"] = rng.randint(1, max(1, peers // 2))
     else:

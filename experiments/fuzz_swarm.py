@@ -22,15 +22,15 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import click
-from fault_worlds import Plain, random_world
+from fault_worlds import Plain, members, random_world
 
 from minibit import events
+from minibit.cli.ending import ending
 from minibit.errors import LocalError
-from minibit.events import TRACKER
 from minibit.run.options import Options
 from minibit.run.scenario import Scenario
 from minibit.sim.checkers import Checker, Violation, all_checkers
-from minibit.sim.machine import Node
+from minibit.sim.machine import Machine
 from minibit.sim.simulation import Simulation
 from minibit.sim.world import World
 
@@ -42,7 +42,7 @@ SHOWN_S = 5.0  # between two lines of progress
 
 
 class Outcome(NamedTuple):
-    """What became of a world: nothing wrong, or what was (`kind` is the same for failures of the same kind)."""
+    """The result of one world: `kind` and `text` say what went wrong, and `kind` is the same for failures alike."""
 
     world: Plain
     completed: int
@@ -60,19 +60,19 @@ class RunsEnd(Checker):
         self.events = 0
         self.now = 0.0
 
-    def told(self, world: World, node: Node, event: events.Event | None) -> None:
+    def told(self, world: World, machine: Machine, event: events.Event | None) -> None:
         """Count."""
         self.events += 1
         self.now = world.now
         if self.events > MOST_EVENTS or world.now > MOST_VIRTUAL_S:
-            self.complain(world, node.name, f"it does not end: {self.events} events")
+            self.complain(world, machine.name, f"it does not end: {self.events} events")
 
 
 # one world
 
 
 def run_world(world: Plain, most_s: float = MOST_WORLD_S) -> Outcome:
-    """Simulate it with every checker on; `LocalError` when it is no world."""
+    """Simulate a world with every checker on; `LocalError` when it is no world."""
     options, scenario = build(world)
     ends = RunsEnd()
     simulation = None
@@ -96,7 +96,7 @@ def run_world(world: Plain, most_s: float = MOST_WORLD_S) -> Outcome:
 
 
 def build(world: Plain) -> tuple[Options, Scenario]:
-    """What a world says; `LocalError` names what won't do."""
+    """The options and the scenario of a world; `LocalError` names what is wrong."""
     if not isinstance(world, dict) or not world.keys() <= {"options", "scenario"}:
         raise LocalError('a world is an object of "options" and "scenario"')
     options, table = world.get("options", {}), world.get("scenario", {})
@@ -112,7 +112,7 @@ class _TooLongError(BaseException):
 
 @contextmanager
 def _alarm(after_s: float) -> Iterator[None]:
-    """An end to what would never end, even within one event."""
+    """Raise `_TooLongError` after that time, even within one event."""
 
     def ring(number: int, frame: object) -> None:
         raise _TooLongError
@@ -175,8 +175,7 @@ def _fewer_peers(world: Plain) -> Iterator[Plain]:
     """And fewer blocks."""
     options, faults = world["options"], world["scenario"].get("faults", [])
     for peers in _less(options["peers"]):
-        there = [TRACKER, *(f"peer-{index + 1:02}" for index in range(peers))]
-        hit = [{**one, "peers": _among(one["peers"], there)} if "peers" in one else one for one in faults]
+        hit = [{**one, "peers": _among(one["peers"], members(peers))} if "peers" in one else one for one in faults]
         yield _but(world, {**options, "peers": peers}, faults=hit)
     for blocks in _less(-(-options["size"] // options["block_size"])):
         yield _but(world, {**options, "size": blocks * options["block_size"]})
@@ -233,9 +232,9 @@ def _less(count: int, least: int = 1) -> list[int]:
 
 
 def hunt(seed: int, runs: int, peers_max: int, jobs: int) -> Iterator[Outcome]:
-    """So many worlds, on so many cores; those that fail are small."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # whom we fork never hears of Ctrl-C, and we soon
-    with multiprocessing.get_context("fork").Pool(jobs) as pool:
+    """Simulate so many worlds on so many cores; a world that fails is made small."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # the forked workers never hear of Ctrl-C; we do, soon
+    with multiprocessing.get_context("fork").Pool(jobs, signal.signal, (signal.SIGTERM, signal.SIG_DFL)) as pool:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         yield from pool.imap_unordered(_hunt_one, ((f"{seed}/{index}", peers_max) for index in range(runs)))
 
@@ -253,18 +252,13 @@ def _hunt_one(which: tuple[str, int]) -> Outcome:
 @click.option("--world", metavar="JSON", help="Just this one, as a failure printed it.")
 def main(runs: int, seed: int, peers_max: int, jobs: int | None, world: str | None) -> None:
     """Simulate random worlds full of faults, and look for what must never happen."""
-    try:
+    with ending():
         code = one(world) if world is not None else many(seed, runs, peers_max, jobs or len(os.sched_getaffinity(0)))
-    except LocalError as error:
-        raise click.UsageError(str(error)) from None
-    except KeyboardInterrupt:
-        click.echo("fuzz_swarm: interrupted", err=True)
-        code = 130
     sys.exit(code)
 
 
 def one(text: str) -> int:
-    """A world that somebody gave; the exit code."""
+    """Simulate the world in `text`; the exit code."""
     try:
         world = json.loads(text)
     except ValueError as error:
@@ -278,7 +272,7 @@ def one(text: str) -> int:
 
 
 def many(seed: int, runs: int, peers_max: int, jobs: int) -> int:
-    """Random worlds; the exit code."""
+    """Simulate random worlds; the exit code."""
     click.echo(f"{runs} worlds of at most {peers_max} peers, {jobs} at once", err=True)
     began_s = shown_s = time.monotonic()
     done = found = events_seen = whole = 0
@@ -300,7 +294,7 @@ def many(seed: int, runs: int, peers_max: int, jobs: int) -> int:
 
 
 def command(world: Plain) -> str:
-    """What shows this world again."""
+    """The command that shows this world again."""
     return f"python experiments/fuzz_swarm.py --world '{json.dumps(world)}'"
 
 

@@ -35,6 +35,8 @@ from typing import Any, NamedTuple
 import libtorrent as lt
 from blake3 import blake3
 
+from minibit.errors import MinibitError
+
 LOOPBACK = "127.0.0.1"
 SEED = 0  # its number; the peers are 1 to N
 LOOK_S = 0.01
@@ -68,7 +70,7 @@ TUNED = {
 }
 
 
-class RivalError(Exception):
+class RivalError(MinibitError):
     """The libtorrent swarm failed: a copy differs, a session reports an error, or time is up."""
 
 

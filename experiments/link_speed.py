@@ -1,9 +1,8 @@
 """How fast is one link? A pair of processes over loopback, beside a bare socket that does the same work.
 
-Both ways the sender preads its file, the receiver hashes each block (BLAKE3) and pwrites it. The bare pair
-has no protocol at all: `sendall` and `recv_into`, one block after the other. What the link costs beyond
-that is its frames, its PEDIDOs and its event loop; the ratio is what to watch, because the figures
-themselves change with the machine and the hour.
+In both, the sender preads its file, and the receiver hashes each block (BLAKE3) and pwrites it. The bare pair has no
+protocol at all: `sendall` and `recv_into`, one block after the other. The link costs more by its frames, its PEDIDOs
+and its event loop. Watch the ratio: the figures themselves change with the machine and the hour.
 
     python experiments/link_speed.py --mib 1024 --block-kib 256 --block-kib 1024
 """
@@ -27,48 +26,38 @@ import click
 import uvloop
 from blake3 import blake3
 
+from minibit.actors.disk.files import make, scan
 from minibit.actors.links import pairs
-from minibit.actors.links.link import Link
+from minibit.actors.links.face import Wire
+from minibit.manifest import Manifest
 from minibit.messages import Message, Pedido, PeerAddress
 
 KEY = hashlib.sha256(b"an experiment needs no secret").digest()
 PIPELINE = 16
-MIB = 1 << 20
 
 
-class Blocks(NamedTuple):
-    """As much of a manifest as a link needs."""
+class Copier:
+    """The least that can own a link: sends the blocks it is asked for, or asks for each block, hashes and writes it."""
 
-    block_bytes: int
-    block_count: int
-    digest: str = "blake3:experiment"
-
-    def length(self, block: int) -> int:
-        return self.block_bytes
-
-
-class Node:
-    """The least host: sends what it is asked for, or asks for every block, hashes and writes it."""
-
-    def __init__(self, name: str, blocks: Blocks, path: Path) -> None:
+    def __init__(self, name: str, manifest: Manifest, path: Path) -> None:
         self.me = PeerAddress(peer=name, host="127.0.0.1", port=0)
         self.key = KEY
-        self.manifest = blocks
+        self.manifest = manifest
         self.done = asyncio.Event()
-        self.missing_count = blocks.block_count
+        self.missing_count = manifest.block_count
         self._next = 0
         self._file = os.open(path, os.O_RDWR | os.O_CREAT)
 
-    def on_linked(self, link: Link) -> None:
+    def on_linked(self, link: Wire) -> None:
         if link.dialled:
             for _ in range(PIPELINE):
                 self._ask(link)
 
-    def on_message(self, link: Link, message: Message) -> None:
+    def on_message(self, link: Wire, message: Message) -> None:
         if isinstance(message, Pedido):
             link.send_block(message.block)
 
-    def on_block(self, link: Link, block: int, data: memoryview) -> None:
+    def on_block(self, link: Wire, block: int, data: memoryview) -> None:
         blake3(data).digest()
         os.pwrite(self._file, data, block * self.manifest.block_bytes)
         self._ask(link)
@@ -76,34 +65,34 @@ class Node:
         if not self.missing_count:
             self.done.set()
 
-    def on_progress(self, link: Link) -> None: ...
+    def on_progress(self, link: Wire) -> None: ...
 
-    def on_sent(self, link: Link, block: int) -> None: ...
+    def on_sent(self, link: Wire, block: int) -> None: ...
 
-    def on_unlinked(self, link: Link, why: str) -> None:
+    def on_unlinked(self, link: Wire, why: str) -> None:
         self.done.set()
 
     def read(self, block: int, offset: int, length: int) -> bytes:
         return os.pread(self._file, length, block * self.manifest.block_bytes + offset)
 
-    def _ask(self, link: Link) -> None:
+    def _ask(self, link: Wire) -> None:
         if self._next < self.manifest.block_count:
             link.send(Pedido(self._next))
             self._next += 1
 
 
-def link_sender(pipe: Connection, blocks: Blocks, path: Path) -> None:
+def link_sender(pipe: Connection, manifest: Manifest, path: Path) -> None:
     async def run() -> None:
-        node = Node("sender", blocks, path)
+        node = Copier("sender", manifest, path)
         pipe.send(await pairs.Links(node).serve())
         await node.done.wait()
 
     uvloop.run(run())
 
 
-def link_receiver(port: int, blocks: Blocks, path: Path) -> None:
+def link_receiver(port: int, manifest: Manifest, path: Path) -> None:
     async def run() -> None:
-        node = Node("receiver", blocks, path)
+        node = Copier("receiver", manifest, path)
         mine = pairs.Links(node)
         await mine.dial(PeerAddress(peer="sender", host="127.0.0.1", port=port))
         await node.done.wait()
@@ -113,32 +102,32 @@ def link_receiver(port: int, blocks: Blocks, path: Path) -> None:
     uvloop.run(run())
 
 
-def bare_sender(pipe: Connection, blocks: Blocks, path: Path) -> None:
+def bare_sender(pipe: Connection, manifest: Manifest, path: Path) -> None:
     file = os.open(path, os.O_RDONLY)
     with socket.create_server(("127.0.0.1", 0)) as server:
         pipe.send(server.getsockname()[1])
         sock, _ = server.accept()
         with sock:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, pairs.SOCKET_BYTES)
-            for block in range(blocks.block_count):
-                sock.sendall(os.pread(file, blocks.block_bytes, block * blocks.block_bytes))
+            for block in range(manifest.block_count):
+                sock.sendall(os.pread(file, manifest.block_bytes, block * manifest.block_bytes))
 
 
-def bare_receiver(port: int, blocks: Blocks, path: Path) -> None:
+def bare_receiver(port: int, manifest: Manifest, path: Path) -> None:
     file = os.open(path, os.O_RDWR | os.O_CREAT)
-    buffer = memoryview(bytearray(blocks.block_bytes))
+    buffer = memoryview(bytearray(manifest.block_bytes))
     with socket.socket() as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, pairs.SOCKET_BYTES)
         sock.connect(("127.0.0.1", port))
-        for block in range(blocks.block_count):
-            have = 0
-            while have < blocks.block_bytes:
-                have += sock.recv_into(buffer[have:])
-            blake3(buffer).digest()
-            os.pwrite(file, buffer, block * blocks.block_bytes)
+        for block in range(manifest.block_count):
+            whole = left = buffer[: manifest.length(block)]
+            while left:
+                left = left[sock.recv_into(left) :]
+            blake3(whole).digest()
+            os.pwrite(file, whole, block * manifest.block_bytes)
 
 
-class Run(NamedTuple):
+class Timing(NamedTuple):
     """What one transfer took, in seconds on the clock and of CPU at both ends."""
 
     wall_s: float
@@ -150,30 +139,26 @@ def timed(pipe: Connection, work: Callable[..., None], *args: object) -> None:
     started_s = time.perf_counter()
     cpu_before_s = time.process_time()
     work(*args)
-    pipe.send(Run(time.perf_counter() - started_s, time.process_time() - cpu_before_s))
+    pipe.send(Timing(time.perf_counter() - started_s, time.process_time() - cpu_before_s))
 
 
-def transfer(sender: Callable[..., None], receiver: Callable[..., None], blocks: Blocks, folder: Path) -> Run:
+def transfer(sender: Callable[..., None], receiver: Callable[..., None], manifest: Manifest, content: Path) -> Timing:
     """One file from one process to another; the copy is compared, then removed."""
-    content, copy = folder / "content", folder / "copy"
+    copy = content.with_name("copy")
     spawn = multiprocessing.get_context("spawn")
     ours, theirs = spawn.Pipe()
     ours_too, theirs_too = spawn.Pipe()
-    sending = spawn.Process(target=timed, args=(theirs, sender, theirs, blocks, content))
+    sending = spawn.Process(target=timed, args=(theirs, sender, theirs, manifest, content))
     sending.start()
-    receiving = spawn.Process(target=timed, args=(theirs_too, receiver, ours.recv(), blocks, copy))
+    receiving = spawn.Process(target=timed, args=(theirs_too, receiver, ours.recv(), manifest, copy))
     receiving.start()
-    received: Run = ours_too.recv()
-    sent: Run = ours.recv()
+    received: Timing = ours_too.recv()
+    sent: Timing = ours.recv()
     sending.join()
     receiving.join()
-    assert digest(content) == digest(copy), "the copy differs"
+    assert scan(copy, manifest.block_bytes).digests == manifest.digests, "the copy differs"
     copy.unlink()
-    return Run(received.wall_s, received.cpu_s + sent.cpu_s)
-
-
-def digest(path: Path) -> str:
-    return blake3(max_threads=blake3.AUTO).update_mmap(path).hexdigest()
+    return Timing(received.wall_s, received.cpu_s + sent.cpu_s)
 
 
 @click.command()
@@ -185,17 +170,14 @@ def digest(path: Path) -> str:
 def main(mib: int, blocks_kib: tuple[int, ...], rounds: int, folder: Path | None, as_json: bool) -> None:
     """Measure one link beside one bare socket."""
     with tempfile.TemporaryDirectory(dir=folder, prefix="link-speed-") as name:
-        place = Path(name)
-        with (place / "content").open("wb") as file:
-            for _ in range(mib):
-                file.write(os.urandom(MIB))
+        content = make(Path(name) / "content", mib << 20, seed=1)
         for block_kib in blocks_kib:
-            blocks = Blocks(block_kib << 10, (mib << 10) // block_kib)
-            pairs = {"link": (link_sender, link_receiver), "bare": (bare_sender, bare_receiver)}
-            runs: dict[str, list[Run]] = {kind: [] for kind in pairs}
+            manifest = scan(content, block_kib << 10)
+            kinds = {"link": (link_sender, link_receiver), "bare": (bare_sender, bare_receiver)}
+            runs: dict[str, list[Timing]] = {kind: [] for kind in kinds}
             for _ in range(rounds):
-                for kind, (sender, receiver) in pairs.items():
-                    runs[kind].append(transfer(sender, receiver, blocks, place))
+                for kind, (sender, receiver) in kinds.items():
+                    runs[kind].append(transfer(sender, receiver, manifest, content))
             mibps = {kind: mib / min(run.wall_s for run in some) for kind, some in runs.items()}
             cpu_s = {kind: min(run.cpu_s for run in some) for kind, some in runs.items()}
             row = {

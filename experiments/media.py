@@ -21,6 +21,8 @@ import pypdf
 from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageStat
 from pypdf.errors import PyPdfError
 
+from minibit.errors import IntegrityError
+
 SONG_S = 62
 FILM_S = 20
 PAGES = 6
@@ -31,7 +33,7 @@ JPEG_STRAYS = 5.0  # the most that the mean of a page and colour may differ, of 
 _EXACT = ("-map_metadata", "-1", "-fflags", "+bitexact", "-flags:v", "+bitexact", "-flags:a", "+bitexact")
 
 
-class MediaError(Exception):
+class MediaError(IntegrityError):
     """A copy does not open whole; the text says where the decoder failed."""
 
 

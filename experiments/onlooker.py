@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from threading import Event, Thread
 from urllib.request import urlopen
 
-from minibit.actors import Swarm
+from minibit.actors.driver.own_swarm import OwnSwarm
 
 
 @contextmanager
-def looked_at(running: Swarm) -> Iterator[None]:
+def looked_at(running: OwnSwarm) -> Iterator[None]:
     """Open the live page of a swarm meanwhile."""
     page, over = running.live(), Event()
     watcher = Thread(target=look_at, args=(page.url, over))

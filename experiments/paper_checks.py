@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -89,8 +88,7 @@ def main(names: tuple[str, ...], quick: bool, seeds: int | None, jobs: int, out:
     bound  seed-economy  clustering  free-riders  block-size-and-slots
     degree  flash-crowd  diversity  missing-block  transfer
     """
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with ending("paper_checks"):
+    with ending():
         if only_write:
             results = {name: found for name in names or CHECKS if (found := kept(out, name)) is not None}
             if not results:

@@ -189,8 +189,7 @@ def main(peers: str, blocks: int, as_json: bool) -> None:
     counts = [(int(match[1] or 1), int(match[2])) for match in found if match]
     if not all(found) or min(map(min, counts)) < 1:
         raise click.BadParameter(f"{peers!r}: give whole numbers from 1, e.g. 100,1000,10x100", param_hint="--peers")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with ending("sim_speed"), ExitStack() as stack:
+    with ending(), ExitStack() as stack:
         sizes = [Turns(*count, blocks) for count in counts]
         for size in sizes:
             stack.callback(size.end)

@@ -1,0 +1,84 @@
+"""Minibit: a BitTorrent-like swarm whose tracker and peers are Ray actors.
+
+    from minibit import Swarm, load, simulate
+
+    with Swarm.launch("film.mp4", peers=20, upload="2MiB/s") as swarm:  # real actors, on this machine or a cluster
+        summary = swarm.wait()  # what it came to, once every copy is verified
+    run = simulate(peers=1000, upload="1MiB/s")  # the same peers in virtual time, without Ray
+    run.plot.completion()  # a picture, in a notebook; `run.records` are the tables behind it
+    load("runs/NAME").report("report.html")  # any run that left a folder
+
+The options are those of `minibit swarm --help`; `help(minibit.Swarm)` goes on. A `MinibitError` says what was wrong,
+and what to do. Each name is imported when it is first used, for Ray and polars take their time.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import os
+
+    from minibit.actors.driver.swarm import Swarm
+    from minibit.errors import MinibitError
+    from minibit.lab.folder import load
+    from minibit.lab.run import Run
+    from minibit.run.options import Options
+    from minibit.run.summary import Summary
+    from minibit.sim import Scenario
+
+__version__ = "0.1.0"
+
+__all__ = ["MinibitError", "Options", "Scenario", "Summary", "Swarm", "__version__", "load", "simulate"]
+
+_ROOMS = {
+    "MinibitError": "minibit.errors",
+    "Options": "minibit.run.options",
+    "Scenario": "minibit.run.scenario",
+    "Summary": "minibit.run.summary",
+    "Swarm": "minibit.actors",
+    "load": "minibit.lab",
+}
+
+
+def simulate(
+    path: str | os.PathLike[str] | None = None,
+    options: Options | None = None,
+    *,
+    scenario: Scenario | None = None,
+    **given: Any,
+) -> Run:
+    """A whole simulated swarm that shares `path`, or made content: its summary, records and pictures.
+
+    What is `given` are options of the command line; `options` are all of them at once, built already. `scenario` says
+    who arrives when, and what goes wrong. `MinibitError` says what was wrong. Nothing is written into a folder.
+    """
+    from pathlib import Path  # noqa: PLC0415
+
+    from minibit.actors.disk import files  # noqa: PLC0415
+    from minibit.lab import Run  # noqa: PLC0415
+    from minibit.run.options import Options  # noqa: PLC0415
+    from minibit.sim import Simulation  # noqa: PLC0415
+
+    chosen = options or Options.build(**{**given, "world": "sim"})
+    manifest = None
+    if path is not None:
+        files.check_source(path)
+        manifest = files.scan(Path(path), chosen.block_bytes_for, chosen.hash)
+    simulation = Simulation(chosen, scenario, content=manifest)
+    summary = simulation.run()
+    return Run.of(simulation.ledger, summary)
+
+
+def __getattr__(name: str) -> Any:
+    """The names of `__all__`."""
+    if name in _ROOMS:
+        value = globals()[name] = getattr(import_module(_ROOMS[name]), name)
+        return value
+    raise AttributeError(f"module 'minibit' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """What a person may use."""
+    return [*__all__, "__doc__"]

@@ -1,10 +1,12 @@
 """What neighbours are told of our inventory, and when.
 
-News is gathered for `announce_s` into one ESTOQUE a neighbour, and the first news after a pause goes at
-once. That holds for neighbours that we serve; the others can't ask us for anything now, so for them news is
-gathered `PATIENCE` times as long, and told at the latest when they get a slot. A block that a neighbour
-holds is no news to it. What is withheld so is told when we want nothing from it any more: interest has no
-verb, both ends compute it, and without that it would go on holding a slot for us.
+News is gathered for `announce_s` into one ESTOQUE a neighbour; the first news after a pause goes at once. That holds
+for neighbours that we serve. The others can't ask us for anything now, so their news is gathered `PATIENCE` times as
+long, and told at the latest when they get a slot.
+
+A block that a neighbour holds is no news to it, and is withheld. Withheld news is sent as soon as we want nothing more
+from that neighbour. There is no "not interested" message: the neighbour works out our interest from what it knows of
+our inventory, and with stale news it would keep a slot for us.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ PATIENCE = 4
 
 
 class Announcer:
-    """Keeps the inventory of one peer announced."""
+    """Decides when the neighbours of one peer are told its news."""
 
     def __init__(self, announce_s: float) -> None:
         self._announce_s = announce_s
@@ -29,30 +31,30 @@ class Announcer:
         self._told_all_at = -inf
 
     def due_s(self, now: float) -> float:
-        """When the news that there is at `now` should be told."""
+        """When news that comes at `now` is due."""
         return max(now, self._told_at + self._announce_s)
 
     def news(
         self, neighbours: Iterable[Neighbour], claims: int, now: float, *, everybody: bool = False
     ) -> tuple[list[tuple[Neighbour, Estoque]], float]:
-        """An ESTOQUE for each that needs one now, which counts as told; and when to look again."""
+        """An ESTOQUE for each neighbour that needs one now, which counts as told; and when to look again."""
         self._told_at = now
         all_due_s = self._told_all_at + PATIENCE * self._announce_s
         if everybody or now >= all_due_s:
             everybody, self._told_all_at, all_due_s = True, now, inf
-        found = []
+        told = []
         for neighbour in neighbours:
             if (
                 (everybody or neighbour.slot is not Slot.NONE)
                 and claims & ~neighbour.told
                 and (estoque := untold(neighbour, claims)) is not None
             ):
-                found.append((neighbour, estoque))
-        return found, all_due_s
+                told.append((neighbour, estoque))
+        return told, all_due_s
 
 
 def whole(neighbour: Neighbour, claims: int) -> Estoque:
-    """The first ESTOQUE on a link, and every one that takes something back."""
+    """The whole inventory: the first ESTOQUE on a link, and every ESTOQUE that takes something back."""
     neighbour.told = claims
     neighbour.crossed = neighbour.late | inventory.of(neighbour.asked)
     return Estoque(whole=inventory.to_hex(claims))
@@ -73,7 +75,18 @@ def untold(neighbour: Neighbour, claims: int) -> Estoque | None:
     return _new(blocks)
 
 
+def single(neighbour: Neighbour, block: int) -> Estoque:
+    """The ESTOQUE that says no more than that we hold `block`. It counts as told."""
+    neighbour.told |= 1 << block
+    return Estoque(new=(block,))
+
+
+def knows(neighbour: Neighbour, block: int) -> None:
+    """This neighbour sent us `block`, so it knows that we hold it, unless an ESTOQUE that denies it is on its way."""
+    neighbour.told |= 1 << block & ~neighbour.crossed
+
+
 @lru_cache(maxsize=64)
 def _new(blocks: int) -> Estoque:
-    """The same news goes to many neighbours."""
+    """Made once, because the same news goes to many neighbours."""
     return Estoque(new=tuple(inventory.indices(blocks)))

@@ -1,11 +1,11 @@
 """How many neighbours hold each block.
 
-The counts are kept bit by bit: plane k is the inventory of the blocks whose count has bit k. So a whole inventory
-comes or goes in one step a plane, however many blocks it has, and the rarest blocks of any choice are found in as
+The counts are kept bit by bit: plane k is the inventory of the blocks whose count has bit k. So to add or remove a
+whole inventory takes one step a plane, however many blocks it has; to find the rarest blocks of any choice takes as
 many. Invariant: no count is below zero, and the last plane is not empty.
 
-Most of what comes is one block of one neighbour, far more often than anybody asks for a count. So what comes is
-gathered in `_fresh`, as long as it is another block each time, and carried into the planes all at once.
+Nearly always one block of one neighbour is added, far more often than a count is asked for. So new blocks are gathered
+in `_fresh`, as long as each comes only once, and carried into the planes all at once.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Availability:
     def __init__(self, block_count: int) -> None:
         self._all = inventory.full(block_count)
         self._planes: list[int] = []
-        self._fresh = inventory.EMPTY  # one neighbour more holds each of these than the planes say
+        self._fresh = inventory.EMPTY  # each of these is held by one neighbour more than the planes say
 
     def add(self, blocks: int) -> None:
         """One more neighbour holds each of `blocks` (an inventory)."""
@@ -32,11 +32,11 @@ class Availability:
         self._fresh |= blocks
 
     def remove(self, blocks: int) -> None:
-        """One neighbour less holds each of `blocks`, which must have been added before."""
+        """One neighbour fewer holds each of `blocks`, which must have been added before."""
         planes = self._carry()
         for k, plane in enumerate(planes):
             planes[k] = plane ^ blocks
-            blocks &= ~plane  # what is borrowed from the next
+            blocks &= ~plane  # the borrow from the next plane
         assert not blocks, "a count below zero"
         while planes and not planes[-1]:
             planes.pop()
@@ -76,12 +76,12 @@ class Availability:
         assert counts._carry() == self._carry()
 
     def _carry(self) -> list[int]:
-        """The planes, with all that came."""
+        """The planes, after the fresh blocks are carried into them."""
         planes, blocks = self._planes, self._fresh
         if blocks:
             for k, plane in enumerate(planes):
                 planes[k] = plane ^ blocks
-                blocks &= plane  # what is carried to the next
+                blocks &= plane  # the carry to the next plane
                 if not blocks:
                     break
             else:

@@ -1,6 +1,6 @@
-"""How a peer behaves to the others: honestly, or in one of the ways a swarm must bear.
+"""How a peer behaves to the others: honestly, or in one of the ways that a swarm must survive.
 
-A behaviour changes what a peer says and gives, and never what it takes.
+A behaviour changes what a peer announces and sends, never what it accepts.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ from minibit import inventory
 
 
 class Honest:
-    """Says what it holds and serves by its choker."""
+    """Announces what it holds, and serves as its choker decides."""
 
     serves = True
-    """Whether it ever serves a neighbour."""
+    """Whether it serves neighbours at all."""
     spoils = False
     """Whether the blocks that it sends are wrong."""
     upload_bps: float | None = None
-    """Bytes a second at which it uploads at most, whatever its limit."""
+    """Its highest upload rate in bytes a second, whatever its limit; None: no other limit."""
 
     def claims(self, held: int, block_count: int) -> int:
         """The inventory that it announces."""
@@ -24,7 +24,7 @@ class Honest:
 
 
 class FreeRider(Honest):
-    """Takes and never serves."""
+    """Takes blocks and never serves any."""
 
     serves = False
 
@@ -33,18 +33,18 @@ class Liar(Honest):
     """Announces blocks that it lacks, and ignores the PEDIDOs for them."""
 
     def claims(self, held: int, block_count: int) -> int:
-        """Everything."""
+        """Every block."""
         return inventory.full(block_count)
 
 
 class Corrupter(Honest):
-    """Sends wrong bytes."""
+    """Sends blocks with wrong bytes."""
 
     spoils = True
 
 
 class Slow(Honest):
-    """Uploads at a crawl."""
+    """Uploads at 32 KiB/s."""
 
     upload_bps = 32 * 1024.0
 

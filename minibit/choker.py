@@ -1,13 +1,13 @@
-"""Whom to serve: a few fixed slots given for merit, and guest slots given by chance.
+"""Which neighbours to serve: a few in fixed slots, for their merit, and some in guest slots, by chance.
 
 A choker sees rows of numbers and returns names. It is asked in two ways. `round` comes every few seconds
-and ranks anew. `fill` comes between rounds: it gives free slots at once and takes none from anybody who
-wants one. Only neighbours that are interested get slots; one whose interest ended keeps its slot until
-the round, or until somebody else wants it, because interest comes and goes with every block.
+and ranks anew. `fill` comes between rounds: it gives free slots at once, and takes none from a neighbour
+that wants one. Only neighbours that are interested get slots. One whose interest ended keeps its slot until
+the round, or until another neighbour wants it, because interest comes and goes with every block.
 
-Invariant: at most `slots` fixed and `guests` guests, and nobody is both. A guest keeps its slot for its
-whole lease of `guest_rounds` rounds, whatever it gives; it leaves it earlier only by rising to a fixed
-slot, by losing interest or by leaving. Whose lease is over may be drawn again, as anybody.
+Invariant: at most `slots` fixed and `guests` guests, and no neighbour is both. A guest keeps its slot for its
+whole lease of `guest_rounds` rounds, whatever it gives. It loses the slot earlier only by rising to a fixed
+slot, by losing interest or by leaving. A guest whose lease is over may be drawn again, like any other.
 
 Write your own by subclassing `Choker` and ranking rows; name it `module:Class`.
 """
@@ -20,9 +20,15 @@ from random import Random
 from typing import NamedTuple
 
 
-class Row(NamedTuple):
-    """A neighbour in numbers: `gave_bps` is what we got from it, `took_bps` what it got from us (bytes a
-    second); `rare_blocks` counts the blocks it holds among those that are rarest to us."""
+class NeighbourRow(NamedTuple):
+    """A neighbour in numbers.
+
+    peer          its id
+    interested    whether we hold a block that it lacks
+    gave_bps      what we got from it, in bytes a second
+    took_bps      what it got from us, in bytes a second
+    rare_blocks   the blocks that it holds among those that are rarest to us
+    """
 
     peer: str
     interested: bool
@@ -32,17 +38,17 @@ class Row(NamedTuple):
 
 
 class Serving(NamedTuple):
-    """Who is served now: by merit, and by chance."""
+    """The neighbours that are served now: by merit, and by chance."""
 
     fixed: tuple[str, ...]
     guests: tuple[str, ...]
 
 
 class Choker(ABC):
-    """Slots and leases; a subclass says who deserves a fixed slot."""
+    """Slots and leases; a subclass ranks the neighbours for the fixed slots."""
 
     always_new = False
-    """Whether a guest whose lease is over is drawn again only if nobody else waits."""
+    """Whether a guest whose lease is over is drawn again only if no other neighbour waits."""
 
     def __init__(self, slots: int, guests: int, guest_rounds: int, rng: Random) -> None:
         self.slots = slots
@@ -53,18 +59,18 @@ class Choker(ABC):
         self.guests: dict[str, int] = {}  # guest -> rounds of its lease that are left
 
     @abstractmethod
-    def rank(self, rows: Sequence[Row], seeding: bool) -> list[Row]:
-        """The rows (all interested), best first. `seeding`: we miss nothing, so nobody can give to us."""
+    def rank(self, rows: Sequence[NeighbourRow], seeding: bool) -> list[NeighbourRow]:
+        """The rows (all interested), best first. `seeding`: we miss nothing, so no neighbour can give to us."""
 
-    def candidates(self, rows: Sequence[Row]) -> Sequence[Row]:
-        """The rows that compete for fixed slots in a round: everybody."""
+    def candidates(self, rows: Sequence[NeighbourRow]) -> Sequence[NeighbourRow]:
+        """The rows that compete for fixed slots in a round: all."""
         return rows
 
-    def round(self, rows: Sequence[Row], seeding: bool) -> Serving:
+    def round(self, rows: Sequence[NeighbourRow], seeding: bool) -> Serving:
         """A new round: rank anew, and let the leases run."""
         wanting = [row for row in rows if row.interested]
         self._keep({row.peer for row in wanting})
-        self.rng.shuffle(wanting)  # so that nobody wins a draw by its place
+        self.rng.shuffle(wanting)  # so that no row wins a draw by its place
         best = self.rank(self.candidates(wanting), seeding)[: self.slots]
         chosen = [row.peer for row in best]
         self.fixed = [peer for peer in self.fixed if peer in chosen]
@@ -73,8 +79,8 @@ class Choker(ABC):
         self.guests = {peer: left - 1 for peer, left in self.guests.items() if peer not in chosen and left > 1}
         return self._fill_up(wanting, seeding, before)
 
-    def fill(self, rows: Sequence[Row], seeding: bool) -> Serving:
-        """Between rounds: give the slots that are free to who wants one, and unused ones if these don't do."""
+    def fill(self, rows: Sequence[NeighbourRow], seeding: bool) -> Serving:
+        """Between rounds: give free slots to neighbours that want one, and if they are too few also unused ones."""
         wanting = [row for row in rows if row.interested]
         names = {row.peer for row in wanting}
         served = [*self.fixed, *self.guests]
@@ -94,7 +100,7 @@ class Choker(ABC):
         self.fixed = [peer for peer in self.fixed if peer in names]
         self.guests = {peer: left for peer, left in self.guests.items() if peer in names}
 
-    def _fill_up(self, wanting: Sequence[Row], seeding: bool, last: Container[str] = ()) -> Serving:
+    def _fill_up(self, wanting: Sequence[NeighbourRow], seeding: bool, last: Container[str] = ()) -> Serving:
         waiting = [row for row in wanting if row.peer not in self.fixed and row.peer not in self.guests]
         if waiting:
             self.rng.shuffle(waiting)
@@ -109,14 +115,14 @@ class Choker(ABC):
 
 
 class TitForTat(Choker):
-    """Serve those that give the most (Cohen 2003, section 3); a seed serves in turn.
+    """Serve the neighbours that give the most (Cohen 2003, section 3); a seed serves in turn.
 
-    A seed gets nothing from anybody, so it ranks by the rate sent, and each round the neighbour that has
-    held its slot longest goes to the end, behind those that wait; of these the one that took least comes
-    first.
+    No neighbour gives anything to a seed, so a seed ranks by the rate sent. Each round the neighbour that has
+    held its slot longest goes to the end, behind those that wait. Of those that wait, the one that took least
+    comes first.
     """
 
-    def rank(self, rows: Sequence[Row], seeding: bool) -> list[Row]:
+    def rank(self, rows: Sequence[NeighbourRow], seeding: bool) -> list[NeighbourRow]:
         if not seeding:
             return sorted(rows, key=lambda row: (-row.gave_bps, row.peer not in self.fixed))
         served = sorted((row for row in rows if row.peer in self.fixed), key=lambda row: -row.took_bps)
@@ -131,34 +137,35 @@ class TitForTat(Choker):
 class Rarity(Choker):
     """The rule that the original wanted: a guest that holds rarer blocks takes a fixed slot.
 
-    Only those in fixed slots and the guest compete in a round; the weakest, by the number of rare blocks
-    held, falls out. Who holds a slot wins a draw. Each round has a new guest, if anybody else waits.
+    Only the neighbours in fixed slots and the guest compete in a round. The weakest, by the number of rare
+    blocks held, loses its slot. In a draw, the neighbour that has a slot wins. Each round has a new guest, if
+    another neighbour waits.
     """
 
     always_new = True
 
-    def rank(self, rows: Sequence[Row], seeding: bool) -> list[Row]:
+    def rank(self, rows: Sequence[NeighbourRow], seeding: bool) -> list[NeighbourRow]:
         return sorted(rows, key=lambda row: (-row.rare_blocks, row.peer not in self.fixed))
 
-    def candidates(self, rows: Sequence[Row]) -> Sequence[Row]:
-        """Those in fixed slots, and the guests."""
+    def candidates(self, rows: Sequence[NeighbourRow]) -> Sequence[NeighbourRow]:
+        """The rows in fixed slots, and the guests."""
         return [row for row in rows if row.peer in self.fixed or row.peer in self.guests]
 
 
 class NoChoking(Choker):
-    """Everybody who wants blocks is served, without slots."""
+    """Every neighbour that wants blocks is served, without slots."""
 
-    def round(self, rows: Sequence[Row], seeding: bool) -> Serving:
-        """Everybody who is interested."""
+    def round(self, rows: Sequence[NeighbourRow], seeding: bool) -> Serving:
+        """Every neighbour that is interested."""
         self.fixed = [row.peer for row in rows if row.interested]
         return Serving(tuple(self.fixed), ())
 
-    def fill(self, rows: Sequence[Row], seeding: bool) -> Serving:
-        """Those too who are interested by now."""
+    def fill(self, rows: Sequence[NeighbourRow], seeding: bool) -> Serving:
+        """Also the neighbours that have become interested."""
         self.fixed = [row.peer for row in rows if row.interested or row.peer in self.fixed]
         return Serving(tuple(self.fixed), ())
 
-    def rank(self, rows: Sequence[Row], seeding: bool) -> list[Row]:
+    def rank(self, rows: Sequence[NeighbourRow], seeding: bool) -> list[NeighbourRow]:
         return list(rows)
 
 

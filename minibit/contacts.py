@@ -1,12 +1,13 @@
-"""Everybody whom a peer knows: whom to dial, whom to admit, who must go when there is no room.
+"""The neighbours that a peer knows: which to dial, which to admit, which to drop when there is no room.
 
-A peer dials until it has half of its links, and leaves the other half for those that dial it; so late
+A peer dials until it has half of its links, and leaves the other half for peers that dial it, so that late
 comers find room. Invariant: at most `neighbours` links stand.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from enum import Enum
 from random import Random
 
 from minibit.messages import PeerAddress
@@ -18,6 +19,16 @@ LONGEST_RETRY_S = 60.0
 MOST_DOUBLINGS = 16
 
 
+class Need(Enum):
+    """How much a peer needs other neighbours than it has."""
+
+    NONE = "none"
+    ALONE = "alone"
+    """For more than a round, no neighbour held any block that it misses."""
+    HUNGRY = "hungry"
+    """For as long as two guests keep their slot, no block came, whatever the neighbours say that they hold."""
+
+
 class Contacts:
     """The neighbours of one peer, by id, in the order in which it came to know them."""
 
@@ -26,7 +37,7 @@ class Contacts:
         self._rules = rules
         self._rng = rng
         self.known: dict[str, Neighbour] = {}
-        self.up: dict[str, Neighbour] = {}  # those with a standing link
+        self.up: dict[str, Neighbour] = {}  # the neighbours with a standing link
         self.dialling = 0
 
     def learn(self, addresses: Iterable[PeerAddress]) -> None:
@@ -43,12 +54,12 @@ class Contacts:
                 neighbour.failures = 0
 
     def forget(self, neighbour: Neighbour) -> None:
-        """It left the swarm. Wrong blocks that it sent are not forgotten, or leaving would wash off a ban."""
+        """Forget a neighbour that left the swarm, unless it sent wrong blocks: it could clear its record by leaving."""
         if not neighbour.strikes and neighbour.standing is not Standing.BANNED:
             self.known.pop(neighbour.peer, None)
 
     def move(self, neighbour: Neighbour, move: Move) -> None:
-        """Change its standing, and the books that follow from it."""
+        """Change its standing, and with it `up` and `dialling`."""
         self.dialling -= neighbour.standing is Standing.DIALLING
         neighbour.move(move)
         self.dialling += neighbour.standing is Standing.DIALLING
@@ -58,14 +69,14 @@ class Contacts:
             self.up.pop(neighbour.peer, None)
 
     def failed(self, neighbour: Neighbour, now: float) -> None:
-        """A dial or a link went wrong: leave it alone for a while."""
+        """A dial failed or a link ended: don't dial the neighbour for a while."""
         neighbour.retry_at = now + min(self._rules.retry_s * 2**neighbour.failures, LONGEST_RETRY_S)
         neighbour.failures = min(neighbour.failures + 1, MOST_DOUBLINGS)
 
     def to_dial(self, now: float, *, one_more: bool = False) -> tuple[list[Neighbour], float | None]:
-        """Whom to connect to now, and when to look again, if links are still short then.
+        """The neighbours to connect to now, and when to look again if links are still short then.
 
-        `one_more`: at least one, though half of the links stand; of these who was left alone for longest.
+        `one_more`: at least one neighbour, though half of the links stand; the one that was not tried for longest.
         """
         short = (self._rules.neighbours + 1) // 2 - len(self.up) - self.dialling
         count = max(short, 1 - self.dialling) if one_more else short
@@ -74,8 +85,8 @@ class Contacts:
         idle = [neighbour for neighbour in self.known.values() if neighbour.standing is Standing.KNOWN]
         ready = [neighbour for neighbour in idle if neighbour.retry_at <= now]
         if short <= len(ready):
-            found = self._rng.sample(ready, min(len(ready) if one_more else count, len(ready)))
-            return sorted(found, key=lambda n: n.retry_at)[:count] if one_more else found, None
+            drawn = self._rng.sample(ready, min(len(ready) if one_more else count, len(ready)))
+            return sorted(drawn, key=lambda n: n.retry_at)[:count] if one_more else drawn, None
         return ready, min((neighbour.retry_at for neighbour in idle if neighbour.retry_at > now), default=None)
 
     @property
@@ -83,19 +94,19 @@ class Contacts:
         """Whether one of the links must go."""
         return len(self.up) > self._rules.neighbours
 
-    def to_drop(self, newest: Neighbour, held: int, *, needy: bool, hungry: bool = False) -> Neighbour:
-        """Who makes room: somebody with whom nothing is left to exchange; else, if one of the two is needy, the
-        one that matters least; else the newest itself.
+    def to_drop(self, newest: Neighbour, held: int, need: Need) -> Neighbour:
+        """Which neighbour makes room: one with which nothing is left to exchange; else, if the new link is needed,
+        the one that matters least; else the newest itself.
 
-        A block under way to a neighbour is sent to its end, and one that was asked for is waited for, unless we are
-        hungry: or two that are needy would drive each other out for ever.
+        A block under way to a neighbour is sent to its end, and a block that was asked of it is waited for, unless we
+        are hungry. Otherwise two peers that are alone would drive each other out for ever.
         """
         others = [neighbour for neighbour in self.up.values() if neighbour is not newest]
-        for neighbour in others if held else ():  # two that hold nothing yet will have something to exchange
+        for neighbour in others if held else ():  # two peers that hold nothing will soon have something to exchange
             if neighbour.standing is Standing.SHARING and neighbour.theirs == held:
                 return neighbour
-        idle = [n for n in others if n.sending is None and (hungry or not n.asked)]
-        if not needy or not idle:
+        idle = [n for n in others if n.sending is None and (need is Need.HUNGRY or not n.asked)]
+        if need is Need.NONE or not idle:
             return newest
         return min(idle, key=lambda n: (bool(n.asked), n.slot is not Slot.NONE, n.blocks_in + n.blocks_out))
 

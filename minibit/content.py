@@ -6,7 +6,7 @@ from typing import Protocol
 
 
 class Content(Protocol):
-    """A `Manifest`, or anything with these two."""
+    """A `Manifest`, or anything else with these two."""
 
     @property
     def block_count(self) -> int:
@@ -17,20 +17,36 @@ class Content(Protocol):
 
 
 class SharedContent(Content, Protocol):
-    """What the books of a run say of the content besides: a `Manifest`, or content that is only simulated."""
+    """Content with all that the records of a run say of it: a `Manifest`, or content that is only simulated."""
 
     @property
     def name(self) -> str:
-        """What it is called."""
+        """The name of the content."""
 
     @property
     def content_bytes(self) -> int:
-        """All of it."""
+        """The bytes of the whole content."""
 
     @property
     def block_bytes(self) -> int:
-        """Of every block but the last, which may be shorter."""
+        """The bytes of every block but the last, which may be shorter."""
 
     @property
     def digest(self) -> str:
-        """The name of the swarm that shares it."""
+        """The digest that names the swarm."""
+
+
+class VirtualContent:
+    """Content without bytes: `content_bytes` in blocks of `block_bytes`; the last block may be shorter."""
+
+    digest = "virtual"
+
+    def __init__(self, name: str, content_bytes: int, block_bytes: int) -> None:
+        self.name = name
+        self.content_bytes = content_bytes
+        self.block_bytes = block_bytes
+        self.block_count = -(-content_bytes // block_bytes)
+
+    def length(self, block: int) -> int:
+        """The bytes of `block`."""
+        return min(self.block_bytes, self.content_bytes - block * self.block_bytes)

@@ -1,7 +1,11 @@
-"""Who is to blame: a neighbour (`RemoteError`) or whoever called us (`LocalError`).
+"""Errors say who is to blame: a neighbour (`RemoteError`) or our caller (`LocalError`).
 
 A block with a wrong hash is a verdict, not an error; a broken invariant of our own is an `assert`.
 """
+
+from __future__ import annotations
+
+from collections.abc import Callable
 
 
 class MinibitError(Exception):
@@ -15,9 +19,35 @@ class RemoteError(MinibitError):
 
 
 class LocalError(MinibitError):
-    """The caller misused us: a wrong value, a strategy that can't be used."""
+    """The caller gave something wrong: a value, a strategy that can't be used."""
 
     exit_code = 2
+
+
+class OptionError(LocalError):
+    """An option has a value that won't do; or, with `nearest`, there is no option of that name.
+
+    option   its name as `Options.build` takes it: `block_size`
+    value    what was given
+    takes    what is wrong with the value, and what the option takes
+    nearest  the names that an unknown one may stand for
+
+    The text names the option as Python does. A caller with names of its own asks for `said`.
+    """
+
+    def __init__(self, option: str, value: object, takes: str, nearest: tuple[str, ...] | None = None) -> None:
+        super().__init__(option, value, takes, nearest)
+        self.option, self.value, self.takes, self.nearest = option, value, takes, nearest
+
+    def __str__(self) -> str:
+        return self.said(str)
+
+    def said(self, spell: Callable[[str], str]) -> str:
+        """The text, with the names of options as `spell` writes them: `--block-size`, `MINIBIT_BLOCK_SIZE`."""
+        if self.nearest is None:
+            return f"{spell(self.option)}: {self.takes}"
+        hint = f"did you mean {' or '.join(map(spell, self.nearest))}?" if self.nearest else self.takes
+        return f"there is no option {spell(self.option)!r}: {hint}"
 
 
 class SourceError(LocalError):
@@ -33,12 +63,16 @@ class IntegrityError(MinibitError):
 
 
 class ClusterError(MinibitError):
-    """The Ray cluster can't be reached, or doesn't admit us."""
+    """The Ray cluster can't be reached, or refuses us."""
 
     exit_code = 7
 
 
+class StoreError(MinibitError):
+    """Our own disk failed, or somebody changed a peer's files; no neighbour is to blame."""
+
+
 class DiskFullError(MinibitError):
-    """There is no room for the content, or there is none any more."""
+    """The disk has no room for the content."""
 
     exit_code = 8

@@ -1,6 +1,6 @@
 """What happens to a peer or to the tracker (events), and what the world must then do (effects).
 
-Both are plain frozen facts; the core takes events in and gives effects out, and does nothing else.
+Both are plain frozen facts. The core takes events in and gives effects out, and does nothing else.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ import msgspec
 from minibit.messages import Desligamento, Message, PeerAddress
 from minibit.records import Record
 
-TRACKER = "tracker"  # the id of the tracker, and of the seed that lives with it
+TRACKER = "tracker"  # the id of the tracker, and of the seed in the same process
 
 
 class Fact(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
-    """What every event and every effect is. There are millions in a simulation: the garbage collector needn't know."""
+    """Base of all events and effects. `gc=False`: a simulation makes millions, and none is in a reference cycle."""
 
 
 # events
@@ -37,7 +37,7 @@ class Leaving(Fact, frozen=True):
 
 
 class Received(Fact, frozen=True):
-    """A control message came from `sender`, by whichever carrier."""
+    """A control message came from `sender`, by its link or by an actor call."""
 
     sender: str
     message: Message
@@ -59,7 +59,12 @@ class Unlinked(Fact, frozen=True):
 
 
 class Arrived(Fact, frozen=True):
-    """All bytes of a block came from `sender`; `ok` is the verdict of its hash."""
+    """All bytes of a block came from `sender`; `ok` is False if its hash was checked and is wrong.
+
+    The world asks `Peer.expects` first, and handles no other event between the two. If the peer expects the block, the
+    world hashes it, and stores it if the hash is right. If not, nobody hashes it, and `ok` is True: the peer counts the
+    block as double, whatever its bytes are.
+    """
 
     sender: str
     block: int
@@ -85,34 +90,34 @@ Event = Joining | Starting | Leaving | Received | Linked | Unlinked | Arrived | 
 
 
 class Dial(Fact, frozen=True):
-    """Connect to `address`; answered by Linked or by Unlinked."""
+    """Connect to `address`; the world answers Linked or Unlinked. `alone` goes into our REGISTRO on the link."""
 
     address: PeerAddress
     alone: bool
 
 
 class HangUp(Fact, frozen=True):
-    """Close the link to `peer`, after what was sent to it before, and after a farewell unless it said its own."""
+    """Close the link to `peer` once all before this is sent, and our farewell too, unless the peer sent one first."""
 
     peer: str
     farewell: Desligamento | None
 
 
 class Call(Fact, frozen=True):
-    """Say this to the tracker."""
+    """Send this message to the tracker."""
 
     message: Message
 
 
 class Send(Fact, frozen=True):
-    """Carry a control message to `peer`: by its link, or, said by the tracker, by an actor call."""
+    """Carry a control message to `peer`: by its link; if the tracker sends it, by an actor call."""
 
     peer: str
     message: Message
 
 
 class SendBlock(Fact, frozen=True):
-    """Carry a block to `peer`; answered by Sent. `spoil` is the corrupter's: send wrong bytes."""
+    """Carry a block to `peer`; the world answers Sent. `spoil`: send wrong bytes, as a corrupter does."""
 
     peer: str
     block: int
@@ -130,7 +135,7 @@ class Finish(Fact, frozen=True):
 
 
 class Left(Fact, frozen=True):
-    """Nothing more will come from us: stop."""
+    """Nothing more will come from this peer: stop."""
 
     why: str
 

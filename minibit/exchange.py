@@ -1,12 +1,11 @@
 """What a peer does with its linked neighbours: inventories, PEDIDOs, blocks, slots.
 
-The other half of the peer: `Peer` knows whom there is and when to come and go; the exchange knows what is held,
-asked, given and told. It sees only neighbours whose link stands. One that breaks the protocol, or sent a wrong
-block too many, is a `RemoteError`, and the peer drops it.
+`Peer` knows the neighbours and its own life; the exchange knows what is held, asked, given and told. It sees only
+neighbours whose link stands. A neighbour that breaks the protocol, or sent a wrong block too many, is a `RemoteError`,
+and the peer drops it.
 
-Invariant (`check`): every block is in exactly one of held, in flight, missing; what neighbours were asked is
-what is in flight; nobody is served beyond the slots; nothing is announced that is not held, unless the peer
-is a liar.
+Invariant (`check`): a block in flight is not held, and exactly the blocks in flight are asked of neighbours; no more
+neighbours are served than there are slots; only blocks that are held are announced, unless the peer is a liar.
 """
 
 from __future__ import annotations
@@ -22,58 +21,52 @@ from minibit.availability import Availability
 from minibit.behaviour import Honest
 from minibit.choker import Choker
 from minibit.content import Content
-from minibit.errors import LocalError, RemoteError
-from minibit.events import Effect
+from minibit.errors import RemoteError
+from minibit.life import Life, Lifetime
 from minibit.messages import Bloco, Bloqueio, Desbloqueio, Estoque, Message, Pedido
 from minibit.neighbour import Move, Neighbour, Slot, Standing
 from minibit.picker import Picker
 from minibit.pipeline import Pipeline
 from minibit.records import BlockRecord, ServingRecord
 from minibit.rules import Rules
-from minibit.timers import Timers
-from minibit.uploads import Uploads
+from minibit.uploads import Changes, Uploads
 
 MOST_STRIKES = 3  # wrong blocks after which a neighbour is banned
-MOST_UNINVITED = 256  # messages without a place after which a neighbour is dropped
+MOST_UNINVITED = 256  # messages that had no place (`Neighbour.uninvited`) after which a neighbour is dropped
 
 
 class Exchange:
     """The blocks of one peer, and its dealings with the neighbours that are `up`.
 
-    It puts what must be done into `effects`, and when it wants to be called again into `timers`.
+    `up` and `life` are the peer's own live objects: it reads the first, and writes timers and effects into the second.
     """
 
     def __init__(
         self,
-        name: str,
         content: Content,
         rules: Rules,
         chance: Callable[[str], Random],
-        *,
+        life: Lifetime,
+        up: Mapping[str, Neighbour],
         held: int,
         behaviour: Honest,
         picker: type[Picker] | None,
         choker: type[Choker] | None,
-        up: Mapping[str, Neighbour],
-        timers: Timers,
-        effects: list[Effect],
     ) -> None:
         self.held = held
         self.all = inventory.full(content.block_count)
         self.availability = Availability(content.block_count)
         self.announcer = Announcer(rules.announce_s)
-        self.picker, self.choker = _strategies(rules, chance, picker, choker)
-        self.pipeline = Pipeline(name, rules, self.picker, self.availability, chance("holder"))
-        self.uploads = Uploads(name, rules, self.choker, behaviour)
-        self.asking = False
-        self.closed = False
-        self._name = name
+        self.picker, self.choker = strategies.make(rules, chance, picker, choker)
+        self.pipeline = Pipeline(life.name, rules, self.picker, self.availability, chance("holder"))
+        self.uploads = Uploads(rules, self.choker, behaviour, self.availability)
         self._content = content
         self._rules = rules
         self._behaviour = behaviour
         self._up = up
-        self._timers = timers
-        self._effects = effects
+        self._life = life
+        self._timers = life.timers
+        self._effects = life.effects
 
     @property
     def missing(self) -> int:
@@ -86,45 +79,33 @@ class Exchange:
         return self._behaviour.claims(self.held, self._content.block_count)
 
     @property
-    def starving(self) -> bool:
-        """Whether blocks are wanted that no neighbour holds, and no others."""
-        missing = self.missing
-        return self.asking and bool(missing) and not missing & ~self.availability.nobody
-
-    @property
     def sending(self) -> bool:
-        """Whether a block is under way to anybody."""
+        """Whether a block is under way to any neighbour."""
         return any(neighbour.sending is not None for neighbour in self._up.values())
 
     def expects(self, neighbour: Neighbour, block: int) -> bool:
-        """Whether the bytes of `block` from it are worth verifying and storing."""
-        return not self.held >> block & 1 and (block in neighbour.asked or bool(neighbour.late >> block & 1))
+        """Whether the bytes of `block` are to be verified and stored: it was asked of the neighbour, and isn't held."""
+        return not self.held >> block & 1 and self.pipeline.expects(neighbour, block)
 
     # beginning and end
 
-    def start(self, now: float) -> None:
-        """PEDIDOs are allowed from now on."""
-        self.asking = True
-        self.pump(now)
-
     def close(self, now: float) -> None:
         """Ask and serve no more; blocks under way to neighbours go out whole."""
-        self.closed = True
-        self._effects += self.uploads.close(self._up.values(), now)
+        self._say(self.uploads.close(self._up.values()), now)
         for neighbour in self._up.values():
             self.pipeline.void_all(neighbour)
 
     def welcome(self, neighbour: Neighbour) -> None:
-        """Its link stands."""
+        """The link of the neighbour stands."""
         self._send(neighbour, announcer.whole(neighbour, self.claims))
 
-    def part(self, neighbour: Neighbour, now: float) -> None:
-        """Its link is gone: what hung on it goes back."""
+    def unlink(self, neighbour: Neighbour, now: float) -> None:
+        """Its link is gone: the blocks asked of it and its slot are free again, and its inventory counts no more."""
         self.availability.remove(neighbour.theirs)
         self.pipeline.void_all(neighbour)
         self.uploads.forget(neighbour)
         if neighbour.slot is not Slot.NONE:
-            self._effects.append(events.Note(ServingRecord(now, self._name, neighbour.peer, "none")))
+            self._effects.append(events.Note(ServingRecord(now, self._life.name, neighbour.peer, "none")))
 
     # messages
 
@@ -146,37 +127,30 @@ class Exchange:
         neighbour.move(Move.ESTOQUE)
         if gone:
             self.pipeline.refused(neighbour)
-            self._tell(neighbour)  # what was no news while it held the block
+            self._tell(neighbour)  # blocks that were no news while it held them
             self.pump(now)
-        self._wants_no_more(neighbour)
+        self.uploads.called_off(neighbour)
         self._ask(neighbour, now)
         self.serve(now)
 
     def _on_news(self, neighbour: Neighbour, news: int, now: float) -> None:
-        """What comes twenty times for every block in the swarm: a neighbour holds more than before."""
+        """A neighbour holds more than before. This comes twenty times for every block in the swarm."""
         if news:
             self.availability.add(news)
             neighbour.theirs |= news
             if neighbour.serves_us and news & ~self.held:
                 self._ask(neighbour, now)
             if neighbour.slot is not Slot.NONE:  # or it has no PEDIDOs here
-                self._wants_no_more(neighbour)
+                self.uploads.called_off(neighbour)
                 if not self.held & ~neighbour.theirs:
-                    self.serve(now)  # its interest ended; nobody else's changed
-
-    @staticmethod
-    def _wants_no_more(neighbour: Neighbour) -> None:
-        """PEDIDOs for blocks that it holds by now are void."""
-        if neighbour.wanted:
-            neighbour.wanted = [block for block in neighbour.wanted if not neighbour.theirs >> block & 1]
+                    self.serve(now)  # its interest ended; that of other neighbours is as it was
 
     def _on_bloqueio(self, neighbour: Neighbour, message: Bloqueio, now: float) -> None:
-        neighbour.serves_us = False
-        self.pipeline.void_all(neighbour)
+        self.pipeline.served(neighbour, False)
         self.pump(now)
 
     def _on_desbloqueio(self, neighbour: Neighbour, message: Desbloqueio, now: float) -> None:
-        neighbour.serves_us = True
+        self.pipeline.served(neighbour, True)
         self._ask(neighbour, now)
 
     def _on_pedido(self, neighbour: Neighbour, message: Pedido, now: float) -> None:
@@ -186,7 +160,7 @@ class Exchange:
         if neighbour.slot is Slot.NONE:  # it may not have heard yet that it is choked
             _uninvited(neighbour, "PEDIDOs while choked")
         elif not self.held >> block & 1:
-            if not self.claims >> block & 1:  # the true inventory is the refusal
+            if not self.claims >> block & 1:  # to refuse is to send the true inventory
                 _uninvited(neighbour, "PEDIDOs for blocks that we lack")
                 self._send(neighbour, announcer.whole(neighbour, self.held))
         else:
@@ -206,25 +180,16 @@ class Exchange:
     # blocks
 
     def sent(self, neighbour: Neighbour, block: int, now: float) -> None:
-        """The network took the last byte of `block` for it."""
+        """The network took the last byte of `block` for the neighbour."""
         if neighbour.sending == block:
-            neighbour.sending = None
-            neighbour.blocks_out += 1
-            neighbour.took.add(self._content.length(block), now)
             self._holds(neighbour, neighbour.theirs | 1 << block)
-            self._effects += self.uploads.next(neighbour)
+            self._effects += self.uploads.sent(neighbour, self._content.length(block), now)
 
     def arrived(self, neighbour: Neighbour, block: int, ok: bool, now: float) -> None:
-        """All bytes of `block` came from it; `ok` is the verdict of the hash."""
-        neighbour.heard_at = now
-        took_s = 0.0
-        if block in neighbour.asked:
-            took_s = self.pipeline.arrived(neighbour, block, now)
-        elif neighbour.late >> block & 1:
-            neighbour.late ^= 1 << block
-            neighbour.snubbed_until = now
-        else:
-            self._note(neighbour, block, took_s, "double", now)
+        """All bytes of `block` came from it; `ok` as `Arrived` says."""
+        took_s = self.pipeline.arrived(neighbour, block, now)
+        if took_s is None:
+            self._note(neighbour, block, 0.0, "double", now)
             _uninvited(neighbour, "blocks that nobody asked for")
             return
         if not ok:
@@ -244,14 +209,14 @@ class Exchange:
     def _take(self, neighbour: Neighbour, block: int, now: float) -> None:
         """`block` is held from now on."""
         self.held |= 1 << block
-        neighbour.told |= 1 << block & ~neighbour.crossed  # who sent it knows
+        announcer.knows(neighbour, block)
         called_off = self.pipeline.call_off(block)
-        for other in self._up.values() if self.pipeline.late >> block & 1 else ():  # who may still answer
+        # neighbours that may still send a block that we gave up: tell them that we hold it
+        for other in self._up.values() if self.pipeline.late >> block & 1 else ():
             if other.serves_us and other.late >> block & 1 and not other.told >> block & 1:
-                other.told |= 1 << block
-                self._send(other, Estoque(new=(block,)))
+                self._send(other, announcer.single(other, block))
         for other in called_off:
-            self._ask(other, now)  # nothing else might come from it that makes us ask
+            self._ask(other, now)  # perhaps nothing else will come from it that makes us ask
         due_s = self.announcer.due_s(now)
         if not self.missing:
             self.announce(now, everybody=True)
@@ -266,15 +231,15 @@ class Exchange:
             raise RemoteError("banned")
         self._send(neighbour, announcer.whole(neighbour, self.claims))  # it believes that we hold what it sent
         if self.availability.count(block) > 1:
-            neighbour.doubted |= 1 << block
+            self.pipeline.doubt(neighbour, 1 << block)
         self.pump(now)
 
     # telling
 
     def announce(self, now: float, *, everybody: bool = False) -> None:
-        """Tell the news to those for whom it is due, or to all."""
-        found, again_at = self.announcer.news(self._up.values(), self.claims, now, everybody=everybody)
-        for neighbour, estoque in found:
+        """Tell the news to the neighbours for which it is due, or to all."""
+        news, again_at = self.announcer.news(self._up.values(), self.claims, now, everybody=everybody)
+        for neighbour, estoque in news:
             self._send(neighbour, estoque)
         if again_at < inf:
             self._timers.set("announce", again_at)
@@ -286,25 +251,25 @@ class Exchange:
     # asking
 
     def pump(self, now: float) -> None:
-        """Ask everybody who serves us for blocks."""
+        """Ask all neighbours that serve us for blocks."""
         self._ask_of(self._up.values(), now)
 
     def _ask(self, neighbour: Neighbour, now: float) -> None:
-        """Ask this neighbour, the only one for whom anything changed."""
+        """Ask this neighbour, the only one for which something has changed."""
         if neighbour.serves_us and self.pipeline.has_room(neighbour, now):
             self._ask_of((neighbour,), now)
 
     def _ask_of(self, neighbours: Iterable[Neighbour], now: float) -> None:
         missing = self.missing
-        if not missing or not self.asking or self.closed:
+        if not missing or self._life.stage is not Life.TRADING:
             return
         self._send_pedidos(self.pipeline.ask(neighbours, missing, now), now)
         if not missing & ~self.pipeline.in_flight and "endgame" not in self._timers:
             self._await_overdue(now)
 
     def endgame(self, now: float) -> None:
-        """Every missing block is in flight, and one of them takes too long: ask it a second time."""
-        if self.missing & ~self.pipeline.in_flight or self.closed:
+        """Every missing block is in flight: ask those that take too long a second time."""
+        if self.missing & ~self.pipeline.in_flight:
             self.pump(now)
             return
         self._send_pedidos(self.pipeline.ask_again(self._up.values(), now), now)
@@ -330,11 +295,8 @@ class Exchange:
     # serving
 
     def round(self, now: float) -> None:
-        """The choker's round; and who has nothing left but what it is doubted for may be asked for that again."""
-        fresh = self.missing & ~self.pipeline.in_flight
-        for neighbour in self._up.values():
-            if not neighbour.theirs & ~neighbour.doubted & fresh:
-                neighbour.doubted = inventory.EMPTY
+        """The choker's round, and the pipeline's."""
+        self.pipeline.forgive(self._up.values(), self.missing)
         self._decide(self.uploads.round, now)
         self.pump(now)
 
@@ -342,20 +304,28 @@ class Exchange:
         """Give free slots at once."""
         self._decide(self.uploads.fill, now)
 
-    def _decide(self, decide: Callable[..., list[Effect]], now: float) -> None:
-        if self.closed:
-            return
-        for effect in decide(self._up.values(), self.held, self.missing, self.availability, now):
-            if isinstance(effect, events.Send) and isinstance(effect.message, Desbloqueio):
-                self._tell(self._up[effect.peer])  # it should know what it may ask for
-            self._effects.append(effect)
+    def _decide(self, decide: Callable[[Iterable[Neighbour], int, int, float], Changes], now: float) -> None:
+        if self._life.stage is not Life.LEAVING:
+            self._say(decide(self._up.values(), self.held, self.missing, now), now)
+
+    def _say(self, changes: Changes, now: float) -> None:
+        """Tell the neighbours whose slot has changed, and note it."""
+        for neighbour, before in changes:
+            slot = neighbour.slot
+            self._effects.append(events.Note(ServingRecord(now, self._life.name, neighbour.peer, slot.value)))
+            if slot is Slot.NONE:
+                self._send(neighbour, Bloqueio())
+            elif before is Slot.NONE:
+                neighbour.uninvited = 0
+                self._tell(neighbour)  # it should know what it may ask for
+                self._send(neighbour, Desbloqueio())
 
     def _send(self, neighbour: Neighbour, message: Message) -> None:
         self._effects.append(events.Send(neighbour.peer, message))
 
     def _note(self, source: Neighbour, block: int, took_s: float, verdict: Any, now: float) -> None:
         length_bytes = self._content.length(block)
-        record = BlockRecord(now, self._name, block, source.peer, took_s, verdict, length_bytes)
+        record = BlockRecord(now, self._life.name, block, source.peer, took_s, verdict, length_bytes)
         self._effects.append(events.Note(record))
 
     def check(self) -> None:
@@ -367,20 +337,6 @@ class Exchange:
         served = [neighbour for neighbour in self._up.values() if neighbour.slot is not Slot.NONE]
         assert self.uploads.slots is None or len(served) <= self.uploads.slots
         assert all(not neighbour.told & ~self.claims for neighbour in self._up.values())
-
-
-def _strategies(
-    rules: Rules, chance: Callable[[str], Random], picker: type[Picker] | None, choker: type[Choker] | None
-) -> tuple[Picker, Choker]:
-    make_picker = picker or strategies.picker(rules.picker)
-    make_choker = choker or strategies.choker(rules.choker)
-    try:
-        return (
-            make_picker(chance("picker")),
-            make_choker(rules.slots, rules.guests, rules.guest_rounds, chance("choker")),
-        )
-    except Exception as error:  # whatever somebody's strategy raises
-        raise LocalError(f"strategy {type(error).__name__}: {error} ({rules.picker}, {rules.choker})") from error
 
 
 def _uninvited(neighbour: Neighbour, what: str) -> None:

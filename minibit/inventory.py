@@ -16,12 +16,12 @@ EMPTY = 0
 
 
 def full(block_count: int) -> int:
-    """The inventory of who holds every block."""
+    """The inventory of a peer that holds every block."""
     return (1 << block_count) - 1
 
 
 def of(blocks: Iterable[int]) -> int:
-    """The inventory that holds just `blocks`."""
+    """The inventory of exactly `blocks`."""
     inventory = EMPTY
     for block in blocks:
         inventory |= 1 << block
@@ -42,11 +42,11 @@ def lowest(inventory: int) -> int:
 
 
 def choice(inventory: int, rng: Random) -> int:
-    """One of the blocks held, each as likely; the inventory must not be empty."""
+    """One of the blocks held, all equally likely; the inventory must not be empty."""
     rank = rng.randrange(inventory.bit_count())
     base = 0
     width = inventory.bit_length()
-    while width > 1:  # halve until the block of that rank stands alone
+    while width > 1:  # halve until only the block of that rank is left
         half = width >> 1
         low = inventory & ((1 << half) - 1)
         below = low.bit_count()
@@ -65,7 +65,7 @@ def to_hex(inventory: int) -> str:
 
 
 def from_hex(text: str, block_count: int) -> int:
-    """The inventory that an ESTOQUE says; `RemoteError` when it is none for `block_count` blocks."""
+    """The inventory that an ESTOQUE carries; `RemoteError` when `text` is no inventory of `block_count` blocks."""
     if not 0 < len(text) <= block_count // 4 + 1:
         raise RemoteError(f"an inventory of {len(text)} digits for {block_count} blocks")
     if text.strip(hexdigits):  # int() alone takes signs, blanks, underscores and a prefix

@@ -1,8 +1,8 @@
 """What is shared: the files, the blocks they are cut into, and the digest of every block.
 
 The content is the files one after another, in the order of the manifest, and a block is a slice of
-that: it may span files, and only the last may be short. Empty content has no block. A manifest that was
-decoded keeps every promise below (`fault` finds none): no path leaves the folder it is written to.
+it. A block may span files, and only the last block may be short. Empty content has no block. `fault` finds
+nothing wrong with a manifest that was decoded: no path leaves the folder that the content is written to.
 This room knows no disk; `minibit.actors.disk.files` makes manifests, `minibit.actors.disk.store` keeps their blocks.
 """
 
@@ -24,7 +24,7 @@ HashName = Literal["blake3", "sha256"]
 DIGEST_BYTES = 32
 BLOCK_BYTES_MAX = 64 << 20
 CONTENT_BYTES_MAX = 1 << 62
-NAME_BYTES_MAX = 224  # a file name has 255; the store puts `.minibit-partial` and the like behind it
+NAME_BYTES_MAX = 224  # a file name may have 255; the store appends `.minibit-partial` and the like
 COMPONENT_BYTES_MAX = 255
 PATH_CHARACTERS_MAX = 4_096
 AUTO_BLOCKS_MIN = 1_000
@@ -78,7 +78,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=Tru
         return self.digests[block * DIGEST_BYTES : (block + 1) * DIGEST_BYTES]
 
     def matches(self, block: int, data: bytes | bytearray | memoryview) -> bool:
-        """The verdict: are these the bytes of `block`?"""
+        """Whether these are the bytes of `block`."""
         return len(data) == self.length(block) and block_hash(self.hash, data) == self.digest_of(block)
 
     def spans(self, block: int, offset: int = 0, length: int | None = None) -> list[tuple[int, int, int]]:
@@ -108,7 +108,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=Tru
 
     @staticmethod
     def decode(data: bytes | bytearray | memoryview) -> Manifest:
-        """The manifest that `data` says; `RemoteError` when it is none that can be trusted."""
+        """The manifest in `data`; `RemoteError` when there is none, or none that can be trusted."""
         try:
             manifest = _decoder.decode(data)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
@@ -118,7 +118,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=Tru
         return manifest
 
     def fault(self) -> str | None:
-        """What is wrong with it, or None; whoever asks knows who is to blame."""
+        """What is wrong with it, or None; the caller knows which side is to blame."""
         if why := _component_fault(self.name, NAME_BYTES_MAX):
             return f"the name {self.name!r} {why}"
         if not self.folder and [entry.path for entry in self.files] != [self.name]:
@@ -146,7 +146,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=Tru
 
 
 def _component_fault(part: str, bytes_max: int) -> str | None:
-    """Why `part` is no safe name of one file or folder, here or on another system."""
+    """Why `part` is no safe name of a file or folder, here or on another system."""
     if part in ("", ".", ".."):
         return "isn't a plain relative path"
     if "/" in part or "\\" in part or "\0" in part:

@@ -1,9 +1,9 @@
 """The nine verbs of the protocol, as frozen structs in one union, and their JSON.
 
-Every message is a JSON object whose attribute `tipo` names the verb. The raw bytes of a block are no
-part of any message: they follow the header of a BLOCO on the link. What arrives is either a valid
-message or a `RemoteError`; values that depend on the content (an index, the size of an inventory) are
-judged by the peer, which knows the content.
+Every message is a JSON object whose attribute `tipo` names the verb. The raw bytes of a block are not part
+of a message: they follow the header of a BLOCO on the link. What arrives is either a valid message or a
+`RemoteError`. The peer, which knows the content, judges the values that depend on it: an index, the size of
+an inventory.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 
 
 class Verb(msgspec.Struct, frozen=True, gc=False, tag_field="tipo", omit_defaults=True, forbid_unknown_fields=True):
-    """What every message is; `verb` is the name that stands in `tipo`."""
+    """Base of all messages; `verb` is its name in the attribute `tipo`."""
 
     @property
     def verb(self) -> str:
@@ -42,8 +42,8 @@ class Registro(Verb, frozen=True, tag="REGISTRO", kw_only=True):
     """Here I am. To the tracker: at this address. On a new link: and I know the swarm's key.
 
     `manifest` is the digest that names the swarm. `nonce` and `proof` (hex) are the challenge and the
-    response of a link's first frames. `alone` asks a full peer or the tracker to make room, because
-    nobody that the sender knows can feed it.
+    response of a link's first frames. `alone` asks a full peer to make room for the sender, because no
+    neighbour of the sender can feed it; the tracker gets it too, and decides nothing by it.
     """
 
     peer: PeerId
@@ -75,7 +75,7 @@ class Estoque(Verb, frozen=True, tag="ESTOQUE"):
 
 
 class Bloqueio(Verb, frozen=True, tag="BLOQUEIO"):
-    """I don't serve you now; the PEDIDOs that I have not begun to answer are void."""
+    """I do not serve you now; the PEDIDOs that I have not begun to answer are void."""
 
 
 class Desbloqueio(Verb, frozen=True, tag="DESBLOQUEIO"):
@@ -118,7 +118,7 @@ def encode(message: Message) -> bytes:
 
 
 def decode(data: bytes | bytearray | memoryview) -> Message:
-    """The message that `data` says; `RemoteError` when it is none."""
+    """The message in `data`; `RemoteError` when there is none."""
     try:
         return _decoder.decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:

@@ -1,21 +1,20 @@
-"""A peer as another peer sees it: where it is, what it holds, who serves whom.
+"""A peer as another peer sees it: where it is, what it holds, which of the two serves the other.
 
-Its standing is one named value, and `MOVES` is the table of how it changes; a move that the table lacks is
-a bug of ours. Invariants: `asked` and `wanted` are empty unless the link stands, `theirs` is empty until
-the first ESTOQUE came.
+Its standing is one named value, and `MOVES` is the table of how it changes. A move that the table lacks is a
+bug of ours. Invariants: `asked` and `wanted` are empty unless the link stands; `theirs` is empty until the
+first ESTOQUE has come.
 """
 
 from __future__ import annotations
 
 from enum import Enum
 from math import inf
-from typing import Any
 
 from minibit import inventory
 from minibit.messages import PeerAddress
 from minibit.rate import Rate
 
-LEAST_DEPTH = 2  # PEDIDOs that a neighbour gets at once, unless its blocks take long
+LEAST_DEPTH = 2  # PEDIDOs that a neighbour gets at once, unless it is slow
 
 
 class Standing(Enum):
@@ -30,7 +29,7 @@ class Standing(Enum):
     SHARING = "sharing"
     """Both know what the other holds."""
     BANNED = "banned"
-    """It sent too many wrong blocks: no link with it again."""
+    """It sent too many wrong blocks: it is never linked again."""
 
 
 class Move(Enum):
@@ -67,73 +66,65 @@ class Slot(Enum):
     GUEST = "guest"
 
 
-class Neighbour:
-    """All that a peer knows about another one."""
+OWNERS: dict[str, tuple[str, ...]] = {
+    "neighbour": ("peer", "standing"),
+    "contacts": ("address", "failures", "retry_at"),
+    "exchange": ("theirs", "strikes", "blocks_in", "gave", "uninvited"),
+    "pipeline": (
+        *("serves_us", "asked", "late", "doubted", "snubbed_until"),
+        *("heard_at", "came_at", "depth", "probe", "latency_s", "gap_s"),
+    ),
+    "uploads": ("slot", "wanted", "sending", "blocks_out", "took"),
+    "announcer": ("told", "crossed"),
+}
+"""Room -> the slots of a neighbour that it owns. Every room may read them all; only the owner changes its own."""
 
-    __slots__ = (
-        "address",
-        "asked",
-        "blocks_in",
-        "blocks_out",
-        "came_at",
-        "crossed",
-        "depth",
-        "doubted",
-        "failures",
-        "gap_s",
-        "gave",
-        "heard_at",
-        "late",
-        "latency_s",
-        "peer",
-        "probe",
-        "retry_at",
-        "sending",
-        "serves_us",
-        "slot",
-        "snubbed_until",
-        "standing",
-        "strikes",
-        "theirs",
-        "told",
-        "took",
-        "uninvited",
-        "wanted",
-    )
+
+class Neighbour:
+    """All that a peer knows about another one: one object, because a large simulation has millions of them."""
+
+    __slots__ = tuple(slot for slots in OWNERS.values() for slot in slots)
 
     def __init__(self, address: PeerAddress, window_s: float) -> None:
         self.peer = address.peer  # its id
-        self.address = address
         self.standing = Standing.KNOWN
+        # contacts
+        self.address = address
         self.failures = 0  # dials and links that failed since one went well
-        self.retry_at = -inf
+        self.retry_at = -inf  # it is not dialled before
+        # exchange
         self.strikes = 0  # blocks with a wrong hash
         self.blocks_in = 0
-        self.blocks_out = 0
         self.gave = Rate(window_s)
+        # uploads
+        self.blocks_out = 0
         self.took = Rate(window_s)
         self._reset()
 
     def _reset(self) -> None:
         """Forget what belongs to one link."""
+        # exchange
         self.theirs = inventory.EMPTY
-        self.told = inventory.EMPTY  # what it has been told that we hold
-        self.crossed = inventory.EMPTY  # blocks that may cross a whole ESTOQUE, which says that we lack them
+        self.uninvited = 0  # its messages that had no place: PEDIDOs while choked, blocks that nobody asked for
+        # pipeline
         self.serves_us = False
-        self.slot = Slot.NONE
         self.asked: dict[int, float] = {}  # block -> when we sent the PEDIDO
-        self.depth = LEAST_DEPTH  # how many PEDIDOs it gets at once
         self.late = inventory.EMPTY  # asked, given up, and may still come
         self.doubted = inventory.EMPTY  # it sent them wrong, or not in time: better asked elsewhere, or last
-        self.wanted: list[int] = []  # its PEDIDOs, unanswered
-        self.uninvited = 0  # its messages that had no place: PEDIDOs while choked, blocks nobody asked for
-        self.sending: int | None = None
+        self.snubbed_until = -inf  # it is asked for nothing before
         self.heard_at = -inf  # when bytes of a block last came from it
         self.came_at = -inf  # when a block was last whole, or the pipeline last began to fill
+        self.depth = LEAST_DEPTH  # how many PEDIDOs it gets at once
         self.probe: int | None = None  # the last block that was asked while no other was
         self.latency_s: float | None = None  # from such a PEDIDO to its block
         self.gap_s: float | None = None  # between two blocks while it had PEDIDOs to answer
-        self.snubbed_until = -inf
+        # uploads
+        self.slot = Slot.NONE
+        self.wanted: list[int] = []  # its PEDIDOs, unanswered
+        self.sending: int | None = None  # the block that is under way to it
+        # announcer
+        self.told = inventory.EMPTY  # what it has been told that we hold
+        self.crossed = inventory.EMPTY  # blocks that may cross a whole ESTOQUE, which says that we lack them
 
     @property
     def up(self) -> bool:
@@ -147,23 +138,6 @@ class Neighbour:
             self.failures = 0
         if self.standing not in UP:
             self._reset()
-
-    def snapshot(self) -> dict[str, Any]:
-        """The state, as plain values."""
-        return {
-            "standing": self.standing.value,
-            "host": self.address.host,
-            "port": self.address.port,
-            "held": self.theirs.bit_count(),
-            "serves_us": self.serves_us,
-            "slot": self.slot.value,
-            "asked": sorted(self.asked),
-            "wanted": list(self.wanted),
-            "sending": self.sending,
-            "blocks_in": self.blocks_in,
-            "blocks_out": self.blocks_out,
-            "strikes": self.strikes,
-        }
 
     def check(self) -> None:
         """Assert the invariants."""

@@ -1,6 +1,6 @@
 """Which block to ask next.
 
-A picker sees inventories and counts, and no neighbour: the peer draws a holder of the block by chance.
+A picker sees inventories and counts, and no neighbour: the pipeline draws a holder of the block by chance.
 Write your own by subclassing `Picker`; name it `module:Class`.
 """
 
@@ -14,15 +14,15 @@ from minibit.availability import Availability
 
 
 class Picker(ABC):
-    """Base of all pickers; `rng` is this peer's own chance for this purpose."""
+    """Base of all pickers; `rng` is for this peer's picker alone."""
 
     def __init__(self, rng: Random) -> None:
         self.rng = rng
 
     @abstractmethod
     def pick(self, choices: int, availability: Availability) -> int:
-        """One block of `choices`: an inventory, never empty, of blocks that are missing, not asked of
-        anybody yet, and held by a neighbour that would serve one now."""
+        """One block of `choices`, an inventory that is never empty: blocks that are missing, not in flight,
+        and held by a neighbour that would serve one now."""
 
 
 class RarestFirst(Picker):
@@ -33,14 +33,14 @@ class RarestFirst(Picker):
 
 
 class RandomBlock(Picker):
-    """Any block, each as likely."""
+    """Any block, all equally likely."""
 
     def pick(self, choices: int, availability: Availability) -> int:
         return inventory.choice(choices, self.rng)
 
 
 class Sequential(Picker):
-    """The first block that is missing: plays while it loads, and spreads badly."""
+    """The first block that is missing: a film plays while it loads, but the blocks spread badly."""
 
     def pick(self, choices: int, availability: Availability) -> int:
         return inventory.lowest(choices)

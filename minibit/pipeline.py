@@ -1,12 +1,12 @@
-"""The PEDIDOs that are open: which block is asked of whom, how many at once, and when one is given up.
+"""The PEDIDOs that are open: which block is asked of which neighbour, how many at once, when one is given up.
 
-The picker says which block, chance says which of its holders. The depth follows rate and latency: a
+The picker chooses the block; one of its holders is drawn by chance. The depth follows rate and latency: a
 neighbour gets as many PEDIDOs as it answers in the time that one alone takes, and one more, so that it is
-never idle and never far ahead. Latency is measured only by PEDIDOs that had none before them, or the queue
-that we made ourselves would count as latency. A neighbour whose blocks take long is asked for one at a time: it
-would be idle for a moment only, and what stands in its queue nobody else is asked for, who might be quicker.
+never idle and never far ahead. Latency is measured only by PEDIDOs that had none before them; otherwise the
+queue that we made ourselves would count as latency. A slow neighbour gets one PEDIDO at a time. It idles for
+only a moment between blocks, and blocks that are not waiting in its queue can be asked of faster neighbours.
 
-Endgame begins when every missing block is in flight: one that takes too long is asked a second time.
+Endgame begins when every missing block is in flight: a block that takes too long is asked a second time.
 
 Invariant: a block in flight is asked of exactly the neighbours in `requesters[block]`, and each of these
 has it in `asked`. Outside endgame there is one; in endgame there are at most two.
@@ -26,10 +26,10 @@ from minibit.neighbour import LEAST_DEPTH, Neighbour
 from minibit.picker import Picker
 from minibit.rules import Rules
 
-MOST_REQUESTERS = 2  # of one block, and that only in endgame
-OVERDUE = 2.0  # a block that takes this many times as long as expected may be asked a second time,
-OVERDUE_LEAST_S = 0.5  # and not before: a busy machine makes everybody pause for a moment
-SLOW_S = 0.5  # a block that takes longer takes long
+MOST_REQUESTERS = 2  # neighbours asked for one block, in endgame
+OVERDUE = 2.0  # endgame: ask a second neighbour once a block takes this many times its expected time
+OVERDUE_LEAST_S = 0.5  # but never sooner: on a busy machine every peer pauses now and then
+SLOW_S = 0.5  # a neighbour with a longer gap between two blocks is slow
 SMOOTHING = 0.3  # weight of the newest gap in the mean
 
 
@@ -45,10 +45,10 @@ class Pipeline:
         self._typical_s: float | None = None  # mean gap over all neighbours
         self.requesters: dict[int, list[Neighbour]] = {}
         self.in_flight = inventory.EMPTY
-        self.late = inventory.EMPTY  # asked of anybody, and given up, ever
+        self.late = inventory.EMPTY  # asked of any neighbour and given up, ever
 
     def ask(self, neighbours: Iterable[Neighbour], missing: int, now: float) -> list[tuple[Neighbour, int]]:
-        """The PEDIDOs to send now, so that all who serve us have enough to do."""
+        """The PEDIDOs to send now, so that all neighbours that serve us have enough to do."""
         ready = [n for n in neighbours if n.serves_us and self.has_room(n, now)]  # most don't serve us
         fresh = missing & ~self.in_flight
         asks: list[tuple[Neighbour, int]] = []
@@ -85,16 +85,30 @@ class Pipeline:
     def next_overdue(self, now: float) -> float:
         """When to look for blocks that take too long; infinite when none may be asked again."""
         times = [self._overdue_at(first, block) for block, (first, *more) in self.requesters.items() if not more]
-        # of one that is overdue nobody who has room holds a copy: look again in a while
+        # no neighbour with room holds a copy of an overdue block: look again in a while
         return min((due_s if due_s > now else now + OVERDUE_LEAST_S for due_s in times), default=inf)
 
     def _overdue_at(self, first: Neighbour, block: int) -> float:
         gap_s = first.gap_s or self._typical_s or self._rules.request_timeout_s / 4
         return first.asked[block] + max(OVERDUE_LEAST_S, OVERDUE * gap_s * (1 + len(first.asked)))
 
-    def arrived(self, neighbour: Neighbour, block: int, now: float) -> float:
-        """`block` came whole; how long it took, in seconds."""
-        asked_at = neighbour.asked[block]
+    def expects(self, neighbour: Neighbour, block: int) -> bool:
+        """Whether `block` was asked of it and may still come."""
+        return block in neighbour.asked or bool(neighbour.late >> block & 1)
+
+    def heard(self, neighbour: Neighbour, now: float) -> None:
+        """Bytes of a block came from it."""
+        neighbour.heard_at = now
+
+    def arrived(self, neighbour: Neighbour, block: int, now: float) -> float | None:
+        """`block` came whole: how many seconds it took, 0 if it was given up before, None if it was not asked for."""
+        neighbour.heard_at = now
+        if (asked_at := neighbour.asked.get(block)) is None:
+            if not neighbour.late >> block & 1:
+                return None
+            neighbour.late ^= 1 << block
+            neighbour.snubbed_until = now
+            return 0.0
         took_s = now - asked_at
         if block == neighbour.probe:
             neighbour.latency_s = took_s
@@ -102,9 +116,26 @@ class Pipeline:
         neighbour.gap_s = _mean(neighbour.gap_s, gap_s)
         self._typical_s = _mean(self._typical_s, gap_s)
         neighbour.depth = depth(neighbour.gap_s, neighbour.latency_s)
-        neighbour.heard_at = neighbour.came_at = now
+        neighbour.came_at = now
         self.void(neighbour, block)
         return took_s
+
+    def served(self, neighbour: Neighbour, serves_us: bool) -> None:
+        """The neighbour says whether it serves us from now on."""
+        neighbour.serves_us = serves_us
+        if not serves_us:
+            self.void_all(neighbour)
+
+    def doubt(self, neighbour: Neighbour, blocks: int) -> None:
+        """The neighbour sent these blocks (an inventory) wrong, or not in time."""
+        neighbour.doubted |= blocks
+
+    def forgive(self, neighbours: Iterable[Neighbour], missing: int) -> None:
+        """A neighbour that holds only doubted blocks of those left to ask may be asked for these again."""
+        fresh = missing & ~self.in_flight
+        for neighbour in neighbours:
+            if not neighbour.theirs & ~neighbour.doubted & fresh:
+                neighbour.doubted = inventory.EMPTY
 
     def void(self, neighbour: Neighbour, block: int) -> None:
         """The PEDIDO for `block` at `neighbour` is open no more."""
@@ -116,35 +147,35 @@ class Pipeline:
             self.in_flight ^= 1 << block
 
     def refused(self, neighbour: Neighbour) -> None:
-        """It doesn't hold all that we asked it for, and said so: those PEDIDOs are void."""
+        """The neighbour said that it lacks some blocks that we asked of it: those PEDIDOs are void."""
         for block in [block for block in neighbour.asked if not neighbour.theirs >> block & 1]:
             self.void(neighbour, block)
 
     def _void_late(self, neighbour: Neighbour, block: int) -> None:
-        """The PEDIDO is open no more, and its block may still come."""
+        """The PEDIDO is open no more, but its block may still come."""
         neighbour.late |= 1 << block
         self.late |= 1 << block
         self.void(neighbour, block)
 
     def void_all(self, neighbour: Neighbour) -> None:
-        """None of the PEDIDOs at `neighbour` will be answered, or only late."""
+        """The PEDIDOs at `neighbour` are open no more, but their blocks may still come."""
         for block in list(neighbour.asked):
             self._void_late(neighbour, block)
 
     def call_off(self, block: int) -> list[Neighbour]:
-        """`block` is held: nobody else need send it. Those who were asked for it too."""
+        """`block` is held, so its other PEDIDOs are void. The neighbours that they were sent to."""
         others = list(self.requesters.get(block, ()))
         for neighbour in others:
             self._void_late(neighbour, block)
         return others
 
     def give_up(self, neighbours: Iterable[Neighbour], now: float) -> float:
-        """Take back what waits too long, and ask nothing of that neighbour for a while; when to look again."""
+        """Give up the PEDIDOs at silent neighbours, and ask nothing of these for a while; when to look again."""
         timeout_s = self._rules.request_timeout_s
         again_at = inf
         for neighbour in neighbours:
             if self._silent(neighbour, now):
-                neighbour.doubted |= inventory.of(neighbour.asked)
+                self.doubt(neighbour, inventory.of(neighbour.asked))
                 self.void_all(neighbour)
                 neighbour.snubbed_until = now + timeout_s
             if neighbour.asked:
@@ -160,18 +191,18 @@ class Pipeline:
             for block in neighbour.asked:
                 asked.setdefault(block, []).append(neighbour)
         assert asked.keys() == self.requesters.keys()
-        assert all(set(asked[block]) == set(who) for block, who in self.requesters.items())
-        assert all(len(who) <= MOST_REQUESTERS for who in asked.values())
+        assert all(set(asked[block]) == set(requesters) for block, requesters in self.requesters.items())
+        assert all(len(requesters) <= MOST_REQUESTERS for requesters in asked.values())
         assert inventory.of(asked) == self.in_flight
 
     def has_room(self, neighbour: Neighbour, now: float) -> bool:
-        """Whether one more PEDIDO may go to it: it serves us, has room, and did not let us wait too long."""
+        """Whether one more PEDIDO may go to it: it serves us, has room, and is neither snubbed nor silent."""
         if not neighbour.serves_us or neighbour.snubbed_until > now:
             return False
         return len(neighbour.asked) < min(neighbour.depth, self._rules.pipeline) and not self._silent(neighbour, now)
 
     def _silent(self, neighbour: Neighbour, now: float) -> bool:
-        """Whether it is to be given up: no byte came for too long, though blocks are asked of it."""
+        """Whether to give up its PEDIDOs: blocks are asked of it, and no byte came for too long."""
         return bool(neighbour.asked) and neighbour.heard_at + self._rules.request_timeout_s <= now
 
     def _ask(self, neighbour: Neighbour, block: int, now: float) -> tuple[Neighbour, int]:
@@ -187,7 +218,7 @@ class Pipeline:
         name = self._rules.picker
         try:
             block = self._picker.pick(choices, self._availability)
-        except Exception as error:  # whatever somebody's strategy raises: say which one it was
+        except Exception as error:  # a strategy of a user's own may raise anything: name it
             raise LocalError(f"picker {name} raised {type(error).__name__}: {error}") from error
         if not isinstance(block, int) or block < 0 or not choices >> block & 1:
             raise LocalError(f"picker {name} chose {block!r}, which is none of the choices that it was given")
@@ -199,7 +230,7 @@ class Pipeline:
 
 
 def depth(gap_s: float, latency_s: float | None) -> int:
-    """How many PEDIDOs keep a neighbour busy, with so long between two of its blocks, and so long for one alone."""
+    """How many PEDIDOs keep a neighbour busy: `gap_s` between two of its blocks, `latency_s` for one alone."""
     if gap_s > SLOW_S:
         return 1
     return LEAST_DEPTH if latency_s is None else max(LEAST_DEPTH, ceil(latency_s / max(gap_s, 1e-9)) + 1)

@@ -1,7 +1,7 @@
 """A rate in bytes a second, measured over the recent past.
 
-An exponential window of `window_s`: what came that long ago counts a third. A block counts when it is
-whole, so the window must be longer than a block takes; twice the choker's round is the rule here.
+The window is exponential: bytes that came `window_s` ago count a third (1/e). A block counts when it is
+whole, so the window must be longer than a block takes. Here it is two rounds of the choker.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """What peers note while a swarm runs: the rows of every table, real and simulated alike.
 
-A record says when (`at_s`, seconds on the run's time axis: 0 is the first PEDIDO allowed) and of whom
-(`peer`). Peers note times of their own clock; the driver moves them to the run's axis with `shifted`. Records
-travel in batches of MessagePack, because an actor call costs as much as a megabyte of blocks. The fields of
-a record are the columns of its table, in this order.
+A record says when it happened (`at_s`, seconds on the run's time axis: 0 is the first PEDIDO allowed) and to
+which `peer`. Peers note times of their own clock; the driver moves them to the run's axis with `shifted`.
+Records travel in batches of MessagePack, because an actor call costs as much as a megabyte of blocks. The
+fields of a record are the columns of its table, in this order.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ class BlockRecord(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="b
     """A block arrived at `peer`.
 
     at_s      seconds on the run's axis at which its last byte was there
-    peer      who received it
+    peer      the peer that received it
     block     its index, from 0
     source    the neighbour that sent it
     took_s    seconds from the PEDIDO to the last byte
@@ -36,7 +36,7 @@ class BlockRecord(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="b
 
 
 class ServingRecord(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="serving"):
-    """`peer` serves `neighbour` from now on in this slot: `fixed`, `guest`, or `none` (no longer)."""
+    """From now on `peer` serves `neighbour` in this slot: `fixed`, `guest`, or `none` (no longer)."""
 
     at_s: float
     peer: str
@@ -45,13 +45,13 @@ class ServingRecord(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=
 
 
 class PeerRecord(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="peer"):
-    """Something happened in the life of `peer`; `why` says more where it did not go as wished.
+    """Something happened in the life of `peer`; `why` gives the reason where something went wrong.
 
     started    it may ask for blocks
     completed  it holds every block
     left       it said DESLIGAMENTO
-    died       it was gone without a word
-    banned     its neighbours refuse it, because of what it sent
+    died       it was gone without DESLIGAMENTO
+    banned     a neighbour refuses it, because of the wrong blocks that it sent
     failed     it gave up by itself (its disk is full, its code is broken)
     """
 
@@ -62,16 +62,16 @@ class PeerRecord(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="pe
 
 
 class SampleRecord(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="sample"):
-    """How far `peer` is.
+    """How far `peer` has come.
 
     at_s            seconds on the run's axis
     held            blocks it holds
     in_flight       blocks it has asked for and not received
     neighbours      its links
     served          neighbours that it serves now
-    sent_bytes      payload that it has sent since it started, and
-    received_bytes  payload that it has received; both of blocks only
-    control_bytes   everything else that it has sent on its links: headers and messages
+    sent_bytes      bytes of blocks that it has sent since it started
+    received_bytes  bytes of blocks that it has received since it started
+    control_bytes   all other bytes that it has sent on its links: headers and messages
     """
 
     at_s: float
@@ -86,7 +86,7 @@ class SampleRecord(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="
 
 
 class LinkRecord(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="link"):
-    """What `peer` came to know of `neighbour`, and their link as `peer` sees it: both ends note theirs.
+    """`peer` came to know `neighbour`, or their link began or ended. Each of the two notes what it sees.
 
     listed     a LISTA_PEERS named it
     announced  a NOVO_PEER named it
@@ -115,15 +115,15 @@ _decoder: msgspec.msgpack.Decoder[list[Record]] = msgspec.msgpack.Decoder(list[R
 
 
 def encode(records: Iterable[Record]) -> bytes:
-    """A batch of records as MessagePack."""
+    """A batch of records, as MessagePack."""
     return _encoder.encode(list(records))
 
 
 def decode(batch: bytes) -> list[Record]:
-    """The records of a batch; `msgspec.MsgspecError` when `batch` is none."""
+    """The records of a batch; `msgspec.MsgspecError` when `batch` is not one."""
     return _decoder.decode(batch)
 
 
 def shifted(record: Record, offset_s: float) -> Record:
-    """The same record, `offset_s` seconds later on the axis."""
+    """The same record, `offset_s` seconds later on the time axis."""
     return msgspec.structs.replace(record, at_s=record.at_s + offset_s)

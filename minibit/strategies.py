@@ -1,9 +1,11 @@
-"""Strategies by name: one of ours, or anybody's as `module:Class`; and teams, which play by some of them."""
+"""Strategies by name: one of ours, or one from anywhere as `module:Class`; and teams, which play by some of them."""
 
 from __future__ import annotations
 
 import importlib
 import inspect
+from collections.abc import Callable
+from random import Random
 from typing import NamedTuple, TypeVar
 
 import msgspec
@@ -16,23 +18,23 @@ from minibit.rules import Rules
 
 T = TypeVar("T")
 
+SHIPPED: dict[str, type] = {}
+"""Strategies from outside Minibit that came to this process by value, by name: it need not have their modules."""
+
 
 class Team(NamedTuple):
-    """What a peer plays by, beside the rules of its swarm: None is as these say.
+    """Strategies of a group of peers, called `class_name` if it has a name. None: as the rules of the swarm say."""
 
-    `name` is that of all peers that play so, if they have one.
-    """
-
-    name: str | None = None
+    class_name: str | None = None
     picker: str | None = None
     choker: str | None = None
     behaviour: str = "honest"
 
     def rules(self, rules: Rules) -> Rules:
         """The rules of a swarm, with the strategies of this team."""
-        own = {"picker": self.picker, "choker": self.choker}
-        named = {key: name for key, name in own.items() if name is not None}
-        return msgspec.structs.replace(rules, **named) if named else rules  # one copy for the peers of a large swarm
+        if self.picker is None and self.choker is None:
+            return rules  # the peers of a large swarm share one copy
+        return msgspec.structs.replace(rules, picker=self.picker or rules.picker, choker=self.choker or rules.choker)
 
 
 def picker(name: str) -> type[Picker]:
@@ -48,6 +50,24 @@ def choker(name: str) -> type[Choker]:
 def behaviour(name: str) -> type[Honest]:
     """The behaviour called `name`; `LocalError` when there is none."""
     return _load("behaviour", name, BEHAVIOURS, Honest)
+
+
+def make(
+    rules: Rules,
+    chance: Callable[[str], Random],
+    own_picker: type[Picker] | None = None,
+    own_choker: type[Choker] | None = None,
+) -> tuple[Picker, Choker]:
+    """The picker and the choker of one peer: of the classes given, or else of those that the rules name."""
+    make_picker = own_picker or picker(rules.picker)
+    make_choker = own_choker or choker(rules.choker)
+    try:
+        return (
+            make_picker(chance("picker")),
+            make_choker(rules.slots, rules.guests, rules.guest_rounds, chance("choker")),
+        )
+    except Exception as error:  # a strategy of somebody's own may raise anything
+        raise LocalError(f"strategy {type(error).__name__}: {error} ({rules.picker}, {rules.choker})") from error
 
 
 def team(name: str) -> Team:
@@ -95,10 +115,12 @@ def _load(kind: str, name: str, known: dict[str, type[T]], base: type[T]) -> typ
 
 def _imported(kind: str, name: str, takes: str) -> object:
     """What `module:Class` names."""
+    if name in SHIPPED:
+        return SHIPPED[name]
     module_name, colon, class_name = name.partition(":")
     if not colon or not module_name or not class_name:
         raise LocalError(f"{kind} {name!r} is unknown: {takes}")
     try:
         return getattr(importlib.import_module(module_name), class_name)
-    except Exception as error:  # a module of somebody else's may raise anything while it is imported
+    except Exception as error:  # a module may raise anything while it is imported
         raise LocalError(f"{kind} {name!r} can't be imported ({type(error).__name__}: {error}): {takes}") from None

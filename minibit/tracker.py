@@ -1,8 +1,8 @@
-"""The tracker: who is in the swarm, and who should know whom.
+"""The tracker: which peers are in the swarm, and which of them should know each other.
 
-It answers a REGISTRO with a random subset of the roster, and tells some of the others of newcomers, many in
-one NOVO_PEER. A REGISTRO is also the sign of life: a peer that is silent for three times `tracker_s` is
-forgotten, as is one that says DESLIGAMENTO. It moves no block and knows no inventory.
+It answers a REGISTRO with a random subset of the roster, and tells some of the other peers of newcomers, many
+in one NOVO_PEER. A REGISTRO is also a sign of life: the tracker forgets a peer that is silent for three times
+`tracker_s`, and one that says DESLIGAMENTO. It moves no block and knows no inventory.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from minibit.messages import Desligamento, ListaPeers, NovoPeer, PeerAddress, Re
 from minibit.rules import Rules
 from minibit.timers import Timers
 
-EVERYBODY_UNDER = 5  # a swarm smaller than this is told whole
-GATHER_S = 0.5  # newcomers of this time go into one NOVO_PEER
+EVERYBODY_UNDER = 5  # in a smaller swarm, every peer is told of all others
+GATHER_S = 0.5  # newcomers within this time go into one NOVO_PEER
 MISSED_SIGNS = 3
 
 
@@ -71,7 +71,7 @@ class Tracker:
         return [Send(message.peer, ListaPeers(tuple(self._subset(others))))]
 
     def _others(self, me: str) -> list[PeerAddress]:
-        if me not in self.roster:  # a newcomer; looking at every name for each would make joining cost its square
+        if me not in self.roster:  # a newcomer; a look at every name for each would make the cost of joining quadratic
             return list(self.roster.values())
         return [entry for peer, entry in self.roster.items() if peer != me]
 
@@ -82,11 +82,11 @@ class Tracker:
 
     def _tell_of_newcomers(self) -> list[Effect]:
         newcomers, self._newcomers = list(self._newcomers.values()), {}
-        told: list[Effect] = []
+        effects: list[Effect] = []
         for receiver in self._subset(list(self.roster.values())):
             if others := [entry for entry in newcomers if entry != receiver]:
-                told.append(Send(receiver.peer, NovoPeer(tuple(self._subset(others)))))
-        return told
+                effects.append(Send(receiver.peer, NovoPeer(tuple(self._subset(others)))))
+        return effects
 
     def _forget(self, peer: str) -> None:
         self.roster.pop(peer, None)

@@ -1,8 +1,8 @@
 """Sizes, rates and durations: what people write, and what people read.
 
-The program itself knows only base units: bytes, bytes a second, seconds. A number passes as it is, so a
-script may give either. Sizes take decimal (kB, MB) and binary (KiB, MiB) units, spelled just so: `Mb` might
-be a megabit, and is refused with the text that would have been taken.
+The program itself knows only base units: bytes, bytes a second, seconds. A number passes as it is, so a script may give
+a text or a number. Sizes take decimal (kB, MB) and binary (KiB, MiB) units, spelled just so: `Mb` might be a megabit,
+and is refused with an example of what is taken.
 """
 
 from __future__ import annotations

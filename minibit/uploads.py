@@ -1,62 +1,64 @@
-"""Serving neighbours: who has a slot, what each has asked, which block goes next.
+"""Serving neighbours: which have a slot, what each has asked, which block goes next.
 
 The choker decides from numbers; this room makes the numbers and carries the decision out. One block at a
-time is on its way to a neighbour, and the next is chosen when the network took the last byte, so a
-neighbour that is choked or calls a PEDIDO off costs at most the block that is under way.
+time is under way to a neighbour. The next is chosen when the network has taken the last byte. So a neighbour
+that is choked, or that calls a PEDIDO off, costs at most the block that is under way.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from minibit import inventory
 from minibit.availability import Availability
 from minibit.behaviour import Honest
-from minibit.choker import Choker, NoChoking, Row, Serving
+from minibit.choker import Choker, NeighbourRow, NoChoking, Serving
 from minibit.errors import LocalError
-from minibit.events import Effect, Note, Send, SendBlock
-from minibit.messages import Bloqueio, Desbloqueio
+from minibit.events import Effect, SendBlock
 from minibit.neighbour import Neighbour, Slot, Standing
-from minibit.records import ServingRecord
 from minibit.rules import Rules
 
 MOST_WANTED = 256  # PEDIDOs of one neighbour that are remembered
+
+Ask = Callable[[Sequence[NeighbourRow], bool], Serving]
+Changes = list[tuple[Neighbour, Slot]]
+"""Neighbours whose slot has changed, each with the slot that it had before; those that lost one come first."""
 
 
 class Uploads:
     """The slots of one peer."""
 
-    def __init__(self, name: str, rules: Rules, choker: Choker, behaviour: Honest) -> None:
-        self._name = name
+    def __init__(self, rules: Rules, choker: Choker, behaviour: Honest, availability: Availability) -> None:
         self._rules = rules
+        self._availability = availability
         self._behaviour = behaviour
         self.choker = choker
         self.slots = None if isinstance(choker, NoChoking) else rules.slots + rules.guests
         self._served: list[Neighbour] = []
 
-    def round(self, up: Iterable[Neighbour], held: int, missing: int, rarity: Availability, now: float) -> list[Effect]:
+    def round(self, up: Iterable[Neighbour], held: int, missing: int, now: float) -> Changes:
         """The choker's round."""
         neighbours = [neighbour for neighbour in up if neighbour.standing is Standing.SHARING]
-        return self._decide(self.choker.round, neighbours, held, missing, rarity, now=now)
+        return self._decide(self.choker.round, neighbours, held, missing, now)
 
-    def fill(self, up: Iterable[Neighbour], held: int, missing: int, rarity: Availability, now: float) -> list[Effect]:
-        """Give free slots at once, if somebody waits for one."""
+    def fill(self, up: Iterable[Neighbour], held: int, missing: int, now: float) -> Changes:
+        """Give free slots at once, if a neighbour waits for one."""
         if len(self._served) == self.slots and all(held & ~neighbour.theirs for neighbour in self._served):
             return []
         neighbours = [neighbour for neighbour in up if neighbour.standing is Standing.SHARING]
         if not any(held & ~neighbour.theirs for neighbour in neighbours if neighbour.slot is Slot.NONE):
             return []
-        return self._decide(self.choker.fill, neighbours, held, missing, rarity, now=now)
+        return self._decide(self.choker.fill, neighbours, held, missing, now)
 
     def forget(self, neighbour: Neighbour) -> None:
-        """Its link is gone."""
+        """The link is gone: its slot is free."""
         self.choker.forget(neighbour.peer)
         if neighbour in self._served:
             self._served.remove(neighbour)
 
-    def close(self, up: Iterable[Neighbour], now: float) -> list[Effect]:
-        """Serve nobody any more; blocks under way go on."""
-        return [effect for neighbour in up for effect in self._put(neighbour, Slot.NONE, now)]
+    def close(self, up: Iterable[Neighbour]) -> Changes:
+        """Take every slot; blocks under way go on."""
+        return self._put((neighbour, Slot.NONE) for neighbour in up)
 
     def wanted(self, neighbour: Neighbour, block: int) -> list[Effect]:
         """A PEDIDO that we can answer; a second one for the same block changes nothing."""
@@ -64,44 +66,56 @@ class Uploads:
             neighbour.wanted.append(block)
         return self.next(neighbour)
 
+    def called_off(self, neighbour: Neighbour) -> None:
+        """PEDIDOs for blocks that it holds by now are void."""
+        if neighbour.wanted:
+            neighbour.wanted = [block for block in neighbour.wanted if not neighbour.theirs >> block & 1]
+
+    def sent(self, neighbour: Neighbour, length_bytes: int, now: float) -> list[Effect]:
+        """The network took the last byte of the block that was under way to it."""
+        neighbour.sending = None
+        neighbour.blocks_out += 1
+        neighbour.took.add(length_bytes, now)
+        return self.next(neighbour)
+
     def next(self, neighbour: Neighbour) -> list[Effect]:
-        """The next block for it, if none is under way."""
+        """Send the next block to it, if none is under way."""
         if neighbour.sending is not None or not neighbour.wanted:
             return []
         neighbour.sending = neighbour.wanted.pop(0)
         return [SendBlock(neighbour.peer, neighbour.sending, self._behaviour.spoils)]
 
-    def _decide(self, ask, neighbours, held, missing, rarity, *, now) -> list[Effect]:  # type: ignore[no-untyped-def]
+    def _decide(self, ask: Ask, neighbours: list[Neighbour], held: int, missing: int, now: float) -> Changes:
         if not self._behaviour.serves:
             return []
-        reachable = (missing or inventory.full(held.bit_length())) & ~rarity.nobody
-        rare = rarity.rarest(reachable)[1] if reachable else inventory.EMPTY
+        reachable = (missing or inventory.full(held.bit_length())) & ~self._availability.nobody
+        rare = self._availability.rarest(reachable)[1] if reachable else inventory.EMPTY
         rows = [
-            Row(n.peer, bool(held & ~n.theirs), n.gave.bps(now), n.took.bps(now), (n.theirs & rare).bit_count())
+            NeighbourRow(
+                n.peer, bool(held & ~n.theirs), n.gave.bps(now), n.took.bps(now), (n.theirs & rare).bit_count()
+            )
             for n in neighbours
         ]
         try:
-            serving: Serving = ask(rows, not missing)
+            serving = ask(rows, not missing)
             slots = dict.fromkeys(serving.guests, Slot.GUEST) | dict.fromkeys(serving.fixed, Slot.FIXED)
-        except Exception as error:  # whatever somebody's strategy raises: say which one it was
+        except Exception as error:  # a strategy of a user's own may raise anything: name it
             raise LocalError(f"choker {self._rules.choker} raised {type(error).__name__}: {error}") from error
         if self.slots is not None and len(slots) > self.slots:
             raise LocalError(f"choker {self._rules.choker} gave {len(slots)} slots and has {self.slots}")
-        changes = [(neighbour, slots.get(neighbour.peer, Slot.NONE)) for neighbour in neighbours]
-        changes.sort(key=lambda change: change[1] is not Slot.NONE)  # first take slots, then give them
-        return [effect for neighbour, slot in changes for effect in self._put(neighbour, slot, now)]
+        given = [(neighbour, slots.get(neighbour.peer, Slot.NONE)) for neighbour in neighbours]
+        given.sort(key=lambda each: each[1] is not Slot.NONE)  # first take slots, then give them
+        return self._put(given)
 
-    def _put(self, neighbour: Neighbour, slot: Slot, now: float) -> list[Effect]:
-        before, neighbour.slot = neighbour.slot, slot
-        if slot is before:
-            return []
-        effects: list[Effect] = [Note(ServingRecord(now, self._name, neighbour.peer, slot.value))]
-        if slot is Slot.NONE:
-            self._served.remove(neighbour)
-            neighbour.wanted.clear()
-            effects.append(Send(neighbour.peer, Bloqueio()))
-        elif before is Slot.NONE:
-            self._served.append(neighbour)
-            neighbour.uninvited = 0
-            effects.append(Send(neighbour.peer, Desbloqueio()))
-        return effects
+    def _put(self, given: Iterable[tuple[Neighbour, Slot]]) -> Changes:
+        changes = []
+        for neighbour, slot in given:
+            before, neighbour.slot = neighbour.slot, slot
+            if slot is not before:
+                changes.append((neighbour, before))
+                if slot is Slot.NONE:
+                    self._served.remove(neighbour)
+                    neighbour.wanted.clear()
+                elif before is Slot.NONE:
+                    self._served.append(neighbour)
+        return changes

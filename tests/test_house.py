@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
+import tokenize
 from collections import Counter
 from collections.abc import Iterator
+from enum import Enum
 from functools import cache
 from pathlib import Path
 
 import pytest
 
+from minibit.messages import PeerAddress
+from minibit.neighbour import OWNERS, Neighbour
+
 ROOT = Path(__file__).parent.parent
 
 LINES_MAX = 400
+
+WHO_MAX = 7.13
+"""Of a thousand words in docstrings and comments, those that are a person's pronoun. It may only fall."""
 
 CLOCKS = {"time", "datetime", "sched"}
 CHANCE = {"secrets", "uuid"}
@@ -24,11 +33,6 @@ OTHERS = {"experiments", "polars", "bokeh", "rich", "click", "matplotlib", "nump
 IMPURE = CLOCKS | CHANCE | THREADS | DEVICES | OTHERS
 
 HEAVY = {"polars", "bokeh", "rich", "click", "matplotlib", "pandas", "IPython"}
-
-NAMED_TWICE = {
-    "Cell", "Manifest", "Node", "Place", "Progress", "Row", "Run", "Source", "Standing", "Timers",
-}  # fmt: skip
-"""Names that several classes still share. This list may only shrink: add none."""
 
 FACE = "minibit"
 """The package itself: it leads to everything, and only when it is asked."""
@@ -151,6 +155,100 @@ def test_the_core_knows_paths_as_text_only():
     ] == []
 
 
+# whose a slot of a neighbour is
+
+CHANGING = {"add", "append", "clear", "discard", "extend", "insert", "pop", "popitem", "remove", "reverse"}
+CHANGING |= {"setdefault", "sort", "update", "__delitem__", "__setitem__", "__setattr__", "__delattr__"}
+
+
+def changes(tree: ast.AST) -> Iterator[tuple[str, int]]:
+    """Every attribute of another object than `self` that a file changes, or lends to be changed: (attribute, line)."""
+    for node in ast.walk(tree):
+        changed: list[ast.expr] = []
+        match node:
+            case ast.Attribute(ctx=ast.Store() | ast.Del()):
+                changed = [node]
+            case ast.Subscript(value=value, ctx=ast.Store() | ast.Del()):
+                changed = [value]
+            case ast.Call(func=ast.Attribute(value=value, attr=verb)) if verb in CHANGING:
+                changed = [value]
+            case ast.Call(func=ast.Name(id="setattr" | "delattr"), args=[_, ast.Constant(value=str(attribute)), *_]):
+                yield attribute, node.lineno
+            case ast.Assign(value=value) | ast.AnnAssign(value=value) | ast.NamedExpr(value=value):
+                changed = [one for one in ast.walk(value) if _is_lent(one, value)] if value is not None else []
+        for one in changed:
+            if isinstance(one, ast.Attribute) and not (isinstance(one.value, ast.Name) and one.value.id == "self"):
+                yield one.attr, node.lineno
+
+
+def _is_lent(node: ast.AST, value: ast.expr) -> bool:
+    """Whether a name that is given to `value` is another name of that container, or one of several."""
+    among = value.elts if isinstance(value, ast.Tuple | ast.List) else [value]
+    return node in among and isinstance(node, ast.Attribute) and node.attr in CONTAINERS
+
+
+CONTAINERS = {
+    slot
+    for slot in Neighbour.__slots__
+    if not isinstance(getattr(Neighbour(PeerAddress("ana", "h", 1), 1.0), slot), int | float | str | None | Enum)
+} - {"address"}
+ROOM_OF = {slot: room for room, slots in OWNERS.items() for slot in slots}
+
+
+def foreign(room: str, source: str) -> list[str]:
+    """The slots of neighbours that this room of the core changes though they are another's."""
+    return [
+        f"{room}, line {line}: {slot}, of {ROOM_OF[slot]}"
+        for slot, line in changes(ast.parse(source))
+        if slot in ROOM_OF and ROOM_OF[slot] != room
+    ]
+
+
+def test_a_slot_of_a_neighbour_is_changed_by_the_room_that_owns_it_only():
+    assert ROOM_OF.keys() == set(Neighbour.__slots__) and len(ROOM_OF) == sum(map(len, OWNERS.values()))
+    assert OWNERS.keys() <= {path.stem for path in on("minibit (core)")}
+    core = {path.stem: path.read_text() for path in on("minibit (core)")}
+    assert [wrong for room, source in core.items() for wrong in foreign(room, source)] == []
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        "neighbour.late = 0",
+        "neighbour.late |= 1 << block",
+        "neighbour.late, other = 0, 1",
+        "for neighbour.late in (1, 2): pass",
+        "with thing as neighbour.late: pass",
+        "self.up[peer].late ^= 1",
+        "peers()[0].late: int = 3",
+        "del neighbour.asked[block]",
+        "del neighbour.late",
+        "neighbour.asked[block] = now",
+        "neighbour.asked.pop(block, None)",
+        "neighbour.wanted.append(block)",
+        "neighbour.wanted.clear()",
+        "neighbour.gave.add(9, now)",
+        "setattr(neighbour, 'late', 0)",
+        "asked = neighbour.asked",
+        "asked, more = neighbour.asked, 1",
+        "if (asked := neighbour.asked): pass",
+    ],
+)
+def test_a_change_of_a_slot_by_another_room_is_noticed(planted: str):
+    source = f"def verb(self, neighbour):\n    {planted}\n"
+    assert foreign("choker", source)
+    slot = next(slot for slot in ROOM_OF if f".{slot}" in planted or f"'{slot}'" in planted)
+    assert foreign(ROOM_OF[slot], source) == []
+
+
+@pytest.mark.parametrize(
+    "innocent",
+    ["late = neighbour.late | 1", "self.late |= 1", "if neighbour.asked: pass", "blocks = list(neighbour.wanted)"],
+)
+def test_reading_a_slot_is_anybodys(innocent: str):
+    assert foreign("choker", f"def verb(self, neighbour):\n    {innocent}\n") == []
+
+
 def test_the_core_opens_no_file_and_prints_nothing():
     assert [
         f"{path.relative_to(ROOT)}: {node.func.id}"
@@ -254,6 +352,24 @@ def test_no_two_classes_share_a_name():
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.ClassDef)
     )
-    shared = {name for name, count in counts.items() if count > 1}
-    assert shared - NAMED_TWICE == set(), "name the new class otherwise"
-    assert NAMED_TWICE - shared == set(), "these are unique now: take them from NAMED_TWICE"
+    assert {name: count for name, count in counts.items() if count > 1} == {}
+
+
+def prose(path: Path) -> Iterator[str]:
+    """The docstrings of a file, those of constants included, and its comments."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            yield node.value.value
+    with path.open("rb") as file:
+        yield from (token.string for token in tokenize.tokenize(file.readline) if token.type == tokenize.COMMENT)
+
+
+def test_docstrings_and_comments_name_the_peer_instead_of_asking_who():
+    words = [
+        word
+        for path in [*ROOMS.values(), *EXPERIMENTS]
+        for text in prose(path)
+        for word in re.findall(r"[a-z']+", text.lower())
+    ]
+    asked = [word for word in words if word in {"who", "whom", "whoever"}]
+    assert 1000 * len(asked) / len(words) <= WHO_MAX

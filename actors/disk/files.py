@@ -1,9 +1,10 @@
-"""Content on a disk: read and written by block (`BlockFiles`), made into a manifest (`scan`), made up (`make`)."""
+"""Content on a disk: read and written by block (`BlockFiles`), described by a manifest (`scan`), made up (`make`)."""
 
 from __future__ import annotations
 
 import errno
 import os
+import shutil
 import stat
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,10 +18,11 @@ from blake3 import blake3
 from minibit import inventory
 from minibit.errors import DiskFullError, LocalError, SourceError
 from minibit.manifest import BLOCK_BYTES_MAX, DIGEST_BYTES, FileEntry, HashName, Manifest, auto_block_bytes, block_hash
+from minibit.units import show_bytes
 
 OPEN_FILES_MAX = 64
 HASH_THREADS = min(4, os.cpu_count() or 1)
-HASH_RANGE_BYTES = 16 << 20  # what a thread takes at a time: a disk that turns still reads nearly in order
+HASH_RANGE_BYTES = 16 << 20  # a thread takes this much at a time, so a hard disk still reads nearly in order
 MADE_CHUNK_BYTES = 1 << 20
 
 
@@ -55,12 +57,12 @@ class BlockFiles:
     def write(self, block: int, data: memoryview) -> None:
         for index, at, count in self.manifest.spans(block):
             part, data = data[:count], data[count:]
-            while part:  # a disk that gets full may take a part, and refuse the rest
+            while part:  # a disk that gets full may take a part and refuse the rest
                 written = os.pwrite(self.descriptor(index), part, at)
                 part, at = part[written:], at + written
 
     def right(self, blocks: int) -> int:
-        """Those of `blocks` that hash right as they lie on the disk; one that can't be read doesn't."""
+        """Those of `blocks` that hash right as they lie on the disk; a block that can't be read does not."""
         right = inventory.EMPTY
         for block in inventory.indices(blocks):
             with suppress(OSError):
@@ -74,7 +76,7 @@ class BlockFiles:
 
 
 def entries(folder: Path, below: str = "") -> Iterator[tuple[str, os.DirEntry[str]]]:
-    """Everything in `folder` that is no real folder itself, with its path below `folder`."""
+    """Everything below `folder` but real folders, each with its path below `folder`."""
     with os.scandir(folder / below) as found:
         for entry in found:
             path = f"{below}/{entry.name}" if below else entry.name
@@ -85,12 +87,22 @@ def entries(folder: Path, below: str = "") -> Iterator[tuple[str, os.DirEntry[st
 
 
 def mark(found: os.stat_result) -> tuple[int, int, int]:
-    """What differs once a file was changed or replaced, cheaper than a hash."""
+    """A mark that differs once a file was changed or replaced; cheaper than a hash."""
     return found.st_size, found.st_mtime_ns, found.st_ino
 
 
+def check_room(need_bytes: int, folder: Path, what: str, advice: str) -> None:
+    """`DiskFullError` if `what` has no room on the disk of `folder`, which need not be there yet."""
+    while not folder.exists():
+        folder = folder.parent
+    free_bytes = shutil.disk_usage(folder).free
+    if need_bytes > free_bytes:
+        need, free = show_bytes(need_bytes), show_bytes(free_bytes)
+        raise DiskFullError(f"no room for {what} in {folder}: {need} needed, {free} free; {advice}")
+
+
 def check_source(path: str | os.PathLike[str]) -> None:
-    """Fail before anything is started where there is nothing to share."""
+    """`SourceError` if there is nothing at `path`, before anything is started."""
     if not os.path.lexists(path):
         raise SourceError(f"there is no {path}: give a file or a folder, or leave it out to share made content")
 
@@ -98,13 +110,13 @@ def check_source(path: str | os.PathLike[str]) -> None:
 def scan(path: Path, block_bytes: int | Callable[[int], int] = auto_block_bytes, hash: HashName = "blake3") -> Manifest:
     """The manifest of one file, or of a folder with all the files below it in the order of their paths.
 
-    `block_bytes` may be what gives it for the bytes of the content, which is known before anything is hashed.
+    `block_bytes` may be a function of the content's size in bytes, which is known before anything is hashed.
 
-    A link to a file counts as that file if it stays inside the folder. Folders without a file are left
-    out. `SourceError` for what is missing, unreadable, neither file nor folder, a link to a folder or out
-    of the content, a name that another system couldn't have, and for content that changes meanwhile.
+    A link to a file counts as that file if it stays inside the folder. Folders without a file are left out.
+    `SourceError` if something is missing, unreadable or neither file nor folder, for a link to a folder or out
+    of the content, for a name that another system can't have, and if the content changes meanwhile.
     """
-    path = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would take the name of what a link leads to
+    path = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would take the name of a link's target
     if isinstance(block_bytes, int) and not 1 <= block_bytes <= BLOCK_BYTES_MAX:
         raise LocalError(f"blocks of {block_bytes} bytes: take 1 to {BLOCK_BYTES_MAX}")
     if hash not in get_args(HashName):
@@ -122,7 +134,7 @@ def scan(path: Path, block_bytes: int | Callable[[int], int] = auto_block_bytes,
 
 
 def _listing(path: Path) -> dict[str, os.stat_result]:
-    """The files of the content, in order, with what the disk says of each."""
+    """The files of the content, in order, each with its entry on the disk."""
     found = path.stat()
     if stat.S_ISREG(found.st_mode):
         return {path.name: found}
@@ -144,7 +156,7 @@ def _listing(path: Path) -> dict[str, os.stat_result]:
 def _unhashed(
     path: Path, listing: dict[str, os.stat_result], block_bytes: int | Callable[[int], int], hash: HashName
 ) -> Manifest:
-    """The manifest with digests of zeros, so that what is wrong with a name is said before all is hashed."""
+    """The manifest with digests of zeros, so that a wrong name is found before everything is hashed."""
     files = tuple(FileEntry(below, found.st_size, found.st_mode & 0o777) for below, found in listing.items())
     if not isinstance(block_bytes, int):
         block_bytes = block_bytes(sum(entry.bytes for entry in files))
@@ -172,7 +184,7 @@ def _digests(path: Path, manifest: Manifest) -> bytes:
 
 
 def make(path: Path, content_bytes: int, seed: int) -> Path:
-    """Writes made content, the same bytes for the same `seed`: BLAKE3's endless output, which nothing compresses.
+    """Write made content, the same bytes for the same `seed`: BLAKE3's endless output, which doesn't compress.
 
     The file appears whole or not at all. `DiskFullError` when it has no room.
     """

@@ -1,15 +1,15 @@
-"""Where blocks lie on a disk: `Source`, the content in place that a seed reads, and `Store`, a peer's own copy.
+"""A peer's own copy of the content, written block by block.
 
-Blocks are never mapped into memory: they are received in a private buffer, verified, then written with
-pwrite; sends are preads. A map of a sparse file on a full disk, or of a file cut under a seed, kills the
-process with SIGBUS, and bytes that failed their hash would have touched the file.
+Blocks are never mapped into memory. A block is received in a private buffer, verified, then written with
+pwrite; a send is a pread. A map of a sparse file on a full disk, or of a file that another program shortens,
+kills the process with SIGBUS; and with a map, bytes that fail their hash have already touched the file.
 
-A store's invariant: `held` names only blocks that were written here after they were verified, or that
-hashed right in the partial file when it was opened. The state file is a hint about which blocks to
-re-hash, never a proof; so nothing here calls fsync, and a crash costs a re-hash.
+Invariant: `held` names only blocks that were written here after they were verified, or that hashed right in
+the partial file when it was opened. The state file only says which blocks to re-hash and proves nothing. So this
+room never calls fsync, and a crash costs a re-hash.
 
-Blocks of content in many files share a few open files, so a source or a store is for one thread at a time
-(`verify` and `verify_all` are for any).
+Blocks of content in many files share a few open files, so a store is for one thread at a time (`verify` and
+`verify_all` are for any).
 """
 
 from __future__ import annotations
@@ -24,60 +24,13 @@ from pathlib import Path
 import msgspec
 
 from minibit import inventory
-from minibit.actors.disk.files import BlockFiles, entries, mark
-from minibit.errors import DiskFullError, LocalError, MinibitError, RemoteError, SourceError
+from minibit.actors.disk.files import BlockFiles, check_room, entries
+from minibit.errors import DiskFullError, LocalError, MinibitError, RemoteError, StoreError
 from minibit.manifest import Manifest
 
 
-class StoreError(MinibitError):
-    """Our own disk failed, or somebody changed a peer's files; no neighbour is to blame."""
-
-
-class Source:
-    """Content where it already lies, read and never written: what a seed shares."""
-
-    def __init__(self, path: Path, manifest: Manifest) -> None:
-        self.held = inventory.full(manifest.block_count)
-        self._manifest = manifest
-        self._files = BlockFiles(manifest, Path(path).absolute(), os.O_RDONLY)
-        try:
-            found = [self._files.path(index).stat() for index in range(len(manifest.files))]
-        except OSError as error:
-            raise SourceError(f"can't share {path}: {error.strerror} ({error.filename})") from None
-        if [one.st_size for one in found] != [entry.bytes for entry in manifest.files]:
-            raise self._changed(path)
-        self._marks = [mark(one) for one in found]
-
-    def read(self, block: int, offset: int = 0, length: int | None = None) -> bytes:
-        """Those bytes of `block`; `SourceError` when a file they lie in isn't what it was."""
-        spans = self._manifest.spans(block, offset, length)
-        try:
-            data = self._files.read(block, offset, length)
-        except OSError as error:
-            for index, _, _ in spans:
-                self._check(index)
-            raise SourceError(f"can't read {self._files.root}: {error.strerror}") from None
-        for index, _, _ in spans:  # after the read, so that no change slips in between
-            self._check(index)
-        return data
-
-    def close(self) -> None:
-        self._files.close()
-
-    def _check(self, index: int) -> None:
-        try:
-            now = mark(os.fstat(self._files.descriptor(index)))
-        except OSError as error:
-            raise SourceError(f"can't read {self._files.path(index)}: {error.strerror}") from None
-        if now != self._marks[index]:
-            raise self._changed(self._files.path(index))
-
-    def _changed(self, path: Path) -> SourceError:
-        return SourceError(f"{path} changed while it was shared; start again")
-
-
 class _State(msgspec.Struct, frozen=True):
-    """The state file: the blocks `held` (as in an ESTOQUE) of the content that `manifest` names."""
+    """The state file: the blocks `held` (written as in an ESTOQUE) of the content with the digest `manifest`."""
 
     manifest: str
     held: str
@@ -96,17 +49,17 @@ class Store:
         self._state = folder / f"{manifest.name}.minibit-state"
         self._saved: int | None = None
         self._made_folder = made_folder
-        self._ours = True  # False: the final file was there before us, and is not ours to remove
+        self._ours = True  # False: the final copy was there before us, so we never remove it
         self._finished = False
         self._lock: int | None = lock
         self._files = BlockFiles(manifest, self._partial, os.O_RDWR | os.O_NOFOLLOW)
 
     @classmethod
     def open(cls, folder: Path, manifest: Manifest) -> Store:
-        """A store in `folder`, which is made if need be, with what an earlier one left there, re-hashed.
+        """A store in `folder`, which is made if need be. Blocks that an earlier store left there are re-hashed.
 
-        `DiskFullError` when the content has no room; `LocalError` when another peer uses the folder, or
-        files are in the way that this store would have to overwrite; `StoreError` when the disk fails.
+        `DiskFullError` when the content has no room; `LocalError` when another peer uses the folder, or if the
+        store would have to overwrite files there; `StoreError` when the disk fails.
         """
         folder = Path(folder).absolute()
         try:
@@ -140,7 +93,7 @@ class Store:
         return self.manifest.matches(block, data)
 
     def write(self, block: int, data: bytes | bytearray | memoryview) -> None:
-        """Keeps a block that was verified; `DiskFullError` or `StoreError` when it isn't kept."""
+        """Keep a block that was verified; `DiskFullError` or `StoreError` when the disk doesn't take it."""
         assert not self._finished, "a finished copy is never written"
         assert len(data) == self.manifest.length(block), "only verified blocks are written"
         try:
@@ -150,7 +103,7 @@ class Store:
         self.held |= 1 << block
 
     def read(self, block: int, offset: int = 0, length: int | None = None) -> bytes:
-        """Those bytes of a block that is held; `StoreError` when the disk hasn't got them any more."""
+        """Those bytes of a block that is held; `StoreError` when the disk no longer has them."""
         assert self.held >> block & 1, "only held blocks are read"
         try:
             return self._files.read(block, offset, length)
@@ -158,7 +111,7 @@ class Store:
             raise _blame(error, self._files.root) from None
 
     def save(self) -> bool:
-        """Notes what is held; False when that can't be written, which costs the next start a re-hash, no more."""
+        """Note in the state file what is held; False when that fails, which only costs the next start a re-hash."""
         if self._finished or self._saved == self.held:
             return True
         state = _State(manifest=self.manifest.digest, held=inventory.to_hex(self.held))
@@ -173,7 +126,7 @@ class Store:
         return True
 
     def finish(self) -> Path:
-        """Gives the complete copy its modes and its name; reads go on. `LocalError` when the name was taken."""
+        """Give the complete copy its modes and its name; reads go on. `LocalError` when the name is taken."""
         assert self.complete, "only a complete copy is finished"
         if self._finished:
             return self.final
@@ -181,7 +134,7 @@ class Store:
             raise self._in_the_way()
         try:
             for index, entry in enumerate(self.manifest.files):
-                self._files.path(index).chmod(entry.mode | stat.S_IRUSR)  # or its owner couldn't even verify it
+                self._files.path(index).chmod(entry.mode | stat.S_IRUSR)  # its owner must be able to verify it
             self._partial.replace(self.final)
         except OSError as error:
             raise _blame(error, self.final) from None
@@ -189,7 +142,7 @@ class Store:
         return self.final
 
     def verify_all(self) -> bool:
-        """Reads the finished copy from the disk again: the same files, sizes and digests, and no file more."""
+        """Read the finished copy again: True for the same files, sizes and digests, and no other file."""
         expected = {entry.path: entry.bytes for entry in self.manifest.files}
         try:
             if self.manifest.folder:
@@ -210,18 +163,18 @@ class Store:
             files.close()
 
     def close(self) -> None:
-        """Saves and lets go of everything; what is held can be resumed."""
+        """Save, and close everything; a later store can resume what is held."""
         if self._lock is not None:
             self.save()
             self._leave(erase=False)
 
     def discard(self) -> None:
-        """Lets go, and removes what this peer made: its partial or finished copy, its state, its folder if empty."""
+        """Close, and remove what this peer made: its partial or finished copy, its state, its folder if empty."""
         if self._lock is not None:
             self._leave(erase=True)
 
     def _adopt(self) -> None:
-        """The final name is taken: by just this content, or by something that we don't overwrite."""
+        """Take the copy that has the final name already; `LocalError` if it is other content."""
         if not self.verify_all():
             raise self._in_the_way()
         self.held = inventory.full(self.manifest.block_count)
@@ -232,7 +185,7 @@ class Store:
         return LocalError(f"{self.final} is there already and is other content: move it away, or use another folder")
 
     def _settle(self) -> None:
-        """From now on the blocks are read from the final name; descriptors that are open stay good."""
+        """Read the blocks under the final name from now on; open descriptors stay good."""
         self._files.root = self.final
         self._files.flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
         self._finished = True
@@ -243,14 +196,11 @@ class Store:
         for index in range(len(self.manifest.files)):
             with suppress(OSError):
                 there += self._files.path(index).lstat().st_blocks * 512
-        need = max(0, self.manifest.content_bytes - there)
-        disk = os.statvfs(self.folder)
-        free = disk.f_bavail * disk.f_frsize
-        if need > free:
-            raise DiskFullError(f"{self.manifest.name} needs {need:,} bytes in {self.folder}, where {free:,} are free")
+        need_bytes = self.manifest.content_bytes - there
+        check_room(need_bytes, self.folder, self.manifest.name, "make room there, or use another folder")
 
     def _prepare(self) -> bool:
-        """Makes what is missing of the partial files and sizes them; True when all were there, of their sizes."""
+        """Make missing partial files and set all sizes; True when all files were there and had their sizes."""
         sizes_kept = True
         if self.manifest.folder:
             if os.path.lexists(self._partial) and not self._partial.is_dir():
@@ -271,7 +221,7 @@ class Store:
             else:
                 if not stat.S_ISREG(found.st_mode):
                     raise LocalError(f"{path} is no plain file: remove {self._partial}, and start again")
-                path.chmod(0o600)  # an end that came in the middle of `finish` may have left it read-only
+                path.chmod(0o600)  # a process killed in the middle of `finish` may have left it read-only
                 descriptor = os.open(path, self._files.flags)
                 size = found.st_size
             try:
@@ -283,14 +233,14 @@ class Store:
         return sizes_kept
 
     def _resume(self, sizes_kept: bool) -> None:
-        """Finds what an earlier store left: the blocks that the state lists, or any, if they hash right."""
+        """Take what an earlier store left: those blocks that hash right, of the ones that the state lists or of all."""
         listed = self._listed()
         if listed is None or not sizes_kept:
             listed = inventory.full(self.manifest.block_count)
         self.held = self._files.right(listed)
 
     def _listed(self) -> int | None:
-        """What the state file says is held; None when it says nothing about this content."""
+        """The blocks that the state file lists; None when it says nothing about this content."""
         try:
             state = msgspec.json.decode(self._state.read_bytes(), type=_State)
             if state.manifest != self.manifest.digest:
@@ -313,7 +263,7 @@ class Store:
             self._lock = None
 
     def _erase(self, root: Path) -> None:
-        """Removes the files of the manifest, and the folders that this empties: never a stranger's file."""
+        """Remove the files of the manifest, and the folders that this leaves empty; other files always stay."""
         if not self.manifest.folder:
             _unlink(root)
             return
@@ -328,8 +278,8 @@ class Store:
 
 
 def _locked(folder: Path) -> int:
-    """An open descriptor that keeps other peers out of `folder` until it is closed, or we die."""
-    # the folder itself is locked, not a file in it: nothing is left behind, and no name is taken
+    """An open descriptor that keeps other peers out of `folder` until it is closed, or this process ends."""
+    # lock the folder itself and not a file in it: so nothing is left behind, and no name is taken
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -337,7 +287,7 @@ def _locked(folder: Path) -> int:
         os.close(descriptor)
         raise LocalError(f"another peer uses {folder}: give each peer a folder of its own") from None
     except OSError:
-        pass  # some network file systems can't lock a folder; there, only the caller's care helps
+        pass  # some network file systems can't lock a folder; there, the caller must take care
     return descriptor
 
 

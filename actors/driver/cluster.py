@@ -1,7 +1,10 @@
 """The Ray cluster that a swarm runs on: joined by address, or started on this machine.
 
-A cluster that we start lives and dies with this process: no dashboard, workers at the priority of their
-driver, and its own token. One that is joined is left as it was found.
+A cluster that we start lives and dies with this process: no dashboard, workers at the priority of their driver, and its
+own token. One that is joined is left as it was found.
+
+A few private names of Ray make errors come sooner and read better. Each is imported where it is used, and a Ray
+without it still starts and joins clusters.
 """
 
 from __future__ import annotations
@@ -13,31 +16,21 @@ import socket
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
+from importlib import import_module
 from threading import Thread
 from typing import Any, NamedTuple
+
+import ray
+from ray.exceptions import AuthenticationError, RayError
 
 from minibit.actors.names import NAMESPACE
 from minibit.errors import ClusterError
 
-KNOCK_S = 10.0  # for a cluster to say whether it admits us
-OBJECT_STORE_BYTES = 256 << 20  # for manifests and the blocks that peers start with; blocks go by links
-
-# before Ray is imported: it reads these once
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")  # else every worker is started through uv
-os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-
-import ray  # noqa: E402
-from ray._private import worker  # noqa: E402
-from ray._private.authentication.authentication_token_setup import (  # noqa: E402
-    maybe_enable_token_auth_if_token_available,
-)
-from ray._private.services import canonicalize_bootstrap_address_or_die  # noqa: E402
-from ray._raylet import GcsClient  # type: ignore[attr-defined]  # noqa: E402
-from ray.exceptions import AuthenticationError, RayError  # noqa: E402
+KNOCK_S = 10.0  # for a cluster to answer whether it admits us
+OBJECT_STORE_BYTES = 256 << 20  # for manifests and the blocks that peers start with; all other blocks go by links
 
 
-class Place(NamedTuple):
+class ClusterNode(NamedTuple):
     """A node of the cluster, and the address at which its block servers listen."""
 
     node_id: str
@@ -45,29 +38,29 @@ class Place(NamedTuple):
 
 
 def connect(address: str | None = None) -> bool:
-    """Make sure that this process is a driver of a cluster; whether it was started (and is ours to stop).
+    """Make this process a driver of a cluster; whether the cluster was started here (and is ours to stop).
 
     `address` as Ray takes it (`auto`, `10.0.0.1:6379`); None or `local` starts a cluster here. A connection that this
-    process has already is used as it is. `ClusterError` when the cluster can't be reached or doesn't admit us.
+    process has already is used as it is. `ClusterError` if the cluster can't be reached or doesn't admit us.
     """
     if ray.is_initialized():
         return False
     if address is None or address == "local":
-        with undisturbed() as told:  # a cluster that is half started would outlive us
+        with undisturbed() as signals:  # a cluster that is half started would outlive us
             _start()
-        if told:
+        if signals:
             ray.shutdown()
-            signal.raise_signal(told[0])
+            signal.raise_signal(signals[0])
         return True
-    on_sigterm = signal.getsignal(signal.SIGTERM)  # Ray sets one of its own, which ends us without cleaning up
+    on_sigterm = signal.getsignal(signal.SIGTERM)  # Ray's own handler would end this process without cleaning up
     _join(address)
-    with suppress(ValueError, TypeError):  # not in the main thread, where Ray doesn't either; not from Python
+    with suppress(ValueError, TypeError):  # outside the main thread Ray sets none; or it was not set by Python
         signal.signal(signal.SIGTERM, on_sigterm)
     return False
 
 
 def _start() -> None:
-    # Ray runs its workers at nice 15, where anything else on the machine slows the swarm down
+    # by default Ray runs its workers at nice 15, where anything else on the machine slows the swarm down
     os.environ.setdefault("RAY_worker_niceness", "0")
     _hush()
     try:
@@ -85,9 +78,9 @@ def _start() -> None:
 
 
 def _hush() -> None:
-    """Drop Ray's warning of many processes on few cores, which is just what a swarm on one machine is."""
-    show = worker.print_to_stdstream
-    if getattr(show, "hushed", False):
+    """Drop Ray's warning of many processes on few cores: a swarm on one machine is just that."""
+    worker, show = _private("ray._private.worker"), _private("ray._private.worker", "print_to_stdstream")
+    if show is None or getattr(show, "hushed", False):  # without that name: the warning is shown
         return
 
     def print_to_stdstream(data: dict[str, Any], *args: Any, **options: Any) -> None:
@@ -101,9 +94,9 @@ def _hush() -> None:
 def _join(address: str) -> None:
     try:
         if address == "auto":
-            maybe_enable_token_auth_if_token_available(warn_if_disabled=False)  # as ray.init would
-            address = canonicalize_bootstrap_address_or_die(address)
-        _knock(address)
+            address = _address_of_auto()
+        if address != "auto":
+            _knock(address)
         ray.init(address=address, namespace=NAMESPACE, logging_level=logging.ERROR, log_to_driver=False)
     except AuthenticationError as error:
         raise ClusterError(
@@ -117,41 +110,65 @@ def _join(address: str) -> None:
         ) from None
 
 
+def _address_of_auto() -> str:
+    """The address of the cluster that this machine is a node of; "auto" if only `ray.init` can find it."""
+    token = "ray._private.authentication.authentication_token_setup"
+    take_token = _private(token, "maybe_enable_token_auth_if_token_available")
+    find = _private("ray._private.services", "canonicalize_bootstrap_address_or_die")
+    if (
+        take_token is None or find is None
+    ):  # without these names: no knock, and ray.init does the same with its own errors
+        return "auto"
+    take_token(warn_if_disabled=False)  # as ray.init would
+    return str(find("auto"))
+
+
+def _private(module: str, name: str = "") -> Any:
+    """A private module of Ray, or a name in it; None if this Ray doesn't have it."""
+    try:
+        found = import_module(module)
+        return getattr(found, name) if name else found
+    except (ImportError, AttributeError):
+        return None
+
+
 def disconnect() -> None:
     """Leave the cluster; one that we started ends."""
-    ray.shutdown()
+    with undisturbed():
+        ray.shutdown()
 
 
 @contextmanager
 def undisturbed() -> Iterator[list[int]]:
-    """Signals that mean to end this process do nothing but stand in the list, while it starts or ends processes."""
-    told: list[int] = []
+    """Keep the signals that would end this process in a list, while it starts or ends processes."""
+    signals: list[int] = []
     before = {}
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        with suppress(ValueError):  # not in the main thread: signals don't come here
-            before[number] = signal.signal(number, lambda number, _: told.append(number))
+        with suppress(ValueError):  # outside the main thread no signal comes
+            before[number] = signal.signal(number, lambda number, _: signals.append(number))
     try:
-        yield told
+        yield signals
     finally:
         for number, handler in before.items():
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
-def places() -> list[Place]:
-    """The nodes that live, ours first, each with the address for its block servers.
+def nodes() -> list[ClusterNode]:
+    """The nodes that are alive, ours first, each with the address for its block servers.
 
-    Where all nodes are on one address that is the loopback's, or one node is all there is, everything stays on
-    loopback.
+    If all nodes have the same address (there is one, or all are on this machine), everything stays on loopback.
     """
     alive = [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
     here = ray.get_runtime_context().get_node_id()
     alive.sort(key=lambda node: (node["NodeID"] != here, node["NodeID"]))
     hosts = {node["NodeManagerAddress"] for node in alive}
-    return [Place(node["NodeID"], "127.0.0.1" if len(hosts) == 1 else node["NodeManagerAddress"]) for node in alive]
+    return [
+        ClusterNode(node["NodeID"], "127.0.0.1" if len(hosts) == 1 else node["NodeManagerAddress"]) for node in alive
+    ]
 
 
 def _knock(address: str) -> None:
-    """Fail soon, and clearly, where nobody answers, or we aren't admitted: Ray itself tries for many minutes."""
+    """Fail soon, and clearly, if nothing answers or we aren't admitted: Ray itself tries for many minutes."""
     host, _, port = address.rpartition(":")
     if "/" in host or not port.isdigit():
         raise ClusterError(f"{address} is no address of a cluster's head: give HOST:PORT, e.g. 10.0.0.1:6379, or auto")
@@ -161,11 +178,14 @@ def _knock(address: str) -> None:
         raise ClusterError(
             f"nobody answers at {address} ({error}): start a cluster there (ray start --head), or leave out --address"
         ) from None
+    client = _private("ray._raylet", "GcsClient")
+    if client is None:  # without that name: something listens, and ray.init finds out whether it is a cluster
+        return
     answer: Future[None] = Future()
 
     def ask() -> None:
         try:
-            GcsClient(address=address, cluster_id=None)
+            client(address=address, cluster_id=None)
             answer.set_result(None)
         except BaseException as error:
             answer.set_exception(error)

@@ -1,75 +1,77 @@
-"""The driver's look at a swarm: it takes the news of all peers, waits until nothing more will come, and has the copies
-verified.
+"""The driver's side of a swarm: it collects the records of all peers, waits until nothing more will come, and has the
+copies verified.
 
-All that it learns goes into the ledger, and nothing is asked behind its user's back: each method asks the actors once
-and returns. From more than one thread (a live page has its own) each takes its turn.
+All that it learns goes into the ledger. It has no thread of its own: actors are asked only while a method runs. Threads
+that share it (a live page has its own) take turns.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from math import inf
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import ray
 from ray.exceptions import GetTimeoutError, RayActorError
 
-from minibit.actors.driver.handle import LOOK_S
+from minibit.actors.driver.handle import ANSWER_S
 from minibit.actors.driver.turn import Turn, in_turn
 from minibit.events import TRACKER
 from minibit.messages import Desligamento
 from minibit.records import decode
+from minibit.run import verdict
 from minibit.run.ledger import Ledger
 
 if TYPE_CHECKING:
+    from minibit.actors.names import ActorHandle
     from minibit.lab import Run
+    from minibit.lab.frames import GrowingFrames
     from minibit.run.summary import Summary
 
-STALL_S = 120.0  # without a byte anywhere, after which nobody waits any longer
+STALL_S = 120.0  # the waiting ends when no byte moved anywhere for so long
 HOPELESS_S = 5.0  # the same, when blocks are lost
 VERIFY_S = 600.0
 
-
 Progressing = Callable[[int, int, int, int, float], object]
-"""Told how far a swarm is: peers complete, peers, blocks held, blocks in all, bytes a second."""
+"""Called with the progress of a swarm: peers complete, peers, blocks held, blocks in all, bytes a second."""
 
 
 class Collector:
-    """The actors of one swarm, by name, and the ledger of what they tell."""
+    """The actors of one swarm by name, and the ledger of what they told."""
 
-    def __init__(self, actors: dict[str, Any], ledger: Ledger, turn: Turn) -> None:
+    def __init__(self, actors: Mapping[str, ActorHandle], ledger: Ledger, turn: Turn) -> None:
         self.actors = actors
         self.ledger = ledger
         self.turn = turn
         self._drained_at = -inf
-        self._moved = (0, 0.0)  # bytes, and when they were last more than before
-        self._frames: Any = None
+        self._moved = (0, 0.0)  # bytes so far, and when that last grew
+        self._frames: GrowingFrames | None = None
 
     @property
     def every_s(self) -> float:
-        """Who waits for the swarm takes the news so often."""
+        """Seconds between two collections of records while wait() runs."""
         return min(2.0, 0.1 + 0.03 * len(self.ledger.accounts))
 
     @property
     def late_s(self) -> float:
-        """By how much the news is older than it would be if somebody waited for the swarm."""
+        """By how many seconds the records are older than a wait() would let them become."""
         return time.monotonic() - self._drained_at - self.every_s
 
     @in_turn
     def until_over(self, timeout_s: float | None, progress: Progressing | None) -> tuple[str, bool]:
-        """Wait until nothing more will come; why the waiting ended, and whether it was by the time limit."""
+        """Wait until nothing more will come; why the waiting ended early ("": it did not), and whether by the limit."""
         ledger = self.ledger
-        looked_at, moved_before = time.monotonic(), 0
+        polled_at, moved_before = time.monotonic(), 0
         while True:
             self.drain()
             now = time.monotonic()
             if progress is not None:
-                rate_bps = (ledger.moved_bytes - moved_before) / max(now - looked_at, 1e-3)
+                rate_bps = (ledger.moved_bytes - moved_before) / max(now - polled_at, 1e-3)
                 blocks = ledger.content.block_count * len(ledger.peers)
                 progress(ledger.completed, len(ledger.peers), ledger.held, blocks, rate_bps)
-            looked_at, moved_before = now, ledger.moved_bytes
-            if not ledger.waiting():
+            polled_at, moved_before = now, ledger.moved_bytes
+            if not verdict.waiting(ledger.accounts):
                 return "", False
             if timeout_s is not None and ledger.elapsed_s(now) >= timeout_s:
                 return f"the time limit of {timeout_s:g} s came first", True
@@ -86,8 +88,9 @@ class Collector:
             self._moved = (ledger.moved_bytes, now)
         elif now - since > HOPELESS_S:
             stalled = now - since > max(STALL_S, 4 * ledger.options.rules.request_timeout_s)
-            why = ledger.why_hopeless(f"nothing moved for {now - since:.0f} s" if stalled else None)
-            gone = ledger.accounts[TRACKER].gone
+            otherwise = f"nothing moved for {now - since:.0f} s" if stalled else None
+            why = verdict.why_hopeless(ledger.accounts, ledger.content.block_count, otherwise)
+            gone = ledger.seed.gone
             return f"the seed is gone ({gone}), and {why}" if why and gone else why
         return None
 
@@ -106,32 +109,32 @@ class Collector:
 
     @in_turn
     def drain(self) -> None:
-        """Take the news of every peer; who is dead is struck off the tracker's roster."""
+        """Collect the new records of every peer. The tracker is told which peers died, for its roster."""
         ledger = self.ledger
         calls = {
             name: self.actors[name].drain.remote(account.batches)
             for name, account in ledger.accounts.items()
-            if account.gone is None or account.gone.startswith("left")
+            if account.answers
         }
         ledger.actor_calls += len(calls)
-        deadline = time.monotonic() + LOOK_S
+        deadline = time.monotonic() + ANSWER_S
         for name, call in calls.items():
             try:
-                told = ray.get(call, timeout=max(0.0, deadline - time.monotonic()))
-                ledger.enter(name, decode(told.records), told.messages, told.actor_calls)
+                batch = ray.get(call, timeout=max(0.0, deadline - time.monotonic()))
+                ledger.enter(name, decode(batch.records), batch.messages, batch.actor_calls)
             except RayActorError:
                 ledger.died(name, time.monotonic())
                 if name != TRACKER and ledger.accounts[TRACKER].gone is None:
                     self.actors[TRACKER].desligamento.remote(name, Desligamento(name, "died"))
                     ledger.actor_calls += 1
             except GetTimeoutError:
-                continue  # it is slow; the next look will tell
+                continue  # it is slow: the next call gives the same batch
         self._drained_at = time.monotonic()
 
     @in_turn
     def run(self, summary: Summary | None) -> Run:
-        """All that was told so far; a look costs only what is new since the last one."""
-        from minibit.lab import Run  # noqa: PLC0415  polars is heavy, and not everybody wants tables
+        """The run so far. Each call costs only what is new since the last one."""
+        from minibit.lab import Run  # noqa: PLC0415  polars is heavy, and not every script wants tables
         from minibit.lab.frames import GrowingFrames  # noqa: PLC0415
 
         self._frames = self._frames or GrowingFrames()

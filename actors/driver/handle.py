@@ -1,9 +1,9 @@
-"""One actor of a swarm, in the hand of a person: its state, its mailbox, and messages told by hand."""
+"""One actor of a swarm as a user holds it: its state, its mailbox, and messages told by hand."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 import ray
 from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
@@ -12,22 +12,31 @@ from minibit.actors.driver import tables
 from minibit.errors import LocalError, MinibitError
 from minibit.messages import Bloco, Message
 
-LOOK_S = 10.0  # for an answer to a question of a person
+if TYPE_CHECKING:
+    from minibit.actors.names import ActorHandle
+    from minibit.mailbox import MailboxSnapshot
+    from minibit.snapshots import PeerSnapshot
+
+T = TypeVar("T")
+
+ANSWER_S = 10.0  # for an actor to answer a user's question
 
 
-class Answers(NamedTuple):
-    """What the actors called `names` said: what was `found`, by name, and who is too `slow`, or not ready. The others
-    are gone."""
+class Answers(NamedTuple, Generic[T]):
+    """The answers of the actors called `names`: `found` by name; `slow` are those that gave none in time or are not
+    ready yet. Names in neither are gone."""
 
     names: list[str]
-    found: dict[str, Any]
+    found: dict[str, T]
     slow: list[str]
 
 
-def ask_all(actors: Mapping[str, Any], method: str, timeout_s: float = LOOK_S) -> Answers:
-    """Ask all of them at once, and wait that long at most."""
-    calls = {name: getattr(actor, method).remote() for name, actor in list(actors.items())}
-    answers = Answers(list(calls), {}, [])
+def ask_all(
+    actors: Mapping[str, ActorHandle], ask: Callable[[ActorHandle], ray.ObjectRef[T]], timeout_s: float = ANSWER_S
+) -> Answers[T]:
+    """Ask all actors at once, and wait at most `timeout_s` for their answers."""
+    calls = {name: ask(actor) for name, actor in list(actors.items())}
+    answers: Answers[T] = Answers(list(calls), {}, [])
     ready = ray.wait(list(calls.values()), num_returns=len(calls), timeout=timeout_s)[0] if calls else []
     for name, call in calls.items():
         if call not in ready:
@@ -37,7 +46,7 @@ def ask_all(actors: Mapping[str, Any], method: str, timeout_s: float = LOOK_S) -
             answers.found[name] = ray.get(call)
         except RayActorError:
             continue
-        except RayTaskError:  # it was just made, by the live page
+        except RayTaskError:  # the live page has just added it, and it is not open yet
             answers.slow.append(name)
     return answers
 
@@ -45,45 +54,48 @@ def ask_all(actors: Mapping[str, Any], method: str, timeout_s: float = LOOK_S) -
 class PeerHandle:
     """One actor of a swarm: `swarm[7]`, or `swarm["tracker"]`."""
 
-    def __init__(self, name: str, actor: Any) -> None:
+    def __init__(self, name: str, actor: ActorHandle, check_open: Callable[[], None]) -> None:
+        """Use `swarm[7]`. `check_open` raises when the swarm is closed."""
         self.name = name
         self.actor = actor
+        self._check_open = check_open
 
-    def snapshot(self) -> dict[str, Any]:
-        """The state of the peer, as plain values."""
-        found: dict[str, Any] = self.ask("snapshot")
-        return found
+    def snapshot(self) -> PeerSnapshot:
+        """The state of the peer. Tab completion lists its fields, also those of each of its `neighbours`."""
+        state: PeerSnapshot = self.ask("snapshot")
+        return state
 
-    def mailbox(self) -> dict[str, Any]:
-        """Messages by verb, `in` and `out`, and the `last` ones."""
-        found: dict[str, Any] = self.ask("mailbox")
-        return found
+    def mailbox(self) -> MailboxSnapshot:
+        """Messages by verb, `incoming` and `outgoing`, and the `last` ones."""
+        box: MailboxSnapshot = self.ask("mailbox")
+        return box
 
-    def peek(self, look: Callable[[Any], Any]) -> Any:
-        """What `look` makes of the live `Peer`, over there."""
-        return self.ask("peek", look)
+    def peek(self, view: Callable[[Any], Any]) -> Any:
+        """The result of `view(peer)`, run on the live `Peer` in its own process."""
+        return self.ask("peek", view)
 
     def tell(self, message: Message, sender: str = "notebook") -> None:
-        """Put a message into the peer's mailbox, as if `sender` had said it."""
+        """Put a message into the peer's mailbox, as if `sender` had sent it."""
         if isinstance(message, Bloco):
             raise LocalError("a BLOCO comes with its bytes, so it comes by a link only: tell any other verb")
         self.ask(message.verb.lower(), sender, message)
 
     def ask(self, method: str, *args: Any) -> Any:
         """The answer of an actor method; `LocalError` when there is none."""
+        self._check_open()
         try:
-            return ray.get(getattr(self.actor, method).remote(*args), timeout=LOOK_S)
+            return ray.get(getattr(self.actor, method).remote(*args), timeout=ANSWER_S)
         except RayTaskError as error:
             raise (error.cause if isinstance(error.cause, MinibitError) else error) from None
         except RayActorError:
             raise LocalError(f"{self.name} is not there any more") from None
         except GetTimeoutError:
-            raise LocalError(f"{self.name} gave no answer within {LOOK_S:g} s: try again") from None
+            raise LocalError(f"{self.name} gave no answer within {ANSWER_S:g} s: try again") from None
 
     def __repr__(self) -> str:
         try:
             state = self.snapshot()
-            return f"<{self.name}: {state['held']} of {state['blocks']} blocks, {len(state['neighbours'])} neighbours>"
+            return f"<{self.name}: {state.held} of {state.blocks} blocks, {len(state.neighbours)} neighbours>"
         except Exception as error:
             return f"<{self.name}: {error}>"
 

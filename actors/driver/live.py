@@ -1,36 +1,50 @@
 """The live page of a swarm: `page = swarm.live()`, then open `page.url` in a browser.
 
-The bridge from the page's thread to the swarm. What changes or reads the ledger has the turn (`turn`); a look that
-can't have it soon, while somebody adds peers or verifies copies, shows what was known before. The page takes the
-peers' news only when nobody waits for the swarm, who would take it anyway: then it costs no actor call at all.
-When the swarm is closed the page goes on and shows the end, until `close` or the end of the process.
+A bridge leads from the page's threads to the swarm. They take its turn (`turn`) to read or change the ledger. A poll
+that can't have it soon, because peers are being added or copies verified, shows what was known before. The page
+collects records only when no `wait()` is running; otherwise it costs no actor call.
+After the swarm is closed the page goes on and shows the end, until `close` or the end of the process.
 """
 
 from __future__ import annotations
 
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from minibit import inventory
-from minibit.actors import peer_view
+from minibit.actors.driver import tables
 from minibit.errors import LocalError
 from minibit.lab.live.overview import Overview, letters
 from minibit.messages import in_words
 
 if TYPE_CHECKING:
     from minibit.actors.driver.collector import Collector
-    from minibit.actors.driver.swarm import Swarm
+    from minibit.actors.driver.handle import PeerHandle
     from minibit.lab import Run
     from minibit.lab.live.server import Server
+    from minibit.run.summary import Summary
+    from minibit.snapshots import NeighbourSnapshot, PeerSnapshot
 
-TURN_S = 0.3  # a look waits so long for its turn
-SETTLE_S = 2.0  # what the page asks of an actor that was killed ends at once
-LATE_S = 0.5  # news that is so much later than whoever waits would have taken it: nobody waits
+TURN_S = 0.3  # a poll waits this long for its turn
+SETTLE_S = 2.0  # calls of actors that were killed end at once
+LATE_S = 0.5  # if records are overdue by this much, no wait() is running, so the page collects them itself
+
+
+class Controlled(Protocol):
+    """The swarm that a page shows and controls (an `OwnSwarm`)."""
+
+    closed: bool
+    summary: Summary | None
+
+    def __getitem__(self, peer: int | str) -> PeerHandle: ...
+    def kill(self, peer: int | str) -> None: ...
+    def add(self, count: int, behaviour: str) -> list[str]: ...
+    def limit(self, peer: int | str | None, **limits: float | str | None) -> None: ...
 
 
 def make_ready() -> type[Server]:
-    """Import what the page needs; whoever does it before a swarm starts takes no time from it."""
+    """Import what the page needs. Call it before the swarm starts, so that no time of the transfer is taken."""
     try:
         from minibit.lab.live.server import Server  # noqa: PLC0415  Bokeh is heavy
     except ImportError as error:
@@ -39,9 +53,9 @@ def make_ready() -> type[Server]:
 
 
 class LivePage:
-    """A page in a browser, at `url`; who knows that address controls the swarm."""
+    """A page in a browser, at `url`; that address gives control of the swarm."""
 
-    def __init__(self, swarm: Swarm, collector: Collector, port: int = 0) -> None:
+    def __init__(self, swarm: Controlled, collector: Collector, port: int = 0) -> None:
         """Use `Swarm.live`."""
         self._server = make_ready()(Bridge(swarm, collector), port)
         self.url = self._server.url
@@ -53,7 +67,7 @@ class LivePage:
         self._server.close()
 
     def settle(self) -> None:
-        """Wait until nothing that the page asked of an actor is under way: the cluster may be about to go."""
+        """Wait until the page waits for no actor any more: the cluster may be about to end."""
         self._server.settle(SETTLE_S)
 
     def __repr__(self) -> str:
@@ -64,32 +78,32 @@ class LivePage:
 
 
 class Bridge:
-    """A swarm as the server of the page knows it (`minibit.lab.live.server.Source`)."""
+    """The swarm as the server of the page sees it (`minibit.lab.live.server.LiveSwarm`)."""
 
-    def __init__(self, swarm: Swarm, collector: Collector) -> None:
+    def __init__(self, swarm: Controlled, collector: Collector) -> None:
         self._swarm = swarm
         self._collector = collector
         self._overview = Overview(collector.ledger)
-        self._views: dict[str, dict[str, Any]] = {}  # the last of each peer, for when it is gone
+        self._views: dict[str, tuple[float, dict[str, Any]]] = {}  # when each peer was last seen, and how
         self._refresh()
         self._run = collector.run(swarm.summary)
 
-    def look(self) -> dict[str, Any]:
-        """How things stand."""
-        with self._swarm.turn.within(TURN_S) as mine:
+    def overview(self) -> dict[str, Any]:
+        """The state of the whole swarm."""
+        with self._collector.turn.within(TURN_S) as mine:
             if mine:
                 if not self._swarm.closed and self._collector.late_s > LATE_S:
                     self._collector.drain()
                 self._refresh()
-            return dict(self._seen)
+            return dict(self._state)
 
     def _refresh(self) -> None:
         ledger = self._collector.ledger
         if not self._overview.ended:
-            self._now = time.monotonic()  # and at the end it stands still
+            self._now = time.monotonic()  # at the end it stands still
             self._overview.ended = self._swarm.closed
         self._overview.take(ledger.noted)
-        self._seen = {
+        self._state = {
             "head": self._overview.head(self._now, self._swarm.summary),
             "peers": self._overview.rows(self._now),
             "version": len(ledger.noted),
@@ -97,63 +111,81 @@ class Bridge:
         }
 
     def run(self) -> Run:
-        """All that was recorded so far."""
-        with self._swarm.turn.within(TURN_S) as mine:
+        """The run so far."""
+        with self._collector.turn.within(TURN_S) as mine:
             if mine:
                 self._run = self._collector.run(self._swarm.summary)
             return self._run
 
     def peer(self, name: str) -> dict[str, Any]:
         """One peer: as it is now, or as it was when it was last seen."""
-        seen = self.look()
-        row = next((dict(row) for row in seen["peers"] if row["peer"] == name), None)
+        state = self.overview()
+        row = next((dict(row) for row in state["peers"] if row["peer"] == name), None)
         if row is None:
             raise LocalError(f"there is no peer {name!r} in this swarm")
         ledger = self._collector.ledger
         row |= {"inventory": inventory.to_hex(ledger.accounts[name].held), "blocks": ledger.content.block_count}
         if row["there"] and not self._swarm.closed:
-            with suppress(LocalError):  # it has just gone, or is too slow to answer: the last view stays
-                self._views[name] = self._view(name)
-        view = self._views.get(name, {})
-        return {
-            "row": row,
-            "view": view.get("view"),
-            "mailbox": view.get("mailbox"),
-            "seen_ago_s": time.monotonic() - view["seen_at"] if view else 0.0,
-            "ended": seen["ended"],
-        }
+            with suppress(LocalError):  # it has just gone, or is too slow to answer: the page shows its last view
+                self._views[name] = time.monotonic(), self._view(name)
+        seen_at, view = self._views.get(name, (time.monotonic(), {"view": None, "mailbox": None}))
+        return {"row": row, **view, "seen_ago_s": time.monotonic() - seen_at, "ended": state["ended"]}
 
     def _view(self, name: str) -> dict[str, Any]:
+        """The state of a peer and its mailbox, for the page."""
         handle = self._swarm[name]
-        view, box = handle.peek(peer_view.view), handle.mailbox()
-        for one in view["neighbours"]:
-            one["flags"] = letters(**one["flags"])
-        verbs = [(verb, box["in"].get(verb, 0), box["out"].get(verb, 0)) for verb in sorted({*box["in"], *box["out"]})]
-        last = [
-            (max(0.0, view["now_s"] - at_s), way, peer, in_words(message))
-            for at_s, way, peer, message in reversed(box["last"])
-        ]
-        return {"view": view, "mailbox": {"verbs": verbs, "last": last}, "seen_at": time.monotonic()}
+        state, box = handle.snapshot(), handle.mailbox()
+        shown = [end for _, end in sorted(state.neighbours.items()) if end.standing in tables.LINKED or end.strikes]
+        verbs = sorted({*box.incoming, *box.outgoing})
+        return {
+            "view": {
+                "in_flight": state.in_flight,
+                "choker": {
+                    **{"name": state.choker, "round_s": state.round_s, "fixed": state.fixed, "slots": state.slots},
+                    **{"guest_slots": state.guest_slots, "leases": list(state.guests.items())},
+                },
+                "neighbours": [_row(state, end) for end in shown],
+            },
+            "mailbox": {
+                "verbs": [(verb, box.incoming.get(verb, 0), box.outgoing.get(verb, 0)) for verb in verbs],
+                "last": [
+                    (max(0.0, state.at_s - letter.at_s), letter.way, letter.peer, in_words(letter.message))
+                    for letter in reversed(box.last)
+                ],
+            },
+        }
 
     def kill(self, peer: str) -> str:
         """End a peer's process without a word."""
-        self._check_open()
         self._swarm.kill(peer)
         return f"{peer} is killed: its neighbours find out by themselves"
 
     def add(self, count: int, behaviour: str) -> str:
-        """So many more peers."""
-        self._check_open()
+        """Add `count` peers."""
         names = self._swarm.add(count, behaviour)
         return f"{', '.join(names)} joined"
 
     def limit(self, peer: str | None, upload: str | None) -> str:
-        """A new limit on what one peer sends, or all but the seed."""
-        self._check_open()
+        """Limit what one peer sends, or each but the seed."""
         self._swarm.limit(peer, upload_bps=upload)
-        who = peer or "every peer"
-        return f"{who} sends at most {upload}" if upload else f"{who} sends as fast as it can"
+        return f"{peer or 'every peer'} sends {f'at most {upload}' if upload else 'as fast as it can'}"
 
-    def _check_open(self) -> None:
-        if self._swarm.closed:
-            raise LocalError("the swarm has ended: there is nothing left to move")
+
+def _row(state: PeerSnapshot, end: NeighbourSnapshot) -> dict[str, Any]:
+    """A neighbour of a peer, for the page."""
+    served, linked = end.slot != "none", end.standing in tables.LINKED
+    note = ("" if end.standing == "sharing" else end.standing, f"{end.strikes} wrong blocks" if end.strikes else "")
+    return {
+        "peer": end.peer,
+        "flags": letters(
+            down=end.interesting and end.serves_us,
+            choked=end.interesting,
+            up=end.interested and served,
+            choking=end.interested and linked,
+            guest=end.slot == "guest",
+            snubbed=end.snubbed,
+        ),
+        "share": end.held / state.blocks if state.blocks else 1.0,
+        **{"down_bps": end.gave_bps, "up_bps": end.took_bps, "blocks_in": end.blocks_in, "blocks_out": end.blocks_out},
+        **{"asked": len(end.asked), "wanted": len(end.wanted), "note": ", ".join(filter(None, note))},
+    }

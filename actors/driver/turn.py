@@ -1,9 +1,8 @@
-"""Whose turn it is: a swarm and its live page use one ledger and one launcher from two threads, never at once.
+"""A re-entrant lock around the ledger and the launcher, which a swarm and its live page use from several threads.
 
-Whoever changes them, or reads more than one value of them, has the turn; it may be taken again by who has it. The one
-who waits for a swarm keeps the turn from the start to the summary, and gives it away only while it pauses. There is
-one turn for a swarm and nobody waits for anything else while it wants that, so nobody can wait for ever. To ask an
-actor needs no turn.
+Hold it to change them, or to read more than one value. `OwnSwarm.wait` holds it from start to summary, and releases it
+only while it pauses. There is one turn for a swarm, and a thread that wants it holds nothing else, so there is no
+deadlock. To ask an actor needs no turn.
 """
 
 from __future__ import annotations
@@ -12,23 +11,22 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import wraps
-from types import TracebackType
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
 
 class Turn:
-    """The turn in one swarm."""
+    """The turn of one swarm: a lock that its holder can take again, pause, and give up waiting for."""
 
     def __init__(self) -> None:
         self._condition = threading.Condition()
 
     def pause(self, seconds: float) -> None:
-        """Let others have the turn for so long."""
+        """Let other threads have the turn for so long, however often it was taken."""
         self._condition.wait(seconds)
 
     @contextmanager
     def within(self, timeout_s: float) -> Iterator[bool]:
-        """Take the turn if it can be had within `timeout_s`; whether it was."""
+        """Take the turn if it is free within `timeout_s`; whether it was."""
         mine = self._condition.acquire(timeout=timeout_s)
         try:
             yield mine
@@ -39,15 +37,13 @@ class Turn:
     def __enter__(self) -> None:
         self._condition.acquire()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        with suppress(RuntimeError):  # a second Ctrl-C ended the pause before the turn was had back
+    def __exit__(self, *raised: object) -> None:
+        with suppress(RuntimeError):  # a second Ctrl-C ended the pause before the turn was taken back
             self._condition.release()
 
 
 class Shared(Protocol):
-    """What two threads use."""
+    """An object that threads share."""
 
     turn: Turn
 
@@ -58,7 +54,7 @@ T = TypeVar("T")
 
 
 def in_turn(method: Callable[Concatenate[S, P], T]) -> Callable[Concatenate[S, P], T]:
-    """Let a method of what is shared have the turn while it runs."""
+    """Make a method hold the turn of its object while it runs."""
 
     @wraps(method)
     def waits(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:

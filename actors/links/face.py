@@ -1,58 +1,66 @@
-"""What a link asks of the node that it belongs to."""
+"""Two faces: what a link asks of its node (`Owner`), and what a node asks of a link (`Wire`)."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-from minibit.content import Content
-from minibit.messages import Message, PeerAddress
-
-if TYPE_CHECKING:
-    from minibit.actors.links.link import Link
+from minibit.content import SharedContent
+from minibit.messages import Desligamento, Message, PeerAddress
 
 
-class Manifest(Content, Protocol):
-    """What links must know of the content."""
+class Wire(Protocol):
+    """A link to one neighbour, from `Owner.on_linked` on."""
+
+    peer: str
+    address: PeerAddress  # where the neighbour's server listens
+    dialled: bool  # by us
+    alone: bool  # the end that dialled has no other neighbour that can feed it
 
     @property
-    def digest(self) -> str: ...
+    def traffic(self) -> tuple[int, int, int]:
+        """The bytes of blocks sent, those of blocks received, and all other bytes sent."""
+
+    def send(self, message: Message) -> None:
+        """Send a message, after the block that is being sent or into it (`carriage.PASSING`)."""
+
+    def send_block(self, block: int, spoil: bool = False) -> None:
+        """Send a block after those already asked for; `spoil` sends a wrong byte."""
+
+    def close(self, why: str, farewell: Desligamento | None = None) -> None:
+        """Close, after the `farewell` if there is one, unless that would cut a block; `on_unlinked` follows."""
 
 
-class Host(Protocol):
-    """The node that links belong to.
+class Owner(Protocol):
+    """The node that owns the links.
 
-    Its callbacks come from the event loop, never from within `send`, `send_block` or `close`; all but
-    `read`, which `send_block` may call at once. A `RemoteError` from any of them closes the link with
-    that text; any other exception closes it with `internal error` and goes to the loop's handler.
+    The event loop makes its callbacks, never `send`, `send_block` or `close`; but `send_block` may call `read`
+    at once. A `RemoteError` from any of them closes the link with that text. Any other exception closes it with
+    `internal error` and goes to the loop's handler.
     """
 
-    @property
-    def me(self) -> PeerAddress: ...
+    me: PeerAddress
+    key: bytes
 
     @property
-    def key(self) -> bytes: ...
+    def manifest(self) -> SharedContent: ...
 
-    @property
-    def manifest(self) -> Manifest: ...
+    def on_linked(self, link: Wire) -> None:
+        """Both ends proved the key. An exception refuses the link, and then no `on_unlinked` follows."""
 
-    def on_linked(self, link: Link) -> None:
-        """Both ends proved the key. An exception from here refuses the link, and no `on_unlinked` follows."""
+    def on_message(self, link: Wire, message: Message) -> None:
+        """A message of any verb but BLOCO came."""
 
-    def on_message(self, link: Link, message: Message) -> None:
-        """A message came, of any verb but BLOCO."""
-
-    def on_block(self, link: Link, block: int, data: memoryview) -> None:
+    def on_block(self, link: Wire, block: int, data: memoryview) -> None:
         """A whole block came, not yet verified; `data` is valid during the call only."""
 
-    def on_progress(self, link: Link) -> None:
-        """More bytes of an unfinished block came; told at most once a second."""
+    def on_progress(self, link: Wire) -> None:
+        """More bytes of an unfinished block came; called at most once a second."""
 
-    def on_sent(self, link: Link, block: int) -> None:
-        """The whole block was handed to the network, which can take the next."""
+    def on_sent(self, link: Wire, block: int) -> None:
+        """The network took the whole block, and can take the next."""
 
-    def on_unlinked(self, link: Link, why: str) -> None:
-        """The link is closed, whoever closed it."""
+    def on_unlinked(self, link: Wire, why: str) -> None:
+        """The link is closed, whichever end closed it."""
 
     def read(self, block: int, offset: int, length: int) -> bytes:
-        """Those bytes of a block that the host holds."""
-        raise NotImplementedError
+        """Those bytes of a block that the node holds."""

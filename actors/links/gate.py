@@ -1,9 +1,9 @@
 """Rate limits: a token bucket, and the gate that shares one bucket among the links of a node.
 
 `Bucket` is pure: time is an argument. Its invariant: over any stretch of `t` seconds it grants at most
-`rate * t + burst` bytes. It starts empty, so that what passes since the start never exceeds `rate * t`
-either. `Gate` adds turns: who waits for quota is served round-robin, a small chunk each, so links that
-want all they can get get equal shares. A gate without a limit costs its users one attribute look-up.
+`rate * t + burst` bytes. It starts empty, so the bytes granted since the start never exceed `rate * t` either.
+`Gate` adds turns: it serves the askers that wait for quota round-robin, a small chunk each, so links that want
+all they can get have equal shares. A gate without a limit costs its users one attribute look-up.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from minibit.errors import LocalError
 
 CHUNK_BYTES_MIN = 1 << 10
 CHUNK_BYTES_MAX = 64 << 10
-CHUNK_S = 0.05  # a chunk is at most this share of a second's quota, so that low rates flow too
-BURST_S = 0.1  # quota that may gather while the loop is busy; more would show as goodput over the limit
-TICK_S = 0.002  # shortest timer: event loops round to milliseconds, and zero would spin
+CHUNK_S = 0.05  # a chunk is at most the quota of this time, so that low rates flow evenly too
+BURST_S = 0.1  # quota of this time may gather while the loop is busy; more would show as goodput over the limit
+TICK_S = 0.002  # the shortest timer: event loops round to milliseconds, and zero would spin
 
 
 class Bucket:
-    """Quota of `rate_bps` bytes a second (None: no limit), of which at most `burst_bytes` gather."""
+    """A quota of `rate_bps` bytes a second (None: no limit); at most `burst_bytes` of it gather."""
 
     def __init__(self, rate_bps: float | None, burst_bytes: float) -> None:
         self._check(rate_bps, burst_bytes)
@@ -32,7 +32,7 @@ class Bucket:
         self._filled_at: float | None = None
 
     def change(self, rate_bps: float | None, burst_bytes: float, now: float) -> None:
-        """From `now` on another rate; what gathered until now counts at the old one."""
+        """Another rate from `now` on; the quota until now has gathered at the old one."""
         self._check(rate_bps, burst_bytes)
         self._fill(now)
         self.rate_bps = rate_bps
@@ -73,8 +73,8 @@ class Bucket:
             raise LocalError(f"a burst of {burst_bytes} bytes: nothing would ever pass")
 
 
-class Timers(Protocol):
-    """What a gate needs of an event loop, or of a test's virtual clock."""
+class Loop(Protocol):
+    """What a gate needs of an event loop."""
 
     def time(self) -> float: ...
 
@@ -91,15 +91,15 @@ Granted = Callable[[int], object]
 
 
 class Gate:
-    """Shares one limit of `rate_bps` bytes a second among all who `ask`, in turns.
+    """Shares one limit of `rate_bps` bytes a second among its askers, in turns.
 
-    Look at `limited` first: while it is False nobody need ask.
+    Look at `limited` first: while it is False, there is no need to `ask`.
     """
 
-    def __init__(self, timers: Timers, rate_bps: float | None = None) -> None:
-        self._timers = timers
+    def __init__(self, loop: Loop, rate_bps: float | None = None) -> None:
+        self._loop = loop
         self._bucket = Bucket(rate_bps, self._burst_bytes(rate_bps))
-        self._bucket.take(0, timers.time())  # quota gathers from now on
+        self._bucket.take(0, loop.time())  # quota gathers from now on
         self._waiting: dict[Granted, int] = {}  # in the order of their turns
         self._timer: Timer | None = None
         self._serving = False
@@ -110,18 +110,18 @@ class Gate:
         return self._bucket.rate_bps
 
     def limit(self, rate_bps: float | None) -> None:
-        """Another limit from now on, in the middle of whatever passes; None lifts it."""
-        self._bucket.change(rate_bps, self._burst_bytes(rate_bps), self._timers.time())
+        """Another limit from now on, also for blocks under way; None lifts it."""
+        self._bucket.change(rate_bps, self._burst_bytes(rate_bps), self._loop.time())
         self.limited = rate_bps is not None
         self._wake()
 
     def ask(self, granted: Granted, want: int) -> int:
-        """Ask for up to `want` > 0 bytes: returns the grant, or 0, and `granted` is called with it later.
+        """Ask for up to `want` > 0 bytes. Returns the grant; or 0, and then calls `granted` with the grant later.
 
-        Who waits already, has asked already: `granted` names the asker.
+        `granted` identifies the asker: one that waits already keeps its turn.
         """
         if not self._waiting:
-            now, chunk_bytes = self._timers.time(), self._chunk_bytes(want)
+            now, chunk_bytes = self._loop.time(), self._chunk_bytes(want)
             if self._bucket.wait_s(chunk_bytes, now) <= 0:
                 return self._bucket.take(chunk_bytes, now)
         self._waiting[granted] = want
@@ -130,12 +130,12 @@ class Gate:
         return 0
 
     def forget(self, granted: Granted) -> None:
-        """Its asker is gone: its turn passes to the next."""
+        """The asker is gone: its turn passes to the next."""
         self._waiting.pop(granted, None)
 
     def _wake(self) -> None:
         """Give out turns until the quota is used up; then sleep until there is enough for the next."""
-        if self._serving:  # whoever was granted just now asks again: the loop below comes to it
+        if self._serving:  # an asker that was served just now asks again: the loop in `_serve` comes to it
             return
         if self._timer is not None:
             self._timer.cancel()
@@ -146,17 +146,17 @@ class Gate:
         finally:
             self._serving = False
         if 0 < wait_s < math.inf:
-            self._timer = self._timers.call_later(max(wait_s, TICK_S), self._wake)
+            self._timer = self._loop.call_later(max(wait_s, TICK_S), self._wake)
 
     def _serve(self) -> float:
-        """Give out turns; returns the seconds until the next is due, 0 when nobody waits."""
+        """Give out turns; returns the seconds until the next is due, 0 if no asker waits."""
         while self._waiting:
             granted, want = next(iter(self._waiting.items()))
-            now, chunk_bytes = self._timers.time(), self._chunk_bytes(want)
+            now, chunk_bytes = self._loop.time(), self._chunk_bytes(want)
             wait_s = self._bucket.wait_s(chunk_bytes, now)
             if wait_s > 0:
                 return wait_s
-            del self._waiting[granted]  # who asks again from within, asks for its next turn
+            del self._waiting[granted]  # before the call: in it the asker may ask for its next turn
             granted(self._bucket.take(chunk_bytes, now))
         return 0.0
 

@@ -1,17 +1,17 @@
 """A link: one TCP connection to a neighbour, used both ways, that carries frames.
 
-This is the hot path. A block goes from the socket straight into a buffer of the node's pool, and from the
-host's `read` into the socket in chunks, with one system call for each stretch that the kernel takes. Heads
-of frames come through one small inbox that all links of a node share: the event loop calls `get_buffer`,
-receives, and calls `buffer_updated` with nothing in between; what is left of an unfinished head is the
-link's own. A block that comes cut into several frames is put together in its one buffer. So an idle link holds
-no buffer at all, and a busy one holds one block in and one chunk out.
+This is the hot path. The socket fills a buffer of the node's pool with the block itself, and the owner's `read`
+fills the socket in chunks, with one system call for each stretch that the kernel takes. The heads of frames
+come through one small inbox that all links of a node share. That is safe because the event loop calls
+`get_buffer`, receives, and calls `buffer_updated` with nothing in between; a link keeps the rest of an
+unfinished head itself. A block that comes in several frames is put together in its one buffer. So an idle
+link holds no buffer at all, and a busy one holds one block in and one chunk out.
 
-Invariants: the host hears `on_linked` first and `on_unlinked` once and last; no exception leaves a
-callback. What the neighbour did wrong (`RemoteError`, also from the host's own callbacks) closes the link
-with that reason; any other exception closes it and reaches the event loop's exception handler.
+Invariants: the owner hears `on_linked` first and `on_unlinked` once and last; no exception leaves a callback. A
+`RemoteError`, also one from the owner's callbacks, is the neighbour's fault: it closes the link with that reason.
+Any other exception closes the link and reaches the event loop's exception handler.
 
-Not here: the order of what goes out (`outbox`), who is linked to whom (`pairs`), what the messages mean (the host),
+Not here: the order of what goes out (`outbox`), the table of links (`pairs`), what the messages mean (the owner),
 any retry.
 """
 
@@ -21,26 +21,27 @@ import asyncio
 import secrets
 from collections.abc import Callable
 from enum import Enum
-from typing import TYPE_CHECKING, Any, cast
+from functools import partial
+from typing import Any, Protocol, cast
 
 import msgspec
 
+from minibit.actors.links.face import Owner
+from minibit.actors.links.gate import Gate
 from minibit.actors.links.outbox import Outbox
+from minibit.actors.links.pool import BlockPool
 from minibit.errors import RemoteError
 from minibit.messages import Bloco, Desligamento, Estoque, Message, PeerAddress
 from minibit.wire import frame
 from minibit.wire.greeting import NONCE_BYTES, Greeting, Stage
 
-if TYPE_CHECKING:
-    from minibit.actors.links.pairs import Links
-
-CREDIT_BYTES_MIN = 1 << 10  # read once beyond the grant, when a limit is set in the middle of a block
-PROGRESS_S = 1.0
-FLUSH_S = 1.0
-WHY_CHARACTERS = 200
+CREDIT_BYTES_MIN = 1 << 10  # a limit set in the middle of a block lets this much pass once, beyond the grant
+PROGRESS_S = 1.0  # the owner hears of progress at most this often
+FLUSH_S = 1.0  # a farewell that the network doesn't take by then is dropped
+WHY_CHARACTERS = 200  # a farewell has at most this much of the reason
 
 NO_BYTES = memoryview(b"")
-NOTHING_NEW = Estoque()  # the sign of life of a link that is idle; it says nothing, so the host doesn't hear it
+NOTHING_NEW = Estoque()  # sent by an idle link as a sign of life; it has no news, so the owner doesn't hear it
 
 
 class State(Enum):
@@ -60,40 +61,59 @@ MOVES: dict[State, frozenset[State]] = {
 }
 
 
+class LinkTable(Protocol):
+    """What the links of a node share, and the table of them, with one row for each neighbour (`pairs.Links`)."""
+
+    owner: Owner
+    loop: asyncio.AbstractEventLoop
+    proof_s: float
+    idle_s: float
+    upload: Gate
+    download: Gate
+    pool: BlockPool
+    inbox: memoryview
+
+    def connected(self, link: Link) -> None: ...
+    def check_pair(self, link: Link) -> None: ...
+    def adopt(self, link: Link) -> None: ...
+    def drop(self, link: Link) -> None: ...
+    def disconnected(self, link: Link) -> None: ...
+
+
 class Link(asyncio.BufferedProtocol):
     """One connection; `Links.dial` and `Links.serve` make it.
 
-    From `on_linked` on: `peer`, `address` (where its server listens), `dialled` (by us), `alone` (a
-    neighbour that nobody else can feed asks for room).
+    From `on_linked` on it is a `face.Wire`, whose fields are explained there.
     """
 
-    def __init__(self, home: Links, expected: str | None = None, alone: bool = False) -> None:
-        host = home.host
+    def __init__(self, table: LinkTable, expected: str | None = None, alone: bool = False) -> None:
+        owner = table.owner
         self.state = State.CONNECTING
-        self.why = ""  # it was closed
+        self.why = ""  # the reason for its end
         self.peer = expected or ""
         self.address = PeerAddress(peer="?", host="", port=0)
         self.dialled = expected is not None
+        self.alone = alone
         self.linked_at = 0.0
-        self.control_bytes_in = 0  # all but the payload of BLOCOs
+        self.control_bytes_in = 0  # all bytes but the payload of BLOCOs
         self.payload_bytes_in = 0
-        self._home = home
-        self._host = host
-        self._manifest = host.manifest
-        self._loop = asyncio.get_running_loop()
+        self._table = table
+        self._owner = owner
+        self._manifest = owner.manifest
+        self._loop = table.loop
         nonce = secrets.token_hex(NONCE_BYTES)
-        self._greeting = Greeting(host.me, host.key, host.manifest.digest, nonce, expected=expected, alone=alone)
-        self._outbox = Outbox(self, home)
+        self._greeting = Greeting(owner.me, owner.key, owner.manifest.digest, nonce, expected=expected, alone=alone)
+        self.outbox = Outbox(owner, table.upload, table.loop, self.attempt, partial(owner.on_sent, self))
         self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._proved: asyncio.Future[None] | None = self._loop.create_future() if self.dialled else None
-        self._told = False  # the host knows this link
+        self._told = False  # the owner knows this link
         self._header_limit = frame.HEADER_BYTES_MIN
-        self._head = b""  # of an unfinished prefix and header
+        self._head = b""  # the bytes there are of an unfinished prefix and header
         self._block = 0
-        self._buffer: memoryview | None = None  # of the block in receipt
-        self._rest: memoryview | None = None  # the part of it that the frame in receipt is still to bring
-        self._lacking = NO_BYTES  # the part of it for frames to come
+        self._buffer: memoryview | None = None  # takes the block in receipt
+        self._rest: memoryview | None = None  # the part of it that this frame still has to bring
+        self._lacking = NO_BYTES  # the part of it that later frames have to bring
         self._credit_bytes = 0  # granted by the download gate and not yet used
         self._thirsty = False  # reading is paused until the download gate grants more
         self._heard_at = 0.0
@@ -103,47 +123,36 @@ class Link(asyncio.BufferedProtocol):
         return f"<Link {self.state.value} {'to' if self.dialled else 'from'} {self.peer or '?'}>"
 
     @property
-    def alone(self) -> bool:
-        return self._greeting.alone
-
-    @property
     def closed(self) -> bool:
         return self.state is State.CLOSED
 
     @property
-    def control_bytes_out(self) -> int:
-        return self._outbox.control_bytes
+    def traffic(self) -> tuple[int, int, int]:
+        return self.outbox.payload_bytes, self.payload_bytes_in, self.outbox.control_bytes
 
-    @property
-    def payload_bytes_out(self) -> int:
-        return self._outbox.payload_bytes
-
-    # -- what the host does
+    # -- what the owner does
 
     def send(self, message: Message) -> None:
-        """Send a message: after the block that is being sent, or into it where it may pass (`outbox`).
-
-        Ignored unless linked.
-        """
+        """Send a message after the block that is being sent, or into it if it may pass. Ignored unless linked."""
         if self.state is State.LINKED:
-            self.attempt(self._outbox.post, message)
+            self.attempt(self.outbox.post, message)
 
     def send_block(self, block: int, spoil: bool = False) -> None:
         """Send a block after those already asked for; `spoil` sends a wrong byte. Ignored unless linked."""
         if self.state is State.LINKED:
-            self.attempt(self._outbox.put, block, spoil)
+            self.attempt(self.outbox.put, block, spoil)
 
     def close(self, why: str, farewell: Desligamento | None = None) -> None:
         """Close, after the `farewell` if there is one, unless that would cut a block.
 
-        `on_unlinked` follows from the event loop. What can't be flushed in `FLUSH_S` is dropped.
+        `on_unlinked` follows from the event loop. Bytes that can't be flushed in `FLUSH_S` are dropped.
         """
         if self.closed:
             return
         self._become(State.CLOSED)
         self.why = why
         transport = self._transport
-        graceful = farewell is not None and not self._outbox.midway
+        graceful = farewell is not None and not self.outbox.midway
         self._release(farewell)
         if transport is not None and graceful:
             transport.close()
@@ -152,22 +161,21 @@ class Link(asyncio.BufferedProtocol):
             transport.abort()
         self._loop.call_soon(self.tell)
 
-    # -- what Links does
+    # -- what the table does
 
     async def proved(self) -> None:
-        """Wait until both ends have proved the key; `RemoteError` when it came to nothing. Of a dialler."""
+        """Wait, at the end that dialled, until both have proved the key. `RemoteError` if the link closes first."""
         assert self._proved is not None
         await self._proved
 
     def tell(self) -> None:
-        """Tell whoever must know that this link is closed; once, however often it is called."""
-        self._home.forget(self)
+        """Tell the owner and the waiting dial that this link is closed; only the first call does anything."""
         if self._proved is not None and not self._proved.done():
             self._proved.set_exception(RemoteError(self.why))
-            self._proved.exception()  # seen: a dial that was given up doesn't wait for it
+            self._proved.exception()  # mark it as seen: a dial that was given up no longer waits
         if self._told:
             self._told = False
-            self.attempt(self._host.on_unlinked, self, self.why)
+            self.attempt(self._owner.on_unlinked, self, self.why)
 
     # -- what the event loop does: connection
 
@@ -178,8 +186,8 @@ class Link(asyncio.BufferedProtocol):
             return
         self._become(State.GREETING)
         self._heard_at = self._loop.time()
-        self._outbox.open(self._transport)
-        self._timer = self._loop.call_later(self._home.proof_s, self._on_timer)
+        self.outbox.open(self._transport)
+        self._timer = self._loop.call_later(self._table.proof_s, self.attempt, self._watch)
         self.attempt(self._begin)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -188,19 +196,19 @@ class Link(asyncio.BufferedProtocol):
             self._become(State.CLOSED)
         self._release()
         self.tell()
-        self._home.part(self)
+        self._table.disconnected(self)
 
     def eof_received(self) -> bool:
-        return False  # nobody here half-closes: the transport closes, and connection_lost says why
+        return False  # we never half-close: the transport closes, and connection_lost says why
 
     def _begin(self) -> None:
-        self._home.meet(self)
+        self._table.connected(self)
         first = self._greeting.first()
         if first is not None:
-            self._outbox.post(first)
+            self.outbox.post(first)
 
     def _end(self) -> str:
-        """How the stream stood when it ended."""
+        """Where in the stream the neighbour ended it."""
         if self._buffer is not None:
             return f"it closed the connection in the middle of block {self._block}"
         if self._head:
@@ -208,49 +216,46 @@ class Link(asyncio.BufferedProtocol):
         return "it closed the connection" + (" before the proof" if self.state is State.GREETING else "")
 
     def _release(self, goodbye: Message | None = None) -> None:
-        """Give back all that a link may hold: its timer, turns at the gates, the buffer."""
+        """Give back all that a link may hold: its row in the table, its timer, its turns at the gates, the buffer."""
+        self._table.drop(self)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._outbox.close(goodbye)
-        self._home.download.forget(self._on_grant)
+        self.outbox.close(goodbye)
+        self._table.download.forget(self._on_grant)
         self._rest, self._lacking = None, NO_BYTES
         if self._buffer is not None:
-            self._home.pool.give(self._buffer)
+            self._table.pool.give(self._buffer)
             self._buffer = None
 
-    def _on_timer(self) -> None:
-        self._timer = None
-        self.attempt(self._watch)
-
     def _watch(self) -> None:
-        """Close what doesn't prove itself, or is silent; give a sign of life where we were silent."""
-        now, home = self._loop.time(), self._home
+        """Close a link without a proof or without a sign of life; give one where we were silent."""
+        now, table = self._loop.time(), self._table
         if self.state is State.GREETING:
-            raise RemoteError(f"no proof within {home.proof_s:g} s")
-        silent_s = 0.0 if self._thirsty else now - self._heard_at  # unheard through our own limit is no silence
-        if silent_s >= home.idle_s:
-            raise RemoteError(f"silent for {home.idle_s:g} s")
-        sign_s = home.idle_s / 3
-        if now - self._outbox.spoke_at >= sign_s and not self._outbox.midframe:
-            self._outbox.post(NOTHING_NEW)
-        self._timer = self._loop.call_later(min(home.idle_s - silent_s, sign_s), self._on_timer)
+            raise RemoteError(f"no proof within {table.proof_s:g} s")
+        silent_s = 0.0 if self._thirsty else now - self._heard_at  # our own limit may keep us from hearing it
+        if silent_s >= table.idle_s:
+            raise RemoteError(f"silent for {table.idle_s:g} s")
+        sign_s = table.idle_s / 3
+        if now - self.outbox.spoke_at >= sign_s and not self.outbox.midframe:
+            self.outbox.post(NOTHING_NEW)
+        self._timer = self._loop.call_later(min(table.idle_s - silent_s, sign_s), self.attempt, self._watch)
 
     # -- what the event loop does: bytes
 
     def pause_writing(self) -> None:
-        self._outbox.pause()
+        self.outbox.pause()
 
     def resume_writing(self) -> None:
-        self.attempt(self._outbox.resume)
+        self.attempt(self.outbox.resume)
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        rest, limited = self._rest, self._home.download.limited
+        rest, limited = self._rest, self._table.download.limited
         if rest is not None:
             return rest[: max(self._credit_bytes, CREDIT_BYTES_MIN)] if limited else rest
-        inbox, have = self._home.inbox, len(self._head)
+        inbox, have = self._table.inbox, len(self._head)
         inbox[:have] = self._head
-        if limited:  # then no payload may come along that the gate hasn't granted
+        if limited:  # read no payload that the gate hasn't granted
             return inbox[have : have + frame.missing(inbox[:have], self._header_limit)]
         return inbox[have:]
 
@@ -262,10 +267,10 @@ class Link(asyncio.BufferedProtocol):
         self._heard_at = self._loop.time()
         rest = self._rest
         if rest is None:
-            self._on_heads(self._home.inbox[: len(self._head) + nbytes])
+            self._on_heads(self._table.inbox[: len(self._head) + nbytes])
         else:
             self._on_payload(rest, nbytes)
-        if self._home.download.limited and self._rest is not None and not self._credit_bytes:
+        if self._table.download.limited and self._rest is not None and not self._credit_bytes:
             self._drink()
 
     def _on_heads(self, data: memoryview) -> None:
@@ -285,14 +290,14 @@ class Link(asyncio.BufferedProtocol):
                 self._on_greeting(message)
             elif type(message) is Bloco:
                 self._block = message.block
-                self._buffer = self._home.pool.take()
+                self._buffer = self._table.pool.take()
                 self._lacking = self._buffer[: self._manifest.length(message.block)]
                 data = self._on_part(data, payload_bytes)
             elif message != NOTHING_NEW:
-                self._host.on_message(self, message)
+                self._owner.on_message(self, message)
 
     def _on_part(self, data: memoryview, payload_bytes: int) -> memoryview:
-        """A frame brings the next `payload_bytes` of the block in receipt; returns what follows them in `data`."""
+        """Take a frame's `payload_bytes`, the next of the block in receipt; returns the bytes of `data` behind them."""
         here_bytes = min(len(data), payload_bytes)
         part, self._lacking = self._lacking[:payload_bytes], self._lacking[payload_bytes:]
         part[:here_bytes] = data[:here_bytes]
@@ -300,7 +305,7 @@ class Link(asyncio.BufferedProtocol):
         return data[here_bytes:]
 
     def _on_payload(self, part: memoryview, nbytes: int) -> None:
-        """The first `nbytes` of `part`, which the frame in receipt brings, are in their place."""
+        """The first `nbytes` of `part`, which this frame brings, are in their place."""
         self.payload_bytes_in += nbytes
         self._credit_bytes = max(0, self._credit_bytes - nbytes)
         self._rest = part[nbytes:] or None
@@ -308,16 +313,16 @@ class Link(asyncio.BufferedProtocol):
             self._on_whole()
         elif self._heard_at - self._progress_at >= PROGRESS_S:
             self._progress_at = self._heard_at
-            self._host.on_progress(self)
+            self._owner.on_progress(self)
 
     def _on_whole(self) -> None:
         """The block in receipt is whole."""
         buffer, self._buffer = self._buffer, None
         assert buffer is not None
         try:
-            self._host.on_block(self, self._block, buffer[: self._manifest.length(self._block)])
+            self._owner.on_block(self, self._block, buffer[: self._manifest.length(self._block)])
         finally:
-            self._home.pool.give(buffer)
+            self._table.pool.give(buffer)
 
     def _on_greeting(self, message: Message) -> None:
         if isinstance(message, Desligamento):
@@ -327,9 +332,9 @@ class Link(asyncio.BufferedProtocol):
         assert greeting.address is not None
         if not self.peer:
             self.peer = greeting.address.peer
-            self._home.judge(self)
+            self._table.check_pair(self)
         if answer is not None:
-            self._outbox.post(answer)
+            self.outbox.post(answer)
         if greeting.stage is Stage.PROVED:
             self._on_proved(greeting.address)
 
@@ -338,13 +343,14 @@ class Link(asyncio.BufferedProtocol):
         if not address.host:
             address = msgspec.structs.replace(address, host=self._transport.get_extra_info("peername")[0])
         self.address = address
+        self.alone = self._greeting.alone
         self.linked_at = self._loop.time()
         self._header_limit = frame.header_limit(self._manifest.block_count)
-        self._home.admit(self)
+        self._table.adopt(self)
         self._become(State.LINKED)
         self._told = True
         try:
-            self._host.on_linked(self)
+            self._owner.on_linked(self)
         except Exception:
             self._told = False
             raise
@@ -354,7 +360,7 @@ class Link(asyncio.BufferedProtocol):
     def _drink(self) -> None:
         """Read no further than the download gate grants."""
         assert self._rest is not None and self._transport is not None
-        self._credit_bytes = self._home.download.ask(self._on_grant, len(self._rest) + len(self._lacking))
+        self._credit_bytes = self._table.download.ask(self._on_grant, len(self._rest) + len(self._lacking))
         if not self._credit_bytes:
             self._thirsty = True
             self._transport.pause_reading()
@@ -369,7 +375,7 @@ class Link(asyncio.BufferedProtocol):
     # -- blame
 
     def attempt(self, step: Callable[..., object], *args: Any) -> None:
-        """Do a step; what goes wrong in it closes the link, and never gets out."""
+        """Do a step; an exception in it closes the link, and never gets out."""
         try:
             step(*args)
         except RemoteError as error:

@@ -1,55 +1,64 @@
-"""What goes out on a link, in order: control messages, and blocks in chunks as network and limit allow.
+"""The sending half of a link, in order: control messages, and blocks in chunks as network and limit allow.
 
-Without an upload limit a block is one frame. With one it is *cut*: each chunk that the gate grants is a frame,
-and messages in `PASSING`, which concern what the neighbour sends, go between them at once, because at a slow
-uplink a block takes most of a minute. All others go before the next block: a BLOQUEIO that came before the end
-of this one would make the neighbour ask for it elsewhere, and get it twice.
+Without an upload limit a block is one frame. With one it is *cut*: each chunk that the gate grants is a frame.
+Messages in `PASSING` concern what the neighbour sends, so they go between these frames at once: at a slow uplink
+a block takes most of a minute. All other messages go before the next block. A BLOQUEIO that arrived before the
+end of this block would make the neighbour ask for it elsewhere, and get it twice.
 
 Invariant: a frame is never cut by another; between the frames of a block stand only messages in `PASSING`.
-Bounded: one chunk and the transport's own backlog for blocks, `BACKLOG_BYTES` for messages.
+Memory is bounded: one chunk and the transport's own backlog for blocks, `BACKLOG_BYTES` for messages.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
+from minibit.actors.links.face import Owner
+from minibit.actors.links.gate import Gate
 from minibit.errors import LocalError, RemoteError
-from minibit.messages import Bloco, Estoque, Message, Pedido
+from minibit.messages import Bloco, Message
 from minibit.wire import frame
+from minibit.wire.carriage import PASSING
 
-if TYPE_CHECKING:
-    from minibit.actors.links.link import Link
-    from minibit.actors.links.pairs import Links
-
-CHUNK_BYTES = 256 << 10  # of a block, read and handed to the transport at once
-HIGH_WATER_BYTES = 64 << 10  # the transport's own backlog, beside the kernel's, at which it pauses us
-BACKLOG_BYTES = 1 << 20  # of messages for a neighbour that doesn't read; beyond, it is dropped
-PASSING = frozenset({Pedido, Estoque})
+CHUNK_BYTES = 256 << 10  # this much of a block is read and handed to the transport at once
+HIGH_WATER_BYTES = 64 << 10  # the transport pauses us at this backlog of its own, beside the kernel's
+BACKLOG_BYTES = 1 << 20  # a neighbour that leaves more bytes of messages unread is dropped
 
 
 class Outbox:
-    """The sending half of `link`. All it does may raise: its callers, and itself in callbacks, use `link.attempt`."""
+    """Sends for one link: reads blocks from `owner`, and calls `sent(block)` once a block went out whole.
 
-    def __init__(self, link: Link, home: Links) -> None:
-        self.control_bytes = 0  # sent: all but the payload of BLOCOs
+    Every method may raise: its callers use `attempt`, and so does the outbox itself in callbacks.
+    """
+
+    def __init__(
+        self,
+        owner: Owner,
+        gate: Gate,
+        loop: asyncio.AbstractEventLoop,
+        attempt: Callable[..., None],
+        sent: Callable[[int], None],
+    ) -> None:
+        self.control_bytes = 0  # all bytes sent but the payload of BLOCOs
         self.payload_bytes = 0
         self.spoke_at = 0.0
-        self._link = link
-        self._gate = home.upload
-        self._host = home.host
-        self._length = home.host.manifest.length
-        self._loop = asyncio.get_running_loop()
+        self._read = owner.read
+        self._length = owner.manifest.length
+        self._gate = gate
+        self._loop = loop
+        self._attempt = attempt
+        self._tell_sent = sent
         self._transport: asyncio.Transport | None = None  # None again once the link is closed
         self._messages: list[bytes] = []  # frames to go before the next block
         self._passing: list[bytes] = []  # frames to go before the next part of a cut block
         self._backlog_bytes = 0  # of both
         self._flushing = False
         self._blocks: deque[tuple[int, bool]] = deque()
-        self._offset = 0  # what was sent of the first of them
+        self._offset = 0  # bytes sent of the first of them
         self._cut = False  # the block under way stands between two of its frames
-        self._sent: int | None = None  # a block sent whole, of which the host isn't told yet
+        self._sent: int | None = None  # a block sent whole, of which the owner hasn't heard yet
         self._full = False  # the transport paused us
         self._queued = False  # we wait for our turn at the gate
 
@@ -69,7 +78,7 @@ class Outbox:
         self.spoke_at = self._loop.time()
 
     def close(self, farewell: Message | None) -> None:
-        """Send nothing more, but `farewell` at the end where that cuts no block."""
+        """Send nothing more, but the `farewell` at the end if that cuts no block."""
         if self._transport is not None and farewell is not None and not self._offset:
             self._messages.append(frame.encode(farewell))
             self._backlog_bytes += len(self._messages[-1])
@@ -90,10 +99,10 @@ class Outbox:
             raise RemoteError(f"it left {self._backlog_bytes} bytes of messages unread")
         if not self._flushing:
             self._flushing = True
-            self._loop.call_soon(self._link.attempt, self._flush)
+            self._loop.call_soon(self._attempt, self._flush)
 
     def put(self, block: int, spoil: bool) -> None:
-        """Put a block in line; with a wrong byte on `spoil`."""
+        """Put a block in line; `spoil` sends it with a wrong byte."""
         self._blocks.append((block, spoil))
         self._pump()
 
@@ -112,7 +121,7 @@ class Outbox:
         self._flush()
         if self._sent is not None:
             block, self._sent = self._sent, None
-            self._host.on_sent(self._link, block)
+            self._tell_sent(block)
         self._pump()
 
     def _flush(self) -> None:
@@ -134,7 +143,7 @@ class Outbox:
         return messages
 
     def _pump(self) -> None:
-        """Send of the first block what the network and the limit take, until it is sent whole."""
+        """Send as much of the first block as the network and the limit take, until it is sent whole."""
         while self._blocks and self._sent is None and not (self._full or self._queued or self._transport is None):
             want = min(CHUNK_BYTES, self._length(self._blocks[0][0]) - self._offset)
             if self._gate.limited:
@@ -146,14 +155,14 @@ class Outbox:
 
     def _on_grant(self, granted_bytes: int) -> None:
         self._queued = False
-        self._link.attempt(self._send_chunk, granted_bytes)
-        self._link.attempt(self._pump)
+        self._attempt(self._send_chunk, granted_bytes)
+        self._attempt(self._pump)
 
     def _send_chunk(self, chunk_bytes: int) -> None:
-        """Write the next bytes of the first block; where a frame begins, the messages in line and its head first."""
+        """Write the next bytes of the first block; where a frame begins, first the messages in line and its head."""
         block, spoil = self._blocks[0]
         offset, length = self._offset, self._length(block)
-        data = self._host.read(block, offset, chunk_bytes)
+        data = self._read(block, offset, chunk_bytes)
         if len(data) != chunk_bytes:
             raise LocalError(f"read {len(data)} bytes of block {block} at {offset}, not {chunk_bytes}")
         if spoil and offset == 0:
@@ -173,8 +182,8 @@ class Outbox:
             self._offset, self._sent = 0, block
         self._write(parts)
         if self._sent is not None and not self._full:
-            # not at once: a fast neighbour would keep us here, and all others waiting
-            self._loop.call_soon(self._link.attempt, self._go_on)
+            # not at once: a fast neighbour would keep us here, and the other links waiting
+            self._loop.call_soon(self._attempt, self._go_on)
 
     def _write(self, parts: list[bytes]) -> None:
         assert self._transport is not None

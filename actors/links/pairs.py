@@ -1,14 +1,14 @@
-"""All links of a node: it serves and dials, keeps one link for each pair, and owns what links share.
+"""All links of a node: `Links` serves and dials, keeps one link for each pair, and has what links share.
 
 The rule of the pair. A link counts from the moment both ends have proved the key.
 
-1. Both ends dial each other at the same time: the connection dialled by the smaller id stays. So the
-   smaller id refuses a stranger whom it is dialling, and a link less than `RACE_S` old yields to a
-   connection from the other direction, or refuses it, by the same rule. Both ends come to the same end.
-2. Otherwise the newer connection wins: nobody dials a neighbour that it is linked to, so who dials again
-   has lost the old one, for instance because it was killed and started again.
+1. If both ends dial each other at the same time, the connection dialled by the smaller id stays. So while the
+   smaller id dials a peer, it refuses a connection from that peer. By the same rule, a link less than `RACE_S`
+   old yields to a connection from the other direction, or refuses it. Both ends decide alike.
+2. Otherwise the newer connection wins. A peer never dials a neighbour that it is linked to, so a peer that dials
+   again has lost the old connection, for instance because it was killed and started again.
 
-The host hears of the old link's end before it hears of the new link.
+The owner hears of the old link's end before it hears of the new link.
 """
 
 from __future__ import annotations
@@ -19,25 +19,24 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import Any
 
-from minibit.actors.links.face import Host
+from minibit.actors.links.face import Owner
 from minibit.actors.links.gate import Gate
 from minibit.actors.links.link import FLUSH_S, Link, State
 from minibit.actors.links.pool import BlockPool
 from minibit.errors import LocalError, RemoteError
 from minibit.messages import Desligamento, PeerAddress
 from minibit.wire import frame
+from minibit.wire.carriage import DIAL_S, IDLE_S, PREFIX_BYTES
 
 PROOF_S = 5.0
-IDLE_S = 120.0
-DIAL_S = 5.0
-RACE_S = 10.0  # longer than a dial that succeeds takes from its begin to its proof
-STRANGERS_MAX = 64
-INBOX_BYTES = 4 << 10  # for many small frames in one call; what a payload leaves here is copied once more
-SOCKET_BYTES = 1 << 20
+RACE_S = 10.0  # longer than a successful dial takes from its start to the proof
+STRANGERS_MAX = 64  # connections dialled by others that haven't proved the key yet
+INBOX_BYTES = 4 << 10  # for many small frames in one call; payload bytes that land here are copied once more
+SOCKET_BYTES = 1 << 20  # the kernel's buffer, each way
 
 
 class Links:
-    """The links of `host`, by the neighbour's id; iterating gives the links that are open.
+    """The links of `owner`, by the neighbour's id; iterating gives the links that are open.
 
     Made on the running event loop. `upload` and `download` are the node's limits: `upload.limit(bps)`
     changes one at any time.
@@ -45,7 +44,7 @@ class Links:
 
     def __init__(
         self,
-        host: Host,
+        owner: Owner,
         *,
         upload_bps: float | None = None,
         download_bps: float | None = None,
@@ -53,15 +52,15 @@ class Links:
         idle_s: float = IDLE_S,
     ) -> None:
         loop = asyncio.get_running_loop()
-        block_count = host.manifest.block_count
-        self.host = host
+        block_count = owner.manifest.block_count
+        self.owner = owner
+        self.loop = loop
         self.proof_s = proof_s
         self.idle_s = idle_s
         self.upload = Gate(loop, upload_bps)
         self.download = Gate(loop, download_bps)
-        self.pool = BlockPool(host.manifest.length(0) if block_count else 0)
-        self.inbox = memoryview(bytearray(frame.PREFIX_BYTES + frame.header_limit(block_count) + INBOX_BYTES))
-        self._loop = loop
+        self.pool = BlockPool(owner.manifest.length(0) if block_count else 0)
+        self.inbox = memoryview(bytearray(PREFIX_BYTES + frame.header_limit(block_count) + INBOX_BYTES))
         self._by_peer: dict[str, Link] = {}
         self._connections: set[Link] = set()
         self._dialling: set[str] = set()
@@ -71,28 +70,25 @@ class Links:
         self._empty.set()
 
     def __getitem__(self, peer: str) -> Link:
-        link = self._by_peer[peer]
-        if link.closed:
-            raise KeyError(peer)
-        return link
+        return self._by_peer[peer]
 
     def __contains__(self, peer: object) -> bool:
-        return isinstance(peer, str) and peer in self._by_peer and not self._by_peer[peer].closed
+        return peer in self._by_peer
 
     def __iter__(self) -> Iterator[Link]:
-        return iter([link for link in self._by_peer.values() if not link.closed])
+        return iter(list(self._by_peer.values()))
 
     def __len__(self) -> int:
-        return sum(not link.closed for link in self._by_peer.values())
+        return len(self._by_peer)
 
     # -- to the world
 
     async def serve(self, ports: Iterable[int] = (0,)) -> int:
-        """Listen at the host's address, on the first of `ports` that is free (0: any); returns the port.
+        """Listen at the owner's address, on the first of `ports` that is free (0: any); returns the port.
 
-        `LocalError` when none is. From then on `host.me` should say this port.
+        `LocalError` when none is. From then on, `owner.me` should have this port.
         """
-        host = self.host.me.host
+        host = self.owner.me.host
         why = "no port was given"
         for port in ports:
             family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -105,18 +101,18 @@ class Links:
                 why = error.strerror or str(error)
                 sock.close()
                 continue
-            self._server = await self._loop.create_server(lambda: Link(self), sock=sock)
+            self._server = await self.loop.create_server(lambda: Link(self), sock=sock)
             return int(sock.getsockname()[1])
         raise LocalError(f"can't listen at {host}: {why}; give other ports")
 
     async def dial(self, address: PeerAddress, alone: bool = False, timeout_s: float = DIAL_S) -> None:
         """Link to the neighbour at `address`, in `timeout_s` from the connection to the proof.
 
-        Returns once it is linked, or at once where it is already, or is being dialled. Raises `OSError`
-        when it can't be reached, `RemoteError` when it isn't who it should be or refuses.
+        Returns once the two are linked; at once if they are already, or if a dial is under way. Raises `OSError`
+        if the neighbour can't be reached, `RemoteError` if it has another id or refuses.
         """
         peer = address.peer
-        if peer == self.host.me.peer:
+        if peer == self.owner.me.peer:
             raise LocalError(f"{peer} can't dial itself")
         if peer in self or peer in self._dialling:
             return
@@ -126,11 +122,11 @@ class Links:
             async with asyncio.timeout(timeout_s):
                 sock = await self._connect(address)
                 try:
-                    await self._loop.create_connection(lambda: link, sock=sock)
+                    await self.loop.create_connection(lambda: link, sock=sock)
                 except BaseException:
                     sock.close()
                     raise
-                if link.closed:  # at once: the transport closed the descriptor, and uvloop forgot to tell the socket
+                if link.closed:  # already: the transport closed the descriptor, and uvloop didn't tell the socket
                     sock.detach()
                 await link.proved()
         except TimeoutError:
@@ -138,7 +134,7 @@ class Links:
                 where = f"{peer} at {address.host}:{address.port}"
                 raise TimeoutError(f"no answer from {where} within {timeout_s:g} s") from None
         except (RemoteError, OSError):
-            if peer not in self:  # else its own dial won
+            if peer not in self:  # otherwise the neighbour's own dial won
                 raise
         finally:
             self._dialling.discard(peer)
@@ -146,72 +142,72 @@ class Links:
                 link.close("the dial was given up")
 
     async def close(self, why: str) -> None:
-        """Say DESLIGAMENTO on every link, close all, and serve no more."""
+        """Send DESLIGAMENTO on every link, close them all, and serve no more."""
         self._closed = True
         if self._server is not None:
             self._server.close()
         for link in list(self._connections):
-            link.close(why, Desligamento(peer=self.host.me.peer, why=why))
+            link.close(why, Desligamento(peer=self.owner.me.peer, why=why))
         with suppress(TimeoutError):
             async with asyncio.timeout(2 * FLUSH_S):
                 await self._empty.wait()
 
     async def _connect(self, address: PeerAddress) -> socket.socket:
-        """A connected socket; its buffers were set before, because that is when TCP chooses its window's scale."""
+        """A connected socket. Its buffers are set before, because TCP chooses its window's scale when it connects."""
         family, _, _, _, where = (await self._resolve(address))[0]
         sock = block_socket(family)
         try:
-            await self._loop.sock_connect(sock, where)
+            await self.loop.sock_connect(sock, where)
         except BaseException:
             sock.close()
             raise
         return sock
 
     async def _resolve(self, address: PeerAddress) -> list[Any]:
-        try:  # an address in figures needs no thread
+        try:  # a numeric address needs no thread
             return socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
         except socket.gaierror:
-            return await self._loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+            return await self.loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
 
     # -- to the links
 
-    def meet(self, link: Link) -> None:
-        """A connection is made; `RemoteError` when it is one too many."""
+    def connected(self, link: Link) -> None:
+        """The connection of `link` is made; `RemoteError` when it is one too many."""
         self._connections.add(link)
         self._empty.clear()
         if self._closed:
             raise RemoteError("we are leaving")
         strangers_count = sum(one.state is State.GREETING and not one.dialled for one in self._connections)
         if not link.dialled and strangers_count > STRANGERS_MAX:
-            raise RemoteError(f"{STRANGERS_MAX} strangers are at the door already")
+            raise RemoteError(f"{STRANGERS_MAX} connections wait for their proof already")
 
-    def judge(self, link: Link) -> None:
+    def check_pair(self, link: Link) -> None:
         """`RemoteError` when `link` must not be the one of its pair; see the rule above."""
-        ours_stays = self.host.me.peer < link.peer
+        ours_stays = self.owner.me.peer < link.peer
         old = self._by_peer.get(link.peer)
-        if old is None or old.closed:
+        if old is None:
             loses = not link.dialled and ours_stays and link.peer in self._dialling
         else:
-            races = old.dialled != link.dialled and self._loop.time() - old.linked_at < RACE_S
+            races = old.dialled != link.dialled and self.loop.time() - old.linked_at < RACE_S
             loses = races and old.dialled == ours_stays
         if loses:
             raise RemoteError("both dialled, and the other connection stays")
 
-    def admit(self, link: Link) -> None:
-        """`link` is proved: it is the one of its pair from now on, or `RemoteError`."""
-        self.judge(link)
+    def adopt(self, link: Link) -> None:
+        """Make `link`, which is proved, the one of its pair from now on; `RemoteError` when it must not be."""
+        self.check_pair(link)
         old = self._by_peer.get(link.peer)
         if old is not None:
             old.close("a newer connection takes its place")
             old.tell()
         self._by_peer[link.peer] = link
 
-    def forget(self, link: Link) -> None:
-        """`link` is closed, and its pair free."""
+    def drop(self, link: Link) -> None:
+        """`link` is closed: its pair is free again."""
         if self._by_peer.get(link.peer) is link:
             del self._by_peer[link.peer]
 
-    def part(self, link: Link) -> None:
+    def disconnected(self, link: Link) -> None:
         """The connection of `link` is gone."""
         self._connections.discard(link)
         if not self._connections:

@@ -18,7 +18,7 @@ class BlockPool:
         self._spare: list[memoryview] = []
 
     def take(self) -> memoryview:
-        """A buffer with anything in it; the one given back last, which is likely still in the cache."""
+        """A buffer with anything in it: the one given back last, which the cache is likely to hold still."""
         self.taken_count += 1
         return self._spare.pop() if self._spare else memoryview(bytearray(self.block_bytes))
 

@@ -36,7 +36,8 @@ def one(seed: int, choker: str, seed_bps: float, blocks: int) -> Figures:
     )
     simulation, summary = run(options, classes=classes)
     found = figures(simulation, summary)
-    records, class_of = list(simulation.records), simulation.class_of
+    records = list(simulation.records)
+    class_of = {seat.name: seat.class_name for seat in simulation.seats if seat.class_name is not None}
     shares = measures.class_shares(measures.bytes_between(records), class_of)
     completed_s = {peer: presence.completed_s for peer, presence in measures.presences(records).items()}
     for name in CLASSES:

@@ -27,7 +27,7 @@ def one(seed: int, peers: int, blocks: int, degree: int) -> Figures:
     """One run, and the links that peers had at its end."""
     simulation, summary = run(standard(seed, peers=peers, blocks=blocks, neighbours=degree))
     found = figures(simulation, summary)
-    links = mean(len(node.ways) for node in simulation.world.nodes.values())
+    links = mean(len(machine.ways) for machine in simulation.world.machines.values())
     return found | {"efficiency": 1 / found["over_bound"], "links": links}
 
 

@@ -47,7 +47,7 @@ def rate_share(simulation: Simulation, from_s: float, until_s: float) -> float:
         if isinstance(record, BlockRecord) and record.verdict == "useful" and from_s <= record.at_s < until_s:
             got_bytes[record.peer] += record.bytes
     riders, honest = (
-        mean(got_bytes[peer] for peer, account in accounts.items() if account.behaviour == behaviour)
+        mean(got_bytes[peer] for peer, account in accounts.items() if account.seat.behaviour == behaviour)
         for behaviour in ("free-rider", "honest")
     )
     return riders / honest if honest else 0.0

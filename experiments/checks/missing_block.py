@@ -57,14 +57,14 @@ def one(seed: int, arrivals_per_s: float, club: int, until_s: float) -> Figures:
     curve: list[tuple[float, int]] = []
 
     def look(_: Simulation) -> None:
-        curve.append((world.now, sum(node.up for name, node in world.nodes.items() if name != TRACKER)))
+        curve.append((world.now, sum(machine.up for name, machine in world.machines.items() if name != TRACKER)))
 
     simulation.run(look)
-    seed_node = world.nodes[TRACKER]
+    seed_machine = world.machines[TRACKER]
     return {
         "there": curve[-1][1],
         "curve": curve,
-        "seed_use": seed_node.sent_bytes / (SEED_BLOCKS_PER_S * BLOCK_BYTES * until_s),
+        "seed_use": seed_machine.sent_bytes / (SEED_BLOCKS_PER_S * BLOCK_BYTES * until_s),
     }
 
 

@@ -73,14 +73,14 @@ def figures(simulation: Simulation, summary: Summary) -> Figures:
 def settled(simulation: Simulation) -> tuple[int, int]:
     """Bytes that all have sent and received, once the blocks that were under way at the end have come."""
     world = simulation.world
-    clock, nodes = world.clock, world.nodes.values()
+    clock, machines = world.clock, world.machines.values()
     limit_s = clock.now + MOST_SETTLING_S
-    while any(node.end.sending for node in nodes) and clock.next_s < limit_s:
+    while any(machine.end.sending for machine in machines) and clock.next_s < limit_s:
         clock.step()
     until_s = clock.now + world.network.latency_s
     while clock.next_s <= until_s:
         clock.step()
-    return sum(node.sent_bytes for node in nodes), sum(node.received_bytes for node in nodes)
+    return sum(machine.sent_bytes for machine in machines), sum(machine.received_bytes for machine in machines)
 
 
 def seed_copies_when_spread(simulation: Simulation) -> float:

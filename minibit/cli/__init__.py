@@ -8,11 +8,10 @@ import signal
 def main(subcommand: str | None = None, program: str = "minibit") -> None:
     """Run the command line of this process; `subcommand`: only that one, as a program of its own."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # until there is anything to clean up: go at once, without a word
-    from minibit.cli.commands import COMMANDS, Commands  # noqa: PLC0415  only now: click takes a moment
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # until there is anything to clean up: end at once, without a word
+    from minibit.cli import commands  # noqa: PLC0415  only now: click takes a moment
 
-    commands = Commands("minibit")
     try:
-        (commands.load(subcommand) if subcommand in COMMANDS else commands).main(prog_name=program)
+        (commands.load(subcommand) if subcommand else commands.main).main(prog_name=program)
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # what is left is Ray's farewell

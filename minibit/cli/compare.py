@@ -3,15 +3,16 @@
     minibit compare experiments/grids/pickers.toml
     minibit compare my.toml --out shared/my --address auto --json
 
-A grid file (see grid.py) says what is compared. Each run is a process of its own on this machine, one for each core
-at a time, or, with --address, a task on a Ray cluster. A run that is lost takes no other along: it is named, and
-tried again at the next start. Whatever ended is kept in the folder at once, so after Ctrl-C, or a power cut, the same
-command goes on where it stopped.
+A grid file (see compare/grid.py) says what is compared. Each run is a process on this machine, one for each core at a
+time; with --address it is a task on a Ray cluster. A run that is lost takes no other along: it is named, and tried
+again at the next start. Each result is kept in the folder at once. After Ctrl-C, or a power cut, the same command goes
+on where it stopped.
 
 Swarms of real actors (`world = "ray"` in the grid) run one after the other, when all simulations are done.
 
 The table goes to standard output, everything else to standard error. Exit codes: 0 done, 1 other, 2 something is
-wrong with the grid or the command, 4 runs were lost, 7 no cluster, 8 disk full, 130 interrupted.
+wrong with the grid or the command, 4 runs were lost, 7 no cluster, 8 disk full, 130 interrupted by
+Ctrl-C (143 by SIGTERM, 129 by SIGHUP).
 """
 
 from __future__ import annotations
@@ -19,12 +20,10 @@ from __future__ import annotations
 import json
 import os
 import re
-import signal
 import sys
 import time
 from collections import deque
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from functools import partial
 from pathlib import Path
 
 import click
@@ -32,13 +31,16 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 
-from minibit.cli.ending import complain, ending
+from minibit.cli.commands import Subcommand
+from minibit.cli.ending import complain, ending, lacking
+from minibit.cli.options import Read
 from minibit.cli.table import show
-from minibit.compare.grid import Grid, Run, load
-from minibit.compare.results import Results, replace
+from minibit.compare.grid import Grid, GridRun, load
+from minibit.compare.results import ResultsFolder, replace
 from minibit.compare.rows import as_markdown, as_object, as_parquet, cells_of, incomplete, lost_runs, row
 from minibit.compare.workers import Outcome, Processes, Tasks, Workers
 from minibit.errors import LocalError
+from minibit.run.readers import whole
 from minibit.units import show_duration
 
 RUNS = Path("runs")
@@ -46,10 +48,10 @@ LOST = 4
 LINE_EVERY_S = 5.0
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.command(cls=Subcommand)
 @click.argument("grid_file", metavar="GRID", type=click.Path(path_type=Path))
 @click.option("--out", metavar="DIR", type=click.Path(path_type=Path), help="[runs/compare-NAME of the grid file]")
-@click.option("--jobs", metavar="N", type=click.IntRange(1), help="Runs at a time. [one a core; on Ray, what fits]")
+@click.option("--jobs", metavar="N", type=Read(whole(1)), help="Runs at a time. [one a core; on Ray, what fits]")
 @click.option("--address", metavar="ADDR", help="Run on this Ray cluster (HOST:PORT or auto). [on this machine]")
 @click.option("--fresh", is_flag=True, help="Forget the results in DIR.")
 @click.option("--into", metavar="FILE", type=click.Path(path_type=Path), help="Renew the table in this Markdown file.")
@@ -66,16 +68,12 @@ def main(
     quiet: bool,
 ) -> None:
     """Do every run that GRID asks for and that is not done yet; then print the table of all of them."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.default_int_handler)
-    if str(Path.cwd()) not in sys.path:
-        sys.path.append(str(Path.cwd()))  # for strategies of one's own, as module:Class
     out = out or RUNS / f"compare-{grid_file.stem}"
-    with ending("compare", f"interrupted: what ended is kept in {out}; the same command goes on from there"):
+    with ending(f"interrupted: what ended is kept in {out}; the same command goes on from there"):
         grid = load(grid_file)
         if into is not None:
             marked(into, grid_file.stem)
-        with Results(out, fresh) as results:
+        with ResultsFolder(out, fresh) as results:
             tell_of_before(grid, results)
             do_missing(grid, results, jobs, address, quiet)
             rows = [row(cell, results) for cell in grid.cells]
@@ -83,8 +81,8 @@ def main(
             results.put("table.md", f"# {grid.title}\n\n{markdown}".encode())
             try:
                 results.put("table.parquet", as_parquet(grid, rows))
-            except ImportError:
-                complain("compare", "no table.parquet, for want of polars: pip install minibit[lab]")
+            except ImportError as error:
+                complain(f"no table.parquet: {lacking(error) or error}")
             if into is not None:
                 put_into(into, grid_file.stem, markdown)
             lost, short = lost_runs(grid, results), incomplete(grid, results)
@@ -93,38 +91,37 @@ def main(
     else:
         click.echo(f"{grid.title}\n")
         show(*cells_of(grid, rows))
-    for who, why in short.items():
-        complain("compare", f"incomplete: {who}: {why}")
-    for who, why in lost.items():
-        complain("compare", f"lost: {who}: {why}")
+    for cell, why in short.items():
+        complain(f"incomplete: {cell}: {why}")
+    for run, why in lost.items():
+        complain(f"lost: {run}: {why}")
     sys.exit(LOST if lost else 0)
 
 
 # running
 
 
-def tell_of_before(grid: Grid, results: Results) -> None:
-    """Say what of the folder's results is of no use, or of doubtful use; keep the grid file as it is now."""
+def tell_of_before(grid: Grid, results: ResultsFolder) -> None:
+    """Say which results in the folder are of no use, or of doubtful use; keep the grid file as it is now."""
     folder, kept = results.folder, results.folder / "grid.toml"
     keys = {run.key for run in grid.runs()}
-    say = partial(complain, "compare")
     used = [result for key, result in results.by_key.items() if key in keys and result.lost is None]
     if results.strange:
-        say(f"{folder}: results.jsonl has lines that are cut or not ours, and ignored: {results.strange}")
+        complain(f"{folder}: results.jsonl has lines that are cut or not ours, and ignored: {results.strange}")
     if kept.exists() and kept.read_bytes() != grid.text.encode() and results.by_key:
         unused = len(results.by_key.keys() - keys)
-        say(f"{folder}: the grid has changed: results still of use: {len(used)}, no longer in it: {unused}")
+        complain(f"{folder}: the grid has changed: results still of use: {len(used)}, no longer in it: {unused}")
     if others := sum(result.program != results.program for result in used):
-        say(f"{folder}: results of another state of the program: {others}; to do all again, give --fresh")
+        complain(f"{folder}: results of another state of the program: {others}; to do all again, give --fresh")
     results.put("grid.toml", grid.text.encode())
 
 
-def do_missing(grid: Grid, results: Results, jobs: int | None, address: str | None, quiet: bool) -> None:
+def do_missing(grid: Grid, results: ResultsFolder, jobs: int | None, address: str | None, quiet: bool) -> None:
     """Do all runs that have no result yet, and keep each result as soon as it is there."""
     missing = [run for run in grid.runs() if results.whole(run) is None]
     simulated = [run for run in missing if not run.real]
     real = [run for run in missing if run.real]
-    with Progress(len(missing), len(grid.runs()), quiet) as progress:
+    with GridProgress(len(missing), len(grid.runs()), quiet) as progress:
         if simulated and address is not None:
             with Tasks(address) as tasks:
                 do(simulated, tasks, jobs or len(simulated), results, progress)
@@ -137,10 +134,10 @@ def do_missing(grid: Grid, results: Results, jobs: int | None, address: str | No
                 do(real, processes, 1, results, progress)
 
 
-def do(runs: list[Run], workers: Workers, at_once: int, results: Results, progress: Progress) -> None:
+def do(runs: list[GridRun], workers: Workers, at_once: int, results: ResultsFolder, progress: GridProgress) -> None:
     """Do these runs, so many at a time."""
     waiting = deque(runs)
-    doing: dict[Future[Outcome], Run] = {}
+    doing: dict[Future[Outcome], GridRun] = {}
     while waiting or doing:
         while waiting and len(doing) < at_once:
             run = waiting.popleft()
@@ -150,7 +147,7 @@ def do(runs: list[Run], workers: Workers, at_once: int, results: Results, progre
             progress.one_more(result.lost is not None)
 
 
-class Progress:
+class GridProgress:
     """How many of so many runs are done: a bar on a terminal, elsewhere a line now and then."""
 
     def __init__(self, missing: int, runs: int, quiet: bool) -> None:
@@ -180,7 +177,7 @@ class Progress:
             self._line_at = now
             click.echo(f"{self._ended} of {self._missing} runs, {text}", err=True)
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> GridProgress:
         if self._bar is not None and self._missing:
             self._bar.start()
         return self

@@ -47,7 +47,7 @@ class Progress:
 
     @property
     def due(self) -> bool:
-        """Whether it is time to show something, for who would `update` far too often."""
+        """Whether it is time to show something; a simulation asks, and would `update` far too often."""
         every_s = DRAW_EVERY_S if self._console.is_interactive else LINE_EVERY_S
         return not self._quiet and self._clock() - self._shown_at >= every_s
 

@@ -1,16 +1,15 @@
-"""Bring one peer of a simulated run to any moment again, alone, and look at it.
+"""Run one peer of a simulated run again, alone, up to any moment, and look at it.
 
-    python experiments/run_swarm.py --world sim --peers 50 --upload 4MiB/s --journal peer-07 --out mine
+    minibit swarm --world sim --peers 50 --upload 4MiB/s --journal peer-07 --out mine
     minibit replay mine/peer-07.journal
     minibit replay mine/peer-07.journal --until 12s --messages 30
 
-The journal says all that happened to the peer; the peer itself, with the rules, the strategies and the chance that
-it had, is run again. Strategies of one's own (module:Class) must be where they were, and unchanged.
+The journal says all that happened to the peer. The peer runs again with the rules, the strategies and the random seed
+that it had. Strategies of one's own (module:Class) must be where they were, and unchanged.
 """
 
 from __future__ import annotations
 
-import sys
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,13 +17,16 @@ from pathlib import Path
 import click
 
 from minibit import events, inventory
+from minibit.cli.commands import Subcommand
+from minibit.cli.options import Read
 from minibit.cli.table import show
-from minibit.errors import LocalError, MinibitError, SourceError
+from minibit.errors import LocalError, SourceError
 from minibit.events import Effect, Event
 from minibit.messages import in_words
 from minibit.neighbour import Neighbour, Slot, Standing
 from minibit.peer import Peer
 from minibit.records import PeerRecord, ServingRecord
+from minibit.run.readers import whole
 from minibit.sim.journal import Entry, Journal, replay
 from minibit.units import parse_duration, show_rate
 
@@ -32,24 +34,16 @@ MAP_SIGNS = 100  # of the blocks, on one line
 NAMED_AT_ONCE = 6
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.argument("file")
-@click.option("--until", metavar="TIME", help="The moment, e.g. 12s or 250ms. [the end]")
-@click.option(
-    "--messages", "most", default=10, metavar="N", type=click.IntRange(0), help="The last that happened. [10]"
-)
-def main(file: str, until: str | None, most: int) -> None:
-    """Show a peer as it was at a moment of the simulated run whose journal FILE is."""
-    if str(Path.cwd()) not in sys.path:
-        sys.path.append(str(Path.cwd()))  # for strategies of one's own, as module:Class
-    try:
-        journal, until_s = read(file), moment(until)
-        last: deque[tuple[Entry, list[Effect]]] = deque(maxlen=most)
-        now = min(until_s, journal.end_s)
-        peer = replay(journal, now, lambda peer, entry, effects: last.append((entry, effects)))
-    except MinibitError as error:
-        click.echo(f"replay: {error}", err=True)
-        sys.exit(error.exit_code)
+@click.command(cls=Subcommand)
+@click.argument("file", type=click.Path())
+@click.option("--until", metavar="TIME", type=Read(parse_duration), help="The moment, e.g. 12s or 250ms. [the end]")
+@click.option("--messages", "most", default=10, metavar="N", type=Read(whole(0)), help="The last events to show.")
+def main(file: str, until: float | None, most: int) -> None:
+    """Show a peer of a simulated run at any moment; FILE is its journal."""
+    journal = read(file)
+    last: deque[tuple[Entry, list[Effect]]] = deque(maxlen=most)
+    now = journal.end_s if until is None else min(until, journal.end_s)
+    peer = replay(journal, now, lambda peer, entry, effects: last.append((entry, effects)))
     beyond = "" if now < journal.end_s else ", where its journal ends"
     click.echo(f"{peer.name} at {now:.3f} s{beyond}")
     show_peer(journal, peer)
@@ -71,22 +65,14 @@ def read(file: str) -> Journal:
         what = f"{file} can't be read ({error.strerror})"
     except LocalError as error:
         what = f"{file}: {error}"
-    raise SourceError(f"{what}: give a file that run_swarm.py --world sim --journal PEER wrote")
-
-
-def moment(until: str | None) -> float:
-    """The seconds that `--until` says."""
-    try:
-        return float("inf") if until is None else parse_duration(until)
-    except LocalError as error:
-        raise LocalError(f"--until: {error}") from None
+    raise SourceError(f"{what}: give a file that minibit swarm --world sim --journal PEER wrote")
 
 
 # the peer
 
 
 def show_peer(journal: Journal, peer: Peer) -> None:
-    """Who it is, and what it holds."""
+    """The peer itself, and what it holds."""
     rules = peer.rules
     click.echo(
         f"{journal.head.behaviour}, {rules.picker}, {rules.choker}, {rules.slots} slots and {rules.guests} for guests, "
@@ -114,7 +100,7 @@ def blocks_map(held: int, asked: int, count: int) -> tuple[str, str]:
 
 
 def show_neighbours(peer: Peer, now: float) -> None:
-    """Whom it has a link with, and whom it knows besides."""
+    """The neighbours that it has a link with, and those that it knows besides."""
     up = list(peer.contacts.up.values())
     click.echo(f"\n{len(up)} of {peer.rules.neighbours} links")
     if up:

@@ -5,16 +5,15 @@
     minibit runs diff runs/before runs/after
     minibit runs export tuesday --to tables --format parquet
 
-A run is named by its folder, or by its name in runs/ (or in --runs DIR). What is said goes to standard output; what
-isn't there goes to standard error. Exit codes: 0 done, 2 there is no such run or it can't be read, 8 disk full.
+A run is named by its folder, or by its name in runs/ (or in --runs DIR). Results go to standard output; a note about
+records that a run lacks goes to standard error. Exit codes: 0 done, 2 there is no such run or it can't be read, 8 disk
+full.
 """
 
 from __future__ import annotations
 
 import errno
-import sys
 from collections.abc import Callable, Mapping
-from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -22,44 +21,35 @@ import click
 import msgspec
 import polars as pl
 
+from minibit.cli.commands import Subcommands
+from minibit.cli.ending import complain
 from minibit.cli.table import show as show_table
-from minibit.errors import DiskFullError, LocalError, MinibitError
+from minibit.errors import DiskFullError, LocalError
 from minibit.events import TRACKER
 from minibit.lab import Run, load
+from minibit.lab.archive import RUNS
 from minibit.lab.folder import read_about
 from minibit.run.options import Options
 from minibit.units import show_bytes, show_duration
 
 OF_THE_RUN_ITSELF = {"name", "out", "address", "data_ports", "keep", "run", "digest"}  # and not of what happened in it
-FORMATS = {"csv": pl.DataFrame.write_csv, "parquet": pl.DataFrame.write_parquet}
+FORMATS: dict[str, Callable[[pl.DataFrame, Path], object]] = {
+    "csv": pl.DataFrame.write_csv,
+    "parquet": pl.DataFrame.write_parquet,
+}
 
 in_runs = click.option(
-    "--runs", metavar="DIR", type=click.Path(path_type=Path), default=Path("runs"), help="Where runs lie. [runs]"
+    "--runs", metavar="DIR", type=click.Path(path_type=Path), default=RUNS, help="The folder of all runs."
 )
 
 
-def explained(command: Callable[..., None]) -> Callable[..., None]:
-    """A user's mistake is one line on standard error, and an exit code."""
-
-    @wraps(command)
-    def run(**given: Any) -> None:
-        try:
-            command(**given)
-        except MinibitError as error:
-            click.echo(f"runs: {error}", err=True)
-            sys.exit(error.exit_code)
-
-    return run
-
-
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=Subcommands)
 def main() -> None:
     """List, show, compare and export the runs that were kept."""
 
 
 @main.command()
 @in_runs
-@explained
 def ls(runs: Path) -> None:
     """A line for each run, by name."""
     if not runs.is_dir():
@@ -73,9 +63,8 @@ def ls(runs: Path) -> None:
 @main.command()
 @click.argument("run", metavar="RUN")
 @in_runs
-@explained
 def show(run: str, runs: Path) -> None:
-    """One run: what it was told, what it came to, how each sort of peer fared."""
+    """One run: its options, what it came to, and each sort of peer."""
     found = _load(run, runs)
     click.echo(repr(found))
     given = _differing(_flat(found.options), _flat(msgspec.to_builtins(Options())))
@@ -94,9 +83,8 @@ def show(run: str, runs: Path) -> None:
 @click.argument("a", metavar="A")
 @click.argument("b", metavar="B")
 @in_runs
-@explained
 def diff(a: str, b: str, runs: Path) -> None:
-    """Two runs: what they were told differently, and what came out differently."""
+    """Two runs: how their options and their figures differ."""
     one, other = _load(a, runs), _load(b, runs)
     told = _differing(_told(one), _told(other))
     figures = _differing(_figures(one), _figures(other))
@@ -113,11 +101,10 @@ def diff(a: str, b: str, runs: Path) -> None:
 @main.command()
 @click.argument("run", metavar="RUN")
 @click.option("--to", metavar="DIR", type=click.Path(path_type=Path), required=True, help="The folder for the tables.")
-@click.option("--format", "form", type=click.Choice(sorted(FORMATS)), default="csv", help="[csv]")
+@click.option("--format", "form", type=click.Choice(sorted(FORMATS)), default="csv", help="Format of the tables.")
 @in_runs
-@explained
 def export(run: str, to: Path, form: str, runs: Path) -> None:
-    """Every table of a run as a file of its own: its records, and what follows from them."""
+    """Each table of a run as a file: its records, and more."""
     found = _load(run, runs)
     if to.exists() and (not to.is_dir() or any(to.iterdir())):
         raise LocalError(f"--to {to}: there is something already: give a new folder")
@@ -139,10 +126,10 @@ def _load(run: str, runs: Path) -> Run:
     """The run in that folder, or of that name; what isn't there of it is said."""
     paths = [path for path in (Path(run), runs / run) if path.is_dir()]
     if not paths:
-        raise LocalError(f"there is no run {run}: give its folder, or its name in {runs} (see runs.py ls)")
+        raise LocalError(f"there is no run {run}: give its folder, or its name in {runs} (see minibit runs ls)")
     found = load(next(filter(_is_run, paths), paths[0]))
     for sentence in found.missing:
-        click.echo(f"runs: {found.name}: {sentence}", err=True)
+        complain(f"{found.name}: {sentence}")
     return found
 
 
@@ -229,7 +216,7 @@ def _flat(table: Mapping[str, Any], before: str = "") -> dict[str, Any]:
 
 
 def _differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
-    """The names whose values differ, and both values; None for a value that isn't there."""
+    """Each name with two values that differ, and both values; None for a value that isn't there."""
     pairs = [(name, one.get(name), other.get(name)) for name in {**one, **other}]
     return [(name, a, b) for name, a, b in pairs if _plain(a) != _plain(b)]
 

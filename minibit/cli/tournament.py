@@ -5,25 +5,25 @@
     minibit tournament tit-for-tat mine:Fair --world ray --seeds 2 --upload 512KiB/s --round 2s
 
 A contestant is a picker, a choker or a behaviour, or some of these joined by +; what it doesn't name is as the options
-say. Its peers stand at places by chance, another chance in each run; all have the same uplink, and leave when they are
-complete.
+say. The places of its peers are random, and differ from run to run. All peers have the same uplink, and leave when they
+are complete.
 
-It ranks by the time until a peer was complete, and by the share ratio: what a peer gave / what it took. A rank is 1 and
-how many are surely better, by the differences within each run, with 95 % confidence (of a single run, just by its
-figures); who can't be told apart shares a rank. Whose peers did not all become complete comes after those whose did.
+It ranks by the time until a peer was complete, and by the share ratio: what a peer gave / what it took. A rank is 1
+plus the number of contestants that are surely better, by the differences within each run, with 95 % confidence (one
+run is ranked by its figures). Contestants that cannot be told apart share a rank. A contestant with incomplete peers
+comes after those without.
 
 A contestant that raises fails with its peers, and is named; the others go on. The table goes to standard output, all
 else to standard error; nothing is kept. Exit codes: 0 done, 1 other, 2 something is wrong with the command, 4 runs were
-lost, 7 no cluster, 130 interrupted.
+lost, 7 no cluster, 130 interrupted by Ctrl-C (143 by SIGTERM, 129 by SIGHUP).
 """
 
 from __future__ import annotations
 
 import json
-import signal
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -33,46 +33,43 @@ import click
 
 from minibit import strategies
 from minibit.choker import CHOKERS
+from minibit.cli.commands import Subcommand
 from minibit.cli.compare import LOST, do_missing, marked, put_into
-from minibit.cli.ending import complain, ending
+from minibit.cli.ending import complain
+from minibit.cli.options import Read, some_options
 from minibit.cli.table import show
 from minibit.compare.columns import Estimate, estimate, shown
-from minibit.compare.grid import File, Grid, Run, of_file
-from minibit.compare.results import Result, Results
+from minibit.compare.grid import File, Grid, GridRun, of_file
+from minibit.compare.results import ResultsFolder, RunResult
 from minibit.compare.rows import in_markdown, lost_runs
+from minibit.content import VirtualContent
 from minibit.errors import LocalError
-from minibit.peer import Peer
 from minibit.picker import PICKERS
 from minibit.rules import Rules
 from minibit.run.options import Options
-from minibit.sim.content import VirtualContent
+from minibit.run.readers import whole
+from minibit.run.seating import seats
+from minibit.seat import Seat
 
 BUILT_IN = [*map("+".join, product(PICKERS, CHOKERS)), "free-rider"]
 TABLE = "tournament"  # its name in a page
 
-OPTIONS = {  # those of run_swarm.py that may be given, with what is usual here
+OPTIONS = {  # those of a swarm that may be given, with what is usual here
+    "world": "sim",
     "size": "16MiB",
-    "block-size": "128KiB",
+    "block_size": "128KiB",
     "upload": "64KiB/s",
-    "download": None,
-    "seed-upload": "256KiB/s",
-    "preset": None,
-    "picker": None,
-    "choker": None,
-    "slots": None,
-    "round": None,
-    "neighbours": None,
-    "initial": None,
+    "seed_upload": "256KiB/s",
     "leave": "complete",
-    "timeout": None,
+    **dict.fromkeys(("download", "preset", "picker", "choker", "slots", "round", "neighbours", "initial", "timeout")),
 }
 MEASURES = {"mean_s": "mean s", "median_s": "median s", "gave": "gave", "took": "took", "share": "share ratio"}
 LEGEND = """
 mean, median: until a peer was complete; gave, took: copies of the content, of each peer on average, and their ratio;
-rank: 1 and how many are surely better, run by run"""
+rank: 1 plus the number of those that are surely better, run by run"""
 
 
-class Standing(NamedTuple):
+class Ranking(NamedTuple):
     """How a contestant did; `share_rank` is by the share ratio, the largest first, and `why` is of incomplete peers."""
 
     contestant: str
@@ -84,21 +81,11 @@ class Standing(NamedTuple):
     why: str | None
 
 
-def swarm_options(command: Callable[..., None]) -> Callable[..., None]:
-    """The command with the options of the swarm."""
-    for name, usual in reversed(OPTIONS.items()):
-        text = f"As for run_swarm.py. [{usual}]" if usual else "As for run_swarm.py."
-        command = click.option(f"--{name}", metavar="...", default=usual, help=text)(command)
-    return command
-
-
-@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.command(cls=Subcommand, params=some_options("Options of the swarm", **OPTIONS))
 @click.argument("contestants", metavar="[CONTESTANT]...", nargs=-1)
-@click.option("--peers", metavar="N", default=10, type=click.IntRange(1), help="Of each contestant. [10]")
-@click.option("--seeds", metavar="N", default=5, type=click.IntRange(1), help="So many runs, by other chance. [5]")
-@click.option("--world", metavar="NAME", default="sim", help="sim: simulated; ray: real actors. [sim]")
-@swarm_options
-@click.option("--jobs", metavar="N", type=click.IntRange(1), help="Simulations at a time. [one a core]")
+@click.option("--peers", metavar="N", default=10, type=Read(whole(1)), help="Peers of each contestant.")
+@click.option("--seeds", metavar="N", default=5, type=Read(whole(1)), help="Runs, each with another random seed.")
+@click.option("--jobs", metavar="N", type=Read(whole(1)), help="Simulations at a time. [one a core]")
 @click.option("--address", metavar="ADDR", help="Run on this Ray cluster (HOST:PORT or auto). [on this machine]")
 @click.option("--into", metavar="FILE", type=click.Path(path_type=Path), help="Renew the table in this Markdown file.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the table.")
@@ -119,23 +106,18 @@ def main(
     For example random, mine:Greedy, rarest-first+none, free-rider. Without any: each picker with each choker that is
     built in, and free riders.
     """
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.default_int_handler)
-    if str(Path.cwd()) not in sys.path:
-        sys.path.append(str(Path.cwd()))  # for strategies of one's own, as module:Class
-    with ending("tournament"):
-        if into is not None:
-            marked(into, TABLE)
-        fit, out = admitted(contestants or BUILT_IN)
-        grid = the_grid(fit, peers, seeds, {name: value for name, value in options.items() if value is not None})
-        with TemporaryDirectory(prefix="minibit-tournament-") as folder, Results(Path(folder)) as results:
-            do_missing(grid, results, jobs, address, quiet)
-            found = [(run, result) for run in grid.runs() if (result := results.whole(run)) is not None]
-            lost = lost_runs(grid, results)
-        standings = ranked(fit, peers, found) if found else []
-        table = cells(standings, len(found))
-        if into is not None and not lost:
-            put_into(into, TABLE, in_markdown(*table))
+    if into is not None:
+        marked(into, TABLE)
+    fit, out = admitted(contestants or BUILT_IN)
+    grid = the_grid(fit, peers, seeds, {name: value for name, value in options.items() if value is not None})
+    with TemporaryDirectory(prefix="minibit-tournament-") as folder, ResultsFolder(Path(folder)) as results:
+        do_missing(grid, results, jobs, address, quiet)
+        found = [(run, result) for run in grid.runs() if (result := results.whole(run)) is not None]
+        lost = lost_runs(grid, results)
+    standings = ranked(fit, peers, found) if found else []
+    table = cells(standings, len(found))
+    if into is not None and not lost:
+        put_into(into, TABLE, in_markdown(*table))
     if as_json:
         click.echo(json.dumps(as_object(grid, standings, out, lost)))
     elif standings:
@@ -143,13 +125,13 @@ def main(
         show(*table)
         click.echo(LEGEND)
     for name, why in out.items():
-        complain("tournament", f"left out: {name}: {why}")
+        complain(f"left out: {name}: {why}")
     for one in standings:
         if one.incomplete:
             why = f", e.g. {one.why}" if one.why else ""
-            complain("tournament", f"incomplete: {one.contestant}: {one.incomplete} of {one.peers} peers{why}")
-    for who, why in lost.items():
-        complain("tournament", f"lost: {who}: {why}")
+            complain(f"incomplete: {one.contestant}: {one.incomplete} of {one.peers} peers{why}")
+    for run, why in lost.items():
+        complain(f"lost: {run}: {why}")
     sys.exit(LOST if lost else 0)
 
 
@@ -157,7 +139,7 @@ def main(
 
 
 def admitted(names: Iterable[str]) -> tuple[list[str], dict[str, str]]:
-    """The contestants whose strategies can be made, and of the others why not.
+    """The contestants that can be made, and why the others can't.
 
     `LocalError` for a name that is none, one that comes twice, and fewer than two contestants.
     """
@@ -167,9 +149,8 @@ def admitted(names: Iterable[str]) -> tuple[list[str], dict[str, str]]:
             raise LocalError(f"{name} is there twice: give each contestant once, and more --peers for more of each")
         team = strategies.team(name)
         try:
-            behaviour = strategies.behaviour(team.behaviour)()
-            Peer(name, VirtualContent("", 1, 1), team.rules(Rules()), behaviour=behaviour)
-        except Exception as error:  # whatever somebody's strategy raises
+            Seat(name=name, rules=team.rules(Rules()), behaviour=team.behaviour).peer(VirtualContent("", 1, 1), 0, 0)
+        except Exception as error:  # anything that a user's strategy raises
             out[name] = str(error)
         else:
             fit.append(name)
@@ -190,7 +171,7 @@ def the_grid(names: list[str], peers: int, seeds: int, options: Mapping[str, str
 # after
 
 
-def ranked(names: list[str], peers: int, found: list[tuple[Run, Result]]) -> list[Standing]:
+def ranked(names: list[str], peers: int, found: list[tuple[GridRun, RunResult]]) -> list[Ranking]:
     """How each contestant did in the runs that ended, the first first."""
     values = {
         measure: {name: [result.figures.get(f"{measure}.class.{name}") for _, result in found] for name in names}
@@ -202,7 +183,7 @@ def ranked(names: list[str], peers: int, found: list[tuple[Run, Result]]) -> lis
     by_share = ranks(kept, incomplete)
     whys = said_of(found)
     standings = [
-        Standing(
+        Ranking(
             contestant=name,
             rank=by_time[name],
             share_rank=by_share[name],
@@ -217,7 +198,7 @@ def ranked(names: list[str], peers: int, found: list[tuple[Run, Result]]) -> lis
 
 
 def ranks(values: Mapping[str, list[float | None]], behind: Mapping[str, int]) -> dict[str, int]:
-    """For each, 1 and how many surely have less, run by run; who is more `behind` comes after who is less."""
+    """For each, 1 plus the number of those that surely have less, run by run; one that is more `behind` comes later."""
 
     def surely_less(one: str, other: str) -> bool:
         if behind[one] != behind[other]:
@@ -229,18 +210,17 @@ def ranks(values: Mapping[str, list[float | None]], behind: Mapping[str, int]) -
     return {name: 1 + sum(surely_less(other, name) for other in values) for name in values}
 
 
-def said_of(found: list[tuple[Run, Result]]) -> dict[str, str]:
+def said_of(found: list[tuple[GridRun, RunResult]]) -> dict[str, str]:
     """Why most of the peers of a contestant that should have become complete didn't."""
     whys: dict[str, Counter[str]] = {}
     for run, result in found:
-        line = Options.build(**run.options).line_up()
+        teams = {seat.name: seat.class_name for seat in seats(Options.build(**run.options))}
         for failure in result.summary["failed"]:
-            name = line[int(failure["peer"].removeprefix("peer-")) - 1].name
-            whys.setdefault(name, Counter())[failure["why"]] += 1
+            whys.setdefault(teams[failure["peer"]] or "", Counter())[failure["why"]] += 1
     return {name: counts.most_common(1)[0][0] for name, counts in whys.items()}
 
 
-def cells(standings: list[Standing], runs: int) -> tuple[list[str], list[list[str]]]:
+def cells(standings: list[Ranking], runs: int) -> tuple[list[str], list[list[str]]]:
     """The table as texts: its headings, its rows."""
     some = any(one.incomplete for one in standings)
     headings = ["contestant", "rank", *MEASURES.values(), "rank by share", *(["incomplete"] if some else [])]
@@ -256,7 +236,7 @@ def cells(standings: list[Standing], runs: int) -> tuple[list[str], list[list[st
     ]
 
 
-def as_object(grid: Grid, standings: list[Standing], out: dict[str, str], lost: dict[str, str]) -> dict[str, Any]:
+def as_object(grid: Grid, standings: list[Ranking], out: dict[str, str], lost: dict[str, str]) -> dict[str, Any]:
     """What --json prints: all measures, in base units."""
     rows = [
         {**one._asdict(), "measures": {name: found._asdict() for name, found in one.measures.items()}}

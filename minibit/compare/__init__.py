@@ -1,1 +1,1 @@
-"""Many runs: what to vary, who runs them, and the table of what they came to."""
+"""Many runs: what differs between them, where they run, and the table of their results."""

@@ -1,8 +1,8 @@
 """What is shown of runs that differ by the seed alone: the mean of each measure, and how sure it is.
 
-The interval is Student's: with 95 % confidence the mean of all seeds that there are lies within `half` of the mean
-of those that were tried. A measure that some runs lack (the transfer of a run in which a peer never completed) is
-the mean of the others, and says of how many.
+The interval is Student's: with 95 % confidence, the mean over all possible seeds lies within `half` of the mean over
+those that were tried. Some runs may lack a measure (a run in which a peer never completed has no transfer). Then the
+mean is over the other runs, and says how many they are.
 """
 
 from __future__ import annotations

@@ -21,14 +21,13 @@
     choker = "none"
     scenario.faults = [{ kind = "leaves", at = "60s", peers = ["tracker"] }]
 
-The world is `sim` unless it is said. What is wrong in a file is found here, before anything runs: the options, the
-scenario and the simulation of every cell are built once.
+The world is `sim` unless the file says otherwise. A mistake in a file is found here, before anything runs: the options,
+the scenario and the simulation of every cell are built once.
 """
 
 from __future__ import annotations
 
 import hashlib
-import re
 import tomllib
 from collections.abc import Iterator
 from copy import deepcopy
@@ -43,7 +42,7 @@ from minibit import strategies
 from minibit.compare.columns import COLUMNS, USUAL, of_groups
 from minibit.errors import LocalError
 from minibit.run.options import Options
-from minibit.run.scenario import read
+from minibit.run.scenario import PeerClass, read
 from minibit.sim import Scenario, Simulation
 
 OURS = {  # options that no grid file may set
@@ -58,8 +57,8 @@ OURS = {  # options that no grid file may set
 Keys = tuple[str, ...]  # the way to a value through tables
 
 
-class Run(NamedTuple):
-    """One run. `key` stands for `parameters`, which are exact and whole; the tables are as the file gives them."""
+class GridRun(NamedTuple):
+    """One run. `key` stands for `parameters`, which are exact and complete; the tables are as in the file."""
 
     key: str
     parameters: dict[str, Any]
@@ -74,11 +73,11 @@ class Run(NamedTuple):
         return bool(self.options["world"] == "ray")
 
 
-class Cell(NamedTuple):
-    """What is the same in some runs but for the seed: `values` by axis, as texts, and the groups of its peers."""
+class GridCell(NamedTuple):
+    """Runs that differ by the seed alone: their `values` by axis, as texts, and the groups of their peers."""
 
     values: dict[str, str]
-    runs: list[Run]
+    runs: list[GridRun]
     groups: list[str]
 
 
@@ -88,10 +87,10 @@ class Grid(NamedTuple):
     title: str
     text: str
     axes: list[str]
-    cells: list[Cell]
+    cells: list[GridCell]
     measures: list[str]
 
-    def runs(self) -> list[Run]:
+    def runs(self) -> list[GridRun]:
         """Each run once, the first repeat of all cells before the second of any."""
         ordered = (run for repeat in zip(*(cell.runs for cell in self.cells), strict=True) for run in repeat)
         return list({run.key: run for run in ordered}.values())
@@ -115,16 +114,13 @@ def load(path: Path) -> Grid:
         text = path.read_text(encoding="utf-8")
         return of_file(text, read(tomllib.loads(text), File))
     except OSError as error:
-        raise LocalError(f"can't read {path} ({error.strerror}): give a grid file, e.g. one of grids/") from None
+        raise LocalError(
+            f"can't read {path} ({error.strerror}): give a grid file, e.g. one of experiments/grids/"
+        ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise LocalError(f"{path} is no TOML file: {error}") from None
     except LocalError as error:
-        raise LocalError(f"{path}: {_in_its_words(str(error))}") from None
-
-
-def _in_its_words(text: str) -> str:
-    """Options as a grid file spells them: `block_size` for `--block-size`."""
-    return re.sub(r"--([a-z]+(?:-[a-z]+)*)", lambda found: found[1].replace("-", "_"), text.lstrip("."))
+        raise LocalError(f"{path}: {error}") from None
 
 
 def of_file(text: str, file: File) -> Grid:
@@ -140,8 +136,10 @@ def of_file(text: str, file: File) -> Grid:
             try:
                 cells.append(_cell(cell, file, settings))
             except LocalError as error:
+                if not cell:
+                    raise
                 which = ", ".join(f"{name} = {value}" for name, value in cell.items())
-                raise LocalError(f"{error} (cell {which})" if which else str(error)) from None
+                raise LocalError(f"{error} (cell {which})") from None
     groups = list(dict.fromkeys(group for cell in cells for group in cell.groups))
     return Grid(file.title, text, names, cells, _measures(file.measures, groups))
 
@@ -169,7 +167,7 @@ def _settings(case: dict[str, Any]) -> Iterator[tuple[Keys, Any]]:
             yield (key,), inner
 
 
-def _cell(values: dict[str, str], file: File, settings: list[tuple[Keys, Any]]) -> Cell:
+def _cell(values: dict[str, str], file: File, settings: list[tuple[Keys, Any]]) -> GridCell:
     tables = {**deepcopy(file.options), "scenario": deepcopy(file.scenario)}
     for path, value in settings:
         _put(tables, path, value)
@@ -187,13 +185,14 @@ def _cell(values: dict[str, str], file: File, settings: list[tuple[Keys, Any]]) 
     except LocalError as error:
         raise LocalError(f"scenario: {error}") from None
     runs = [_run(values, seed, built, world, options, scenario) for seed in range(1, file.repeats + 1)]
-    teams = [strategies.team(name) for name in built.teams]
-    behaviours = [*(kind.behaviour for kind in (*world.classes, *teams)), *built.behave]
+    sorts: list[PeerClass | strategies.Team] = [*world.classes, *map(strategies.team, built.teams)]
+    behaviours = [*(sort.behaviour for sort in sorts), *built.behave]
     odd = sum(kind.peers for kind in world.classes) + sum([*built.teams.values(), *built.behave.values()])
     if odd < built.peers:
         behaviours.insert(0, "honest")
-    groups = [*dict.fromkeys(behaviours), *dict.fromkeys(f"class.{kind.name}" for kind in (*world.classes, *teams))]
-    return Cell(values, runs, groups)
+    classes = dict.fromkeys([*(kind.name for kind in world.classes), *built.teams])
+    groups = [*dict.fromkeys(behaviours), *(f"class.{name}" for name in classes)]
+    return GridCell(values, runs, groups)
 
 
 def _put(table: Any, path: Keys, value: Any) -> None:
@@ -213,13 +212,13 @@ def _run(
     world: Scenario,
     options: dict[str, Any],
     scenario: dict[str, Any],
-) -> Run:
+) -> GridRun:
     parameters = {
         "options": msgspec.to_builtins(msgspec.structs.replace(built, seed=seed)),
         "scenario": msgspec.to_builtins(world, enc_hook=float),  # durations and rates are floats of their own class
     }
     text = msgspec.json.encode(_canonical(parameters), order="sorted")
-    return Run(hashlib.sha256(text).hexdigest()[:20], parameters, cell, seed, {**options, "seed": seed}, scenario)
+    return GridRun(hashlib.sha256(text).hexdigest()[:20], parameters, cell, seed, {**options, "seed": seed}, scenario)
 
 
 def _canonical(value: Any) -> Any:

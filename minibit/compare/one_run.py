@@ -1,7 +1,7 @@
 """One run of a comparison, as a process of its own: what to run on standard input, what it came to on standard output.
 
-Both are one line of JSON. Whoever started it keeps standard input open; when that ends, so does the run, so that
-none outlives its comparison, however that died. On a Ray cluster `run` is the task instead.
+Both are one line of JSON. The comparison keeps standard input open. When it ends, the run ends too, so no run outlives
+its comparison, however that died. On a Ray cluster `run` is the task instead.
 """
 
 from __future__ import annotations
@@ -18,30 +18,30 @@ from math import inf
 from pathlib import Path
 from statistics import fmean, median
 from threading import Thread
-from types import ModuleType
 from typing import Any
 
 import msgspec
 
+from minibit import strategies
 from minibit.errors import MinibitError
 from minibit.events import TRACKER
 from minibit.records import BlockRecord, PeerRecord, Record
 from minibit.run.measures import bytes_between, presences
 from minibit.run.options import Options
+from minibit.run.seating import seats
 from minibit.run.summary import Summary
+from minibit.seat import Seat
 from minibit.sim import Scenario, Simulation
 
 Figures = dict[str, float | None]
 
 
 def run(options: dict[str, Any], scenario: dict[str, Any], shipped: Mapping[str, type] | None = None) -> dict[str, Any]:
-    """What one run came to: `figures` and `summary`, or why it was `lost`; and how long it `took_s`, by our clock.
+    """The result of one run: `figures` and `summary`, or why it was `lost`; and how long it `took_s`, by our clock.
 
-    `shipped` are strategies by the names that the options give, which this machine need not have.
+    `shipped` are strategies by the names that the options give. Their modules need not be on this machine.
     """
-    for name, kind in (shipped or {}).items():
-        module_name, _, class_name = name.partition(":")
-        setattr(sys.modules.setdefault(module_name, ModuleType(module_name)), class_name, kind)
+    strategies.SHIPPED.update(shipped or {})
     began_at = time.monotonic()
     found: dict[str, Any]
     try:
@@ -50,7 +50,7 @@ def run(options: dict[str, Any], scenario: dict[str, Any], shipped: Mapping[str,
         found = {"figures": figures, "summary": summary.as_dict()}
     except MinibitError as error:
         found = {"lost": str(error)}
-    except Exception as error:  # also MemoryError, and whatever a strategy of somebody's own raises
+    except Exception as error:  # also MemoryError, and anything that a user's strategy raises
         where = traceback.extract_tb(error.__traceback__)[-1]
         found = {"lost": f"{type(error).__name__}: {error} ({Path(where.filename).name}, line {where.lineno})"}
     return {**found, "took_s": time.monotonic() - began_at}
@@ -60,12 +60,7 @@ def _simulated(given: dict[str, Any], scenario: dict[str, Any]) -> tuple[Summary
     options = Options.build(**given)
     simulation = Simulation(options, Scenario.build(scenario, options.peers))
     summary = simulation.run()
-    groups: dict[str, list[str]] = {}
-    for name, account in simulation.ledger.peers.items():
-        groups.setdefault(account.behaviour, []).append(name)
-    for name, kind in simulation.class_of.items():
-        groups.setdefault(f"class.{kind}", []).append(name)
-    return summary, figures(summary, simulation.records, groups)
+    return summary, figures(summary, simulation.records, _groups(simulation.seats))
 
 
 def _real(given: dict[str, Any], scenario: dict[str, Any]) -> tuple[Summary, Figures]:
@@ -80,14 +75,18 @@ def _real(given: dict[str, Any], scenario: dict[str, Any]) -> tuple[Summary, Fig
         tables = swarm.records()
     events = [PeerRecord(*row) for row in tables["peers"].iter_rows()]
     blocks = [BlockRecord(*row) for row in tables["blocks"].iter_rows()]
-    teams = options.line_up()  # of peer-01, peer-02, ...
+    return summary, figures(summary, [*events, *blocks], _groups(seats(options)))
+
+
+def _groups(seats: Iterable[Seat]) -> dict[str, list[str]]:
+    """The names of the peers of each behaviour, and of each class or team (`class.NAME`)."""
     groups: dict[str, list[str]] = {}
-    for peer in {event.peer for event in events if event.event == "started" and event.peer != TRACKER}:
-        team = teams[int(peer.removeprefix("peer-")) - 1]
-        groups.setdefault(team.behaviour, []).append(peer)
-        if team.name is not None:
-            groups.setdefault(f"class.{team.name}", []).append(peer)
-    return summary, figures(summary, [*events, *blocks], groups)
+    for seat in seats:
+        if not seat.seeds:
+            groups.setdefault(seat.behaviour, []).append(seat.name)
+            if seat.class_name is not None:
+                groups.setdefault(f"class.{seat.class_name}", []).append(seat.name)
+    return groups
 
 
 def completions(records: Iterable[Record]) -> dict[str, float]:
@@ -102,8 +101,8 @@ def completions(records: Iterable[Record]) -> dict[str, float]:
 def figures(summary: Summary, records: Iterable[Record], groups: dict[str, list[str]]) -> Figures:
     """All measures of a run (see columns.py), in base units; None where there is nothing to measure.
 
-    `groups` are the peers of a behaviour, or of a class or team (`class.NAME`). Of the latter there is also what they
-    gave and took, each on average, in copies of the content, and how many of them never became complete.
+    `groups` are the peers of a behaviour, or of a class or team (`class.NAME`). A class also has what its peers gave
+    and took, in copies of the content for each peer on average, and how many of them never became complete.
     """
     records = list(records)
     took_s = completions(records)
@@ -154,7 +153,6 @@ def main() -> None:
         if told["options"]["world"] == "ray":
             signal.signal(signal.SIGTERM, signal.default_int_handler)  # a swarm is closed first
         Thread(target=_end_with_parent, daemon=True).start()
-        sys.path.append(str(Path.cwd()))  # for strategies of one's own, as module:Class
         out.write(msgspec.json.encode(run(**told)))
 
 

@@ -2,11 +2,11 @@
 
     DIR/results.jsonl    one line for each run that ended: whole, or cut and ignored
     DIR/grid.toml        the grid file as it was when the comparison was last started
-    DIR/table.md         written by compare.py when all runs ended, as is
-    DIR/table.parquet
+    DIR/table.md         the table, for people; written when all runs have ended
+    DIR/table.parquet    the table, for programs
 
-A line is appended with one write and flushed to the disk, and belongs to its run by a key that stands for the
-run's exact parameters; so a grid may grow, and what is no longer in it stays unused. One process writes at a time.
+A line is appended with one write and flushed to the disk. Its key stands for the exact parameters of the run, so a grid
+may grow; a line whose run is no longer in the grid is not used. One process writes at a time.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from typing import Any
 import msgspec
 
 import minibit
-from minibit.compare.grid import Run
+from minibit.compare.grid import GridRun
 from minibit.errors import DiskFullError, LocalError
 
 
-class Result(msgspec.Struct, kw_only=True, omit_defaults=True):
+class RunResult(msgspec.Struct, kw_only=True, omit_defaults=True):
     """What one run came to: `figures` (see columns.py) and `summary`, or why it was `lost`.
 
     took_s   by our clock, not the run's
@@ -44,13 +44,13 @@ class Result(msgspec.Struct, kw_only=True, omit_defaults=True):
     lost: str | None = None
 
 
-class Results:
+class ResultsFolder:
     """The results in a folder; `by_key` has the last one of each run."""
 
     def __init__(self, folder: Path, fresh: bool = False) -> None:
-        """Open the folder, or make it; `fresh` forgets what was in it. `LocalError` if somebody else writes there."""
+        """Open the folder, or make it; `fresh` forgets what was in it. `LocalError` if another process writes there."""
         self.folder = folder
-        self.by_key: dict[str, Result] = {}
+        self.by_key: dict[str, RunResult] = {}
         self.strange = 0  # lines that are none of ours, or cut
         self.program = _program()
         try:
@@ -71,7 +71,7 @@ class Results:
         text = (self.folder / "results.jsonl").read_bytes()
         for line in text.splitlines():
             try:
-                result = msgspec.json.decode(line, type=Result)
+                result = msgspec.json.decode(line, type=RunResult)
             except msgspec.MsgspecError:
                 self.strange += 1
             else:
@@ -79,17 +79,17 @@ class Results:
         if text and not text.endswith(b"\n"):
             self._write(b"\n")  # after a line that was cut
 
-    def add(self, run: Run, outcome: dict[str, Any]) -> Result:
+    def add(self, run: GridRun, outcome: dict[str, Any]) -> RunResult:
         """Keep what a run came to."""
         kept = {name: outcome[name] for name in ("figures", "summary", "lost", "took_s") if name in outcome}
-        result = Result(
+        result = RunResult(
             key=run.key, cell=run.cell, seed=run.seed, program=self.program, parameters=run.parameters, **kept
         )
         self._write(msgspec.json.encode(result) + b"\n")
         self.by_key[run.key] = result
         return result
 
-    def whole(self, run: Run) -> Result | None:
+    def whole(self, run: GridRun) -> RunResult | None:
         """The result of a run that need not run again."""
         result = self.by_key.get(run.key)
         return None if result is None or result.lost is not None else result
@@ -107,10 +107,10 @@ class Results:
         replace(self.folder / name, data)
 
     def close(self) -> None:
-        """Let others write."""
+        """Let other processes write."""
         os.close(self._file)
 
-    def __enter__(self) -> Results:
+    def __enter__(self) -> ResultsFolder:
         return self
 
     def __exit__(

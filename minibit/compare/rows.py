@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from minibit.compare.columns import Estimate, estimate, heading, shown
-from minibit.compare.grid import Cell, Grid
-from minibit.compare.results import Results
+from minibit.compare.grid import Grid, GridCell
+from minibit.compare.results import ResultsFolder
 
 NOTHING = Estimate(None, None, 0)
 
 
-class Row(NamedTuple):
+class TableRow(NamedTuple):
     """A cell in the table: so many runs that ended well, so many that were lost, and the estimate of each measure."""
 
     cell: dict[str, str]
@@ -23,15 +23,15 @@ class Row(NamedTuple):
     estimates: dict[str, Estimate]
 
 
-def row(cell: Cell, results: Results) -> Row:
+def row(cell: GridCell, results: ResultsFolder) -> TableRow:
     """The estimates of a cell."""
     found = [result for run in cell.runs if (result := results.whole(run)) is not None]
     names = dict.fromkeys(name for result in found for name in result.figures)
     estimates = {name: estimate(result.figures.get(name) for result in found) for name in names}
-    return Row(cell.values, len(found), len(cell.runs) - len(found), estimates)
+    return TableRow(cell.values, len(found), len(cell.runs) - len(found), estimates)
 
 
-def cells_of(grid: Grid, rows: list[Row]) -> tuple[list[str], list[list[str]]]:
+def cells_of(grid: Grid, rows: list[TableRow]) -> tuple[list[str], list[list[str]]]:
     """The table as texts: its headings, its rows. What no cell has is left out."""
     measures = [name for name in grid.measures if any(one.estimates.get(name, NOTHING).runs for one in rows)]
     headings = [*grid.axes, "runs", *map(heading, measures)]
@@ -45,7 +45,7 @@ def cells_of(grid: Grid, rows: list[Row]) -> tuple[list[str], list[list[str]]]:
     ]
 
 
-def as_markdown(grid: Grid, rows: list[Row]) -> str:
+def as_markdown(grid: Grid, rows: list[TableRow]) -> str:
     """The table for a page, readable as text too."""
     return in_markdown(*cells_of(grid, rows), names=len(grid.axes))
 
@@ -65,7 +65,7 @@ def in_markdown(headings: list[str], texts: list[list[str]], names: int = 1) -> 
     return line(headings) + line(rule) + "".join(map(line, texts))
 
 
-def as_object(grid: Grid, rows: list[Row], lost: dict[str, str], out: Path) -> dict[str, Any]:
+def as_object(grid: Grid, rows: list[TableRow], lost: dict[str, str], out: Path) -> dict[str, Any]:
     """What --json prints: all measures, in base units."""
     cells = [
         {
@@ -79,7 +79,7 @@ def as_object(grid: Grid, rows: list[Row], lost: dict[str, str], out: Path) -> d
     return {"title": grid.title, "out": str(out), "cells": cells, "lost": lost}
 
 
-def as_parquet(grid: Grid, rows: list[Row]) -> bytes:
+def as_parquet(grid: Grid, rows: list[TableRow]) -> bytes:
     """The table for programs: for each measure its mean, `half` of its interval, and of how many `runs` it is."""
     import polars as pl  # noqa: PLC0415  of the extra `lab`
 
@@ -99,13 +99,13 @@ def as_parquet(grid: Grid, rows: list[Row]) -> bytes:
 # what is not in it
 
 
-def lost_runs(grid: Grid, results: Results) -> dict[str, str]:
+def lost_runs(grid: Grid, results: ResultsFolder) -> dict[str, str]:
     """Why each lost run was lost, by what it was."""
     lost = [run for run in grid.runs() if results.whole(run) is None]
     return {named({**run.cell, "seed": str(run.seed)}): results.by_key[run.key].lost or "" for run in lost}
 
 
-def incomplete(grid: Grid, results: Results) -> dict[str, str]:
+def incomplete(grid: Grid, results: ResultsFolder) -> dict[str, str]:
     """Why most of the peers that never became complete didn't, by cell."""
     found = {}
     for cell in grid.cells:

@@ -1,7 +1,7 @@
-"""Who does the runs of a comparison: processes of this machine, or tasks on a Ray cluster.
+"""Workers do the runs of a comparison: processes of this machine, or tasks on a Ray cluster.
 
-Both take a run and give a `Future` of what it came to, which never raises: a run that is lost says why. `stop`, and
-the end of the `with`, leave no process behind.
+Both take a run and give a `Future` of its result. The future never raises: a run that is lost says why. `stop`, and the
+end of the `with`, leave no process behind.
 """
 
 from __future__ import annotations
@@ -21,10 +21,12 @@ from typing import Any
 
 import msgspec
 
-from minibit import strategies
 from minibit.compare import one_run
-from minibit.compare.grid import Run
+from minibit.compare.grid import GridRun
 from minibit.errors import ClusterError
+from minibit.run.options import Options
+from minibit.run.scenario import Scenario
+from minibit.run.seating import seats
 
 Outcome = dict[str, Any]  # see `one_run.run`
 
@@ -32,10 +34,10 @@ GOODBYE_S = 60.0  # for a swarm of real actors to end by itself
 
 
 class Workers(ABC):
-    """Who does runs; the end of the `with` stops them."""
+    """They do runs; the end of the `with` stops them."""
 
     @abstractmethod
-    def submit(self, run: Run) -> Future[Outcome]:
+    def submit(self, run: GridRun) -> Future[Outcome]:
         """Have this run done as soon as there is room."""
 
     @abstractmethod
@@ -52,7 +54,7 @@ class Workers(ABC):
 
 
 class Processes(Workers):
-    """A process for each run, so many at a time; one that is killed takes nobody along.
+    """A process for each run, so many at a time; one that is killed takes no other along.
 
     `address` is the Ray cluster for swarms of real actors; None: each starts its own.
     """
@@ -64,7 +66,7 @@ class Processes(Workers):
         self._stopped = False
         self._processes: set[subprocess.Popen[bytes]] = set()
 
-    def submit(self, run: Run) -> Future[Outcome]:
+    def submit(self, run: GridRun) -> Future[Outcome]:
         return self._threads.submit(self._done, run)
 
     def stop(self) -> None:
@@ -81,20 +83,21 @@ class Processes(Workers):
                 os.killpg(process.pid, signal.SIGKILL)
         self._threads.shutdown(cancel_futures=True)
 
-    def _done(self, run: Run) -> Outcome:
+    def _done(self, run: GridRun) -> Outcome:
         try:
             return self._in_a_process(run)
         except OSError as error:
             return {"lost": f"no process could be started for it: {error}"}
 
-    def _in_a_process(self, run: Run) -> Outcome:
+    def _in_a_process(self, run: GridRun) -> Outcome:
         options = run.options if self._address is None or not run.real else {**run.options, "address": self._address}
         with tempfile.TemporaryFile() as err:
             with self._lock:
                 if self._stopped:
                     return {"lost": "stopped"}
                 process = subprocess.Popen(
-                    [sys.executable, "-m", one_run.__name__],
+                    [sys.executable, "-P", "-m", one_run.__name__],
+                    env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},  # it finds what we find, as we do
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=err,
@@ -127,7 +130,7 @@ def _answer(process: subprocess.Popen[bytes], told: dict[str, Any]) -> tuple[byt
 def _last_words(code: int, err: Any) -> str:
     """Why a process ended without an answer."""
     if code == -signal.SIGKILL:
-        return "its process was killed, perhaps for want of memory: give fewer --jobs, or smaller runs"
+        return "its process was killed, perhaps because memory ran out: give fewer --jobs, or smaller runs"
     err.seek(0)
     lines = err.read().decode(errors="replace").strip().splitlines()
     how = f"signal {-code}" if code < 0 else f"exit code {code}"
@@ -137,26 +140,27 @@ def _last_words(code: int, err: Any) -> str:
 class Tasks(Workers):
     """A Ray task for each run, which needs nothing on its node but Minibit. `ClusterError` without a cluster.
 
-    No task is tried twice: which run was lost, and why, is for the user to know.
+    No task is tried twice: the user shall know which run was lost, and why.
     """
 
     def __init__(self, address: str) -> None:
         import ray  # noqa: PLC0415
-        from ray import cloudpickle  # noqa: PLC0415
 
-        from minibit.actors.driver import cluster  # noqa: PLC0415  imports Ray, which processes don't need
+        from minibit.actors.driver import cluster, launch  # noqa: PLC0415  import Ray, which processes don't need
 
         self._joined = not ray.is_initialized()
         cluster.connect(address)
-        if not ray.cluster_resources().get("CPU"):
+        if not ray.cluster_resources().get("CPU"):  # type: ignore[no-untyped-call]
             cluster.disconnect()
             raise ClusterError(f"the cluster at {address} has no CPU for tasks: add a node to it")
-        cloudpickle.register_pickle_by_value(one_run)  # type: ignore[no-untyped-call]
+        self._shipped = launch.shipped
         self._run = ray.remote(num_cpus=1, max_retries=0)(one_run.run)
         self._refs: list[Any] = []
 
-    def submit(self, run: Run) -> Future[Outcome]:
-        ref = self._run.remote(run.options, run.scenario, _shipped(run))
+    def submit(self, run: GridRun) -> Future[Outcome]:
+        options = Options.build(**run.options)
+        own = self._shipped(seats(options, Scenario.build(run.scenario, options.peers)))
+        ref = self._run.remote(run.options, run.scenario, own)
         self._refs.append(ref)
         outcome: Future[Outcome] = Future()
         ref.future().add_done_callback(lambda done: outcome.set_result(_outcome(done)))
@@ -177,20 +181,3 @@ def _outcome(done: Future[Outcome]) -> Outcome:
         return done.result()
     lines = str(error).strip().splitlines() or [""]
     return {"lost": f"{type(error).__name__}: {lines[-1] if lines[0].startswith('ray::') else lines[0]}"}
-
-
-def _shipped(run: Run) -> dict[str, type]:
-    """The classes of the run's own strategies, by their names."""
-    from minibit.actors.driver.launch import shipped  # noqa: PLC0415
-
-    options, classes = run.parameters["options"], run.parameters["scenario"]["classes"]
-    teams = [strategies.team(name)._asdict() for name in options["teams"]]
-    behaviours = [{"behaviour": name} for name in options["behave"]]
-    find = {"picker": strategies.picker, "choker": strategies.choker, "behaviour": strategies.behaviour}
-    found = {
-        name: shipped(name, find[key])
-        for strategy in (options["rules"], *teams, *behaviours, *classes)
-        for key in find
-        if (name := strategy.get(key)) is not None
-    }
-    return {name: kind for name, kind in found.items() if kind is not None}

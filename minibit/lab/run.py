@@ -20,6 +20,7 @@ from minibit.events import TRACKER
 from minibit.lab import derived, story, words
 from minibit.lab.frames import empty, frames
 from minibit.records import TABLES
+from minibit.seat import number_of
 
 if TYPE_CHECKING:
     from minibit.lab.plot import Plot
@@ -289,8 +290,7 @@ class Run:
         """The name of a peer by its number or its name; `LocalError` when there is none."""
         names: list[str] = self.members["peer"].to_list()
         for name in names:
-            number = name.rpartition("-")[2]
-            if name == peer or (isinstance(peer, int) and number.isdigit() and int(number) == peer):
+            if peer in (name, number_of(name)):
                 return name
         there = f"there are {names[0]} to {names[-1]}" if names else "nobody is known"
         raise LocalError(f"there is no peer {peer!r} in {self.name}: {there}")

@@ -1,8 +1,8 @@
-"""What is known of a run, real or simulated: the records of all peers on one time axis, and what they add up to.
+"""The books of a run, real or simulated: the records of all members on one time axis, and what they add up to.
 
-Peers note the time of their own machine's clock. The ledger moves it to its own by the offset that was measured
-when the peer was opened, and sets zero to the first PEDIDO allowed. Where all share one clock nothing is moved,
-and no record is copied: a simulation may have millions.
+A peer notes the time of its own machine's clock. The ledger adds the offset that was measured when the peer was
+opened, and sets zero to the first PEDIDO allowed. Where all share one clock, no record is moved or copied: a
+simulation may have millions.
 """
 
 from __future__ import annotations
@@ -13,93 +13,17 @@ from typing import Any
 
 import msgspec
 
-from minibit import inventory
 from minibit.content import SharedContent
-from minibit.events import TRACKER
 from minibit.records import BlockRecord, PeerRecord, Record, SampleRecord, shifted
-from minibit.run import bounds
+from minibit.run import bounds, verdict
+from minibit.run.account import Account, Departure
 from minibit.run.options import Options
-from minibit.run.summary import ContentSummary, Failure, MessageCounts, Summary, Times, Traffic, jain
-
-UNWANTED = ("corrupter", "liar")  # nobody expects that they complete: one is banned, one seems to want nothing
-USELESS = ("corrupter", "free-rider")  # nobody gets a right block from them
-
-
-class Account:
-    """One peer in the ledger. `offset_s` takes its clock to the ledger's, `held` is its inventory.
-
-    `upload_bps` and `download_bps` are its own limits, in bytes a second; None for no limit. `kind` is its class in a
-    scenario, `node` the host it runs on, `picker` and `choker` are its own; None for none.
-    """
-
-    def __init__(
-        self,
-        behaviour: str,
-        offset_s: float,
-        held: int,
-        *,
-        upload_bps: float | None = None,
-        download_bps: float | None = None,
-        kind: str | None = None,
-        node: str | None = None,
-        picker: str | None = None,
-        choker: str | None = None,
-    ) -> None:
-        self.behaviour = behaviour
-        self.offset_s = offset_s
-        self.held = held
-        self.held_at_start = held
-        self.upload_bps = upload_bps
-        self.download_bps = download_bps
-        self.kind = kind
-        self.node = node
-        self.picker = picker
-        self.choker = choker
-        self.completed_at: float | None = None
-        self.gone: str | None = None  # why nothing more comes from it
-        self.verified: bool | None = None
-        self.banned_by: set[str] = set()
-        self.sample: SampleRecord | None = None
-        self.batches = 0  # of news that came
-        self.messages: dict[str, int] = {}
-        self.actor_calls = 0
-
-    @property
-    def waited_for(self) -> bool:
-        """Whether the run isn't over before this peer is complete."""
-        return self.completed_at is None and self.gone is None and self.behaviour not in UNWANTED
-
-    @property
-    def expected(self) -> bool:
-        """Whether it is one of those whose completion makes the run: complete, or waited for."""
-        return self.behaviour not in UNWANTED and (self.completed_at is not None or self.gone is None)
-
-    def about(self) -> dict[str, Any]:
-        """What is known of it beside its records, as plain values."""
-        return {
-            "behaviour": self.behaviour,
-            "class": self.kind,
-            "held_at_start": inventory.to_hex(self.held_at_start),
-            "upload_bps": self.upload_bps,
-            "download_bps": self.download_bps,
-            "node": self.node,
-            "messages": self.messages,
-            "picker": self.picker,
-            "choker": self.choker,
-        }
-
-    def die(self, why: str) -> bool:
-        """It is gone without a word, and its copy with it, unless that was verified before; whether that is news."""
-        if self.verified is None:
-            self.completed_at = None
-        news = self.gone is None or self.gone.startswith("left")
-        if news:
-            self.gone = why
-        return news
+from minibit.run.summary import ContentSummary, MessageCounts, Summary, Times, Traffic, jain
+from minibit.seat import Seat
 
 
 class Ledger:
-    """The accounts of tracker and peers, by name, and all records; of a run in the `world` `ray` or `sim`."""
+    """The accounts of the seed and the peers, by name, and all records; `world` is `ray` or `sim`."""
 
     def __init__(self, run: str, options: Options, content: SharedContent, world: str = "ray") -> None:
         self.run = run
@@ -107,30 +31,35 @@ class Ledger:
         self.content = content
         self.world = world
         self.accounts: dict[str, Account] = {}
-        self.actor_calls = 0  # of the driver
+        self.actor_calls = 0  # those of the driver
         self.started_at: float | None = None
         self.limits_changed = False  # while the swarm ran
-        self.scenario: dict[str, Any] | None = None  # of a simulated run, and
-        self.faults: list[dict[str, Any]] = []  # what was planned to go wrong in it
-        self.noted: list[Record] = []  # of the ledger's axis, never to be changed
+        self.scenario: dict[str, Any] | None = None  # None in a real run
+        self.faults: list[dict[str, Any]] = []  # planned moments of a simulated run
+        self.noted: list[Record] = []  # append-only; times are on the ledger's clock
 
     @property
     def peers(self) -> dict[str, Account]:
-        """The accounts of all but the tracker."""
-        return {name: account for name, account in self.accounts.items() if name != TRACKER}
+        """The accounts of all but the seed."""
+        return {name: account for name, account in self.accounts.items() if not account.seat.seeds}
 
-    def open(self, name: str, behaviour: str, offset_s: float, held: int, **more: Any) -> None:
-        """A new account, of a peer that holds these blocks (an inventory); `more`: see `Account`."""
-        self.accounts[name] = Account(behaviour, offset_s, held, **more)
+    @property
+    def seed(self) -> Account:
+        """The account of the seed."""
+        return next(account for account in self.accounts.values() if account.seat.seeds)
+
+    def open(self, seat: Seat, held: int, offset_s: float = 0.0, node: str | None = None) -> None:
+        """A new account; see `Account`."""
+        self.accounts[seat.name] = Account(seat, held, offset_s, node)
 
     def give(self, name: str, blocks: int) -> None:
-        """These blocks (an inventory) were given to a peer before it started."""
+        """Add blocks (an inventory) that a peer was given before it started."""
         account = self.accounts[name]
         account.held |= blocks
         account.held_at_start |= blocks
 
     def enter(self, name: str, records: Iterable[Record], messages: dict[str, int], actor_calls: int = 0) -> None:
-        """Take what a peer told: records of its own clock, messages so far by verb, actor calls so far."""
+        """Take a peer's news: records by its own clock, messages so far by verb, actor calls so far."""
         account = self.accounts[name]
         account.batches += 1
         account.messages = messages
@@ -139,7 +68,7 @@ class Ledger:
         self.enter_all((shifted(record, offset_s) for record in records) if offset_s else records)
 
     def enter_all(self, records: Iterable[Record]) -> None:
-        """Take records of any peers, in the order of time, that are on the ledger's axis already."""
+        """Take records of any members that are on the ledger's axis already, in the order of time."""
         accounts, keep = self.accounts, self.noted.append
         for record in records:
             keep(record)
@@ -152,7 +81,7 @@ class Ledger:
                 self._enter_event(record)
 
     def died(self, name: str, now: float, why: str = "died") -> None:
-        """The peer is gone without a word, and its copy with it, unless that was verified before."""
+        """Note that a peer is gone without a word, and its copy with it, unless that was verified before."""
         if self.accounts[name].die(why):
             self.noted.append(PeerRecord(now, name, "died", why))
 
@@ -166,7 +95,7 @@ class Ledger:
         return 0.0 if self.started_at is None else now - self.started_at
 
     def _enter_event(self, record: PeerRecord) -> None:
-        if record.event == "banned":  # noted by who banned it, perhaps of somebody who is not in the books
+        if record.event == "banned":  # a neighbour's note, perhaps about a stranger that is not in the books
             if (banned := self.accounts.get(record.peer)) is not None:
                 banned.banned_by.add(record.why)
             return
@@ -177,13 +106,13 @@ class Ledger:
             case "completed":
                 account.completed_at = record.at_s
             case "failed":
-                account.gone = record.why
+                account.gone = Departure("failed", record.why)
             case "left":
-                account.gone = account.gone or f"left ({record.why})"
+                account.gone = account.gone or Departure("left", record.why)
             case "died":
                 account.die(record.why or "died")
 
-    # what it adds up to
+    # what the books add up to
 
     @property
     def completed(self) -> int:
@@ -200,43 +129,6 @@ class Ledger:
         """Payload that arrived so far, over all peers."""
         return sum(account.sample.received_bytes for account in self.peers.values() if account.sample)
 
-    def waiting(self) -> list[str]:
-        """The peers that the run waits for."""
-        return [name for name, account in self.peers.items() if account.waited_for]
-
-    def lost_blocks(self) -> list[int]:
-        """Blocks that nobody holds who is still there and gives them."""
-        there = inventory.EMPTY
-        for account in self.accounts.values():
-            if account.gone is None and account.behaviour not in USELESS:
-                there |= account.held
-        return list(inventory.indices(inventory.full(self.content.block_count) & ~there))
-
-    def why_hopeless(self, otherwise: str | None) -> str | None:
-        """Why nobody is waited for any longer, though nothing moves: all that wait lack blocks that are lost, or
-        `otherwise`. None: somebody may still complete.
-        """
-        lost = self.lost_blocks()
-        if not lost:
-            return otherwise
-        some = ", ".join(map(str, lost[:10])) + (", ..." if len(lost) > 10 else "")
-        told = f"nobody holds {len(lost)} {'block' if len(lost) == 1 else 'blocks'} any more ({some})"
-        blocks = inventory.of(lost)
-        if any(not blocks & ~account.held for account in self.peers.values() if account.waited_for):
-            return otherwise and f"{otherwise}, and {told}"
-        return told
-
-    def failures(self, why: str) -> list[Failure]:
-        """The peers that should have a complete and right copy and have none; `why` for those that just wait."""
-        failed = []
-        for name, account in self.peers.items():
-            if account.completed_at is None and account.behaviour not in UNWANTED:
-                missing = self.content.block_count - account.held.bit_count()
-                failed.append(Failure(peer=name, why=account.gone or f"{why}, {missing} blocks missing"))
-            elif account.verified is False:
-                failed.append(Failure(peer=name, why="its finished copy is not what the manifest says"))
-        return failed
-
     def summary(
         self, *, nodes: int, spawn_s: float, verify_s: float, total_s: float, now: float, why: str, timed_out: bool
     ) -> Summary:
@@ -244,12 +136,12 @@ class Ledger:
         options = self.options
         zero = self.started_at if self.started_at is not None else now
         done = sorted(a.completed_at - zero for a in self.peers.values() if a.completed_at is not None)
-        transfer_s = now - zero if self.waiting() or not done else done[-1]
+        transfer_s = now - zero if verdict.waiting(self.accounts) or not done else done[-1]
         arrivals = [record for record in self.noted if isinstance(record, BlockRecord)]
         useful_bytes = sum(record.bytes for record in arrivals if record.verdict == "useful")
         moved_bytes = sum(record.bytes for record in arrivals)
         samples = [account.sample for account in self.accounts.values() if account.sample is not None]
-        seed = self.accounts[TRACKER].sample
+        seed = self.seed.sample
         messages = dict.fromkeys(MessageCounts.__struct_fields__, 0)
         for account in self.accounts.values():
             for verb, count in account.messages.items():
@@ -283,15 +175,15 @@ class Ledger:
             goodput_bps=useful_bytes / transfer_s if transfer_s > 0 else 0.0,
             bound_s=bound_s,
             efficiency=bound_s / transfer_s if all_done and bound_s is not None and transfer_s > 0 else None,
-            fairness_jain=jain(s.sent_bytes for s in samples if s.peer != TRACKER),
+            fairness_jain=jain(s.sent_bytes for account in self.peers.values() if (s := account.sample)),
             actor_calls=self.actor_calls + sum(account.actor_calls for account in self.accounts.values()),
             messages=MessageCounts(**messages),
-            failed=self.failures(why),
+            failed=verdict.failures(self.accounts, self.content.block_count, why),
             timed_out=timed_out,
         )
 
     def about(self, summary: Summary | None) -> dict[str, Any]:
-        """All that is known beside the records, as plain values: what a run's folder says in run.json."""
+        """All that is known beside the records, as plain values: the content of run.json."""
         return {
             "run": self.run,
             "world": self.world,
@@ -314,21 +206,21 @@ class Ledger:
         )
 
     def bound_s(self) -> float | None:
-        """The lower bound on the transfer, of those who are complete or may be; None where too little is known."""
+        """The lower bound on the transfer time of peers that are complete or may be; None: too little is known."""
         if self.limits_changed:
             return None
         members = [
             bounds.Capacity(
-                upload_bps=account.upload_bps,
-                download_bps=account.download_bps,
-                wants=account.expected,
-                serves=account.behaviour != "free-rider",
+                upload_bps=account.seat.upload_bps,
+                download_bps=account.seat.download_bps,
+                wants=account.waited_for or (account.wanted and account.completed_at is not None),
+                serves=account.seat.behaviour != "free-rider",
                 held_bytes=self._bytes_of(account.held_at_start),
             )
             for account in self.peers.values()
         ]
-        content, seed = self.content, self.accounts[TRACKER]
-        return bounds.makespan(content.content_bytes, content.block_bytes, members, seed_upload_bps=seed.upload_bps)
+        content, seed_bps = self.content, self.seed.seat.upload_bps
+        return bounds.makespan(content.content_bytes, content.block_bytes, members, seed_upload_bps=seed_bps)
 
     def _bytes_of(self, held: int) -> int:
         """The bytes of these blocks (an inventory)."""

@@ -1,69 +1,35 @@
-"""Everything that a run can be told, in base units, and how it is read.
+"""Everything that a run can be told, in base units: `Options`, and one table that says how each option is given.
 
-The command line and `Swarm.launch` share this room: an option has one name (`--block-size`, `block_size=`),
-one reader, and one text that says what it takes. `Options.build` is the only way in that checks; it lays what
-is given over the preset, and the preset over the defaults. None always means "not given".
+An option has one name (`--block-size`, `block_size=`), one reader, and one text that says what it takes. The command
+line, the environment, the READMEs and `Options.build` all read the table. `Options.build` is the only way in that
+checks; it lays what is given over the preset, and the preset over the defaults. None always means "not given".
 """
 
 from __future__ import annotations
 
-import operator
-import re
-from collections.abc import Callable, Mapping
 from difflib import get_close_matches
-from random import Random
 from typing import Any, NamedTuple, get_args
 
 import msgspec
 
-from minibit import inventory, strategies
-from minibit.errors import LocalError
+from minibit import strategies
+from minibit.choker import CHOKERS
+from minibit.errors import LocalError, OptionError
 from minibit.manifest import BLOCK_BYTES_MAX, HashName, auto_block_bytes
+from minibit.picker import PICKERS
 from minibit.rules import PRESETS, Rules
-from minibit.strategies import Team
-from minibit.units import parse_bytes, parse_duration, parse_rate, show_bytes
-
-
-class Initial(NamedTuple):
-    """What each peer starts with: a share of the blocks, picked at random, and so many blocks beside it."""
-
-    share: float = 0.0
-    blocks: int = 0
-
-    def count(self, block_count: int) -> int:
-        """How many of `block_count` blocks that is; the share is rounded down."""
-        share = int(self.share * block_count + 1e-9)  # 0.29 of 100 is 28.999999999999996
-        return min(block_count, share + self.blocks)
-
-
-def initial_blocks(count: int, peer: str, seed: int, block_count: int) -> int:
-    """The inventory that a peer starts with: `count` blocks at random."""
-    return inventory.of(Random(f"{seed}/{peer}/initial").sample(range(block_count), count))
+from minibit.run import readers
+from minibit.run.readers import Reader, above_zero, one_of, strategy, whole
+from minibit.seat import Initial
+from minibit.units import parse_bytes, parse_duration, parse_rate, show_bytes, show_duration, show_rate
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """What to share, how many peers of which sort, by which rules, where, and what stays of it.
+    """What to share, among how many peers of which sort, by which rules, where, and what stays of it.
 
-    peers             peers beside the tracker, which seeds
-    size_bytes        made content, where no file is given
-    block_bytes       of a block; None: it grows with the content, times `block_scale`
-    hash              of blocks and manifest: `blake3` or `sha256`
-    preset            the one that lies under what was given
-    rules             what every peer and the tracker decide by
-    initial           what each peer starts with
-    behave            how many peers of which behaviour; all others are honest
-    teams             how many peers of which team (see `strategies.team`); all others play by the rules
-    upload_bps, download_bps, seed_upload_bps
-                      limits of each peer, and of the seed, in bytes a second; None: no limit
-    world             `ray` (real actors) or `sim`
-    control           how control verbs travel between peers: `links` or `actors`
-    address           of the Ray cluster; None: a local one is started
-    data_ports        first and last port for block servers; None: any free one
-    seed              of chance
-    timeout_s         limit of the transfer; None: no limit
-    name              of the run; None: date, time and four letters
-    out               the run's folder; None: runs/NAME
-    keep              whether the peers' files stay, in the run's folder
+    Sizes are bytes, rates bytes a second, times seconds; `TABLE` says what each of them means. Where a default is
+    None: a block grows with the content (times `block_scale`), there is no limit, a local cluster is started, any
+    free port will do, the run gets a name of its own, and its folder is runs/NAME.
     """
 
     peers: int = 10
@@ -91,205 +57,142 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def build(cls, **given: object) -> Options:
-        """The options of the command line: its names with underscores, its texts or numbers in base units.
+        """The options by the names of the command line with underscores, as texts or as numbers in base units.
 
-        `LocalError` names the option, the value and what it takes; for a name that is none, the nearest ones.
+        `OptionError` names the option, the value and what it takes; or, of an unknown option, the nearest ones.
         """
         given = {name: value for name, value in given.items() if value is not None}
-        beneath = PRESETS[_read("preset", given["preset"])[1]] if "preset" in given else {}
-        fields = dict(_read(name, value) for name, value in {**beneath, **given}.items())
+        beneath = PRESETS[_read("preset", given["preset"])] if "preset" in given else {}
+        read = {name: _read(name, value) for name, value in {**beneath, **given}.items()}
+        fields = {TABLE[name].field: value for name, value in read.items()}
         rules = Rules(**{field: fields.pop(field) for field in Rules.__struct_fields__ if field in fields})
         options = cls(rules=rules, **fields)
-        needed = sum(options.behave.values())
-        if needed > options.peers:
-            raise LocalError(f"--behave: {given['behave']!r} needs more than --peers {options.peers}: give fewer")
-        if (needed := needed + sum(options.teams.values())) > options.peers:
-            raise LocalError(f"--teams: {given['teams']!r} won't do: give --peers {needed} or more, or smaller teams")
+        needed = 0
+        for name, counts, less in (
+            ("behave", options.behave, "fewer of these"),
+            ("teams", options.teams, "smaller teams"),
+        ):
+            needed += sum(counts.values())
+            if counts and needed > options.peers:
+                there = f"needs {needed} peers in all, and there are {options.peers}: give more peers, or {less}"
+                raise OptionError(name, given[name], f"{given[name]!r} {there}")
         return options
-
-    def line_up(self) -> list[Team]:
-        """What each peer plays by, from the first to the last.
-
-        Teams and who is in none stand at places by chance, so that no team comes first; the last are of `behave`.
-        """
-        line = [team for name, count in self.teams.items() for team in [strategies.team(name)] * count]
-        odd = [Team(behaviour=sort) for sort, count in self.behave.items() for _ in range(count)]
-        line += [Team()] * (self.peers - len(line) - len(odd))
-        Random(f"{self.seed}/teams").shuffle(line)
-        return line + odd
 
     def block_bytes_for(self, content_bytes: int) -> int:
         """The bytes of a block of such content: those given, or those that grow with it."""
         return self.block_bytes or min(BLOCK_BYTES_MAX, self.block_scale * auto_block_bytes(content_bytes))
 
 
-Reader = Callable[[Any], Any]
+class Option(NamedTuple):
+    """How one option is given, read and explained.
+
+    name     as `Options.build` takes it
+    field    of `Options` or `Rules` that it sets
+    reader   from what was given to base units
+    metavar  what stands for its value in the help; "" for a switch
+    help     what it means, in a sentence
+    unset    what holds where the default is None, empty or no
+    world    the only one in which it has a meaning
+    values   all values, or those that have a name
+    """
+
+    name: str
+    field: str
+    reader: Reader
+    metavar: str
+    help: str
+    unset: str = "none"
+    world: str | None = None
+    values: tuple[str, ...] = ()
+
+    @property
+    def default(self) -> Any:
+        """The value of its field where it is not given."""
+        return getattr(Rules() if self.field in Rules.__struct_fields__ else Options(), self.field, None)
+
+    @property
+    def shown(self) -> str:
+        """The default as one would give it; or, where there is none, in words."""
+        value = self.default
+        if isinstance(value, Initial):
+            return f"{value.share:g}" + f"+{value.blocks}" * bool(value.blocks)
+        if value is None or value is False or value == {}:
+            return self.unset
+        unit = self.field.rpartition("_")[2]
+        show = {"bytes": show_bytes, "s": show_duration, "bps": show_rate}.get(unit, str)
+        return show(value).replace(" ", "")
 
 
-def _read(name: str, value: object) -> tuple[str, Any]:
-    """The field that option `name` sets, and what `value` says in base units."""
-    if name not in _OPTIONS:
-        nearest = get_close_matches(name, _OPTIONS)
-        hint = f"did you mean {' or '.join(nearest)}?" if nearest else f"give {', '.join(_OPTIONS)}"
-        raise LocalError(f"there is no option {name!r}: {hint}")
-    field, reader = _OPTIONS[name]
+_HASHES: tuple[str, ...] = get_args(HashName)
+_time, _rate = above_zero(parse_duration), above_zero(parse_rate)
+
+GROUPS: dict[str, tuple[Option, ...]] = {
+    "Content and peers": (
+        Option("peers", "peers", whole(1), "N", "Peers beside the tracker, which has the content."),
+        Option("size", "size_bytes", above_zero(parse_bytes), "SIZE", "Size of the content that is made without FILE."),
+        Option("block_size", "block_bytes", readers.block_size, "SIZE", "Block size; auto: by the content.", "auto"),
+        Option("block_scale", "block_scale", whole(1), "N", "Makes blocks of automatic size so much larger."),
+        Option("hash", "hash", one_of(*_HASHES), "NAME", "Hash of blocks: blake3 or sha256.", values=_HASHES),
+    ),
+    "Rules": (
+        Option("preset", "preset", one_of(*PRESETS), "NAME", "A set of options: classic, bittorrent or lan; an option "
+               "that is given beside it wins.", values=tuple(PRESETS)),
+        Option("picker", "picker", strategy(strategies.picker), "NAME", "Which block a peer asks for: rarest-first, "
+               "random, sequential, or your own module:Class.", values=tuple(PICKERS)),
+        Option("choker", "choker", strategy(strategies.choker), "NAME", "Which neighbours a peer serves: tit-for-tat, "
+               "rarity, none, or your own module:Class.", values=tuple(CHOKERS)),
+        Option("slots", "slots", whole(0), "N", "Neighbours that a peer serves at once for their merit."),
+        Option("guests", "guests", whole(0), "N", "Neighbours that a peer serves at once by chance."),
+        Option("round", "round_s", _time, "TIME", "Time between two decisions about slots."),
+        Option("guest_rounds", "guest_rounds", whole(1), "N", "Rounds that a guest keeps its slot."),
+        Option("neighbours", "neighbours", whole(1), "N", "Most links of one peer."),
+        Option("leave", "leave", one_of("never", "complete"), "WHEN", "When a peer leaves: never, or when it is "
+               "complete.", values=("never", "complete")),
+        Option("announce", "announce_s", parse_duration, "TIME", "Time for which news is gathered into one message."),
+        Option("request_timeout", "request_timeout_s", _time, "TIME", "Silence of a neighbour after which its blocks "
+               "are asked of others."),
+        Option("pipeline", "pipeline", whole(1), "N", "Most open requests to one neighbour."),
+        Option("tracker", "tracker_s", _time, "TIME", "Time between two messages to the tracker."),
+        Option("retry", "retry_s", _time, "TIME", "First pause before a failed address is tried again; it doubles."),
+    ),
+    "Differences between peers": (
+        Option("initial", "initial", readers.initial, "SHARE", "Share of the blocks that a peer starts with; 0.1+1: "
+               "and one block more."),
+        Option("behave", "behave", readers.behave, "SORT=N,...", "Peers that misbehave: free-rider, liar, corrupter, "
+               "slow.", "all honest"),
+        Option("teams", "teams", readers.teams, "TEAM=N,...", "Peers with other strategies, e.g. "
+               "random=5,mine:Greedy=5."),
+        Option("upload", "upload_bps", _rate, "RATE", "Limit of each peer, e.g. 4MiB/s."),
+        Option("download", "download_bps", _rate, "RATE", "Limit of each peer."),
+        Option("seed_upload", "seed_upload_bps", _rate, "RATE", "Limit of the tracker."),
+    ),
+    "World": (
+        Option("world", "world", one_of("ray", "sim"), "NAME", "ray: real actors; sim: the same peers, simulated.",
+               values=("ray", "sim")),
+        Option("control", "control", one_of("links", "actors"), "NAME", "How control messages travel: links or "
+               "actors.", world="ray", values=("links", "actors")),
+        Option("address", "address", readers.text, "ADDR", "Ray cluster: HOST:PORT or auto.", "a local one", "ray"),
+        Option("data_ports", "data_ports", readers.data_ports, "A-B", "Ports for blocks, e.g. 40000-40100.", "any",
+               "ray"),
+    ),
+    "Run": (
+        Option("seed", "seed", whole(), "INT", "Random seed."),
+        Option("timeout", "timeout_s", _time, "TIME", "Time limit of the transfer, e.g. 10m."),
+        Option("name", "name", readers.name, "NAME", "Name of the run.", "date and time"),
+        Option("out", "out", readers.text, "DIR", "Folder of the run.", "runs/NAME"),
+        Option("keep", "keep", readers.flag, "", "Keep the copies of the peers, in DIR/files/peer-NN/.", "no", "ray"),
+    ),
+}  # fmt: skip
+"""Every option, in the order and under the headings of the help."""
+
+TABLE = {option.name: option for group in GROUPS.values() for option in group}
+
+
+def _read(name: str, value: object) -> Any:
+    """What `value` says for the option `name`, in base units."""
+    if name not in TABLE:
+        raise OptionError(name, value, f"give {', '.join(TABLE)}", tuple(get_close_matches(name, TABLE, 1)))
     try:
-        return field, reader(value)
+        return TABLE[name].reader(value)
     except LocalError as error:
-        raise LocalError(f"--{name.replace('_', '-')}: {error}") from None
-
-
-# Readers: from what was given to the value in base units, or a LocalError that says what it takes.
-
-
-def _wrong(value: object, takes: str) -> LocalError:
-    return LocalError(f"{value!r} won't do: give {takes}")
-
-
-def _whole(least: int | None = None) -> Reader:
-    takes = "a whole number" if least is None else f"a whole number from {least}"
-
-    def read(value: Any) -> int:
-        if isinstance(value, bool) or not (hasattr(value, "__index__") or re.fullmatch(r"-?[0-9]{1,18}", str(value))):
-            raise _wrong(value, takes)
-        number = int(value) if isinstance(value, str) else operator.index(value)
-        if least is not None and number < least:
-            raise _wrong(value, takes)
-        return number
-
-    return read
-
-
-def _above_zero(parse: Reader) -> Reader:
-    def read(value: Any) -> Any:
-        quantity = parse(value)
-        if quantity <= 0:
-            raise _wrong(value, "more than nothing")
-        return quantity
-
-    return read
-
-
-def _one_of(*names: str) -> Reader:
-    def read(value: Any) -> str:
-        if value not in names:
-            raise _wrong(value, " or ".join(names))
-        return str(value)
-
-    return read
-
-
-def _strategy(find: Callable[[str], object]) -> Reader:
-    """The name of a strategy that can be found: what it is worth shows here, not in fifty actors."""
-
-    def read(value: Any) -> str:
-        find(str(value))
-        return str(value)
-
-    return read
-
-
-def _text(value: Any) -> str:
-    text = str(value)
-    if not text:
-        raise _wrong(value, "a text that is not empty")
-    return text
-
-
-def _flag(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise _wrong(value, "True or False")
-    return value
-
-
-def _block_size(value: Any) -> int | None:
-    if value == "auto":
-        return None
-    block_bytes: int = _above_zero(parse_bytes)(value)
-    if block_bytes > BLOCK_BYTES_MAX:
-        raise _wrong(value, f"{show_bytes(BLOCK_BYTES_MAX)} or less, or auto")
-    return block_bytes
-
-
-def _initial(value: Any) -> Initial:
-    text, plus, blocks = value.partition("+") if isinstance(value, str) else (value, "", "")
-    try:
-        initial = Initial(float(text), int(blocks) if plus else 0)
-    except (TypeError, ValueError):
-        initial = Initial(-1)
-    if not (0 <= initial.share <= 1 and initial.blocks >= 0):
-        raise _wrong(value, "a share from 0 to 1, e.g. 0.1, or 0.1+1 for one block beside it")
-    return initial
-
-
-def _counts(value: Any, name_of: Reader, takes: str) -> dict[str, int]:
-    """How many peers of each sort, without those of which there are none."""
-    pairs = value.items() if isinstance(value, Mapping) else [pair.split("=") for pair in str(value).split(",")]
-    counts: dict[str, int] = {}
-    for pair in pairs:
-        if len(pair) != 2 or pair[0] in counts:
-            raise _wrong(value, takes)
-        counts[name_of(pair[0])] = _whole(0)(pair[1])
-    return {name: count for name, count in counts.items() if count}
-
-
-def _behave(value: Any) -> dict[str, int]:
-    counts = _counts(value, _strategy(strategies.behaviour), "each behaviour once, e.g. free-rider=5,corrupter=1")
-    return {behaviour: count for behaviour, count in counts.items() if behaviour != "honest"}
-
-
-def _teams(value: Any) -> dict[str, int]:
-    return _counts(value, _strategy(strategies.team), "each team once, e.g. honest=10,random+none=5")
-
-
-def _data_ports(value: Any) -> tuple[int, int]:
-    text = "-".join(map(str, value)) if isinstance(value, tuple) else str(value)
-    found = re.fullmatch(r"([0-9]{1,5})-([0-9]{1,5})", text)
-    first, last = (int(found[1]), int(found[2])) if found else (0, 0)
-    if not 1 <= first <= last <= 65535:
-        raise _wrong(value, "the first and the last port, e.g. 40000-40100")
-    return first, last
-
-
-def _name(value: Any) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", str(value)):
-        raise _wrong(value, "letters, digits and . _ - (100 at most)")
-    return str(value)
-
-
-_OPTIONS: dict[str, tuple[str, Reader]] = {
-    "peers": ("peers", _whole(1)),
-    "size": ("size_bytes", _above_zero(parse_bytes)),
-    "block_size": ("block_bytes", _block_size),
-    "block_scale": ("block_scale", _whole(1)),
-    "hash": ("hash", _one_of(*get_args(HashName))),
-    "preset": ("preset", _one_of(*PRESETS)),
-    "picker": ("picker", _strategy(strategies.picker)),
-    "choker": ("choker", _strategy(strategies.choker)),
-    "slots": ("slots", _whole(0)),
-    "guests": ("guests", _whole(0)),
-    "round": ("round_s", _above_zero(parse_duration)),
-    "guest_rounds": ("guest_rounds", _whole(1)),
-    "neighbours": ("neighbours", _whole(1)),
-    "leave": ("leave", _one_of("never", "complete")),
-    "announce": ("announce_s", parse_duration),
-    "request_timeout": ("request_timeout_s", _above_zero(parse_duration)),
-    "pipeline": ("pipeline", _whole(1)),
-    "tracker": ("tracker_s", _above_zero(parse_duration)),
-    "retry": ("retry_s", _above_zero(parse_duration)),
-    "initial": ("initial", _initial),
-    "behave": ("behave", _behave),
-    "teams": ("teams", _teams),
-    "upload": ("upload_bps", _above_zero(parse_rate)),
-    "download": ("download_bps", _above_zero(parse_rate)),
-    "seed_upload": ("seed_upload_bps", _above_zero(parse_rate)),
-    "world": ("world", _one_of("ray", "sim")),
-    "control": ("control", _one_of("links", "actors")),
-    "address": ("address", _text),
-    "data_ports": ("data_ports", _data_ports),
-    "seed": ("seed", _whole()),
-    "timeout": ("timeout_s", _above_zero(parse_duration)),
-    "name": ("name", _name),
-    "out": ("out", _text),
-    "keep": ("keep", _flag),
-}
+        raise OptionError(name, value, str(error)) from None

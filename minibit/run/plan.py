@@ -1,4 +1,4 @@
-"""When what happens: a scenario's arrivals and faults as plain moments, chosen by the seed."""
+"""A scenario's arrivals and faults as plain times and names, chosen by the seed of chance."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ FOR_GOOD = ("dies", "leaves")  # faults that have no end
 
 
 class Moment(NamedTuple):
-    """When a fault begins, and for whom.
+    """The time at which a fault begins, and the peers that it hits.
 
-    names    those that it hits together: one peer, the two ends of a link, or one side of a split
+    names    peers hit together: one peer, the two ends of a link, or one side of a split
     until_s  when it is over; None: it stays
-    number   of the fault in its scenario, from 0
+    number   the number of the fault in its scenario, from 0
     """
 
     at_s: float
@@ -30,12 +30,12 @@ class Moment(NamedTuple):
     number: int
 
     def as_dict(self) -> dict[str, Any]:
-        """What stands in the records of a run."""
+        """The moment as run.json has it."""
         return {"at_s": self.at_s, "what": self.fault.kind, "who": ", ".join(self.names), "until_s": self.until_s}
 
 
 def arrival_times(arrivals: Arrivals, peers: int, rng: Random) -> list[float]:
-    """When each of so many peers joins, in seconds, in ascending order."""
+    """The times at which so many peers join, in seconds, in ascending order."""
     later = max(0, peers - arrivals.already)
     times = [0.0] * (peers - later)
     if arrivals.pattern == "poisson":
@@ -51,8 +51,10 @@ def arrival_times(arrivals: Arrivals, peers: int, rng: Random) -> list[float]:
 
 
 def moments(faults: Iterable[Fault], names: Sequence[str], seed: int | str) -> list[Moment]:
-    """Every moment at which a fault begins, fault by fault; `names` are all peers that will ever be there, and the
-    tracker's."""
+    """Every moment at which a fault begins, fault by fault.
+
+    `names` are those of all peers that will ever be there, and last the tracker's. `LocalError` for another name.
+    """
     found: list[Moment] = []
     for index, fault in enumerate(faults):
         if isinstance(fault.peers, tuple) and (unknown := [name for name in fault.peers if name not in names]):

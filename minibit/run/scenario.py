@@ -1,4 +1,4 @@
-"""What a simulated swarm lives through beside its options: classes of peers, arrivals, departures, faults.
+"""Everything about a simulated swarm beside its options: classes of peers, arrivals, departures, faults.
 
 A scenario is a TOML table, or the same as Python values, with the units of the command line:
 
@@ -52,12 +52,12 @@ OF_PAIRS = ("cut", "slow", "delayed")  # faults of the link of two peers
 
 
 class PeerClass(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """So many peers with limits of their own.
+    """A number of peers with limits and strategies of their own. A field that is None is as the options say.
 
-    upload, download  bytes a second; None: as the options say
-    behaviour         of all of them
-    picker, choker    of all of them; None: as the options say
-    lacks             the only blocks that they don't hold at the start; None: they hold what the options say
+    upload, download  limits of each peer, in bytes a second
+    behaviour         the behaviour of each peer
+    picker, choker    the strategies of each peer
+    lacks             the only blocks that they don't hold at the start
     """
 
     name: str
@@ -75,7 +75,7 @@ class Arrivals(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     pattern  `together` (evenly within `within`), `poisson` (`rate` peers a second), or `crowd` (a flash crowd: ever
              fewer, each after `within` on average)
-    already  so many are there at the start, whatever the pattern
+    already  the number of peers that are there at the start, whatever the pattern
     """
 
     pattern: Literal["together", "poisson", "crowd"] = "together"
@@ -91,15 +91,15 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
                  leaves: the peer says goodbye and goes
                  pauses: the peer does nothing; its links stand, and break when it was silent for two minutes
                  cut: the link of two peers breaks, and can't be made again
-                 split: the peers hit can't reach the others, nor the tracker
+                 split: the peers that it hits can't reach the others, nor the tracker
                  slow: the link of two peers takes `rate` bytes a second at most
-                 delayed: what is sent on the link of two peers takes `by` longer
-                 corrupt: of the blocks that the peer sends, the share `share` is wrong
+                 delayed: every message on the link of two peers takes `by` longer
+                 corrupt: a share `share` of the blocks that the peer sends is wrong
                  tracker-gone: nobody answers at the tracker; when it returns, it knows nobody
-    at, until    when: at a time, or, for each that it hits, at a moment by chance between these two
-    lasts        until it is over; None: it stays
-    peers        whom it hits: names, or so many (so many pairs) by chance
-    probability  instead of `peers`: of each peer (of each pair) to be hit
+    at, until    its time; with `until`, a time by chance between these two for each peer (pair) that it hits
+    lasts        its duration; None: it stays
+    peers        the peers that it hits: names, or a number of peers (of pairs) by chance
+    probability  instead of `peers`: the probability of each peer (of each pair) to be hit
     """
 
     kind: Kind
@@ -116,11 +116,11 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything that the options of a run don't say.
 
-    latency  one way, on every link
-    connect  from a dial to a proven link; None: four latencies
-    stay     after which a peer that is complete leaves; None: by the rule `leave`
-    sample   between two samples of every peer; None: a second, and more for more than a hundred peers
-    classes  of the first peers, in this order; all others are as the options say
+    latency  the time of a message one way, on every link
+    connect  the time from a dial to a proven link; None: four latencies
+    stay     the time after its completion at which a peer leaves; None: by the rule `leave`
+    sample   the time between two samples of every peer; None: a second, and more for more than a hundred peers
+    classes  classes of the first peers, in this order; all others are as the options say
     """
 
     latency_s: Seconds = field(name="latency", default=Seconds(0.01))
@@ -133,11 +133,11 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     @classmethod
     def build(cls, table: Mapping[str, Any], peers: int) -> Scenario:
-        """The scenario that a table says, for so many peers; `LocalError` names the key and says what it takes."""
+        """The scenario in a table, for a number of peers; `LocalError` names the key and says what it takes."""
         scenario: Scenario = read(table, cls)
         named = sum(kind.peers for kind in scenario.classes)
         if named > peers:
-            raise LocalError(f"classes: {named} peers in classes, and {peers} in all: give fewer, or more --peers")
+            raise LocalError(f"classes: {named} peers in classes, and {peers} in all: give fewer, or more peers")
         for index, kind in enumerate(scenario.classes):
             for key in ("behaviour", "picker", "choker"):
                 try:
@@ -153,13 +153,13 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return scenario
 
     def as_dict(self) -> dict[str, Any]:
-        """The table that says this scenario, in plain values and base units, without what is as usual."""
+        """The table of this scenario, in plain values and base units, without defaults."""
         table: dict[str, Any] = _plain(self)
         return table
 
 
 def read(table: Mapping[str, Any], cls: Any) -> Any:
-    """The struct `cls` that a table says; `LocalError` names the key and says what it takes."""
+    """The struct `cls` in a table; `LocalError` names the key and says what it takes."""
     try:
         return msgspec.convert(table, cls, dec_hook=_read_quantity)
     except msgspec.ValidationError as error:
@@ -179,7 +179,7 @@ def _read_quantity(kind: type, value: Any) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """A value of a scenario as JSON has it; of a struct, only what differs from the defaults."""
+    """A value of a scenario as JSON has it; a struct without the fields that have their defaults."""
     if isinstance(value, msgspec.Struct):
         fields = msgspec.structs.fields(type(value))
         return {one.encode_name: _plain(own) for one in fields if (own := getattr(value, one.name)) != one.default}
@@ -192,7 +192,10 @@ _WORDS = {"object": "a table", "array": "a list", "str": "a text", "int": "a who
 
 
 def _explained(text: str, cls: Any) -> str:
-    """What msgspec says of a wrong table, as `key: what it takes`."""
+    """The message of msgspec about a wrong table, as `key: what it takes`.
+
+    Its exceptions have no fields. To check every value here instead would take more code than to read its English.
+    """
     what, _, path = text.partition(" - at `$")
     path = path.rstrip("`").lstrip(".")
     kind = cls
@@ -203,7 +206,7 @@ def _explained(text: str, cls: Any) -> str:
         nearest = get_close_matches(found[1], keys, 1) or keys
         return f"{path}{'.' * bool(path)}{found[1]}: there is no such key: give {', '.join(nearest)}"
     if found := re.fullmatch(r"Object missing required field `(.*)`", what):
-        return f"{path}.{found[1]}: must be given"
+        return f"{path}{'.' * bool(path)}{found[1]}: must be given"
     if get_origin(kind) is Literal:
         wrong = what.removeprefix("Invalid enum value ")
         what = (f"{wrong} won't do: " if wrong != what else "") + f"give {', '.join(get_args(kind))}"
@@ -215,6 +218,6 @@ def _explained(text: str, cls: Any) -> str:
 
 
 def _inner(cls: Any, key: str) -> Any:
-    """What stands at `key` of a struct: its kind, or that of the structs in its tuple."""
+    """The type of the field `key` of a struct; for a tuple of structs, the type of these."""
     (kind,) = [one.type for one in msgspec.structs.fields(cls) if one.encode_name == key]
     return next((arg for arg in get_args(kind) if hasattr(arg, "__struct_fields__")), kind)

@@ -1,6 +1,6 @@
-"""The twin: the same peers and tracker in virtual time, in one process, with bandwidth, latency and faults."""
+"""The simulation: the same peers and tracker in virtual time, in one process, with bandwidth, latency and faults."""
 
 from minibit.run.scenario import Scenario
-from minibit.sim.simulation import Simulation, simulate
+from minibit.sim.simulation import Simulation
 
-__all__ = ["Scenario", "Simulation", "simulate"]
+__all__ = ["Scenario", "Simulation"]

@@ -1,8 +1,8 @@
-"""Who gets how many bytes a second: blocks as flows of a fluid through uplinks, and downlinks where they bind.
+"""The rates of blocks under way: flows of a fluid through uplinks, and through downlinks where they bind.
 
-Rates are max-min fair: where only uplinks bind, each uploader's flows share its uplink equally, and what begins
-or ends there touches nobody else. A downlink binds only where all that its senders could give is more than it
-takes; then the rates of everybody connected by such downlinks are filled up together, like water
+Rates are max-min fair. Where only uplinks bind, each uploader's flows share its uplink equally, and a flow that begins
+or ends there changes no other uplink. A downlink binds only if its senders could together give more than it takes.
+Then the rates of all ends connected by such downlinks are raised together until a limit stops each of them
 (D. Bertsekas and R. Gallager, "Data Networks", section 6.5.2). A flow may have a ceiling of its own (a slow link).
 """
 
@@ -14,7 +14,7 @@ from typing import Any
 
 from minibit.sim.clock import Clock
 
-NOTHING_BYTES = 1e-6  # what rounding may leave of a block that is over
+NOTHING_BYTES = 1e-6  # rounding may leave this much of a block that is over
 
 
 class End:
@@ -27,7 +27,7 @@ class End:
         self.down_bps = down_bps
         self.sending: list[Flow] = []
         self.receiving: list[Flow] = []
-        self.version = 0  # of the plan when the next of its flows is over
+        self.version = 0  # counts the plans for the end of its next flow; an older plan is void
 
 
 class Flow:
@@ -51,7 +51,7 @@ class Flow:
         self.args = args
         self.ceiling_bps = ceiling_bps
         self.rate_bps = 0.0
-        self.settled_s = 0.0  # when left_bytes was right
+        self.settled_s = 0.0  # left_bytes was right at this time
 
 
 class Bandwidth:
@@ -59,7 +59,7 @@ class Bandwidth:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._touched: dict[int, End] = {}  # ends whose flows changed, to be shared anew
+        self._touched: dict[int, End] = {}  # ends with changed flows, which need new rates
         self._gathering = False
 
     def start(
@@ -71,7 +71,7 @@ class Bandwidth:
         *args: Any,
         ceiling_bps: float = inf,
     ) -> Flow:
-        """Send so many bytes; `done(*args)` is called when the last one left."""
+        """Send `size_bytes`; `done(*args)` is called when the last byte left."""
         flow = Flow(source, target, size_bytes, done, args, ceiling_bps)
         flow.settled_s = self._clock.now
         source.sending.append(flow)
@@ -80,7 +80,7 @@ class Bandwidth:
         return flow
 
     def stop(self, flow: Flow) -> None:
-        """Send no more of it; `done` is not called."""
+        """Send no more of `flow`; its `done` is not called."""
         if flow.done is not None:
             self._remove(flow)
             self._touch(flow.source)
@@ -100,7 +100,7 @@ class Bandwidth:
         flow.done = None
         flow.source.sending.remove(flow)
         flow.target.receiving.remove(flow)
-        if flow.target.down_bps < inf:  # what it leaves is for those that share its downlink
+        if flow.target.down_bps < inf:  # the flows that share its downlink may get faster
             for other in flow.target.receiving:
                 self._touched[id(other.source)] = other.source
 
@@ -111,7 +111,7 @@ class Bandwidth:
             self._share()
 
     def _share(self) -> None:
-        """New rates for the flows of all that were touched, and of those whose rates depend on them."""
+        """Set new rates for the flows of all touched ends, and for the flows that depend on these."""
         now = self._clock.now
         ends, self._touched = self._touched, {}
         for end in ends.values():
@@ -129,7 +129,7 @@ class Bandwidth:
             self._plan(end)
 
     def _plan(self, end: End) -> None:
-        """Be called when the next of its flows is over; what was planned before is void."""
+        """Plan a call for the time when the end's next flow is over; an earlier plan is void."""
         end.version += 1
         next_s, first = inf, None
         for flow in end.sending:
@@ -152,7 +152,7 @@ class Bandwidth:
         self._touch(end)
 
     def _fill(self, sources: list[End]) -> None:
-        """Max-min fair rates for all flows of these ends, which depend on nobody else."""
+        """Set max-min fair rates for all flows of these ends, which depend on no other end."""
         now = self._clock.now
         flows = [flow for source in sources for flow in source.sending]
         left_bps: dict[int, float] = {}
@@ -189,7 +189,7 @@ class Bandwidth:
 
 
 def _connected(ends: dict[int, End]) -> list[End]:
-    """These ends, and all whose flows meet theirs at a downlink that may bind, directly or through others."""
+    """These ends, and all ends with flows that meet theirs at a downlink that may bind, directly or through others."""
     found = dict(ends)
     ahead = list(ends.values())
     while ahead:

@@ -1,7 +1,7 @@
-"""What must hold in every simulated world, checked from outside, beside what every peer checks itself.
+"""What must hold in every simulated world, checked from outside, in addition to what every peer checks itself.
 
-A checker is a watcher of the world that keeps its own books, from the events that a peer was told and from the
-effects that it gave, and believes no peer's. What it finds is a `Violation`, which says who, when and what.
+A checker watches the world and keeps its own books, from the events that a peer was told and the effects that it gave.
+It believes no peer's books. What it finds is a `Violation`, which says which peer, when and what.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from minibit import events, inventory, messages
 from minibit.events import TRACKER
 from minibit.records import BlockRecord
 from minibit.sim import reach
-from minibit.sim.link_book import Asked
-from minibit.sim.machine import Node, Way
+from minibit.sim.link_book import LinkBook
+from minibit.sim.machine import Machine, Way
 from minibit.sim.world import Watcher, World
 
 ROUNDING_BYTES = 1.0
-WAKES_AT_ONCE = 20  # a peer has seven timers, and each may be set anew once
-EVENTS_AT_ONCE = 100_000  # of one peer that goes on after a pause
-LOOK_S = 1.0  # between two looks at the whole world
+WAKES_AT_ONCE = 20  # a peer has seven timers, and each may be set again once
+EVENTS_AT_ONCE = 100_000  # events of a peer that goes on after a pause
+LOOK_S = 1.0  # seconds between two looks at the whole world
 
 
 class Violation(AssertionError):
-    """Something that must hold does not: `checker` says what it believes, `who` is the peer."""
+    """Something that must hold does not; `checker` is the name of what must hold."""
 
     def __init__(self, checker: str, who: str, now: float, what: str) -> None:
         self.checker = checker
@@ -36,15 +36,15 @@ class Checker(Watcher):
     """Base of all checkers."""
 
     def complain(self, world: World, who: str, what: str) -> NoReturn:
-        """Something does not hold."""
+        """Raise a `Violation`: something does not hold of the peer `who`."""
         raise Violation(type(self).__name__, who, world.now, what)
 
 
 class BytesAreKept(Checker):
-    """What senders sent whole is what receivers took, what broke with a link or a peer, and what is on its way.
+    """All bytes that were sent have been received, or are on their way, or were lost with a link or a peer.
 
     On a link blocks arrive in the order in which they were sent, each once. Every block that arrives is recorded
-    once, as useful, double or rejected. Nobody sends faster than its uplink, or takes faster than its downlink.
+    once, as useful, double or rejected. No peer sends faster than its uplink, or receives faster than its downlink.
     """
 
     def __init__(self) -> None:
@@ -54,68 +54,69 @@ class BytesAreKept(Checker):
         self._heard_bytes: Counter[str] = Counter()
         self._recorded: list[BlockRecord] = []
 
-    def told(self, world: World, node: Node, event: events.Event | None) -> None:
-        """Blocks are marked when they have left, and taken off the way in order."""
+    def told(self, world: World, machine: Machine, event: events.Event | None) -> None:
+        """A block is marked when its last byte has left, and taken from the list, in order, when it arrives."""
         self._recorded.clear()
-        self._since_s.setdefault(node.name, world.now)
+        self._since_s.setdefault(machine.name, world.now)
         if isinstance(event, events.Linked):
-            parcels = self._under_way.get((event.address.peer, node.name), [])
-            parcels[:] = [one for one in parcels if one.way.open]  # the others were lost with their link
+            parcels = self._under_way.get((event.address.peer, machine.name), [])
+            parcels[:] = [parcel for parcel in parcels if parcel.way.open]  # the others were lost with their link
         elif isinstance(event, events.Sent):
-            parcels = self._under_way.get((node.name, event.peer), [])
-            way = node.ways.get(event.peer)
-            parcel = next((one for one in parcels if one.left_s is None and one.way is way), None)
+            parcels = self._under_way.get((machine.name, event.peer), [])
+            way = machine.ways.get(event.peer)
+            parcel = next((parcel for parcel in parcels if parcel.left_s is None and parcel.way is way), None)
             if parcel is None or parcel.block != event.block:
-                self.complain(world, node.name, f"{event}, and that was not sent")
+                self.complain(world, machine.name, f"{event}, and that was not sent")
             parcel.left_s = world.now
-            self._sent_bytes[node.name] += world.content.length(event.block)
+            self._sent_bytes[machine.name] += world.content.length(event.block)
         elif isinstance(event, events.Arrived):
-            parcels = self._under_way.get((event.sender, node.name), [])
+            parcels = self._under_way.get((event.sender, machine.name), [])
             if not parcels or parcels.pop(0).block != event.block:
-                self.complain(world, node.name, f"{event}, and that was not sent, or not in this order")
-            self._heard_bytes[node.name] += world.content.length(event.block)
+                self.complain(world, machine.name, f"{event}, and that was not sent, or not in this order")
+            self._heard_bytes[machine.name] += world.content.length(event.block)
 
-    def did(self, world: World, node: Node, effect: events.Effect) -> None:
-        """A block sets out, or is recorded."""
+    def did(self, world: World, machine: Machine, effect: events.Effect) -> None:
+        """A block is sent, or recorded."""
         if isinstance(effect, events.SendBlock):
-            if (way := node.ways.get(effect.peer)) is not None:
-                self._under_way.setdefault((node.name, effect.peer), []).append(_Parcel(way, effect.block))
+            if (way := machine.ways.get(effect.peer)) is not None:
+                self._under_way.setdefault((machine.name, effect.peer), []).append(_Parcel(way, effect.block))
         elif isinstance(effect, events.Note) and isinstance(effect.record, BlockRecord):
             self._recorded.append(effect.record)
 
-    def after(self, world: World, node: Node, event: events.Event | None) -> None:
-        """One record for each block that arrived; and the lines are no faster than they are."""
+    def after(self, world: World, machine: Machine, event: events.Event | None) -> None:
+        """There is one record for each block that arrived, and no line was faster than its rate."""
         if isinstance(event, events.Arrived):
-            told = [(record.peer, record.source, record.block, record.bytes) for record in self._recorded]
-            due = (node.name, event.sender, event.block, world.content.length(event.block))
-            gone = not told and event.sender not in node.peer.contacts.up  # what was heard before broke the link
-            if told != [due] and not gone:
-                self.complain(world, node.name, f"{event} was recorded as {told}")
-            self._check_line(world, node, node.received_bytes, node.end.down_bps)
+            rows = [(record.peer, record.source, record.block, record.bytes) for record in self._recorded]
+            due = (machine.name, event.sender, event.block, world.content.length(event.block))
+            gone = not rows and event.sender not in machine.peer.contacts.up  # an earlier event ended the link
+            if rows != [due] and not gone:
+                self.complain(world, machine.name, f"{event} was recorded as {rows}")
+            self._check_line(world, machine, machine.received_bytes, machine.end.down_bps)
         elif self._recorded:
-            self.complain(world, node.name, f"{event} was recorded as {self._recorded}")
+            self.complain(world, machine.name, f"{event} was recorded as {self._recorded}")
         elif isinstance(event, events.Sent):
-            self._check_line(world, node, node.sent_bytes, node.awake_bps)
+            self._check_line(world, machine, machine.sent_bytes, machine.awake_bps)
 
-    def _check_line(self, world: World, node: Node, total_bytes: int, line_bps: float) -> None:
-        span_s = world.now - self._since_s[node.name]
+    def _check_line(self, world: World, machine: Machine, total_bytes: int, line_bps: float) -> None:
+        span_s = world.now - self._since_s[machine.name]
         if total_bytes > line_bps * span_s * (1 + 1e-9) + ROUNDING_BYTES:
-            self.complain(world, node.name, f"{total_bytes} bytes in {span_s:g} s by {line_bps:g} bytes a second")
+            self.complain(world, machine.name, f"{total_bytes} bytes in {span_s:g} s by {line_bps:g} bytes a second")
 
     def over(self, world: World, timed_out: bool) -> None:
-        """The books agree, and what has not arrived is lost or on its way."""
-        for name, node in world.nodes.items():
+        """The books agree, and every block that has not arrived is lost or on its way."""
+        for name, machine in world.machines.items():
             sent_bytes, heard_bytes = self._sent_bytes[name], self._heard_bytes[name]
-            if node.sent_bytes != sent_bytes:
-                self.complain(world, name, f"{node.sent_bytes} bytes sent, and {sent_bytes} seen")
-            if node.up and node.inbox is None and node.received_bytes != heard_bytes:
-                self.complain(world, name, f"{node.received_bytes} bytes taken, and {heard_bytes} seen")
+            if machine.sent_bytes != sent_bytes:
+                self.complain(world, name, f"{machine.sent_bytes} bytes sent, and {sent_bytes} seen")
+            if machine.up and machine.inbox is None and machine.received_bytes != heard_bytes:
+                self.complain(world, name, f"{machine.received_bytes} bytes taken, and {heard_bytes} seen")
         for (sender, receiver), parcels in self._under_way.items():
-            for one in parcels:
-                if one.way.open and one.left_s is not None and world.nodes[receiver].inbox is None:
-                    due_s = max(one.left_s + world.network.latency_s + one.way.delay_s, one.way.ready_s)
+            for parcel in parcels:
+                way = parcel.way
+                if way.open and parcel.left_s is not None and world.machines[receiver].inbox is None:
+                    due_s = max(parcel.left_s + world.network.latency_s + way.delay_s, way.ready_s)
                     if world.now > due_s + 1e-6:
-                        self.complain(world, sender, f"block {one.block} never came to {receiver}")
+                        self.complain(world, sender, f"block {parcel.block} never came to {receiver}")
 
 
 class _Parcel:
@@ -130,59 +131,59 @@ class _Parcel:
 
 
 class BlocksAreVerified(Checker):
-    """Nobody holds a block that it did not start with and whose hash never passed.
+    """A peer holds only blocks that it started with, or whose hash was right.
 
-    Nobody announces one but a liar; nobody sends one that it lacks, and only corrupters send wrong bytes.
+    Only a liar announces other blocks. A peer sends only blocks that it holds, and only a corrupter sends wrong bytes.
     """
 
     def __init__(self) -> None:
         self._verified: dict[str, int] = {}
 
-    def told(self, world: World, node: Node, event: events.Event | None) -> None:
-        """What it holds at first, and what comes with a good verdict."""
-        held = self._verified.setdefault(node.name, node.peer.held)
+    def told(self, world: World, machine: Machine, event: events.Event | None) -> None:
+        """Note what the peer holds at first, and each block that arrives with a right hash."""
+        held = self._verified.setdefault(machine.name, machine.peer.held)
         if isinstance(event, events.Arrived) and event.ok:
-            self._verified[node.name] = held | 1 << event.block
+            self._verified[machine.name] = held | 1 << event.block
 
-    def did(self, world: World, node: Node, effect: events.Effect) -> None:
-        """It says and sends only what it holds."""
-        verified = self._verified[node.name]
+    def did(self, world: World, machine: Machine, effect: events.Effect) -> None:
+        """It announces and sends only what it holds."""
+        verified = self._verified[machine.name]
         if isinstance(effect, events.SendBlock):
             if not verified >> effect.block & 1:
-                self.complain(world, node.name, f"sends block {effect.block}, which it lacks")
-            if effect.spoil and not node.peer.behaviour.spoils:
-                self.complain(world, node.name, f"sends block {effect.block} wrong, and is no corrupter")
+                self.complain(world, machine.name, f"sends block {effect.block}, which it lacks")
+            if effect.spoil and not machine.peer.behaviour.spoils:
+                self.complain(world, machine.name, f"sends block {effect.block} wrong, and is no corrupter")
         elif isinstance(effect, events.Send) and isinstance(effect.message, messages.Estoque):
             message = effect.message
             false = (inventory.of(message.new) | int(message.whole or "0", 16)) & ~verified
-            if false and not reach.lies(node):
-                self.complain(world, node.name, f"announces {_blocks(false)}, which it lacks")
+            if false and not reach.lies(machine):
+                self.complain(world, machine.name, f"announces {_blocks(false)}, which it lacks")
 
-    def after(self, world: World, node: Node, event: events.Event | None) -> None:
-        """It holds only that."""
-        if unverified := node.peer.held & ~self._verified[node.name]:
-            self.complain(world, node.name, f"holds {_blocks(unverified)}, which never passed")
+    def after(self, world: World, machine: Machine, event: events.Event | None) -> None:
+        """It holds only what is noted."""
+        if unverified := machine.peer.held & ~self._verified[machine.name]:
+            self.complain(world, machine.name, f"holds {_blocks(unverified)}, which never passed")
 
 
 class SlotsAreKept(Checker):
-    """Nobody serves more neighbours at once than it has slots; a choker without slots serves whom it likes."""
+    """No peer serves more neighbours at once than it has slots; a choker without slots may serve any number."""
 
     def __init__(self) -> None:
         self._served: dict[str, set[str]] = {}
 
-    def told(self, world: World, node: Node, event: events.Event | None) -> None:
+    def told(self, world: World, machine: Machine, event: events.Event | None) -> None:
         """A link that is gone frees its slot."""
         if isinstance(event, events.Unlinked):
-            self._served.get(node.name, set()).discard(event.peer)
+            self._served.get(machine.name, set()).discard(event.peer)
 
-    def did(self, world: World, node: Node, effect: events.Effect) -> None:
+    def did(self, world: World, machine: Machine, effect: events.Effect) -> None:
         """DESBLOQUEIO gives a slot, BLOQUEIO takes it."""
-        served = self._served.setdefault(node.name, set())
+        served = self._served.setdefault(machine.name, set())
         if isinstance(effect, events.Send) and isinstance(effect.message, messages.Desbloqueio):
             served.add(effect.peer)
             slots = world.rules.slots + world.rules.guests
-            if len(served) > slots and node.peer.uploads.slots is not None:
-                self.complain(world, node.name, f"serves {sorted(served)} with {slots} slots")
+            if len(served) > slots and machine.peer.uploads.slots is not None:
+                self.complain(world, machine.name, f"serves {sorted(served)} with {slots} slots")
         elif isinstance(effect, events.HangUp) or (
             isinstance(effect, events.Send) and isinstance(effect.message, messages.Bloqueio)
         ):
@@ -190,23 +191,24 @@ class SlotsAreKept(Checker):
 
 
 class BlocksAreAskedOnce(Checker):
-    """No block is asked of two neighbours, but in endgame (every missing one is in flight), and then of two at most.
+    """A block is asked of one neighbour; in endgame (every missing block is in flight), of two at most.
 
-    Nobody asks for what it holds; nor a neighbour that does not serve it, does not announce the block, or has as
-    many PEDIDOs as the pipeline takes. A PEDIDO at a neighbour that is silent for the time-out may be given up.
+    A peer asks for no block that it holds. It asks no neighbour that does not serve it, that does not announce the
+    block, or that has as many PEDIDOs as the pipeline takes. It may give up a PEDIDO at a neighbour that is silent for
+    the time-out.
     """
 
     def __init__(self) -> None:
-        self._links: dict[str, dict[str, Asked]] = {}
+        self._links: dict[str, dict[str, LinkBook]] = {}
 
-    def told(self, world: World, node: Node, event: events.Event | None) -> None:
-        """What the peer hears of its links."""
-        links = self._links.setdefault(node.name, {})
+    def told(self, world: World, machine: Machine, event: events.Event | None) -> None:
+        """Note what the peer hears by its links."""
+        links = self._links.setdefault(machine.name, {})
         for link in links.values():
             link.look(world.now, world.rules.request_timeout_s)
         match event:
             case events.Linked(address, _, _):
-                links.setdefault(address.peer, Asked())
+                links.setdefault(address.peer, LinkBook())
             case events.Unlinked(peer, _):
                 links.pop(peer, None)
             case events.Arrived(sender, block, _) if sender in links:
@@ -217,59 +219,59 @@ class BlocksAreAskedOnce(Checker):
             case events.Received(sender, message) if sender in links:
                 links[sender].hear(message)
 
-    def did(self, world: World, node: Node, effect: events.Effect) -> None:
-        """A PEDIDO must have its place."""
-        links = self._links.setdefault(node.name, {})
+    def did(self, world: World, machine: Machine, effect: events.Effect) -> None:
+        """A PEDIDO must be one that may be sent."""
+        links = self._links.setdefault(machine.name, {})
         if isinstance(effect, events.HangUp):
             links.pop(effect.peer, None)
         elif isinstance(effect, events.Send) and effect.peer in links:
             link, message = links[effect.peer], effect.message
             if isinstance(message, messages.Pedido):
-                self._need_place(world, node, links, effect.peer, message.block)
+                self._need_place(world, machine, links, effect.peer, message.block)
                 link.ask(message.block, world.now)
             elif isinstance(message, messages.Estoque):
                 link.call_off(inventory.of(message.new))
 
-    def _need_place(self, world: World, node: Node, links: dict[str, Asked], peer: str, block: int) -> None:
+    def _need_place(self, world: World, machine: Machine, links: dict[str, LinkBook], peer: str, block: int) -> None:
         def need(holds: object, what: str) -> None:
             if not holds:
-                self.complain(world, node.name, f"asks {peer} for {block}, {what}")
+                self.complain(world, machine.name, f"asks {peer} for {block}, {what}")
 
         link, rules = links[peer], world.rules
-        need(not node.peer.held >> block & 1, "which it holds")
+        need(not machine.peer.held >> block & 1, "which it holds")
         need(link.serves, "which does not serve it")
         need(link.theirs >> block & 1, "which does not announce it")
         need(len(link.open) < rules.pipeline, f"which has {len(link.open)} PEDIDOs")
-        others = [name for name, one in links.items() if block in one.open]
+        others = [name for name, book in links.items() if block in book.open]
         need(len(others) < 2, f"which is asked of {others}")
         need(peer not in others, "which it asked already")
         if others:
-            asked = inventory.of(block for one in links.values() for block in (*one.open, *one.given_up))
-            need(not node.peer.missing & ~asked, f"which is asked of {others}, and it is not endgame")
+            asked = inventory.of(block for book in links.values() for block in (*book.open, *book.given_up))
+            need(not machine.peer.missing & ~asked, f"which is asked of {others}, and it is not endgame")
 
 
 class PeersAgree(Checker):
     """Every peer's own invariants hold after every event, and the tracker's too."""
 
-    def after(self, world: World, node: Node, event: events.Event | None) -> None:
-        """Ask them."""
+    def after(self, world: World, machine: Machine, event: events.Event | None) -> None:
+        """Ask the peer and the tracker to check themselves."""
         try:
-            if not node.peer.left:
-                node.peer.check()
+            if not machine.peer.left:
+                machine.peer.check()
         except AssertionError as error:
-            self.complain(world, node.name, f"its own check fails after {event}: {_said(error)}")
+            self.complain(world, machine.name, f"its own check fails after {event}: {_said(error)}")
         try:
             if world.tracker is not None:
                 world.tracker.check()
         except AssertionError as error:
-            self.complain(world, TRACKER, f"its own check fails after {event} of {node.name}: {_said(error)}")
+            self.complain(world, TRACKER, f"its own check fails after {event} of {machine.name}: {_said(error)}")
 
 
 class NobodySpins(Checker):
     """A peer wakes a bounded number of times at one instant and in a second, and time goes on.
 
-    In a second: for its news, its rounds and its tries to reach somebody, which have rules of their own, and
-    now and then for PEDIDOs that are overdue.
+    In a second it may wake for news, for rounds and for dials, which have rules of their own, and now and then for
+    PEDIDOs that are overdue.
     """
 
     def __init__(self) -> None:
@@ -279,7 +281,7 @@ class NobodySpins(Checker):
         self._second = 0
         self._wakes_in_second: Counter[str] = Counter()
 
-    def told(self, world: World, node: Node, event: events.Event | None) -> None:
+    def told(self, world: World, machine: Machine, event: events.Event | None) -> None:
         """Count."""
         if world.now != self._now:
             self._now = world.now
@@ -288,7 +290,7 @@ class NobodySpins(Checker):
         if int(world.now) != self._second:
             self._second = int(world.now)
             self._wakes_in_second.clear()
-        name = node.name
+        name = machine.name
         self._events[name] += 1
         if self._events[name] > EVENTS_AT_ONCE:
             self.complain(world, name, f"{self._events[name]} events at one instant")
@@ -297,12 +299,12 @@ class NobodySpins(Checker):
             if self._wakes[name] > WAKES_AT_ONCE:
                 self.complain(world, name, f"{self._wakes[name]} wakes at one instant")
             self._wakes_in_second[name] += 1
-            if self._wakes_in_second[name] > _most_wakes(world, node):
+            if self._wakes_in_second[name] > _most_wakes(world, machine):
                 self.complain(world, name, f"{self._wakes_in_second[name]} wakes in a second")
 
 
-def _most_wakes(world: World, node: Node) -> float:
-    rules, contacts = world.rules, node.peer.contacts
+def _most_wakes(world: World, machine: Machine) -> float:
+    rules, contacts = world.rules, machine.peer.contacts
     news = 2 / rules.announce_s if rules.announce_s else 0
     tries = (1 + len(contacts.known)) / rules.retry_s + 1 / rules.tracker_s
     overdue = 2 * rules.pipeline + 2 * len(contacts.up)
@@ -310,19 +312,19 @@ def _most_wakes(world: World, node: Node) -> float:
 
 
 class AllComplete(Checker):
-    """Who is up and awake in the end has completed, if all that it lacks was within its reach."""
+    """A peer that is up and awake in the end has completed, if all blocks that it lacks were within its reach."""
 
     def over(self, world: World, timed_out: bool) -> None:
-        """Unless the time limit came first."""
+        """Check that, unless the time limit came first."""
         if timed_out or reach.hasty(world):
             return
         for name, blocks in reach.within(world, reach.reach(world)).items():
-            if blocks == world.nodes[name].peer.missing:
+            if blocks == world.machines[name].peer.missing:
                 self.complain(world, name, f"is given up, and lacks {_blocks(blocks)}, all within its reach")
 
 
 class NothingStalls(Checker):
-    """While a block is within reach of somebody who lacks it, a useful one arrives somewhere within the patience.
+    """While a block is within reach of a peer that lacks it, a useful block arrives somewhere within the patience.
 
     How long that is, and why: `minibit.sim.reach.patience_s`.
     """
@@ -333,14 +335,14 @@ class NothingStalls(Checker):
         self._since_s = 0.0
         self._patience_s = 0.0
 
-    def did(self, world: World, node: Node, effect: events.Effect) -> None:
-        """A useful block came."""
+    def did(self, world: World, machine: Machine, effect: events.Effect) -> None:
+        """Note when a useful block comes."""
         record = effect.record if isinstance(effect, events.Note) else None
         if isinstance(record, BlockRecord) and record.verdict == "useful":
             self._since_s = world.now
 
-    def after(self, world: World, node: Node, event: events.Event | None) -> None:
-        """Look at the world, now and then."""
+    def after(self, world: World, machine: Machine, event: events.Event | None) -> None:
+        """Look at the world now and then."""
         now = world.now
         if now < self._looked_s + LOOK_S:
             return
@@ -368,8 +370,8 @@ def all_checkers() -> tuple[Checker, ...]:
     )
 
 
-def _blocks(found: int) -> list[int]:
-    return list(inventory.indices(found))
+def _blocks(blocks: int) -> list[int]:
+    return list(inventory.indices(blocks))
 
 
 def _said(error: AssertionError) -> str:

@@ -1,9 +1,9 @@
-"""Virtual time: what is to happen, in order of time, and of being planned where times are equal.
+"""Virtual time: planned actions happen in order of their times, and at equal times in the order of being planned.
 
-The plan is a calendar: one page for each moment of `PAGE_S`, and only the page that is open is in order. A large swarm
-plans a few hundred thousand things, most of them for much later; in one heap of them all, or of only those on a page,
-every step would go through memory that no cache holds (R. Brown, "Calendar queues", 1988). Sorting a page goes through
-it once.
+The plan is a calendar: one page for each stretch of `PAGE_S`, and only the open page is in order. A large swarm plans
+a few hundred thousand actions, most of them for much later. With one heap for all of them, or one for a page, every
+step would go through memory that no cache holds (R. Brown, "Calendar queues", 1988). Sorting a page goes through it
+once.
 
 Invariant: everything on the open page is before everything on the pages to come.
 """
@@ -16,10 +16,10 @@ from collections.abc import Callable
 from math import inf
 from typing import Any
 
-PAGE_S = 1 / 128  # a power of two, so that rounding puts nothing on a wrong page; and less than most latencies
+PAGE_S = 1 / 128  # less than most latencies; a power of two, so that rounding never gives a wrong page
 
 Entry = tuple[float, int, Callable[..., object], tuple[Any, ...]]
-"""Time and number are negative, so that what is next stands at the end of a sorted page."""
+"""Time and number are negative, so that the next action stands at the end of a sorted page."""
 
 
 class Clock:
@@ -29,14 +29,14 @@ class Clock:
 
     def __init__(self) -> None:
         self.now = 0.0
-        self.planned = 0  # how many events, so far
-        self._open: list[Entry] = []  # the page that is open, sorted
-        self._number = 0  # of that page
-        self._pages: dict[int, list[Entry]] = {}  # those to come, by number
-        self._numbers: list[int] = []  # theirs, as a heap
+        self.planned = 0  # count of all actions planned so far
+        self._open: list[Entry] = []  # the open page, sorted
+        self._number = 0  # the open page's number
+        self._pages: dict[int, list[Entry]] = {}  # the pages to come, by number
+        self._numbers: list[int] = []  # the numbers of the pages to come, as a heap
 
     def at(self, at_s: float, action: Callable[..., object], *args: Any) -> None:
-        """Call `action(*args)` at that time; a time that is past means now, after what is planned for now."""
+        """Call `action(*args)` at `at_s`; a time in the past means now, after all that is planned for now."""
         self.planned += 1
         at_s = max(at_s, self.now)
         number = int(at_s / PAGE_S)
@@ -51,13 +51,13 @@ class Clock:
 
     @property
     def next_s(self) -> float:
-        """When something happens next; infinite when nothing does."""
+        """The time of the next action; infinite when none is planned."""
         if not self._open and self._numbers:
             self._turn()
         return -self._open[-1][0] if self._open else inf
 
     def step(self) -> None:
-        """Let the next thing happen; something must be planned."""
+        """Do the next action; one must be planned."""
         if not self._open:
             self._turn()
         at_s, _, action, args = self._open.pop()
@@ -65,7 +65,7 @@ class Clock:
         action(*args)
 
     def _turn(self) -> None:
-        """To the next page with anything on it."""
+        """Open the next page."""
         self._number = heapq.heappop(self._numbers)
         self._open = self._pages.pop(self._number)
         self._open.sort()

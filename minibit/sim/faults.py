@@ -1,4 +1,4 @@
-"""What goes wrong in a simulated world: the moments of a plan, carried out."""
+"""Faults in a simulated world: it carries out the moments of a plan."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _actions(world: World, moment: Moment) -> tuple[Action, Action]:
             one, other = names
             return lambda: network.delay(one, other, fault.by_s), lambda: network.delay(one, other)
         case "split":
-            side = moment.number + 1  # of its own: two splits at once are apart from each other
+            side = moment.number + 1  # each split has a side of its own, so two at once are apart from each other
             return lambda: network.split(list(names), side), lambda: network.split(list(names), 0)
         case "tracker-gone":
             return world.kill_tracker, world.restart_tracker

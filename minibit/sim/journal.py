@@ -1,8 +1,7 @@
-"""The journal of one simulated peer: everything that happened to it, to bring it to any moment again, alone.
+"""The journal of one simulated peer: everything that happened to it, so that it can be replayed alone to any moment.
 
-A peer decides by what its `Head` says and by its events, and by nothing else: a new peer that is told the same
-events at the same times is the same peer. As a file: JSON lines, the head and then one line for each event, with
-exact times.
+A peer decides by its `Head` and its events, and by nothing else: a new peer that handles the same events at the same
+times is the same peer. The file is JSON lines: the head, and then one line for each event, with exact times.
 """
 
 from __future__ import annotations
@@ -13,19 +12,20 @@ from typing import Annotated, Any, NamedTuple, get_args
 
 import msgspec
 
-from minibit import inventory, strategies
+from minibit import inventory
 from minibit.behaviour import BEHAVIOURS
+from minibit.content import VirtualContent
 from minibit.errors import LocalError, RemoteError
 from minibit.events import Effect, Event
 from minibit.peer import Peer
 from minibit.rules import Rules
-from minibit.sim.content import VirtualContent
+from minibit.seat import Seat
 
 Whole = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class Head(msgspec.Struct, frozen=True, kw_only=True, tag_field="file", tag="journal", forbid_unknown_fields=True):
-    """All that makes a peer: `held` is the inventory, as hex, with which it came."""
+    """All that makes a peer; `held` is the inventory that it joined with, as hex."""
 
     peer: str
     seed: int | str
@@ -37,7 +37,7 @@ class Head(msgspec.Struct, frozen=True, kw_only=True, tag_field="file", tag="jou
 
 
 class Entry(NamedTuple):
-    """What happened to the peer, and when; None is a wake."""
+    """An event of the peer, and its time; None is a wake."""
 
     at_s: float
     event: Event | None
@@ -52,7 +52,7 @@ class Journal:
 
     @classmethod
     def of(cls, peer: Peer, seed: int | str) -> Journal:
-        """The journal of a peer to whom nothing has happened yet; `seed` is what it was made with."""
+        """An empty journal for a peer that has handled no event yet; `seed` is what the peer was made with."""
         content = peer.content
         last = content.block_count - 1
         block_bytes = content.length(0) if last >= 0 else 1
@@ -69,29 +69,28 @@ class Journal:
         )
 
     def add(self, at_s: float, event: Event | None) -> None:
-        """This happens to the peer, now."""
+        """Add an event that the peer handles now."""
         self.entries.append(Entry(at_s, event))
 
     @property
     def end_s(self) -> float:
-        """When the last thing happened."""
+        """The time of the last entry."""
         return self.entries[-1].at_s if self.entries else 0.0
 
     def newborn(self) -> Peer:
-        """The peer as it was before anything happened; `LocalError` when its strategies can't be had."""
+        """The peer as it was before its first event; `LocalError` when its strategies can't be loaded."""
         head = self.head
         content = VirtualContent("", head.content_bytes, head.block_bytes)
         held = inventory.from_hex(head.held, content.block_count)
-        behaviour = strategies.behaviour(head.behaviour)()
-        return Peer(head.peer, content, head.rules, head.seed, held=held, behaviour=behaviour)
+        return Seat(name=head.peer, rules=head.rules, behaviour=head.behaviour).peer(content, head.seed, held)
 
     def encode(self) -> bytes:
-        """The journal as a file; the payload of blocks was never in it."""
+        """The journal as the bytes of a file; it holds no payload of a block."""
         return _encoder.encode_lines([self.head, *map(_line, self.entries)])
 
     @classmethod
     def decode(cls, data: bytes) -> Journal:
-        """The journal that a file says; `LocalError` names the line that can't be."""
+        """The journal in the bytes of a file; `LocalError` names the line that is wrong."""
         first, *rest = data.splitlines() or [b""]
         try:
             journal = cls(msgspec.json.decode(first, type=Head))
@@ -113,7 +112,7 @@ Watch = Callable[[Peer, Entry, list[Effect]], object]
 
 
 def replay(journal: Journal, until_s: float = inf, watch: Watch | None = None) -> Peer:
-    """The peer as it was at `until_s`, when all of that moment had happened.
+    """The peer as it was at `until_s`, after all events of that moment.
 
     `watch` is called after every entry with the peer and what it wanted done then.
     """
@@ -129,7 +128,7 @@ def replay(journal: Journal, until_s: float = inf, watch: Watch | None = None) -
 
 
 def _name(behaviour: type) -> str:
-    """What `strategies.behaviour` finds this class by."""
+    """The name by which `strategies.behaviour` finds this class."""
     own = f"{behaviour.__module__}:{behaviour.__qualname__}"
     return next((name for name, known in BEHAVIOURS.items() if known is behaviour), own)
 

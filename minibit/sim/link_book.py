@@ -1,8 +1,8 @@
-"""What a peer asked of one neighbour, as whoever reads along on their link can tell.
+"""The PEDIDOs of a peer at one neighbour, as an observer of their link can tell.
 
 A PEDIDO is open until its block comes, until either side says something that makes it void, or until the neighbour is
-silent for the time-out. When that has passed nobody can tell from outside whether it was given up: a peer that is
-paused looks at its clock later. So those PEDIDOs are `given_up`, perhaps, until they are asked again.
+silent for the time-out. After the time-out an observer can't tell whether the peer gave it up: a peer that is paused
+looks at its clock later. So such PEDIDOs count as perhaps `given_up`, until they are asked again.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from minibit import inventory
 from minibit.messages import Bloqueio, Desbloqueio, Estoque, Message
 
 
-class Asked:
+class LinkBook:
     """The PEDIDOs on one link: those that are `open`, and those that were perhaps `given_up`.
 
-    `serves` and `theirs` are what the neighbour last said: whether it serves us, and its inventory.
+    `serves` and `theirs` are what the neighbour last said: whether it serves the peer, and its inventory.
     """
 
     def __init__(self) -> None:
@@ -28,7 +28,7 @@ class Asked:
         self._gave_up_s = -inf
 
     def hear(self, message: Message) -> None:
-        """The neighbour says this."""
+        """The neighbour said this."""
         match message:
             case Bloqueio():
                 self.serves = False
@@ -42,8 +42,8 @@ class Asked:
                 self.call_off(~self.theirs)
 
     def ask(self, block: int, now: float) -> None:
-        """A PEDIDO is sent."""
-        if self._gave_up_s == now:  # it was sent first, and given up at the same instant with the others
+        """A PEDIDO was sent."""
+        if self._gave_up_s == now:  # the peer sent it first, and gave it up with the others at the same instant
             self.given_up.add(block)
             return
         if not self.open:

@@ -12,14 +12,14 @@ from minibit.sim.bandwidth import End, Flow
 from minibit.sim.journal import Journal
 
 
-class Node:
-    """A peer in its machine.
+class Machine:
+    """The machine of one peer.
 
-    ways         what it sends, by neighbour; one for every link that it believes to stand
-    inbox        what it will hear when it goes on; None unless it is paused
-    stay_s       after which it leaves once it is complete; None: by the rules
-    sent         messages, by verb
-    journal      everything that happens to it; None: none is kept
+    ways         its direction of each link that it believes to stand, by neighbour
+    inbox        the events that it will handle when it goes on; None unless it is paused
+    stay_s       seconds after its completion at which it leaves; None: as its rules say
+    sent         messages that it has sent, by verb
+    journal      its events; None: nobody keeps them
     """
 
     __slots__ = (
@@ -49,8 +49,8 @@ class Node:
         self.alive = True
         self.inbox: list[events.Event] | None = None
         self.stay_s = stay_s
-        self.wake_s = inf  # when its next wake is planned
-        self.progressing = False  # it will say that its blocks go on
+        self.wake_s = inf  # the time of its next wake
+        self.progressing = False  # whether it will soon report that bytes of its blocks arrived
         self.sent: Counter[type] = Counter()
         self.sent_bytes = 0
         self.received_bytes = 0
@@ -63,20 +63,8 @@ class Node:
         return self.alive and not self.peer.left
 
     def sample(self, now: float) -> SampleRecord:
-        """How far it is."""
-        peer = self.peer
-        up = peer.contacts.up.values()
-        return SampleRecord(
-            now,
-            self.name,
-            peer.held.bit_count(),
-            len(peer.pipeline.requesters),
-            len(up),
-            sum(neighbour.slot.value != "none" for neighbour in up),
-            self.sent_bytes,
-            self.received_bytes,
-            self.control_bytes,
-        )
+        """A sample of how far the peer is."""
+        return self.peer.sample(now, self.sent_bytes, self.received_bytes, self.control_bytes)
 
 
 class Way:
@@ -84,13 +72,13 @@ class Way:
 
     __slots__ = ("back", "ceiling_bps", "delay_s", "flow", "held", "open", "ready_s", "receiver", "sender")
 
-    def __init__(self, sender: Node, receiver: Node) -> None:
+    def __init__(self, sender: Machine, receiver: Machine) -> None:
         self.sender = sender
         self.receiver = receiver
         self.back: Way
         self.open = True  # what was sent arrives
-        self.flow: Flow | None = None  # the block that is under way, and
-        self.held: list[events.Received] = []  # what waits behind it
+        self.flow: Flow | None = None  # the block that is under way
+        self.held: list[events.Received] = []  # messages that wait behind that block
         self.ceiling_bps = inf
-        self.delay_s = 0.0  # beyond the usual
-        self.ready_s = 0.0  # when the last of what was delayed arrives: nothing overtakes it
+        self.delay_s = 0.0  # beyond the usual latency
+        self.ready_s = 0.0  # when the last delayed message arrives: no later one overtakes it

@@ -1,8 +1,8 @@
-"""The links between nodes: what is sent arrives later, in order, or not at all.
+"""The simulated links: a message arrives later, in order, or not at all.
 
-At most one block is under way from one peer to one neighbour. A message waits for its end, but ESTOQUE and PEDIDO pass
-between its parts, as on a real link with a limit. The payload is virtual: the verdict of its hash is what the sender
-and the faults make it.
+At most one block is under way from one peer to one neighbour. A message waits for its end, but those in `PASSING` pass
+between its parts, as on a real link with a limit. The payload is virtual: the sender and the faults decide the verdict
+of its hash.
 """
 
 from __future__ import annotations
@@ -16,31 +16,28 @@ import msgspec
 from minibit import events, messages
 from minibit.content import Content
 from minibit.events import Event
-from minibit.messages import Bloco, Desligamento, Estoque, Message, Pedido, PeerAddress
+from minibit.messages import Bloco, Desligamento, Message, PeerAddress
 from minibit.sim.bandwidth import Bandwidth
 from minibit.sim.clock import Clock
-from minibit.sim.machine import Node, Way
+from minibit.sim.machine import Machine, Way
+from minibit.wire.carriage import DIAL_S, IDLE_S, PASSING, PREFIX_BYTES
 
-FRAME_BYTES = 8  # before the header of every message on a link
-PASSING = (Estoque, Pedido)  # pass a block that is under way; all else waits for its end
-SILENT_DIAL_S = 5.0  # after which a dial to a peer that is paused is given up
-SILENT_LINK_S = 120.0  # after which a link to one is, as `minibit.actors.links.pairs` does it
-PROGRESS_S = 10.0  # between two signs of life of a block that is under way, at most
+PROGRESS_S = 10.0  # a block under way gives a sign of life at least this often
 
 
 class Network:
-    """All links between `nodes`, and what goes wrong with them, whether the nodes are there yet or not.
+    """All links between `machines`, and the faults of links, also of machines that aren't there yet.
 
-    `tell` brings an event to a node; `latency_s` is one way, `connect_s` from a dial to a proven link, `progress_s`
-    between two signs of life of a block that is under way.
+    `tell` brings an event to a machine. `latency_s` is the delay of a message one way, `connect_s` the time from a dial
+    to a proven link, `progress_s` the time between two signs of life of a block under way.
     """
 
     def __init__(
         self,
         clock: Clock,
-        nodes: Mapping[str, Node],
+        machines: Mapping[str, Machine],
         content: Content,
-        tell: Callable[[Node, Event], None],
+        tell: Callable[[Machine, Event], None],
         *,
         latency_s: float,
         connect_s: float,
@@ -51,47 +48,47 @@ class Network:
         self.connect_s = connect_s
         self.progress_s = progress_s
         self.bandwidth = Bandwidth(clock)
-        self.arrived_bytes = 0  # payload, over all nodes
+        self.arrived_bytes = 0  # payload, at all machines together
         self._clock = clock
-        self._nodes = nodes
+        self._machines = machines
         self._content = content
         self._tell = tell
         self._rng = rng
         self._cuts: set[frozenset[str]] = set()
         self._ceilings_bps: dict[frozenset[str], float] = {}
         self._delays_s: dict[frozenset[str], float] = {}
-        self._sides: dict[str, int] = {}  # of a split network; who isn't named is on side 0
-        self._corrupts: dict[str, float] = {}  # share of the blocks that arrive wrong, by sender
+        self._sides: dict[str, int] = {}  # the sides of a split network; a name that isn't here is on side 0
+        self._corrupts: dict[str, float] = {}  # the share of blocks that arrive wrong, by sender
         self._said = events.Received("", Desligamento())  # the last message sent, and its size
         self._said_bytes = 0
-        self._mail: list[tuple[Way, Event]] = []  # what was sent last, and when it arrives
-        self._mail_s = -1.0
-        self._mail_number = 0
+        self._mail: list[tuple[Way, Event]] = []  # the events sent last
+        self._mail_s = -1.0  # when they arrive
+        self._mail_number = 0  # the clock's count of actions just after
 
     # messages and blocks
 
-    def send(self, node: Node, peer: str, message: Message) -> None:
+    def send(self, machine: Machine, peer: str, message: Message) -> None:
         """Carry a message to a neighbour."""
-        if (way := node.ways.get(peer)) is not None:
-            node.sent[type(message)] += 1
-            if message is not self._said.message or node.name != self._said.sender:  # the same news goes to many
-                self._said = events.Received(node.name, message)
-                self._said_bytes = len(messages.encode(message)) + FRAME_BYTES
-            node.control_bytes += self._said_bytes
+        if (way := machine.ways.get(peer)) is not None:
+            machine.sent[type(message)] += 1
+            if message is not self._said.message or machine.name != self._said.sender:  # one often goes to many
+                self._said = events.Received(machine.name, message)
+                self._said_bytes = len(messages.encode(message)) + PREFIX_BYTES
+            machine.control_bytes += self._said_bytes
             if way.flow is None or type(message) in PASSING:
                 self._carry(way, self._said)
             else:
                 way.held.append(self._said)
 
-    def send_block(self, node: Node, peer: str, block: int, spoil: bool) -> None:
-        """Carry a block to a neighbour; the sender hears when its last byte left."""
-        if (way := node.ways.get(peer)) is not None:
-            node.sent[Bloco] += 1
-            node.control_bytes += len(messages.encode(Bloco(block))) + FRAME_BYTES
-            share = self.corrupts(node.name)
+    def send_block(self, machine: Machine, peer: str, block: int, spoil: bool) -> None:
+        """Carry a block to a neighbour; the sender hears once its last byte left."""
+        if (way := machine.ways.get(peer)) is not None:
+            machine.sent[Bloco] += 1
+            machine.control_bytes += len(messages.encode(Bloco(block))) + PREFIX_BYTES
+            share = self.corrupts(machine.name)
             ok = not (spoil or (share > 0 and self._rng.random() < share))
             way.flow = self.bandwidth.start(
-                node.end,
+                machine.end,
                 way.receiver.end,
                 self._content.length(block),
                 self._block_sent,
@@ -100,19 +97,19 @@ class Network:
                 ok,
                 ceiling_bps=way.ceiling_bps,
             )
-            if not node.progressing:
-                node.progressing = True
-                self._clock.at(self._clock.now + self.progress_s, self._progress, node)
+            if not machine.progressing:
+                machine.progressing = True
+                self._clock.at(self._clock.now + self.progress_s, self._progress, machine)
 
-    def _progress(self, node: Node) -> None:
-        """Of all blocks that are under way from a node, once in a while: bytes keep coming."""
-        under_way = [way for way in node.ways.values() if way.flow is not None]
+    def _progress(self, machine: Machine) -> None:
+        """Tell the receivers of all blocks under way from a machine that bytes keep coming, and plan the next time."""
+        under_way = [way for way in machine.ways.values() if way.flow is not None]
         for way in under_way:
             if way.flow is not None and way.flow.rate_bps > 0 and way.open:
-                self._tell(way.receiver, events.Progressed(node.name))
-        node.progressing = bool(under_way)
+                self._tell(way.receiver, events.Progressed(machine.name))
+        machine.progressing = bool(under_way)
         if under_way:
-            self._clock.at(self._clock.now + self.progress_s, self._progress, node)
+            self._clock.at(self._clock.now + self.progress_s, self._progress, machine)
 
     def _block_sent(self, way: Way, block: int, ok: bool) -> None:
         way.flow = None
@@ -128,14 +125,14 @@ class Network:
         if way.delay_s or way.ready_s:
             way.ready_s = arrives_s = max(arrives_s + way.delay_s, way.ready_s)
         if arrives_s == self._mail_s and self._clock.planned == self._mail_number:
-            self._mail.append((way, event))  # just behind the last: one plan for all
+            self._mail.append((way, event))  # nothing was planned since the last one: one action delivers both
         else:
             self._mail = [(way, event)]
             self._clock.at(arrives_s, self._deliver, self._mail)
             self._mail_s, self._mail_number = arrives_s, self._clock.planned
 
     def _deliver(self, mail: list[tuple[Way, Event]]) -> None:
-        self._mail_s = -1.0  # what is sent now comes later
+        self._mail_s = -1.0  # an event sent from now on needs a new action
         for way, event in mail:
             if way.open:
                 if type(event) is events.Arrived:
@@ -148,63 +145,63 @@ class Network:
         self.arrived_bytes += size_bytes
         if event.ok or way.receiver.peer.expects(way.sender.name, event.block):
             return event
-        return msgspec.structs.replace(event, ok=True)  # nobody hashes what nobody asked for
+        return msgspec.structs.replace(event, ok=True)  # a block that isn't expected isn't hashed (`events.Arrived`)
 
     # links begin
 
-    def dial(self, node: Node, peer: str, alone: bool) -> None:
-        """Connect to a peer; answered by Linked or by Unlinked."""
-        self._clock.at(self._clock.now + self.connect_s, self._connect, node, peer, alone)
+    def dial(self, machine: Machine, peer: str, alone: bool) -> None:
+        """Connect to a peer; Linked or Unlinked is the answer."""
+        self._clock.at(self._clock.now + self.connect_s, self._connect, machine, peer, alone)
 
-    def _connect(self, node: Node, peer: str, alone: bool) -> None:
-        if peer in node.ways or not node.up:
+    def _connect(self, machine: Machine, peer: str, alone: bool) -> None:
+        if peer in machine.ways or not machine.up:
             return
-        other = self._nodes.get(peer)
-        if other is None or node.name in other.ways or not self.reachable(node, other):
-            self._tell(node, events.Unlinked(peer, "unreachable"))
-        elif node.inbox is not None or other.inbox is not None:
-            self._clock.at(self._clock.now + SILENT_DIAL_S, self._give_up, node, peer)
+        other = self._machines.get(peer)
+        if other is None or machine.name in other.ways or not self.reachable(machine, other):
+            self._tell(machine, events.Unlinked(peer, "unreachable"))
+        elif machine.inbox is not None or other.inbox is not None:
+            self._clock.at(self._clock.now + DIAL_S, self._give_up, machine, peer)
         else:
-            forth, back = Way(node, other), Way(other, node)
+            forth, back = Way(machine, other), Way(other, machine)
             forth.back, back.back = back, forth
-            node.ways[peer], other.ways[node.name] = forth, back
+            machine.ways[peer], other.ways[machine.name] = forth, back
             self._shape(forth)
-            self._tell(node, events.Linked(address(peer), True))
-            self._tell(other, events.Linked(address(node.name), False, alone))
+            self._tell(machine, events.Linked(address(peer), True))
+            self._tell(other, events.Linked(address(machine.name), False, alone))
 
-    def _give_up(self, node: Node, peer: str) -> None:
-        if peer not in node.ways:  # it may have dialled us in the meantime
-            self._tell(node, events.Unlinked(peer, "silent"))
+    def _give_up(self, machine: Machine, peer: str) -> None:
+        if peer not in machine.ways:  # it may have dialled us in the meantime
+            self._tell(machine, events.Unlinked(peer, "silent"))
 
-    def reachable(self, one: Node, other: Node) -> bool:
-        """Whether a link between the two could be made, if both were awake."""
+    def reachable(self, one: Machine, other: Machine) -> bool:
+        """Whether a link between the two could be made if both were awake."""
         if not (one.up and other.up and self.together(one.name, other.name)):
             return False
         return not self._cuts or frozenset((one.name, other.name)) not in self._cuts
 
     def together(self, one: str, other: str) -> bool:
-        """Whether two names are on the same side of the network; `tracker` is the tracker's."""
+        """Whether two names are on the same side of the network; the tracker's name is `tracker`."""
         return not self._sides or self._sides.get(one, 0) == self._sides.get(other, 0)
 
     # links end
 
-    def hang_up(self, node: Node, peer: str, farewell: Desligamento | None) -> None:
-        """Close a link, after what was sent on it before; with a farewell, unless that would cut a block."""
-        if (way := node.ways.pop(peer, None)) is not None:
+    def hang_up(self, machine: Machine, peer: str, farewell: Desligamento | None) -> None:
+        """Close a link after everything sent on it before; with a farewell, unless that would cut a block."""
+        if (way := machine.ways.pop(peer, None)) is not None:
             if way.flow is not None:
                 farewell = None
             if farewell is not None:
-                node.sent[Desligamento] += 1
+                machine.sent[Desligamento] += 1
             self._end(way, farewell, "hung up")
 
-    def drop_all(self, node: Node, why: str) -> None:
-        """The node is gone without a word: its neighbours hear that their links are."""
-        for way in list(node.ways.values()):
+    def drop_all(self, machine: Machine, why: str) -> None:
+        """The machine is gone without a farewell: its neighbours hear that their links are gone."""
+        for way in list(machine.ways.values()):
             self._end(way, None, why)
-        node.ways.clear()
+        machine.ways.clear()
 
     def _end(self, way: Way, farewell: Desligamento | None, why: str) -> None:
-        """This end is deaf from now on; the other hears of it behind all that was sent."""
+        """This end hears nothing from now on; the other end hears of the close after all that was sent."""
         self._shut(way.back)
         self._stop(way)
         arrives_s = max(self._clock.now + self.latency_s + way.delay_s, way.ready_s)
@@ -225,59 +222,59 @@ class Network:
         self._lose(way.back, why)
 
     def _lose(self, way: Way, why: str) -> None:
-        """This end hears that its link is gone."""
-        node, peer = way.sender, way.receiver.name
-        if node.ways.get(peer) is way:
-            del node.ways[peer]
+        """The sender's end of `way` hears that its link is gone."""
+        machine, peer = way.sender, way.receiver.name
+        if machine.ways.get(peer) is way:
+            del machine.ways[peer]
             self._shut(way)
-            self._tell(node, events.Unlinked(peer, why))
+            self._tell(machine, events.Unlinked(peer, why))
 
     def _shut(self, way: Way) -> None:
         way.open = False
         self._stop(way)
 
     def _stop(self, way: Way) -> None:
-        """What is under way is cut."""
+        """Cut the block under way, and drop the messages behind it."""
         way.held.clear()
         if way.flow is not None:
             self.bandwidth.stop(way.flow)
             way.flow = None
 
-    # what goes wrong
+    # faults
 
-    def silent(self, node: Node) -> None:
-        """The node gave no sign of life for so long that its links break."""
-        for way in list(node.ways.values()):
-            self._break(way, f"silent for {SILENT_LINK_S:g} s")
+    def silent(self, machine: Machine) -> None:
+        """The machine gave no sign of life for `IDLE_S`: its links break."""
+        for way in list(machine.ways.values()):
+            self._break(way, f"silent for {IDLE_S:g} s")
 
     def cut(self, one: str, other: str) -> None:
-        """The link of two peers breaks, and can't be made again until it heals."""
+        """Break the link of two peers; it can't be made again until it heals."""
         self._cuts.add(frozenset((one, other)))
         if (way := self._way(one, other)) is not None:
             self._break(way, "cut")
 
     def heal(self, one: str, other: str) -> None:
-        """The two can reach each other again."""
+        """Let the two reach each other again."""
         self._cuts.discard(frozenset((one, other)))
 
     def slow(self, one: str, other: str, ceiling_bps: float = inf) -> None:
-        """The link of two peers takes so many bytes a second at most, from now on."""
+        """Let the link of two peers carry at most `ceiling_bps` bytes a second each way, from now on."""
         self._ceilings_bps[frozenset((one, other))] = ceiling_bps
         if (way := self._way(one, other)) is not None:
             self._shape(way)
 
     def delay(self, one: str, other: str, delay_s: float = 0.0) -> None:
-        """What is sent on the link of two peers takes so much longer, from now on."""
+        """Let messages on the link of two peers take `delay_s` longer, from now on."""
         self._delays_s[frozenset((one, other))] = delay_s
         if (way := self._way(one, other)) is not None:
             self._shape(way)
 
     def _way(self, one: str, other: str) -> Way | None:
-        node = self._nodes.get(one)
-        return None if node is None else node.ways.get(other)
+        machine = self._machines.get(one)
+        return None if machine is None else machine.ways.get(other)
 
     def _shape(self, way: Way) -> None:
-        """Both ways of a link are as slow as they should be."""
+        """Give both ways of a link the delay and the ceiling of their pair."""
         if not (self._ceilings_bps or self._delays_s):
             return
         pair = frozenset((way.sender.name, way.receiver.name))
@@ -288,31 +285,31 @@ class Network:
                 self.bandwidth.cap(one.flow, one.ceiling_bps)
 
     def split(self, names: Iterable[str], side: int) -> None:
-        """These peers are on that side of the network from now on: their links to another break."""
+        """Put these peers on that side of the network: their links to other sides break."""
         moved = list(names)
         self._sides.update(dict.fromkeys(moved, side))
         for name in moved:
-            node = self._nodes.get(name)
-            for way in list(node.ways.values()) if node is not None else ():
+            machine = self._machines.get(name)
+            for way in list(machine.ways.values()) if machine is not None else ():
                 if not self.together(name, way.receiver.name):
                     self._break(way, "split")
 
     @property
     def slowest_bps(self) -> float:
-        """What the slowest link of two peers takes."""
+        """The ceiling of the slowest link of two peers, in bytes a second."""
         return min(self._ceilings_bps.values(), default=inf)
 
     @property
     def longest_s(self) -> float:
-        """What a message takes on the link with the longest delay."""
+        """The time of a message on the link with the longest delay."""
         return self.latency_s + max(self._delays_s.values(), default=0.0)
 
     def corrupts(self, name: str) -> float:
-        """The share of the blocks sent by this peer that arrives wrong."""
+        """The share of this peer's blocks that arrive wrong."""
         return self._corrupts.get(name, 0.0)
 
     def corrupt(self, name: str, share: float) -> None:
-        """This share of the blocks that the peer sends arrives wrong, from now on."""
+        """Let this share of the peer's blocks arrive wrong, from now on."""
         self._corrupts[name] = share
 
 

@@ -1,8 +1,8 @@
 """The simulated world: it carries the effects of peers out and brings them events, in virtual time.
 
-The shell of the twin, as `minibit.actors.node` is the shell of the real thing: the same `Peer` and `Tracker`, told the
-same facts in the same order. Everything follows from the arguments: same seed, same records. What comes from
-outside (arrivals, faults) is a method here, and `minibit.run.plan` says when it is called.
+It is the shell of the simulation, as `minibit.actors.node` is the shell of the real world: the same `Peer` and
+`Tracker` hear the same facts in the same order. Everything follows from the arguments: same seed, same records. What
+comes from outside (arrivals, faults) is a method here, and `minibit.run.plan` says when it is called.
 """
 
 from __future__ import annotations
@@ -13,43 +13,41 @@ from math import inf
 from random import Random
 from typing import Any, Literal
 
-import msgspec
-
 from minibit import events, inventory
-from minibit.behaviour import Honest
 from minibit.content import Content
 from minibit.errors import LocalError
 from minibit.events import TRACKER
 from minibit.messages import Message
-from minibit.peer import Peer
 from minibit.records import PeerRecord, Record
 from minibit.rules import Rules
+from minibit.seat import Seat
 from minibit.sim.bandwidth import End
 from minibit.sim.clock import Clock
 from minibit.sim.journal import Journal
-from minibit.sim.machine import Node
-from minibit.sim.network import PROGRESS_S, SILENT_LINK_S, Network, address
+from minibit.sim.machine import Machine
+from minibit.sim.network import PROGRESS_S, Network, address
 from minibit.tracker import Tracker
+from minibit.wire.carriage import IDLE_S
 
 
 class Watcher:
-    """Somebody who sees everything that happens, and asserts what he likes (`minibit.sim.checkers`)."""
+    """An observer: it sees everything that happens in a world, and may assert anything (`minibit.sim.checkers`)."""
 
-    def told(self, world: World, node: Node, event: events.Event | None) -> None:
-        """An event (None: a wake) is about to be handled."""
+    def told(self, world: World, machine: Machine, event: events.Event | None) -> None:
+        """The peer is about to handle an event (None: a wake)."""
 
-    def did(self, world: World, node: Node, effect: events.Effect) -> None:
-        """This, which follows from the event, is about to be carried out."""
+    def did(self, world: World, machine: Machine, effect: events.Effect) -> None:
+        """The world is about to carry out this effect of the event."""
 
-    def after(self, world: World, node: Node, event: events.Event | None) -> None:
-        """The event was handled, and all its effects carried out."""
+    def after(self, world: World, machine: Machine, event: events.Event | None) -> None:
+        """The peer handled the event, and the world carried out all its effects."""
 
     def over(self, world: World, timed_out: bool) -> None:
         """The run is over: nothing more will come, or its time limit came first."""
 
 
 class World:
-    """Peers, their tracker and the network between them; `seed` is the chance of all of them."""
+    """Peers, their tracker and the network between them; all their chance follows from `seed`."""
 
     def __init__(
         self,
@@ -66,20 +64,20 @@ class World:
         self.seed = seed
         self.all = inventory.full(content.block_count)
         self.clock = Clock()
-        self.nodes: dict[str, Node] = {}
+        self.machines: dict[str, Machine] = {}
         self.network = Network(
             self.clock,
-            self.nodes,
+            self.machines,
             content,
             self.tell,
             latency_s=latency_s,
             connect_s=4 * latency_s if connect_s is None else connect_s,
-            progress_s=min(PROGRESS_S, rules.request_timeout_s / 3),  # or what is slow would be taken for silent
+            progress_s=min(PROGRESS_S, rules.request_timeout_s / 3),  # or a slow peer would count as silent
             rng=Random(f"{seed}/network"),
         )
         self.tracker: Tracker | None = Tracker(rules, seed)
         self.records: list[Record] = []
-        self.waiting: dict[str, None] = {}  # the peers of whom it is expected that they complete, and who have not
+        self.waiting: dict[str, None] = {}  # the peers that the run waits for; a dict, for its order
         self._watchers = watchers
         self._tracker_sent: Counter[type] = Counter()
         self._tracker_wake_s = inf
@@ -91,107 +89,94 @@ class World:
 
     # peers
 
-    def seat(
-        self,
-        name: str,
-        *,
-        held: int = inventory.EMPTY,
-        behaviour: type[Honest] = Honest,
-        rules: Rules | None = None,
-        stays: bool = False,
-        stay_s: float | None = None,
-        up_bps: float,
-        down_bps: float = inf,
-        journal: bool = False,
-    ) -> Node:
-        """A peer that joins now, and may ask for blocks at once.
+    def seat(self, seat: Seat, held: int, *, journal: bool = False) -> Machine:
+        """Let a peer join now, with these blocks (an inventory); it may ask for more at once.
 
-        `rules` are its own; None: those of all. `stays`: it never leaves of itself, whatever they say; `stay_s`: it
-        leaves so long after it completed.
+        Its seat must have an `upload_bps`: a simulated line has a rate. `journal`: keep its events.
         """
-        rules = rules or self.rules
-        if stays or stay_s is not None:
-            rules = msgspec.structs.replace(rules, leave="never")
-        peer = Peer(name, self.content, rules, self.seed, held=held, behaviour=behaviour())
-        node = self.nodes[name] = Node(peer, End(up_bps, down_bps), stay_s=stay_s)
+        assert seat.upload_bps is not None
+        peer = seat.peer(self.content, self.seed, held)
+        machine = self.machines[seat.name] = Machine(
+            peer, End(seat.upload_bps, seat.download_bps or inf), stay_s=seat.stay_s
+        )
         if journal:
-            node.journal = Journal.of(peer, self.seed)
-        self.tell(node, events.Joining(address(name)))
-        self.tell(node, events.Starting())
-        return node
+            machine.journal = Journal.of(peer, self.seed)
+        self.tell(machine, events.Joining(address(seat.name)))
+        self.tell(machine, events.Starting())
+        return machine
 
-    def tell(self, node: Node, event: events.Event) -> None:
-        """This happens to a peer, now; to one that is paused, when it goes on."""
-        if node.inbox is not None:
-            node.inbox.append(event)
-        elif node.alive and not node.peer.left:
-            self._handle(node, event)
+    def tell(self, machine: Machine, event: events.Event) -> None:
+        """Let a peer handle an event now; a peer that is paused handles it when it goes on."""
+        if machine.inbox is not None:
+            machine.inbox.append(event)
+        elif machine.alive and not machine.peer.left:
+            self._handle(machine, event)
 
-    def _wake(self, node: Node, wake_s: float) -> None:
-        if node.wake_s != wake_s:
-            return  # it wanted to be woken earlier, and was
-        node.wake_s = inf
-        if node.inbox is None and node.alive:
-            self._handle(node, None)
+    def _wake(self, machine: Machine, wake_s: float) -> None:
+        if machine.wake_s != wake_s:
+            return  # the peer asked for an earlier wake, and had it
+        machine.wake_s = inf
+        if machine.inbox is None and machine.alive:
+            self._handle(machine, None)
 
-    def _handle(self, node: Node, event: events.Event | None) -> None:
+    def _handle(self, machine: Machine, event: events.Event | None) -> None:
         now = self.clock.now
-        if node.journal is not None:
-            node.journal.add(now, event)
+        if machine.journal is not None:
+            machine.journal.add(now, event)
         for watcher in self._watchers:
-            watcher.told(self, node, event)
+            watcher.told(self, machine, event)
         try:
-            effects = node.peer.wake(now) if event is None else node.peer.handle(event, now)
-        except LocalError as error:  # a strategy of somebody's own is broken
-            self._end(node, "failed", str(error))
+            effects = machine.peer.wake(now) if event is None else machine.peer.handle(event, now)
+        except LocalError as error:  # a strategy from outside Minibit is broken
+            self._end(machine, "failed", str(error))
         else:
-            self._carry_out(node, event, effects)
+            self._carry_out(machine, event, effects)
 
-    def _carry_out(self, node: Node, event: events.Event | None, effects: list[events.Effect]) -> None:
+    def _carry_out(self, machine: Machine, event: events.Event | None, effects: list[events.Effect]) -> None:
         for effect in effects:
             for watcher in self._watchers:
-                watcher.did(self, node, effect)
+                watcher.did(self, machine, effect)
             if type(effect) is events.Send:  # nearly all are
-                self.network.send(node, effect.peer, effect.message)
+                self.network.send(machine, effect.peer, effect.message)
             else:
-                _CARRY_OUT[type(effect)](self, node, effect)
-        self._arm(node)
+                _CARRY_OUT[type(effect)](self, machine, effect)
+        self._arm(machine)
         for watcher in self._watchers:
-            watcher.after(self, node, event)
+            watcher.after(self, machine, event)
 
-    def _arm(self, node: Node) -> None:
-        wake_s = node.peer.next_wake()
-        if wake_s is not None and wake_s < node.wake_s:
-            node.wake_s = wake_s
-            self.clock.at(wake_s, self._wake, node, wake_s)
+    def _arm(self, machine: Machine) -> None:
+        wake_s = machine.peer.next_wake()
+        if wake_s is not None and wake_s < machine.wake_s:
+            machine.wake_s = wake_s
+            self.clock.at(wake_s, self._wake, machine, wake_s)
 
-    def _send_block(self, node: Node, effect: events.SendBlock) -> None:
-        self.network.send_block(node, effect.peer, effect.block, effect.spoil)
+    def _send_block(self, machine: Machine, effect: events.SendBlock) -> None:
+        self.network.send_block(machine, effect.peer, effect.block, effect.spoil)
 
-    def _dial(self, node: Node, effect: events.Dial) -> None:
-        self.network.dial(node, effect.address.peer, effect.alone)
+    def _dial(self, machine: Machine, effect: events.Dial) -> None:
+        self.network.dial(machine, effect.address.peer, effect.alone)
 
-    def _hang_up(self, node: Node, effect: events.HangUp) -> None:
-        self.network.hang_up(node, effect.peer, effect.farewell)
+    def _hang_up(self, machine: Machine, effect: events.HangUp) -> None:
+        self.network.hang_up(machine, effect.peer, effect.farewell)
 
-    def _note(self, node: Node, effect: events.Note) -> None:
+    def _note(self, machine: Machine, effect: events.Note) -> None:
         record = effect.record
         self.records.append(record)
-        if type(record) is PeerRecord and record.peer == node.name:
+        if type(record) is PeerRecord and record.peer == machine.name:
             if record.event in ("completed", "left", "died", "failed"):
-                self.waiting.pop(node.name, None)
-            if record.event == "completed" and node.stay_s is not None:
-                self.clock.at(self.clock.now + node.stay_s, self.leave, node.name, "it stayed long enough")
+                self.waiting.pop(machine.name, None)
+            if record.event == "completed" and machine.stay_s is not None:
+                self.clock.at(self.clock.now + machine.stay_s, self.leave, machine.name, "it stayed long enough")
 
-    def _nothing(self, node: Node, effect: events.Effect) -> None:
+    def _nothing(self, machine: Machine, effect: events.Effect) -> None:
         pass
 
     # the tracker
 
-    def _call_tracker(self, node: Node, effect: events.Call) -> None:
-        node.sent[type(effect.message)] += 1
-        if self.network.together(node.name, TRACKER):
-            self.clock.at(self.clock.now + self.network.latency_s, self._tracker_hears, node.name, effect.message)
+    def _call_tracker(self, machine: Machine, effect: events.Call) -> None:
+        machine.sent[type(effect.message)] += 1
+        if self.network.together(machine.name, TRACKER):
+            self.clock.at(self.clock.now + self.network.latency_s, self._tracker_hears, machine.name, effect.message)
 
     def _tracker_hears(self, sender: str, message: Message) -> None:
         if self.tracker is not None:
@@ -207,84 +192,84 @@ class World:
         for effect in effects:
             assert isinstance(effect, events.Send)
             self._tracker_sent[type(effect.message)] += 1
-            if (node := self.nodes.get(effect.peer)) is not None and self.network.together(node.name, TRACKER):
+            if (machine := self.machines.get(effect.peer)) is not None and self.network.together(machine.name, TRACKER):
                 news = events.Received(TRACKER, effect.message)
-                self.clock.at(self.clock.now + self.network.latency_s, self.tell, node, news)
+                self.clock.at(self.clock.now + self.network.latency_s, self.tell, machine, news)
         wake_s = tracker.next_wake()
         if wake_s is not None and wake_s < self._tracker_wake_s:
             self._tracker_wake_s = wake_s
             self.clock.at(wake_s, self._tracker_wakes, wake_s)
 
     def kill_tracker(self) -> None:
-        """Nobody answers at the tracker."""
+        """End the tracker: from now on it answers nobody."""
         self.tracker = None
 
     def restart_tracker(self) -> None:
-        """A tracker is there again, and knows nobody."""
+        """Start a new tracker, with an empty roster."""
         self.tracker = Tracker(self.rules, self.seed)
 
-    # what can be done to peers, if they are there (what befalls links: see the network)
+    # what a scenario does to peers that are there (for links, see the network)
 
     def leave(self, name: str, why: str = "enough") -> None:
-        """The peer says goodbye."""
-        for node in self._those((name,)):
-            self.tell(node, events.Leaving(why))
+        """Let the peer say goodbye and leave."""
+        for machine in self._those((name,)):
+            self.tell(machine, events.Leaving(why))
 
     def kill(self, name: str) -> None:
-        """The peer is gone without a word."""
-        for node in self._those((name,)):
-            self._end(node, "died", "killed")
+        """End the peer without a word."""
+        for machine in self._those((name,)):
+            self._end(machine, "died", "killed")
 
-    def _end(self, node: Node, event: Literal["died", "failed"], why: str) -> None:
-        node.alive = False
-        node.inbox = None
-        self._note(node, events.Note(PeerRecord(self.clock.now, node.name, event, why)))
-        self.network.drop_all(node, "reset")
+    def _end(self, machine: Machine, event: Literal["died", "failed"], why: str) -> None:
+        machine.alive = False
+        machine.inbox = None
+        self._note(machine, events.Note(PeerRecord(self.clock.now, machine.name, event, why)))
+        self.network.drop_all(machine, "reset")
 
     def pause(self, name: str) -> None:
-        """The peer does nothing, and its links stand until they have been silent for too long."""
-        for node in self._those((name,)):
-            if node.inbox is None:
-                node.inbox = []
-                self.network.bandwidth.limit(node.end, 0.0, node.end.down_bps)
-                self.clock.at(self.clock.now + SILENT_LINK_S, self._silent, node, node.inbox)
+        """Let the peer do nothing; its links stand until they have been silent for too long."""
+        for machine in self._those((name,)):
+            if machine.inbox is None:
+                machine.inbox = []
+                self.network.bandwidth.limit(machine.end, 0.0, machine.end.down_bps)
+                self.clock.at(self.clock.now + IDLE_S, self._silent, machine, machine.inbox)
 
-    def _silent(self, node: Node, inbox: list[events.Event]) -> None:
-        if node.inbox is inbox:  # it is the same pause
-            self.network.silent(node)
+    def _silent(self, machine: Machine, inbox: list[events.Event]) -> None:
+        if machine.inbox is inbox:  # it is the same pause
+            self.network.silent(machine)
 
     def resume(self, name: str) -> None:
-        """The peer goes on, and hears at once what it missed."""
-        for node in self._those((name,)):
-            if node.inbox is not None:
-                missed, node.inbox = node.inbox, None
-                self.network.bandwidth.limit(node.end, node.awake_bps, node.end.down_bps)
+        """Let the peer go on: it handles at once all that it missed."""
+        for machine in self._those((name,)):
+            if machine.inbox is not None:
+                missed, machine.inbox = machine.inbox, None
+                self.network.bandwidth.limit(machine.end, machine.awake_bps, machine.end.down_bps)
                 for event in missed:
-                    self.tell(node, event)
-                self._arm(node)
+                    self.tell(machine, event)
+                self._arm(machine)
 
-    def _those(self, names: Iterable[str]) -> list[Node]:
-        """Of the peers with these names, those that are there."""
-        return [self.nodes[name] for name in names if name in self.nodes and self.nodes[name].up]
+    def _those(self, names: Iterable[str]) -> list[Machine]:
+        """The peers with these names that are there."""
+        return [self.machines[name] for name in names if name in self.machines and self.machines[name].up]
 
     # figures
 
     def over(self, timed_out: bool = False) -> None:
-        """The run is over: every watcher hears of it."""
+        """Tell every watcher that the run is over."""
         for watcher in self._watchers:
             watcher.over(self, timed_out)
 
-    def messages(self, node: Node) -> dict[str, int]:
-        """What this peer has sent, by verb; the tracker's, what its machine has sent."""
-        sent = node.sent + self._tracker_sent if node.name == TRACKER else node.sent
+    def messages(self, machine: Machine) -> dict[str, int]:
+        """Messages that this peer has sent, by verb; the seed's include those of the tracker beside it."""
+        sent = machine.sent + self._tracker_sent if machine.name == TRACKER else machine.sent
         return {str(kind.__struct_config__.tag): count for kind, count in sent.items()}  # type: ignore[attr-defined]
 
     def sample(self) -> None:
         """Note how far every peer is."""
-        self.records += [node.sample(self.clock.now) for node in self.nodes.values() if node.up]
+        self.records += [machine.sample(self.clock.now) for machine in self.machines.values() if machine.up]
 
 
-_CARRY_OUT: dict[type, Callable[[World, Node, Any], None]] = {
+_CARRY_OUT: dict[type, Callable[[World, Machine, Any], None]] = {
     events.SendBlock: World._send_block,
     events.Note: World._note,
     events.Dial: World._dial,

@@ -1,10 +1,10 @@
 """The frame: how messages, and the bytes of blocks, stand on a link.
 
-Two little-endian u32 (bytes of the header, bytes of the payload), the message as JSON, the raw payload.
-Only a BLOCO has a payload: its block, or the first part of it. A frame without a header has the next part of
-the block that is under way; frames without a payload may stand between. What a frame claims is judged from
-its first bytes, before anything is allocated for it; what breaks the rule is a `RemoteError`. No I/O here,
-and no payload: `parse` says where it begins and how long it is, and the link puts it in its place.
+A frame is two little-endian u32 (bytes of the header, bytes of the payload), the message as JSON, and the raw
+payload. Only a BLOCO has a payload: its block, or the first part of it. A frame without a header has the next
+part of the block that is under way; frames without a payload may stand between. `parse` judges a frame by its
+first bytes, before anything is allocated for it; a frame that breaks the rule is a `RemoteError`. This room does
+no I/O and holds no payload: `parse` says where it begins and how long it is, and the link puts it in its place.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from minibit import messages
 from minibit.content import Content
 from minibit.errors import RemoteError
 from minibit.messages import Bloco, Message
+from minibit.wire.carriage import PREFIX_BYTES
 
-PREFIX_BYTES = 8
-HEADER_BYTES_MIN = 4096  # room that any verb has; also all that a stranger has
+HEADER_BYTES_MIN = 4096  # every verb fits; the limit until the other end has proved the key
 
 _PREFIX = struct.Struct("<II")
 
@@ -35,7 +35,7 @@ class Frame(NamedTuple):
 
 
 def header_limit(block_count: int) -> int:
-    """The longest header, in bytes, among those who share `block_count` blocks: a whole inventory in hex fits."""
+    """The longest header, in bytes, in a swarm with `block_count` blocks: a whole inventory in hex fits."""
     return HEADER_BYTES_MIN + block_count // 2
 
 
@@ -46,7 +46,7 @@ def encode(message: Message, payload_bytes: int = 0) -> bytes:
 
 
 def encode_next(payload_bytes: int) -> bytes:
-    """The head of a frame whose `payload_bytes` go on with the block under way."""
+    """The head of a frame with the next `payload_bytes` of the block under way."""
     return _PREFIX.pack(0, payload_bytes)
 
 
@@ -60,11 +60,11 @@ def missing(data: memoryview, limit: int) -> int:
 
 
 def parse(data: memoryview, limit: int, content: Content, lacking_bytes: int = 0) -> Frame | None:
-    """The frame whose head `data` begins with; None while its head is incomplete.
+    """The frame at the beginning of `data`; None while its head is incomplete.
 
-    `lacking_bytes` are those that the block under way lacks, 0 where none is. Raises `RemoteError` for a
-    header over `limit` bytes, one that is no message, a BLOCO for a block that isn't there or before the one
-    under way is whole, and a payload that is empty where it mustn't be, too long, or nobody's.
+    `lacking_bytes` is how much the block under way lacks, 0 if none is under way. Raises `RemoteError` for a header
+    over `limit` bytes or one that is no message, for a BLOCO of a block that doesn't exist or before the block
+    under way is whole, and for a payload that is missing, too long, or part of no block.
     """
     if len(data) < PREFIX_BYTES:
         return None

@@ -4,12 +4,12 @@
     acceptor   REGISTRO peer, host, port, manifest, nonce, proof
     dialler    REGISTRO peer, proof
 
-A proof is HMAC-SHA256 with the swarm's key over the role of who gives it, both ids, both nonces and the
-manifest's digest: it can't be taken from another link, another swarm, or the other direction. The key
-itself is never on the wire. This says who opened the link; it doesn't encrypt what follows.
+A proof is HMAC-SHA256 with the swarm's key over the role of the end that gives it, both ids, both nonces and
+the manifest's digest. So a proof from another link, another swarm or the other direction is no use. The key
+itself is never on the wire. A proof says that the other end belongs to the swarm; it encrypts nothing.
 
-Invariant: no end is PROVED before it has seen the other's proof. No I/O: messages in, messages out, and
-chance (the nonce) is an argument.
+Invariant: no end is PROVED before it has seen the other's proof. No I/O: messages in, messages out; the random
+nonce is an argument.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ KEY_BYTES_MIN = 16
 class Stage(Enum):
     """How far a greeting is."""
 
-    LISTENING = "listening"  # acceptor: nothing heard yet
-    DIALLED = "dialled"  # dialler: has said who it is, or is about to
-    CHALLENGED = "challenged"  # acceptor: has given its proof, waits for theirs
+    LISTENING = "listening"  # acceptor: has heard nothing yet
+    DIALLED = "dialled"  # dialler: gives its id first
+    CHALLENGED = "challenged"  # acceptor: has given its proof, waits for the dialler's
     PROVED = "proved"
     REFUSED = "refused"
 
@@ -46,11 +46,11 @@ MOVES: dict[Stage, frozenset[Stage]] = {
 
 
 class Greeting:
-    """One end of the proof.
+    """One end of a greeting.
 
-    `me` and `manifest` (a digest) are ours, `nonce` is `2 * NONCE_BYTES` fresh random hex digits.
-    `expected` is the id that was dialled; None makes this the acceptor. Once the stage is PROVED, and for
-    an acceptor already when it is CHALLENGED, `address` and `alone` are what the other end said.
+    `me` and `manifest` (a digest) are ours, `nonce` is `2 * NONCE_BYTES` fresh random hex digits. `expected` is the
+    id that was dialled; None makes this the acceptor. Once the stage is PROVED, and for an acceptor already when it
+    is CHALLENGED, `address` is the other end's; an acceptor's `alone` is the dialler's then too.
     """
 
     def __init__(
@@ -77,11 +77,11 @@ class Greeting:
         self._expected = expected
 
     def first(self) -> Registro | None:
-        """What the dialler says first; the acceptor says nothing."""
+        """The dialler's first message; the acceptor waits for it."""
         return self._hello(alone=self.alone) if self.dialled else None
 
     def handle(self, message: Message) -> Registro | None:
-        """Take what the other end said; give what is to be answered. `RemoteError` ends the greeting."""
+        """Take a message of the other end; returns the answer, if one is due. `RemoteError` ends the greeting."""
         try:
             if not isinstance(message, Registro):
                 raise RemoteError(f"{message.verb} before the proof")
@@ -146,7 +146,7 @@ class Greeting:
         self.address = PeerAddress(peer=hello.peer, host=hello.host, port=hello.port)
 
     def _judge(self, message: Registro) -> None:
-        # as bytes, because compare_digest refuses text beyond ASCII
+        # compare bytes: compare_digest refuses text beyond ASCII
         if not hmac.compare_digest(self._proof(ours=False).encode(), message.proof.encode(errors="replace")):
             raise RemoteError("a wrong proof: it doesn't hold this swarm's key")
 
@@ -155,7 +155,7 @@ class Greeting:
         mine, theirs = (self.me.peer, self._nonce), (self.address.peer, self._their_nonce)
         dialler, acceptor = (mine, theirs) if self.dialled else (theirs, mine)
         role = "dialler" if ours == self.dialled else "acceptor"
-        # JSON keeps the parts apart: no two different lists have the same bytes
+        # JSON keeps the parts apart: different lists never have the same bytes
         said = msgspec.json.encode([role, dialler, acceptor, self._manifest])
         return hmac.new(self._key, said, "sha256").hexdigest()
 

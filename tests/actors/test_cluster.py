@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -28,7 +29,7 @@ cluster = Cluster()
 nodes = [cluster.add_node(num_cpus=1, object_store_memory=80 << 20, include_dashboard=False) for _ in range(3)]
 try:
     sys.path.insert(0, {root!r})
-    from actors import Swarm
+    from minibit.actors import Swarm
 
     def node_of(actor):
         return ray.get(actor.__ray_call__.remote(lambda _: ray.get_runtime_context().get_node_id()))
@@ -112,4 +113,81 @@ def test_an_option_for_another_cluster_than_the_one_joined_changes_nothing(ray_c
     from minibit.actors.driver import cluster  # noqa: PLC0415  imports Ray
 
     assert cluster.connect("127.0.0.1:1") is False
-    assert [place.host for place in cluster.places()] == ["127.0.0.1"]
+    assert [node.host for node in cluster.nodes()] == ["127.0.0.1"]
+
+
+# private names of Ray, which any release may take away
+
+WITHOUT_PRIVATE_NAMES = """
+import os, subprocess, sys
+from minibit.actors.driver import cluster
+
+asked = set()
+
+def import_module(name):  # a room that is there still, with nothing in it, or none
+    asked.add(name)
+    if name == "ray._private.worker":
+        return cluster
+    raise ImportError(name)
+
+cluster.import_module = import_module
+if sys.argv[1:]:
+    print(cluster.connect(sys.argv[1]), len(cluster.nodes()))
+    cluster.disconnect()
+else:
+    import ray
+    from minibit.actors import Swarm
+    from minibit.errors import ClusterError
+
+    for address in ("nowhere", "127.0.0.1:1"):
+        try:
+            cluster.connect(address)
+        except ClusterError as error:
+            print(str(error)[:20])
+    with Swarm.launch(peers=1, size="64KiB", out="run") as swarm:
+        print(swarm.wait(timeout_s=60).exit_code, flush=True)
+        head = os.environ["RAY_ADDRESS"] = ray.get_runtime_context().gcs_address
+        for address in ("auto", head):
+            subprocess.run([sys.executable, sys.argv[0], address], check=True)
+    print(ray.is_initialized())
+print(*sorted(asked), file=sys.stderr)
+"""
+
+
+@pytest.mark.ray
+def test_without_any_private_name_of_ray_clusters_are_started_joined_and_left(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(WITHOUT_PRIVATE_NAMES)
+    with tempfile.TemporaryDirectory(prefix="mb-", dir="/tmp", ignore_cleanup_errors=True) as tmp:
+        ran = subprocess.run(
+            [sys.executable, str(program)],
+            cwd=tmp_path,
+            env={**os.environ, "TMPDIR": tmp, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            timeout=110,
+            check=False,
+        )
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.splitlines() == [
+        "nowhere is no addres", "nobody answers at 12", "0", "False 1", "False 1", "False"
+    ]  # fmt: skip
+    assert {name for line in ran.stderr.splitlines() if line.startswith("ray._") for name in line.split()} == {
+        "ray._private.authentication.authentication_token_setup",
+        "ray._private.services",
+        "ray._private.worker",
+        "ray._raylet",
+    }
+
+
+@pytest.mark.ray
+def test_this_ray_has_every_private_name_that_is_used() -> None:
+    from minibit.actors.driver import cluster  # noqa: PLC0415  imports Ray
+
+    used = re.findall(r'_private\("([\w.]+)"(?:, "(\w+)")?\)', Path(cluster.__file__).read_text())
+    token = "ray._private.authentication.authentication_token_setup"
+    names = [*used, (token, "maybe_enable_token_auth_if_token_available")]
+    assert len(used) == 4
+    assert [name for name in names if cluster._private(*name) is None] == []
+    assert cluster._private("ray._private.worker", "no_such_name") is None
+    assert cluster._private("ray._no_such_room", "GcsClient") is None

@@ -27,6 +27,7 @@ from minibit.messages import (
     PeerAddress,
     Registro,
 )
+from minibit.seat import Seat
 
 SOMEBODY = PeerAddress("somebody", "127.0.0.1", 9)
 EVERY_VERB = [
@@ -76,7 +77,7 @@ async def test_both_carriers_put_the_same_message_into_the_same_mailbox(film, tm
         before = two.mailbox.incoming[message.verb]
         one.links["two"].send(message)
         await swarm.until(lambda: two.mailbox.incoming[message.verb] == before + 1)
-        actor = PeerActor("two", None, "", None)  # type: ignore[arg-type]
+        actor = PeerActor(Seat(name="two"), None, "")  # type: ignore[arg-type]
         actor.node = two
         assert await getattr(actor, message.verb.lower())("one", message) is None
         assert two.mailbox.incoming[message.verb] == before + 2

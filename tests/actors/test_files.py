@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from minibit.actors.disk import files
-from minibit.actors.disk.files import make, scan
+from minibit.actors.disk.files import check_room, make, scan
 from minibit.errors import DiskFullError, LocalError, SourceError
 from minibit.manifest import Manifest, block_hash
 
@@ -220,6 +220,12 @@ def test_content_that_has_no_room_is_not_made_at_all(tiny_disk: Path):
     with pytest.raises(DiskFullError, match="no room"):
         make(tiny_disk / "big", 4 << 20, seed=1)
     assert list(tiny_disk.iterdir()) == []
+
+
+def test_room_is_asked_of_the_disk_where_a_folder_will_be(tiny_disk: Path):
+    check_room(1 << 20, tiny_disk / "not" / "yet", "a copy", "make room")
+    with pytest.raises(DiskFullError, match=f"no room for a copy in {tiny_disk}: 2 MiB needed, 1 MiB free; sl"):
+        check_room(2 << 20, tiny_disk / "not" / "yet", "a copy", "sleep")
 
 
 def test_content_that_can_not_be_made_leaves_nothing_behind(tmp_path: Path):

@@ -1,4 +1,4 @@
-"""Limits hold over every stretch of time, and who waits at one gate gets an equal share. All on a virtual clock."""
+"""Limits hold over every stretch of time, and the askers of one gate get equal shares. All on a virtual clock."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_no_stretch_of_time_has_more_than_its_rate_and_the_burst(
 
 
 @given(st.floats(1, 1e6), st.integers(1, 100_000), st.integers(1, 200_000))
-def test_who_waits_as_long_as_it_is_told_gets_it(rate_bps: float, burst: int, want: int) -> None:
+def test_a_wait_as_long_as_told_is_enough(rate_bps: float, burst: int, want: int) -> None:
     bucket = Bucket(rate_bps, burst)
     wait_s = bucket.wait_s(want, 5.0)
     assert bucket.take(want, 5.0 + wait_s * (1 + 1e-6) + 1e-6) == min(want, burst)
@@ -120,7 +120,7 @@ def test_links_at_one_gate_get_equal_shares_whatever_they_want_at_once() -> None
     assert sum(shares) >= 19.8 * (1 << 20)
 
 
-def test_who_goes_passes_its_turn_on() -> None:
+def test_an_asker_that_goes_passes_its_turn_on() -> None:
     clock = Clock()
     gate = Gate(clock, 1 << 20)
     first, second = Eater(gate), Eater(gate)
@@ -149,7 +149,7 @@ def test_the_limit_may_change_while_somebody_waits() -> None:
     before = len(eater.grants)
     gate.limit(None)
     assert not gate.limited
-    assert eater.grants[before:] == [1000]  # who waited goes on at once, and need not ask again
+    assert eater.grants[before:] == [1000]  # the asker that waited goes on at once, and need not ask again
     assert clock.pending_count == 0
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import functools
 import random
 import socket
 import struct
 from collections.abc import Callable, Coroutine
+from itertools import accumulate
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +20,7 @@ from hypothesis import strategies as st
 from virtual_clock import Clock
 
 from minibit import messages
+from minibit.actors import links
 from minibit.actors.links import outbox, pairs
 from minibit.actors.links.gate import Gate
 from minibit.actors.links.link import NOTHING_NEW, Link, State
@@ -25,6 +29,7 @@ from minibit.actors.links.pool import BlockPool
 from minibit.errors import LocalError, RemoteError
 from minibit.messages import Bloco, Bloqueio, Desbloqueio, Desligamento, Estoque, Message, Pedido, PeerAddress, Registro
 from minibit.wire import frame
+from minibit.wire.carriage import PREFIX_BYTES
 from minibit.wire.greeting import Greeting
 
 KEY = b"k" * 32
@@ -65,7 +70,7 @@ class Blocks:
         return random.Random(block).randbytes(self.length(block))
 
 
-class FakeHost:
+class FakeOwner:
     """Notes what links tell it, serves what is asked, and lets a test wait for what it wants to see."""
 
     def __init__(self, name: str, manifest: Blocks | None = None, key: bytes = KEY) -> None:
@@ -132,22 +137,46 @@ class FakeHost:
         return self.manifest.data(block)[offset : offset + length]
 
 
-class Node:
-    """A host with its links, served on loopback."""
+class ClockedLoop:
+    """The running event loop, but its time passes on a clock that a test moves by hand."""
 
-    def __init__(self, name: str, manifest: Blocks | None = None, key: bytes = KEY, **options: Any) -> None:
-        self.host = FakeHost(name, manifest, key)
-        self.links = Links(self.host, **options)
+    def __init__(self, clock: Clock) -> None:
+        self.time = clock.time
+        self._clock = clock
+        self._loop = asyncio.get_running_loop()
+
+    def call_later(self, delay: float, callback: Callable[..., object], *args: Any) -> Any:
+        return self._clock.call_later(delay, functools.partial(callback, *args))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loop, name)
+
+
+class Node:
+    """An owner with its links, served on loopback; with a `clock`, on that."""
+
+    def __init__(
+        self,
+        name: str,
+        manifest: Blocks | None = None,
+        key: bytes = KEY,
+        clock: Clock | None = None,
+        **options: Any,
+    ) -> None:
+        self.owner = FakeOwner(name, manifest, key)
+        self.links = Links(self.owner, **options)
+        if clock is not None:
+            self.links.loop = ClockedLoop(clock)  # type: ignore[assignment]
 
     async def serve(self) -> Node:
         port = await self.links.serve()
-        self.host.me = PeerAddress(peer=self.host.me.peer, host="127.0.0.1", port=port)
+        self.owner.me = PeerAddress(peer=self.owner.me.peer, host="127.0.0.1", port=port)
         return self
 
     async def linked_to(self, other: Node) -> tuple[Link, Link]:
-        await self.links.dial(other.host.me)
-        await other.host.until(lambda: other.host.of("linked"))
-        return self.links[other.host.me.peer], other.links[self.host.me.peer]
+        await self.links.dial(other.owner.me)
+        await other.owner.until(lambda: other.owner.of("linked"))
+        return self.links[other.owner.me.peer], other.links[self.owner.me.peer]
 
 
 class Stranger:
@@ -159,7 +188,7 @@ class Stranger:
 
     @classmethod
     async def at(cls, node: Node) -> Stranger:
-        return cls(*await asyncio.open_connection(node.host.me.host, node.host.me.port))
+        return cls(*await asyncio.open_connection(node.owner.me.host, node.owner.me.port))
 
     def say(self, message: Message, payload: bytes = b"") -> None:
         self.writer.write(frame.encode(message, len(payload)) + payload)
@@ -174,9 +203,9 @@ class Stranger:
         greeting = Greeting(
             PeerAddress(peer=name, host="", port=9),
             KEY,
-            node.host.manifest.digest,
+            node.owner.manifest.digest,
             "0" * 32,
-            expected=node.host.me.peer,
+            expected=node.owner.me.peer,
         )
         first = greeting.first()
         assert first is not None
@@ -184,7 +213,7 @@ class Stranger:
         proof = greeting.handle(await self.hear())
         assert proof is not None
         self.say(proof)
-        await node.host.until(lambda: (name,) in node.host.of("linked"))
+        await node.owner.until(lambda: (name,) in node.owner.of("linked"))
         return self
 
     async def hear_end(self) -> bytes:
@@ -267,12 +296,12 @@ async def on_paper(home: Links, name: str = "them", room_bytes: float = float("i
     """A link of `home` that was dialled by `name` and is proved."""
     paper = Paper(Link(home))
     me = PeerAddress(peer=name, host="", port=9)
-    greeting = Greeting(me, KEY, home.host.manifest.digest, "0" * 32, expected=home.host.me.peer)
+    greeting = Greeting(me, KEY, home.owner.manifest.digest, "0" * 32, expected=home.owner.me.peer)
     first = greeting.first()
     assert first is not None
     paper.feed(frame.encode(first), cut)
     await turn()
-    found = frame.parse(memoryview(bytes(paper.written)), 4096, home.host.manifest)
+    found = frame.parse(memoryview(bytes(paper.written)), 4096, home.owner.manifest)
     assert found is not None
     assert found.message is not None
     proof = greeting.handle(found.message)
@@ -324,24 +353,24 @@ async def pass_time(clock: Clock, seconds: float) -> None:
 async def test_two_links_exchange_messages_and_blocks() -> None:
     a, b = await Node("a").serve(), await Node("b").serve()
     ours, theirs = await a.linked_to(b)
-    assert (ours.peer, ours.dialled, ours.address) == ("b", True, b.host.me)
-    assert (theirs.peer, theirs.dialled, theirs.address) == ("a", False, a.host.me)
+    assert (ours.peer, ours.dialled, ours.address) == ("b", True, b.owner.me)
+    assert (theirs.peer, theirs.dialled, theirs.address) == ("a", False, a.owner.me)
     ours.send(Desbloqueio())
     for block in range(5):
         ours.send(Pedido(block))
-    await a.host.until(lambda: len(a.host.blocks) == 5)
-    assert a.host.blocks == [(block, b.host.manifest.data(block)) for block in range(5)]
-    assert b.host.of("message") == [(Desbloqueio(),), *((Pedido(block),) for block in range(5))]
-    await b.host.until(lambda: len(b.host.of("sent")) == 5)
-    assert ours.payload_bytes_in == theirs.payload_bytes_out == 5 * 300_000 - 77
-    assert ours.control_bytes_in == theirs.control_bytes_out > 0
-    assert ours.control_bytes_out == theirs.control_bytes_in > 0
+    await a.owner.until(lambda: len(a.owner.blocks) == 5)
+    assert a.owner.blocks == [(block, b.owner.manifest.data(block)) for block in range(5)]
+    assert b.owner.of("message") == [(Desbloqueio(),), *((Pedido(block),) for block in range(5))]
+    await b.owner.until(lambda: len(b.owner.of("sent")) == 5)
+    assert ours.payload_bytes_in == theirs.outbox.payload_bytes == 5 * 300_000 - 77
+    assert ours.control_bytes_in == theirs.outbox.control_bytes > 0
+    assert ours.outbox.control_bytes == theirs.control_bytes_in > 0
     assert a.links.pool.taken_count == 0
     await a.links.close("enough")
-    await b.host.until(lambda: b.host.of("unlinked"))
-    assert b.host.of("message")[-1] == (Desligamento(peer="a", why="enough"),)
-    assert b.host.of("unlinked") == [("a", "it closed the connection")]
-    assert a.host.of("unlinked") == [("b", "enough")]
+    await b.owner.until(lambda: b.owner.of("unlinked"))
+    assert b.owner.of("message")[-1] == (Desligamento(peer="a", why="enough"),)
+    assert b.owner.of("unlinked") == [("a", "it closed the connection")]
+    assert a.owner.of("unlinked") == [("b", "enough")]
     assert len(a.links) == len(b.links) == 0
     await b.links.close("enough")
 
@@ -357,8 +386,8 @@ async def test_blocks_of_any_size_go_both_ways_at_once() -> None:
             for block in range(4):
                 end.send(Pedido(block))
         for node in (a, b):
-            await node.host.until(lambda node=node: len(node.host.blocks) == 4)
-            assert all(data == manifest.data(block) for block, data in node.host.blocks)
+            await node.owner.until(lambda node=node: len(node.owner.blocks) == 4)
+            assert all(data == manifest.data(block) for block, data in node.owner.blocks)
         await a.links.close("")
         await b.links.close("")
 
@@ -369,10 +398,10 @@ async def test_a_spoilt_block_has_the_right_size_and_wrong_bytes() -> None:
     _, theirs = await a.linked_to(b)
     theirs.send_block(1, spoil=True)
     theirs.send_block(2)
-    await a.host.until(lambda: len(a.host.blocks) == 2)
-    (_, spoilt), (_, right) = a.host.blocks
-    assert len(spoilt) == 300_000 and spoilt != b.host.manifest.data(1)
-    assert right == b.host.manifest.data(2)
+    await a.owner.until(lambda: len(a.owner.blocks) == 2)
+    (_, spoilt), (_, right) = a.owner.blocks
+    assert len(spoilt) == 300_000 and spoilt != b.owner.manifest.data(1)
+    assert right == b.owner.manifest.data(2)
     await a.links.close("")
     await b.links.close("")
 
@@ -388,8 +417,8 @@ async def test_a_spoilt_block_has_the_right_size_and_wrong_bytes() -> None:
 async def test_another_key_or_manifest_is_refused_and_the_dialler_hears_why(other: dict[str, Any], why: str) -> None:
     a, b = await Node("a", **other).serve(), await Node("b").serve()
     with pytest.raises(RemoteError, match=why):
-        await a.links.dial(b.host.me)
-    assert a.host.heard == b.host.heard == []
+        await a.links.dial(b.owner.me)
+    assert a.owner.heard == b.owner.heard == []
     await a.links.close("")
     await b.links.close("")
     assert len(a.links) == len(b.links) == 0
@@ -399,20 +428,20 @@ async def test_another_key_or_manifest_is_refused_and_the_dialler_hears_why(othe
 async def test_a_dial_of_oneself_of_somebody_else_and_of_nobody() -> None:
     a, b = await Node("a").serve(), await Node("b").serve()
     with pytest.raises(LocalError, match="itself"):
-        await a.links.dial(a.host.me)
+        await a.links.dial(a.owner.me)
     with pytest.raises(RemoteError, match="c was dialled, and b answered"):
-        await a.links.dial(PeerAddress(peer="c", host=b.host.me.host, port=b.host.me.port))
+        await a.links.dial(PeerAddress(peer="c", host=b.owner.me.host, port=b.owner.me.port))
     with pytest.raises(RemoteError, match="our own id"):
-        await Node("b").links.dial(PeerAddress(peer="c", host=b.host.me.host, port=b.host.me.port))
+        await Node("b").links.dial(PeerAddress(peer="c", host=b.owner.me.host, port=b.owner.me.port))
     await b.links.close("")
     with pytest.raises(OSError):
-        await a.links.dial(b.host.me)
+        await a.links.dial(b.owner.me)
     await a.links.close("")
-    assert a.host.heard == b.host.heard == []
+    assert a.owner.heard == b.owner.heard == []
 
 
 @on_uvloop
-async def test_a_dial_of_who_accepts_and_says_nothing_ends_in_time() -> None:
+async def test_a_dial_to_a_peer_that_accepts_and_says_nothing_ends_in_time() -> None:
     with socket.create_server(("127.0.0.1", 0)) as mute:
         node = Node("a")
         with pytest.raises(TimeoutError, match="no answer from b"):
@@ -421,26 +450,26 @@ async def test_a_dial_of_who_accepts_and_says_nothing_ends_in_time() -> None:
 
 
 @on_uvloop
-async def test_a_host_may_refuse_a_neighbour() -> None:
+async def test_an_owner_may_refuse_a_neighbour() -> None:
     a, b = await Node("a").serve(), await Node("b").serve()
-    b.host.refuse = RemoteError("banned")
-    await a.links.dial(b.host.me)
-    await a.host.until(lambda: a.host.of("unlinked"))
-    assert a.host.of("message") == [(Desligamento(why="banned"),)]
-    assert b.host.heard == []
+    b.owner.refuse = RemoteError("banned")
+    await a.links.dial(b.owner.me)
+    await a.owner.until(lambda: a.owner.of("unlinked"))
+    assert a.owner.of("message") == [(Desligamento(why="banned"),)]
+    assert b.owner.heard == []
     assert len(b.links) == 0
     await a.links.close("")
     await b.links.close("")
 
 
 @on_uvloop
-async def test_who_proves_nothing_or_goes_silent_is_closed() -> None:
+async def test_a_link_without_a_proof_or_a_sign_of_life_is_closed() -> None:
     node = await Node("a", proof_s=0.05, idle_s=0.1).serve()
     mute = await Stranger.at(node)
     assert b"no proof within 0.05 s" in await mute.hear_end()
     silent = await (await Stranger.at(node)).greet(node)
-    await node.host.until(lambda: node.host.of("unlinked"))
-    assert node.host.of("unlinked") == [("stranger", "silent for 0.1 s")]
+    await node.owner.until(lambda: node.owner.of("unlinked"))
+    assert node.owner.of("unlinked") == [("stranger", "silent for 0.1 s")]
     said = await silent.hear_end()
     assert said.startswith(frame.encode(NOTHING_NEW))  # the node's own sign of life
     await node.links.close("")
@@ -464,7 +493,7 @@ async def test_garbage_before_the_proof_closes_at_once(said: bytes) -> None:
     stranger = await Stranger.at(node)
     stranger.writer.write(said)
     await stranger.hear_end()
-    assert node.host.heard == []
+    assert node.owner.heard == []
     assert node.links.pool.taken_count == 0
     await node.links.close("")
 
@@ -492,7 +521,7 @@ async def test_a_breach_of_the_protocol_closes_with_the_reason(said: bytes, why:
     stranger.writer.write(said)
     ended = await stranger.hear_end()
     assert why.encode() in ended
-    ((_, told),) = node.host.of("unlinked")
+    ((_, told),) = node.owner.of("unlinked")
     assert why in told
     assert node.links.pool.taken_count == 0
     await node.links.close("")
@@ -514,18 +543,18 @@ async def test_the_end_of_the_stream_says_where_it_came(said: bytes, why: str) -
     stranger = await (await Stranger.at(node)).greet(node)
     stranger.writer.write(said)
     stranger.writer.close()
-    await node.host.until(lambda: node.host.of("unlinked"))
-    assert node.host.of("unlinked") == [("stranger", why)]
-    assert node.host.blocks == []
+    await node.owner.until(lambda: node.owner.of("unlinked"))
+    assert node.owner.of("unlinked") == [("stranger", why)]
+    assert node.owner.blocks == []
     assert node.links.pool.taken_count == 0
     await node.links.close("")
 
 
 @on_uvloop
-async def test_strangers_at_the_door_are_few() -> None:
+async def test_connections_without_a_proof_are_few() -> None:
     node = await Node("a").serve()
     strangers = [await Stranger.at(node) for _ in range(pairs.STRANGERS_MAX + 1)]
-    assert b"at the door already" in await strangers[-1].hear_end()
+    assert b"wait for their proof already" in await strangers[-1].hear_end()
     await node.links.close("closing")
     for stranger in strangers:
         await stranger.hear_end()
@@ -539,7 +568,7 @@ async def test_a_neighbour_that_does_not_read_costs_bounded_memory() -> None:
     lazy.writer.transport.pause_reading()  # type: ignore[attr-defined]
     for block in range(200):
         lazy.say(Pedido(block))
-    await node.host.until(lambda: len(node.host.of("message")) == 200)
+    await node.owner.until(lambda: len(node.owner.of("message")) == 200)
     link = node.links["stranger"]
     transport = link._transport
     assert transport is not None
@@ -547,11 +576,11 @@ async def test_a_neighbour_that_does_not_read_costs_bounded_memory() -> None:
         while not transport.get_write_buffer_size():  # until the kernel takes no more
             await asyncio.sleep(0)
     assert transport.get_write_buffer_size() <= outbox.CHUNK_BYTES + outbox.HIGH_WATER_BYTES
-    assert node.host.read_bytes < 40 << 20  # what the kernel buffers, of 200 MiB
+    assert node.owner.read_bytes < 40 << 20  # what the kernel buffers, of 200 MiB
     for _ in range(50_000):
         link.send(Desbloqueio())
-    await node.host.until(lambda: node.host.of("unlinked"))
-    assert "bytes of messages unread" in node.host.of("unlinked")[0][1]
+    await node.owner.until(lambda: node.owner.of("unlinked"))
+    assert "bytes of messages unread" in node.owner.of("unlinked")[0][1]
     lazy.writer.transport.abort()
     await node.links.close("")
 
@@ -560,13 +589,13 @@ async def test_a_neighbour_that_does_not_read_costs_bounded_memory() -> None:
 async def test_both_dial_at_once_and_the_smaller_ids_connection_stays() -> None:
     for _ in range(10):
         a, b = await Node("a").serve(), await Node("b").serve()
-        await asyncio.gather(a.links.dial(b.host.me), b.links.dial(a.host.me))
-        await a.host.until(lambda a=a: len(a.host.of("linked")) - len(a.host.of("unlinked")) == 1)
-        await b.host.until(lambda b=b: len(b.host.of("linked")) - len(b.host.of("unlinked")) == 1)
+        await asyncio.gather(a.links.dial(b.owner.me), b.links.dial(a.owner.me))
+        await a.owner.until(lambda a=a: len(a.owner.of("linked")) - len(a.owner.of("unlinked")) == 1)
+        await b.owner.until(lambda b=b: len(b.owner.of("linked")) - len(b.owner.of("unlinked")) == 1)
         ours, theirs = a.links["b"], b.links["a"]
         assert ours.dialled and not theirs.dialled
         ours.send(Pedido(1))
-        await a.host.until(lambda a=a: a.host.blocks)
+        await a.owner.until(lambda a=a: a.owner.blocks)
         assert len(a.links) == len(b.links) == 1
         await a.links.close("")
         await b.links.close("")
@@ -578,18 +607,18 @@ async def test_a_peer_that_was_started_again_takes_the_place_of_its_old_link() -
     old = await (await Stranger.at(node)).greet(node, "z")
     new = await (await Stranger.at(node)).greet(node, "z")
     await old.hear_end()
-    await node.host.until(lambda: len(node.host.of("linked")) == 2)
-    assert node.host.heard[1][:2] == ("unlinked", "z")  # before it hears of the new one
+    await node.owner.until(lambda: len(node.owner.of("linked")) == 2)
+    assert node.owner.heard[1][:2] == ("unlinked", "z")  # before it hears of the new one
     assert len(node.links) == 1 and not node.links["z"].closed
     new.say(Desbloqueio())
-    await node.host.until(lambda: node.host.of("message"))
+    await node.owner.until(lambda: node.owner.of("message"))
     await node.links.close("")
 
 
 @on_uvloop
 async def test_serve_takes_the_first_free_port_and_says_when_there_is_none() -> None:
     first = await Node("a").serve()
-    taken = first.host.me.port
+    taken = first.owner.me.port
     second = Node("b")
     with pytest.raises(LocalError, match="give other ports"):
         await second.links.serve([taken])
@@ -607,7 +636,7 @@ async def test_frames_may_be_cut_anywhere(cut: int) -> None:
     home = Node("a", Blocks(3, 500))
     paper = await on_paper(home.links, cut=cut)
     assert paper.link.address == PeerAddress(peer="them", host="192.0.2.7", port=9)
-    manifest = home.host.manifest
+    manifest = home.owner.manifest
     said = [Desbloqueio(), Estoque(whole="7"), Bloco(0), NOTHING_NEW, Pedido(2), Bloco(2), Bloco(1), Estoque(new=(1,))]
     data = b"".join(
         frame.encode(one, manifest.length(one.block)) + manifest.data(one.block)
@@ -618,8 +647,8 @@ async def test_frames_may_be_cut_anywhere(cut: int) -> None:
     first, second, third = in_parts(manifest, 1, 1, 200)
     data += first + frame.encode(Desbloqueio()) + second + frame.encode(NOTHING_NEW) + third
     assert paper.feed(data, cut) == b""
-    assert home.host.came == [*(one for one in said if one != NOTHING_NEW), Desbloqueio(), Bloco(1)]
-    assert home.host.blocks == [(block, manifest.data(block)) for block in (0, 2, 1, 1)]
+    assert home.owner.came == [*(one for one in said if one != NOTHING_NEW), Desbloqueio(), Bloco(1)]
+    assert home.owner.blocks == [(block, manifest.data(block)) for block in (0, 2, 1, 1)]
     await turn()
     assert messages_in(paper.drain(), manifest) == [Bloco(2)]
     assert home.links.pool.taken_count == 0
@@ -637,7 +666,7 @@ def test_arbitrary_bytes_never_raise_and_are_never_over_read(parts: list[bytes],
         paper.link.connection_lost(None)
         await turn()
         assert home.links.pool.taken_count == 0
-        assert len(home.host.of("unlinked")) == proved
+        assert len(home.owner.of("unlinked")) == proved
 
     run()
 
@@ -646,7 +675,7 @@ def test_arbitrary_bytes_never_raise_and_are_never_over_read(parts: list[bytes],
 async def test_a_message_goes_after_the_block_that_is_being_sent_and_before_the_next() -> None:
     home = Node("a", Blocks(3, 2 << 20))
     paper = await on_paper(home.links, room_bytes=0)
-    link, manifest = paper.link, home.host.manifest
+    link, manifest = paper.link, home.owner.manifest
     link.send_block(0)
     link.send_block(1)
     link.send(Pedido(1))
@@ -655,8 +684,8 @@ async def test_a_message_goes_after_the_block_that_is_being_sent_and_before_the_
         await turn()
         data += paper.drain()
     assert messages_in(data, manifest) == [Bloco(0), Pedido(1), Bloco(1)]
-    assert home.host.of("sent") == [(0,), (1,)]
-    assert home.host.read_bytes == 2 * (2 << 20)
+    assert home.owner.of("sent") == [(0,), (1,)]
+    assert home.owner.read_bytes == 2 * (2 << 20)
 
 
 @on_uvloop
@@ -665,11 +694,11 @@ async def test_with_an_upload_limit_pedido_and_estoque_pass_the_block_and_nothin
     home, other = Node("a", manifest), Node("b", manifest)
     home.links.upload = Gate(clock, 20 << 10)
     paper, their_paper = await on_paper(home.links), await on_paper(other.links)
-    link, before_bytes = paper.link, (paper.link.control_bytes_out, their_paper.link.control_bytes_in)
+    link, before_bytes = paper.link, (paper.link.outbox.control_bytes, their_paper.link.control_bytes_in)
     link.send_block(0, spoil=True)
     link.send_block(1)
     await pass_time(clock, 0.5)
-    assert link._outbox.midway
+    assert 0 < link.outbox.payload_bytes < 64 << 10
     their_paper.feed(paper.drain())
     for message in (Bloqueio(), Pedido(2), Desbloqueio(), Estoque(new=(0,))):
         link.send(message)
@@ -682,14 +711,14 @@ async def test_with_an_upload_limit_pedido_and_estoque_pass_the_block_and_nothin
     heads = (frame.encode(Bloqueio()), frame.encode(Desbloqueio()), frame.encode(Bloco(1), 1 << 10))
     assert b"".join(heads) in data
     their_paper.feed(data)
-    assert other.host.came == [Pedido(2), Estoque(new=(0,)), Bloco(0), Bloqueio(), Desbloqueio(), Bloco(1)]
-    (_, spoilt), right = other.host.blocks
+    assert other.owner.came == [Pedido(2), Estoque(new=(0,)), Bloco(0), Bloqueio(), Desbloqueio(), Bloco(1)]
+    (_, spoilt), right = other.owner.blocks
     assert spoilt[0] != manifest.data(0)[0] and spoilt[1:] == manifest.data(0)[1:]
     assert right == (1, manifest.data(1))
-    control_bytes = link.control_bytes_out - before_bytes[0]
+    control_bytes = link.outbox.control_bytes - before_bytes[0]
     assert control_bytes == their_paper.link.control_bytes_in - before_bytes[1]
     said = (Bloqueio(), Desbloqueio(), Pedido(2), Estoque(new=(0,)), Bloco(0), Bloco(1))
-    assert control_bytes == sum(len(frame.encode(message)) for message in said) + 2 * 63 * frame.PREFIX_BYTES
+    assert control_bytes == sum(len(frame.encode(message)) for message in said) + 2 * 63 * PREFIX_BYTES
     assert other.links.pool.taken_count == 0
 
 
@@ -711,7 +740,7 @@ async def test_a_limit_that_comes_in_the_middle_of_a_block_cuts_the_next_one() -
     assert messages_in(data, manifest)[:5] == [Bloco(0), Bloqueio(), Pedido(1), Bloco(1), None]
     assert data.count(manifest.data(0)) == 1
     assert data.count(manifest.data(1)) == 0
-    assert home.host.of("sent") == [(0,), (1,)]
+    assert home.owner.of("sent") == [(0,), (1,)]
 
 
 @on_uvloop
@@ -772,13 +801,14 @@ def test_whatever_is_sent_under_whatever_limits_arrives_whole_and_in_its_order(
                     link.send_block(block)
                     sent.append(step)
                 case message:
-                    began_count[len(sent)] = len(ours.host.of("sent")) + link._outbox.midway
+                    ends = list(accumulate(manifest.length(one.block) for one in sent if isinstance(one, Bloco)))
+                    began_count[len(sent)] = sum(begin < link.outbox.payload_bytes for begin in [0, *ends][:-1])
                     link.send(message)
                     sent.append(step)
-        came = theirs.host.came
+        came = theirs.owner.came
         for kinds in (Bloco, Pedido, (Bloqueio, Desbloqueio)):
             assert [one for one in came if isinstance(one, kinds)] == [one for one in sent if isinstance(one, kinds)]
-        assert all(data == manifest.data(block) for block, data in theirs.host.blocks)
+        assert all(data == manifest.data(block) for block, data in theirs.owner.blocks)
         staid = [place for place, one in enumerate(sent) if isinstance(one, Bloqueio | Desbloqueio)]
         arrived = [place for place, one in enumerate(came) if isinstance(one, Bloqueio | Desbloqueio)]
         for place, there in zip(staid, arrived, strict=True):
@@ -796,10 +826,10 @@ async def test_a_full_network_holds_one_chunk_and_tells_of_the_block_when_it_tak
     paper.link.send_block(0)
     for chunk in range(1, 5):
         await turn()
-        assert home.host.read_bytes == chunk * outbox.CHUNK_BYTES
-        assert home.host.of("sent") == []
+        assert home.owner.read_bytes == chunk * outbox.CHUNK_BYTES
+        assert home.owner.of("sent") == []
         paper.drain()
-    assert home.host.of("sent") == [(0,)]
+    assert home.owner.of("sent") == [(0,)]
 
 
 @on_uvloop
@@ -815,14 +845,14 @@ async def test_the_upload_limit_holds_and_two_links_share_it() -> None:
         for _ in range(100):
             clock.run_for(0.01)
             await turn()
-        sent = [paper.link.payload_bytes_out for paper in papers]
+        sent = [paper.link.outbox.payload_bytes for paper in papers]
         assert rate_bps * (second - 0.2) <= sum(sent) <= rate_bps * second
         assert max(sent) - min(sent) <= 64 << 10
     papers[0].link.close("enough")
     home.links.upload.limit(None)
     for _ in range(100):
         await turn()
-    assert [paper.link.payload_bytes_out for paper in papers[1:]] == [100 * (256 << 10) - 77] * 2
+    assert [paper.link.outbox.payload_bytes for paper in papers[1:]] == [100 * (256 << 10) - 77] * 2
     await turn()
 
 
@@ -833,7 +863,7 @@ async def test_the_download_limit_holds_and_no_payload_slips_past_it(part_bytes:
     home = Node("a", Blocks(100, 256 << 10))
     home.links.download = Gate(clock, rate_bps)
     papers = [await on_paper(home.links, name) for name in "xy"]
-    manifest = home.host.manifest
+    manifest = home.owner.manifest
     one = b"".join(in_parts(manifest, 3, *[part_bytes] * (((256 << 10) - 1) // part_bytes)))
     left = [memoryview(one * 30)] * 2
     for second in range(1, 6):
@@ -845,32 +875,32 @@ async def test_the_download_limit_holds_and_no_payload_slips_past_it(part_bytes:
         assert max(got) - min(got) <= 64 << 10
     home.links.download.limit(None)
     assert [paper.feed(data) for paper, data in zip(papers, left, strict=True)] == [b"", b""]
-    assert home.host.blocks == [(3, manifest.data(3))] * 60
+    assert home.owner.blocks == [(3, manifest.data(3))] * 60
     home.links.download.limit(rate_bps)  # and again, in the middle of a block
     assert papers[0].feed(one) != b""
 
 
 @on_uvloop
 async def test_progress_is_told_once_a_second_and_only_of_unfinished_blocks() -> None:
-    home = Node("a", Blocks(3, 500))
+    clock = Clock()
+    home = Node("a", Blocks(3, 500), clock=clock)
     paper = await on_paper(home.links)
-    paper.link._progress_at = -10.0
-    data = frame.encode(Bloco(0), 500) + home.host.manifest.data(0)
+    data = frame.encode(Bloco(0), 500) + home.owner.manifest.data(0)
     paper.feed(data, cut=20)
-    assert home.host.of("progress") == [()]
-    paper.link._progress_at = -10.0
+    assert home.owner.of("progress") == [()]
+    clock.run_for(1.0)
     paper.feed(data)
-    assert home.host.of("progress") == [()]
-    first, second, third = in_parts(home.host.manifest, 0, 100, 100)
+    assert home.owner.of("progress") == [()]
+    first, second, third = in_parts(home.owner.manifest, 0, 100, 100)
     paper.feed(first)
-    assert home.host.of("progress") == [(), ()]
+    assert home.owner.of("progress") == [(), ()]
     paper.feed(second)
-    paper.link._progress_at = -10.0
+    clock.run_for(1.0)
     paper.feed(third)
-    assert home.host.of("progress") == [(), ()]
+    assert home.owner.of("progress") == [(), ()]
 
 
-def test_a_bug_of_the_host_closes_the_link_and_reaches_the_loops_handler() -> None:
+def test_a_bug_of_the_owner_closes_the_link_and_reaches_the_loops_handler() -> None:
     caught: list[dict[str, Any]] = []
 
     async def run() -> None:
@@ -879,7 +909,7 @@ def test_a_bug_of_the_host_closes_the_link_and_reaches_the_loops_handler() -> No
         paper = await on_paper(home.links)
         paper.feed(frame.encode(Desligamento(why="have a bug")))
         await turn()
-        assert home.host.of("unlinked") == [("them", "internal error")]
+        assert home.owner.of("unlinked") == [("them", "internal error")]
         assert paper.gone
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -897,55 +927,48 @@ async def test_close_tells_once_never_from_within_and_cuts_no_block() -> None:
     home.links.upload.limit(20 << 10)
     cut.link.send_block(0)
     await pass_time(clock, 0.3)
-    assert messages_in(bytes(cut.written), home.host.manifest)[:2] == [Bloco(0), None]
+    assert messages_in(bytes(cut.written), home.owner.manifest)[:2] == [Bloco(0), None]
     for paper in (whole, midway, cut):
         paper.link.close("bye", Desligamento(why="bye"))
         paper.link.close("again")
         paper.link.send(Pedido(0))
         paper.link.send_block(0)
-    assert home.host.of("unlinked") == []
+    assert home.owner.of("unlinked") == []
     assert len(home.links) == 0
     await turn()
-    assert home.host.of("unlinked") == [("x", "bye"), ("y", "bye"), ("z", "bye")]
-    assert messages_in(bytes(whole.written), home.host.manifest) == [Desligamento(why="bye")]
+    assert home.owner.of("unlinked") == [("x", "bye"), ("y", "bye"), ("z", "bye")]
+    assert messages_in(bytes(whole.written), home.owner.manifest) == [Desligamento(why="bye")]
     assert b"DESLIGAMENTO" not in midway.written + cut.written
 
 
 @on_uvloop
 async def test_an_idle_link_gives_a_sign_of_life_and_lives_as_long_as_it_gets_one() -> None:
-    home = Node("a", idle_s=30.0)
+    clock = Clock()
+    home = Node("a", clock=clock, idle_s=30.0)
     paper = await on_paper(home.links)
-    link = paper.link
-    link._on_timer()
-    await turn()
+    await pass_time(clock, 9.5)
     assert paper.drain() == b""  # it spoke just now
-    link._outbox.spoke_at -= 11
-    link._heard_at -= 29
-    link._on_timer()
-    await turn()
+    await pass_time(clock, 10)
     assert paper.drain() == frame.encode(NOTHING_NEW)
+    await pass_time(clock, 10)
     paper.feed(frame.encode(NOTHING_NEW))
-    link._heard_at -= 29
-    link._on_timer()
-    assert home.host.of("message") == home.host.of("unlinked") == []
-    link._heard_at -= 2
-    link._on_timer()
-    await turn()
-    assert home.host.of("unlinked") == [("them", "silent for 30 s")]
+    await pass_time(clock, 29.5)
+    assert home.owner.of("message") == home.owner.of("unlinked") == []
+    await pass_time(clock, 1)
+    assert home.owner.of("unlinked") == [("them", "silent for 30 s")]
 
 
 @on_uvloop
 async def test_a_limit_of_nothing_stops_a_cut_block_and_not_the_signs_of_life() -> None:
-    clock, home = Clock(), Node("a")
+    clock = Clock()
+    home = Node("a", clock=clock)
     home.links.upload = Gate(clock, 20 << 10)
     paper = await on_paper(home.links)
     paper.link.send_block(0)
     await pass_time(clock, 0.1)
     home.links.upload.limit(0)
-    assert paper.link._outbox.midway and paper.drain()
-    paper.link._outbox.spoke_at -= 100
-    paper.link._on_timer()
-    await turn()
+    assert 0 < paper.link.outbox.payload_bytes < home.owner.manifest.length(0) and paper.drain()
+    await pass_time(clock, 50)
     assert paper.drain() == frame.encode(NOTHING_NEW)
 
 
@@ -954,7 +977,7 @@ async def test_a_registro_after_the_proof_is_a_message_like_any_other() -> None:
     home = Node("a")
     paper = await on_paper(home.links)
     paper.feed(frame.encode(Registro(peer="them")))
-    assert home.host.of("message") == [(Registro(peer="them"),)]
+    assert home.owner.of("message") == [(Registro(peer="them"),)]
 
 
 # -- the rule of the pair, and the pool
@@ -962,18 +985,23 @@ async def test_a_registro_after_the_proof_is_a_message_like_any_other() -> None:
 
 @pytest.mark.parametrize(("me", "dialling", "refused"), [("a", True, True), ("z", True, False), ("a", False, False)])
 @on_uvloop
-async def test_the_smaller_id_refuses_whom_it_is_dialling(me: str, dialling: bool, refused: bool) -> None:
+async def test_the_smaller_id_refuses_a_peer_that_it_is_dialling(me: str, dialling: bool, refused: bool) -> None:
     home = Node(me).links
-    if dialling:
-        home._dialling.add("m")
-    link = Link(home)
-    link.peer = "m"
-    if refused:
-        with pytest.raises(RemoteError, match="both dialled"):
-            home.admit(link)
-    else:
-        home.admit(link)
-    assert ("m" in home) is not refused
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        there = PeerAddress(peer="m", host="127.0.0.1", port=mute.getsockname()[1])
+        dial = asyncio.create_task(home.dial(there)) if dialling else None
+        await turn()
+        link = Link(home)
+        link.peer = "m"
+        if refused:
+            with pytest.raises(RemoteError, match="both dialled"):
+                home.adopt(link)
+        else:
+            home.adopt(link)
+        assert ("m" in home) is not refused
+        if dial is not None:
+            dial.cancel()
+            await asyncio.wait([dial])
 
 
 @pytest.mark.parametrize(
@@ -994,13 +1022,13 @@ async def test_of_two_links_of_a_pair_one_stays(
     home = Node(me).links
     old, new = (Link(home, expected="m" if dialled else None) for dialled in (old_dialled, new_dialled))
     old.peer = new.peer = "m"
-    home.admit(old)
+    home.adopt(old)
     old.linked_at = asyncio.get_running_loop().time() - old_age_s
     if old_stays:
         with pytest.raises(RemoteError, match="both dialled"):
-            home.admit(new)
+            home.adopt(new)
     else:
-        home.admit(new)
+        home.adopt(new)
     assert home["m"] is (old if old_stays else new)
     assert old.closed is not old_stays
     await turn()
@@ -1017,3 +1045,19 @@ def test_a_pool_keeps_few_spare_buffers_and_hands_out_the_warm_one() -> None:
     assert pool.take() is buffers[1]
     assert pool.take() is buffers[0]
     assert all(pool.take() is not buffer for buffer in buffers)
+
+
+# -- the rooms
+
+
+def test_the_rooms_of_links_import_in_one_direction_only_and_not_even_types_go_back() -> None:
+    order = ["pool", "gate", "face", "outbox", "link", "pairs"]
+    rooms = {path.stem: ast.parse(path.read_text()) for path in Path(links.__file__).parent.glob("*.py")}
+    assert rooms.keys() == {"__init__", *order}
+    assert [
+        f"{room} imports {node.module}"
+        for room in order
+        for node in ast.walk(rooms[room])
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("minibit.actors.links.")
+        if order.index((node.module or "").split(".")[-1]) >= order.index(room)
+    ] == []

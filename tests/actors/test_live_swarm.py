@@ -122,11 +122,11 @@ def test_when_nobody_waits_the_page_takes_the_news_itself_and_otherwise_it_does_
         told = until(url, "data", lambda told: told["head"]["completed"] == 2)
         assert told["head"]["said"] == "2 of 2 peers complete"
         assert {row["peer"]: row["share"] for row in told["peers"]} == {"tracker": 1, "peer-01": 1, "peer-02": 1}
-        drained = swarm._watched.ledger.accounts["peer-01"].batches
+        drained = swarm._collector.ledger.accounts["peer-01"].batches
         for _ in range(5):
-            swarm._watched._drained_at += 1000  # as if somebody waited
+            swarm._collector._drained_at += 1000  # as if somebody waited
             ask(url, "data")
-        assert swarm._watched.ledger.accounts["peer-01"].batches == drained
+        assert swarm._collector.ledger.accounts["peer-01"].batches == drained
         assert swarm.wait(timeout_s=BOUND_S).verified == 2
 
 

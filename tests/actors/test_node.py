@@ -1,4 +1,4 @@
-"""A swarm of nodes in one process: who completes, who is thrown out, who fails, and what is left behind.
+"""A swarm of nodes in one process: which complete, are banned or fail, and what they leave behind.
 
 After each test no task is left, and no file or socket is open: `on_uvloop` looks.
 """
@@ -103,7 +103,7 @@ async def test_blocks_that_arrive_are_useful_double_or_rejected_and_nothing_else
         arrived = Counter[str]()
         for record in swarm.arrivals():
             arrived[record.peer] += record.bytes
-        sent_bytes = sum(link.payload_bytes_out for node in swarm.nodes.values() for link in node.links)
+        sent_bytes = sum(link.outbox.payload_bytes for node in swarm.nodes.values() for link in node.links)
         assert {node.me.peer: sum(link.payload_bytes_in for link in node.links) for node in nodes} == arrived
         assert sent_bytes == arrived.total()
         swarm.check()
@@ -182,7 +182,9 @@ async def test_a_liar_a_slow_peer_and_a_free_rider_hold_nobody_up(film, copies):
         await swarm.seat("slow", behaviour=Slow)
         await swarm.seat("rider", behaviour=FreeRider)
         await swarm.seat_many(3)
-        honest = [name for name in swarm.nodes if name != "liar"]  # to whom nobody offers what it seems to have
+        honest = [
+            name for name in swarm.nodes if name != "liar"
+        ]  # no peer offers the liar the blocks that it seems to have
         await swarm.until_complete(*honest)
         swarm.check_copies(*honest[1:])
         assert "rider" not in {record.source for record in swarm.arrivals()}
@@ -214,7 +216,7 @@ async def test_a_node_that_dies_with_blocks_in_flight_costs_nobody_a_block(film,
 
 
 @on_uvloop
-async def test_who_says_goodbye_and_who_dies_are_forgotten_alike_by_their_neighbours(film, copies):
+async def test_neighbours_forget_a_peer_that_says_goodbye_and_one_that_dies_alike(film, copies):
     async with Loopback(film, copies) as swarm:
         await swarm.seat_many(3)
         await swarm.until_complete()
@@ -242,7 +244,7 @@ async def test_peers_that_leave_when_complete_all_do_with_verified_copies(film, 
 
 
 @on_uvloop
-async def test_who_left_lets_nobody_in_any_more(film, copies):
+async def test_a_node_that_left_accepts_no_link(film, copies):
     async with Loopback(film, copies) as swarm:
         (node,) = await swarm.seat_many(1)
         await swarm.until_complete()
@@ -253,11 +255,11 @@ async def test_who_left_lets_nobody_in_any_more(film, copies):
             await swarm.nodes[TRACKER].links.dial(node.me)
 
 
-# strangers at the door
+# connections without a proof
 
 
 async def closed_by(port: int, said: bytes) -> bytes:
-    """What the node at `port` says to somebody who says this, until it closes the connection."""
+    """The node's answers at `port` to these bytes, until it closes the connection."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         writer.write(said)
@@ -537,7 +539,7 @@ async def test_with_control_by_actor_calls_the_result_is_the_same(film, copies, 
         swarm.check()
         # on the links nothing goes but greetings and blocks
         assert all(node.mailbox.incoming["PEDIDO"] for node in swarm.nodes.values() if node.links)
-        control_bytes = sum(link.control_bytes_out for node in swarm.nodes.values() for link in node.links)
+        control_bytes = sum(link.outbox.control_bytes for node in swarm.nodes.values() for link in node.links)
         blocks = sum(node.mailbox.outgoing["BLOCO"] for node in swarm.nodes.values())
         assert control_bytes < 100 * blocks + 1000 * 2 * len(nodes) ** 2
         if outside is not None:

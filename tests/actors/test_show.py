@@ -16,23 +16,27 @@ from minibit.actors import Swarm
 from minibit.actors.driver import show, tables
 from minibit.actors.driver.handle import Answers
 from minibit.errors import LocalError
+from minibit.snapshots import NeighbourSnapshot, PeerSnapshot
 
 BLOCKS = 80
 
 
-def state(held: int, **more: Any) -> dict[str, Any]:
-    return {
-        "peer": "peer-01",
-        "behaviour": "Honest",
-        "blocks": BLOCKS,
-        "held": held,
-        "complete": held == BLOCKS,
-        "failure": None,
-        "leaving": None,
-        "inventory": inventory.to_hex(inventory.full(held)),
-        "neighbours": {},
-        **more,
+def state(held: int, **more: Any) -> PeerSnapshot:
+    plain = {
+        **{"peer": "peer-01", "behaviour": "Honest", "blocks": BLOCKS, "held": held},
+        **{"at_s": 0.0, "in_flight": (), "complete": held == BLOCKS, "started": True, "leaving": None},
+        **{"choker": "tit-for-tat", "round_s": 10.0, "slots": 4, "guest_slots": 1},
+        **{"fixed": (), "guests": {}, "neighbours": {}},
     }
+    return PeerSnapshot(**{**plain, "inventory": inventory.to_hex(inventory.full(held)), **more})
+
+
+def end(peer: str, standing: str) -> NeighbourSnapshot:
+    return NeighbourSnapshot(
+        **{"peer": peer, "standing": standing, "host": "127.0.0.1", "port": 9, "held": 40, "serves_us": True},
+        **{"slot": "guest", "asked": (1,), "wanted": (), "sending": None, "interesting": True, "interested": True},
+        **{"blocks_in": 7, "blocks_out": 3, "gave_bps": 0.0, "took_bps": 0.0, "strikes": 0, "snubbed": False},
+    )
 
 
 class Wall:
@@ -40,10 +44,10 @@ class Wall:
 
     def __init__(self) -> None:
         self.heads: list[str] = []
-        self.rows: list[tables.Row] = []
+        self.rows: list[tables.OverviewRow] = []
         self.open = True
 
-    def draw(self, head: str, rows: list[tables.Row], last: bool) -> None:
+    def draw(self, head: str, rows: list[tables.OverviewRow], last: bool) -> None:
         assert self.open
         self.heads.append(head)
         self.rows = rows
@@ -53,7 +57,9 @@ class Wall:
 
 
 def watched(
-    looks: Iterator[Answers], timeout_s: float | None = None, pause: Callable[[float], object] | None = None
+    looks: Iterator[Answers[PeerSnapshot]],
+    timeout_s: float | None = None,
+    pause: Callable[[float], object] | None = None,
 ) -> Wall:
     """What is drawn of a swarm that is found so at one look after the other; a look takes no time."""
     wall, clock = Wall(), Clock()
@@ -62,12 +68,12 @@ def watched(
     return wall
 
 
-def found(slow: tuple[str, ...] = (), gone: tuple[str, ...] = (), **peers: dict[str, Any]) -> Answers:
+def found(slow: tuple[str, ...] = (), gone: tuple[str, ...] = (), **peers: PeerSnapshot) -> Answers[PeerSnapshot]:
     states = {"tracker": state(BLOCKS), **{f"peer-0{name[1:]}": one for name, one in peers.items()}}
     return Answers([*states, *slow, *gone], states, list(slow))
 
 
-def for_ever(answers: Answers) -> Iterator[Answers]:
+def for_ever(answers: Answers[PeerSnapshot]) -> Iterator[Answers[PeerSnapshot]]:
     while True:
         yield answers
 
@@ -95,7 +101,7 @@ def test_nobody_waits_for_one_that_failed_leaves_or_lies(odd):
     assert "; over" in watched(iter([found(p1=state(9, **odd), p2=state(BLOCKS))])).heads[-1]
 
 
-def test_who_is_gone_is_not_waited_for_and_who_is_slow_is_and_stays_as_it_was():
+def test_a_slow_peer_is_waited_for_and_stays_as_it_was_and_one_that_is_gone_is_not():
     looks = [
         found(p1=state(BLOCKS), p2=state(20)),
         found(p1=state(BLOCKS), slow=("peer-02",)),
@@ -103,7 +109,7 @@ def test_who_is_gone_is_not_waited_for_and_who_is_slow_is_and_stays_as_it_was():
     ]
     wall = watched(iter(looks[:2] + looks[1:]))
     assert len(wall.heads) == 4
-    assert wall.rows[-1] == tables.Row("peer-02", 0.0, "", "gone")
+    assert wall.rows[-1] == tables.OverviewRow("peer-02", 0.0, "", "gone")
     rows = tables.overview(["peer-01", "peer-02"], {"peer-02": state(20)}, ["peer-01", "peer-02"])
     assert [(row.share, row.note) for row in rows] == [(0.0, "no answer"), (0.25, "no answer")]
 
@@ -117,7 +123,7 @@ def test_the_time_ends_the_watching_and_the_swarm_goes_on():
 def test_an_answer_is_waited_for_no_longer_than_the_time_allows():
     given = []
 
-    def ask(timeout_s: float) -> Answers:
+    def ask(timeout_s: float) -> Answers[PeerSnapshot]:
         given.append(timeout_s)
         return found(p1=state(9))
 
@@ -147,7 +153,7 @@ def test_elsewhere_than_in_a_notebook_or_on_a_terminal_there_is_a_line_once_in_a
         clock.run_for(3)
     lines.draw("end", [], last=True)
     assert file.getvalue().splitlines() == ["one", "three", "end"]
-    assert isinstance(show.place(), show.Lines)
+    assert isinstance(show.canvas(), show.Lines)
 
 
 def test_on_a_terminal_the_rows_are_drawn_over(capsys, monkeypatch):
@@ -176,7 +182,7 @@ def test_in_a_notebook_it_has_one_place(monkeypatch):
         return Handle()
 
     monkeypatch.setattr(display, "display", first)
-    cell = show.Cell()
+    cell = show.NotebookCell()
     for share in (20, 40, 80):
         cell.draw("<b>", tables.overview(["peer-01"], {"peer-01": state(share)}), last=False)
     assert [data["text/plain"].split()[-2 if at < 2 else -3] for at, data in enumerate(drawn)] == ["25", "50", "100"]
@@ -190,18 +196,14 @@ def test_of_many_peers_the_first_are_drawn_and_the_others_counted():
 
 
 def test_a_strip_shows_which_blocks_are_held():
-    some = {"blocks": 4, "inventory": "5"}
-    assert tables.strip(some) == "█·█·"
-    assert tables.strip({"blocks": 80, "inventory": "ff3"}, 10) == "▆▄········"
-    assert tables.strip({"blocks": 0, "inventory": "0"}) == ""
+    assert tables.strip("5", 4) == "█·█·"
+    assert tables.strip("ff3", 80, 10) == "▆▄········"
+    assert tables.strip("0", 0) == ""
 
 
 def test_one_peer_shows_its_neighbours_as_html():
-    linked = {
-        "standing": "sharing", "held": 40, "serves_us": True, "slot": "guest", "blocks_in": 7, "blocks_out": 3,
-        "asked": [1], "wanted": [],
-    }  # fmt: skip
-    html = tables.peer_as_html(state(20, neighbours={"peer-02": linked, "<i>": linked | {"standing": "lost"}}))
+    neighbours = {"peer-02": end("peer-02", "sharing"), "<i>": end("<i>", "lost")}
+    html = tables.peer_as_html(state(20, neighbours=neighbours))
     assert "<b>peer-01: 20 of 80 blocks, 1 neighbour</b>" in html
     assert "<td>peer-02</td><td>50&nbsp;%</td><td>yes</td><td>guest</td><td>7</td><td>3</td>" in html
     assert "<i>" not in html

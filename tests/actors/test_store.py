@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 from minibit import inventory
 from minibit.actors.disk import files, store
 from minibit.actors.disk.files import make, scan
-from minibit.actors.disk.store import Source, Store, StoreError
-from minibit.errors import DiskFullError, LocalError, SourceError
+from minibit.actors.disk.source import Source
+from minibit.actors.disk.store import Store
+from minibit.errors import DiskFullError, LocalError, SourceError, StoreError
 from minibit.manifest import FileEntry, Manifest, block_hash
 
 DATA = Random(1).randbytes(1_000)
@@ -49,9 +50,14 @@ def fill(kept: Store, *blocks: int, data: bytes = DATA) -> None:
 
 def killed(kept: Store) -> None:
     """The end of a process: the system closes what was open, and nothing more is written."""
-    kept._files.close()
-    os.close(kept._lock)
-    kept._lock = None
+    kept.save = lambda: False
+    kept.close()
+
+
+def partial_of(folder: Path, manifest: Manifest, index: int = 0) -> Path:
+    """Where the bytes of a file lie before the copy is finished."""
+    partial = folder / f"{manifest.name}.minibit-partial"
+    return partial / manifest.files[index].path if manifest.folder else partial
 
 
 def left(folder: Path) -> list[str]:
@@ -216,7 +222,7 @@ def test_after_a_kill_the_blocks_that_were_saved_and_are_right_are_kept(tmp_path
     kept = Store.open(tmp_path, manifest)
     fill(kept, 0, 2, 9)
     assert kept.save()
-    kept._files.write(2, memoryview(bytes(100)))  # what a disk may make of a block
+    kept.write(2, bytes(100))  # what a disk may make of a block
     killed(kept)
     again = Store.open(tmp_path, manifest)
     assert again.held == inventory.of([0, 9])
@@ -258,7 +264,7 @@ def test_a_partial_of_another_length_is_sized_and_hashed_again(tmp_path: Path, m
     kept = Store.open(tmp_path, manifest)
     kept.save()  # it lists nothing, and isn't believed
     fill(kept, *range(9))
-    path = kept._files.path(0)
+    path = partial_of(tmp_path, manifest)
     killed(kept)
     os.truncate(path, size)
     again = Store.open(tmp_path, manifest)
@@ -330,11 +336,11 @@ def test_an_end_in_the_middle_of_finishing_is_resumed(tmp_path: Path, manifest: 
     fill(kept)
     kept.save()
     for index in range(len(manifest.files)):
-        kept._files.path(index).chmod(0o400)
+        partial_of(tmp_path, manifest, index).chmod(0o400)
     killed(kept)
     again = Store.open(tmp_path, manifest)
     assert again.complete
-    assert again._files.path(0).stat().st_mode & 0o200
+    assert partial_of(tmp_path, manifest).stat().st_mode & 0o200
     again.finish()
     again.close()
 
@@ -476,7 +482,7 @@ def test_discarding_never_removes_a_strangers_file(tmp_path: Path, finished: boo
 
 def test_content_that_has_no_room_is_refused_before_anything_is_written(tiny_disk: Path):
     manifest = film(data=bytes(2 << 20), block_bytes=1 << 18)
-    with pytest.raises(DiskFullError, match=r"needs 2,097,152 bytes .* 1,048,576 are free"):
+    with pytest.raises(DiskFullError, match=r"no room for film in .*: 2 MiB needed, 1 MiB free; make"):
         Store.open(tiny_disk / "peer", manifest)
     assert list(tiny_disk.iterdir()) == []
 
@@ -499,7 +505,7 @@ def test_a_disk_that_gets_full_keeps_what_is_held_and_resumes_when_space_returns
     assert held.bit_count() < 7
     assert all(kept.read(block) == block_of(manifest, block, data) for block in inventory.indices(held))
     killed(kept)
-    with pytest.raises(DiskFullError, match="needs"):
+    with pytest.raises(DiskFullError, match="needed"):
         Store.open(tiny_disk / "peer", manifest)
     (tiny_disk / "hog").unlink()
     again = Store.open(tiny_disk / "peer", manifest)
@@ -541,7 +547,7 @@ def test_files_cut_under_a_store_are_its_error_and_no_crash(tmp_path: Path, mani
     kept = Store.open(tmp_path, manifest)
     fill(kept)
     for index in range(len(manifest.files)):
-        os.truncate(kept._files.path(index), 0)
+        os.truncate(partial_of(tmp_path, manifest, index), 0)
     with pytest.raises(StoreError, match="shorter"):
         kept.read(2)
     kept.close()

@@ -16,10 +16,10 @@ import pytest
 from minibit import inventory
 from minibit.actors import Swarm
 from minibit.actors.disk import files
-from minibit.actors.driver import collector, launch
+from minibit.actors.driver import collector
+from minibit.actors.driver.own_swarm import OwnSwarm
 from minibit.behaviour import Slow
 from minibit.errors import LocalError, SourceError
-from minibit.events import TRACKER
 from minibit.lab import load
 from minibit.messages import (
     Bloqueio,
@@ -33,7 +33,7 @@ from minibit.messages import (
     Registro,
 )
 from minibit.records import TABLES
-from minibit.run.options import Options, initial_blocks
+from minibit.seat import Initial, Seat
 
 pytestmark = pytest.mark.ray
 
@@ -61,6 +61,12 @@ def nothing_is_left_of(name: str) -> bool:
     assert not list(Path(tempfile.gettempdir()).glob(f"minibit-{name}*"))
     until(lambda: not actors_of(name))
     return True
+
+
+def on_a_closed(swarm: Swarm) -> list[Callable[[], object]]:
+    """What looks at a swarm or acts on it, and can do neither after its end."""
+    acting = [lambda: swarm.kill(1), lambda: swarm.remove(1), lambda: swarm.limit(upload_bps=None)]
+    return [*acting, swarm.blocks, swarm.links, swarm.mailboxes, lambda: swarm[1], lambda: swarm.limit(1)]
 
 
 @pytest.fixture(scope="module")
@@ -151,8 +157,8 @@ def test_the_run_of_a_swarm_is_the_one_in_its_folder(done):
 def test_one_peer_is_found_by_number_or_name_and_shows_its_state(done):
     assert done[2].name == done["peer-02"].name == "peer-02"
     state = done[2].snapshot()
-    assert (state["peer"], state["held"], state["complete"], state["failure"]) == ("peer-02", 32, True, None)
-    assert done.snapshot()["peer-02"]["inventory"] == state["inventory"]
+    assert (state.peer, state.held, state.complete, state.failure) == ("peer-02", 32, True, None)
+    assert done.snapshot()["peer-02"].inventory == state.inventory
     assert "32 of 32 blocks" in repr(done[2])
     with pytest.raises(LocalError, match="there is no peer 7: there are tracker, peer-01, peer-02, peer-03"):
         done[7]
@@ -190,18 +196,18 @@ def test_any_message_can_be_told_by_hand(done):
     for message in BY_HAND:
         done[3].tell(message)
     box = done[3].mailbox()
-    told = [message for _, way, peer, message in box["last"] if (way, peer) == ("in", "notebook")]
+    told = [message for _, way, peer, message in box.last if (way, peer) == ("in", "notebook")]
     assert told == BY_HAND
-    assert all(box["in"][message.verb] >= 1 for message in BY_HAND)
+    assert all(box.incoming[message.verb] >= 1 for message in BY_HAND)
     done[3].tell(Desligamento(why="by hand"), sender="peer-01")  # as if the neighbour had said it
-    until(lambda: done[3].snapshot()["neighbours"]["peer-01"]["standing"] in ("known", "dialling", "sharing"))
+    until(lambda: done[3].snapshot().neighbours["peer-01"].standing in ("known", "dialling", "sharing"))
 
 
 # from another process
 
 ATTACH = """
 import json, sys
-from actors import Swarm
+from minibit.actors import Swarm
 from minibit.errors import LocalError
 from minibit.messages import Estoque
 
@@ -246,7 +252,7 @@ def test_another_process_attaches_looks_and_acts_and_leaves_everything_as_it_is(
         "add": "this handle is attached: only the process that launched the swarm can do that",
         "attach": "there is no swarm 'nobody' on this cluster: there are done",
     }
-    assert "another process" in {peer for _, _, peer, _ in done[1].mailbox()["last"]}
+    assert "another process" in {peer for _, _, peer, _ in done[1].mailbox().last}
     assert len(actors_of("done")) == 4
 
 
@@ -312,7 +318,7 @@ def test_peers_start_with_blocks_at_random_and_leave_when_they_are_complete(ray_
         assert (summary.completed, summary.verified, summary.exit_code) == (3, 3, 0)
         useful = swarm.records()["blocks"].filter(verdict="useful")
         for name in ("peer-01", "peer-02", "peer-03"):
-            given = initial_blocks(5, name, 5, 40)
+            given = Seat(name=name, initial=Initial(0.1, 1)).held(40, 5)
             assert given.bit_count() == 5
             assert inventory.of(useful.filter(peer=name)["block"]) == inventory.full(40) & ~given
         until(lambda: swarm["tracker"].ask("roster") == ["tracker"])
@@ -336,25 +342,7 @@ def test_control_by_links_makes_no_actor_call_for_a_block_and_control_by_actors_
         summary = swarm.wait(timeout_s=BOUND_S)
         assert (summary.completed, summary.verified, summary.exit_code) == (2, 2, 0)
         assert calls(swarm) >= summary.messages.PEDIDO + summary.messages.ESTOQUE + summary.messages.DESBLOQUEIO
-        assert swarm["tracker"].mailbox()["in"]["PEDIDO"] >= 16
-
-
-@pytest.mark.parametrize(
-    ("name", "behaviour", "given_bps", "upload_bps", "download_bps"),
-    [
-        (TRACKER, "honest", (8.0, 5.0, 7.0), 7.0, None),
-        ("peer-01", "free-rider", (8.0, 5.0, 7.0), 8.0, 5.0),
-        ("peer-01", "honest", (None, None, 7.0), None, None),
-        ("peer-01", "slow", (None, None, 7.0), Slow.upload_bps, None),
-        ("peer-01", "slow", (8.0, None, 7.0), 8.0, None),
-        ("peer-01", "slow", (MIB, None, None), Slow.upload_bps, None),
-        ("peer-01", "minibit.behaviour:Slow", (MIB, None, None), Slow.upload_bps, None),
-    ],
-)
-def test_the_lower_of_the_options_and_the_behaviour_limits_a_peer(name, behaviour, given_bps, upload_bps, download_bps):
-    fields = dict(zip(("upload_bps", "download_bps", "seed_upload_bps"), given_bps, strict=True))
-    found = launch.limits(name, behaviour, Options(**fields))
-    assert found == {"upload_bps": upload_bps, "download_bps": download_bps}
+        assert swarm["tracker"].mailbox().incoming["PEDIDO"] >= 16
 
 
 def test_the_books_know_the_limits_of_everybody(ray_cluster, tmp_path):
@@ -362,7 +350,7 @@ def test_the_books_know_the_limits_of_everybody(ray_cluster, tmp_path):
     with Swarm.launch(name="limits", peers=2, size="256KiB", out=tmp_path / "run", **options) as swarm:
         summary = swarm.wait(timeout_s=BOUND_S)
         accounts = swarm._ledger.accounts
-        assert [account.upload_bps for account in accounts.values()] == [16 * MIB, MIB, Slow.upload_bps]
+        assert [account.seat.upload_bps for account in accounts.values()] == [16 * MIB, MIB, Slow.upload_bps]
         assert summary.bound_s == pytest.approx(512 / (17 * 1024 + 32))
         assert summary.efficiency is not None
 
@@ -416,6 +404,14 @@ def test_the_time_limit_ends_the_waiting_and_close_the_transfer_and_nothing_is_l
         assert all(failure.why.startswith("the time limit of 1 s came first, ") for failure in summary.failed)
         assert (summary.bound_s, summary.efficiency) == (16, None)  # not all are complete: there is no time to compare
         assert list(Path(tempfile.gettempdir()).glob("minibit-late-*"))
+        one = swarm[1]
+        attached = Swarm.attach("late", ray_cluster)
+        assert not isinstance(attached, OwnSwarm)
+        attached.close()
+        for use in (attached.peers, lambda: attached.wait(1), lambda: attached.add(1), *on_a_closed(attached)):
+            with pytest.raises(LocalError, match="the swarm late is closed: launch another"):
+                use()
+        assert isinstance(swarm, OwnSwarm)
         swarm.close()
         swarm.close()
     assert nothing_is_left_of("late")
@@ -423,9 +419,10 @@ def test_the_time_limit_ends_the_waiting_and_close_the_transfer_and_nothing_is_l
     assert "closed" in swarm._repr_html_()
     assert swarm.wait() is summary
     assert list(swarm.records()) == list(TABLES)  # what was drained stays
-    for look in (swarm.peers, swarm.snapshot, lambda: swarm.add(1)):
-        with pytest.raises(LocalError, match="the swarm late is closed"):
-            look()
+    for use in (swarm.peers, swarm.snapshot, swarm.watch, lambda: swarm.add(1), *on_a_closed(swarm), one.snapshot):
+        with pytest.raises(LocalError, match="the swarm late is closed: launch another"):
+            use()
+    assert repr(one) == "<peer-01: the swarm late is closed: launch another>"
     assert json.loads((tmp_path / "run" / "run.json").read_text())["summary"]["timed_out"] is True
     with pytest.raises(LocalError, match="there is a run in"):
         Swarm.launch(name="late", peers=2, size="1MiB", out=tmp_path / "run")

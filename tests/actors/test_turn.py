@@ -36,7 +36,7 @@ def test_a_method_in_turn_runs_alone_gives_its_answer_and_may_call_another():
     assert (shared.work(), shared.inside, shared.most) == (3, 0, 1)
 
 
-def test_who_pauses_lets_others_have_the_turn_however_often_it_took_it():
+def test_a_pause_lets_others_have_the_turn_however_often_it_was_taken():
     turn, had = Turn(), Event()
 
     def other() -> None:

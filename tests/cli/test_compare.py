@@ -21,7 +21,7 @@ from minibit.cli import compare
 from minibit.compare import one_run
 from minibit.compare.columns import Estimate, estimate, of_groups, shown, t_975
 from minibit.compare.grid import load
-from minibit.compare.results import Results
+from minibit.compare.results import ResultsFolder
 from minibit.records import PeerRecord
 
 ROOT = Path(__file__).parents[2]
@@ -92,7 +92,9 @@ def ran(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Ran]:
 
     def go(text: str, *arguments: object) -> Result:
         (tmp_path / "g.toml").write_text(text)
-        return CliRunner().invoke(compare.main, ["g.toml", "--out", "out", *map(str, arguments)])
+        return CliRunner().invoke(
+            compare.main, ["g.toml", "--out", "out", *map(str, arguments)], prog_name="minibit compare"
+        )
 
     yield go
     signal.signal(signal.SIGTERM, on_sigterm)
@@ -322,10 +324,10 @@ def test_runs_of_another_program_are_told(ran: Ran) -> None:
 
 
 def test_two_comparisons_never_write_in_one_folder(ran: Ran) -> None:
-    with Results(Path("out")):
+    with ResultsFolder(Path("out")):
         result = ran(TWO_BY_TWO)
     assert (result.exit_code, result.stdout) == (2, "")
-    assert result.stderr == "compare: another comparison runs in out: wait for it, or give another --out\n"
+    assert result.stderr == "minibit compare: another comparison runs in out: wait for it, or give another --out\n"
 
 
 def test_lost_runs_are_named_take_no_other_along_and_are_tried_again(ran: Ran) -> None:
@@ -333,8 +335,8 @@ def test_lost_runs_are_named_take_no_other_along_and_are_tried_again(ran: Ran) -
     text = pickers("random", "theirs:Deadly", "theirs:Quitter", "sequential")
     result = ran(text, "--quiet")
     assert result.exit_code == 4
-    assert [line.removeprefix("compare: lost: picker = theirs:") for line in result.stderr.splitlines()] == [
-        "Deadly, seed = 1: its process was killed, perhaps for want of memory: give fewer --jobs, or smaller runs",
+    assert [line.removeprefix("minibit compare: lost: picker = theirs:") for line in result.stderr.splitlines()] == [
+        "Deadly, seed = 1: its process was killed, perhaps because memory ran out: give fewer --jobs, or smaller runs",
         "Quitter, seed = 1: its process ended with exit code 3",
     ]
     rows = {line.split()[0]: line.split()[1:4] for line in result.stdout.splitlines()[3:]}
@@ -359,8 +361,8 @@ def test_peers_that_never_complete_are_counted_and_say_why(ran: Ran) -> None:
     result = ran(pickers("random", "theirs:Broken"), "--quiet")
     assert result.exit_code == 0
     assert result.stderr == (
-        "compare: incomplete: picker = theirs:Broken: 4 peers in all runs together, e.g. picker theirs:Broken raised "
-        "ZeroDivisionError: three sheep\n"
+        "minibit compare: incomplete: picker = theirs:Broken: 4 peers in all runs together, e.g. "
+        "picker theirs:Broken raised ZeroDivisionError: three sheep\n"
     )
     assert [one["figures"]["transfer_s"] is None for one in kept()] == [False, True]
 
@@ -382,7 +384,7 @@ class Script:
         )
         self.run = psutil.Process(int((folder / "begun").read_text()))
         for pipe in ("begun", "never"):
-            (folder / pipe).unlink()  # nobody is held any more but who is already
+            (folder / pipe).unlink()  # from now on no other run is held
 
     def end(self, number: int) -> str:
         """What it said, when it was ended by this signal, and its run is gone too."""
@@ -396,8 +398,10 @@ class Script:
 def test_an_interrupt_keeps_what_ended_and_leaves_no_process(tmp_path: Path, ran: Ran, number: int) -> None:
     script = Script(tmp_path)
     said = script.end(number)
-    assert script.process.returncode == 130
-    assert said.endswith("compare: interrupted: what ended is kept in out; the same command goes on from there\n")
+    assert script.process.returncode == 128 + number
+    assert said.endswith(
+        "minibit compare: interrupted: what ended is kept in out; the same command goes on from there\n"
+    )
     assert "Traceback" not in said
     assert [one["cell"]["picker"] for one in kept()] == ["random"]
 
@@ -437,7 +441,8 @@ def test_after_a_kill_no_run_goes_on_and_the_next_start_does_the_rest(tmp_path: 
         ),
         (
             "title = 'x'\n[grid]\nbehave.free-rider = [3, 11]",
-            "g.toml: behave: {'free-rider': 11} needs more than peers 10: give fewer (cell behave.free-rider = 11)",
+            "g.toml: behave: {'free-rider': 11} needs 11 peers in all, and there are 10: "
+            "give more peers, or fewer of these (cell behave.free-rider = 11)",
         ),
         (
             "title = 'x'\n[options]\npeers = 3\n[grid]\npeers.x = [1]",
@@ -460,7 +465,7 @@ def test_after_a_kill_no_run_goes_on_and_the_next_start_does_the_rest(tmp_path: 
 )
 def test_a_wrong_grid_is_one_line_that_names_the_key_and_nothing_runs(ran: Ran, text: str, said: str) -> None:
     result = ran(text)
-    assert (result.exit_code, result.stderr, result.stdout) == (2, f"compare: {said}\n", "")
+    assert (result.exit_code, result.stderr, result.stdout) == (2, f"minibit compare: {said}\n", "")
     assert not Path("out").exists()
 
 
@@ -472,10 +477,11 @@ def test_a_fault_of_a_peer_that_is_not_there_is_found_before_anything_runs(ran: 
 
 
 def test_a_grid_that_is_not_there_is_said(ran: Ran, tmp_path: Path) -> None:
-    result = CliRunner().invoke(compare.main, ["nothing.toml"])
+    result = CliRunner().invoke(compare.main, ["nothing.toml"], prog_name="minibit compare")
     assert result.exit_code == 2
     assert result.stderr == (
-        "compare: can't read nothing.toml (No such file or directory): give a grid file, e.g. one of grids/\n"
+        "minibit compare: can't read nothing.toml (No such file or directory): "
+        "give a grid file, e.g. one of experiments/grids/\n"
     )
 
 

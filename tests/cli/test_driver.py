@@ -38,7 +38,9 @@ def ran(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Result
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setattr(sys, "path", list(sys.path))
-    return lambda *arguments: CliRunner().invoke(swarm.main, ["--no-report", *map(str, arguments)])
+    return lambda *arguments: CliRunner().invoke(
+        swarm.main, ["--no-report", *map(str, arguments)], prog_name="run_swarm.py"
+    )
 
 
 @pytest.fixture
@@ -274,7 +276,7 @@ def test_a_peer_that_is_killed_is_named_and_the_others_complete(ray_cluster: str
     options = ["--address", ray_cluster, "--peers", "3", "--size", "1MiB", "--seed-upload", "256KiB/s", "--json"]
     with Run(tmp_path, "--name", f"killed-{os.getpid()}", *options) as run:
         run.said("of the blocks")
-        pid = Swarm.attach(f"killed-{os.getpid()}")["peer-02"].snapshot()["pid"]
+        pid = Swarm.attach(f"killed-{os.getpid()}")["peer-02"].snapshot().pid
         os.kill(pid, signal.SIGKILL)
         assert run.wait() == 4
         summary = json.loads(run.stdout)
@@ -312,7 +314,8 @@ def test_peers_without_room_for_their_copies_are_exit_code_8_before_anything_mov
     with Run(tmp_path, *arguments, before=_tiny_disk("24m")) as run:
         assert run.wait() == 8
         assert (run.stdout, run.stderr.count("\n")) == ("", 1)
-        assert "3 copies need 24 MiB" in run.stderr
+        assert "no room for 3 copies in" in run.stderr
+        assert "24 MiB needed" in run.stderr
         assert "fewer --peers" in run.stderr
         until(lambda: not run.children())
     assert not list(tmp_path.glob("runs/*"))
@@ -353,14 +356,14 @@ def test_a_cluster_that_does_not_admit_us_is_exit_code_7_and_says_what_it_wants(
 
 
 def test_a_cluster_that_never_answers_is_not_waited_for(tmp_path: Path, deaf: str) -> None:
-    program = f"from actors import cluster; cluster.KNOCK_S = 1; cluster.connect({deaf!r})"
+    program = f"from minibit.actors.driver import cluster; cluster.KNOCK_S = 1; cluster.connect({deaf!r})"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=SOON_S, check=False)
     assert "ClusterError: what listens at" in done.stderr
 
 
 @pytest.mark.parametrize("address", ["nonsense", "ray://127.0.0.1:10001", "127.0.0.1:port"])
 def test_an_address_that_is_none_says_what_one_looks_like(tmp_path: Path, address: str) -> None:
-    program = f"from actors import cluster; cluster.connect({address!r})"
+    program = f"from minibit.actors.driver import cluster; cluster.connect({address!r})"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=SOON_S, check=False)
     assert "ClusterError" in done.stderr
     assert "HOST:PORT" in done.stderr

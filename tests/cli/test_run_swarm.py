@@ -6,6 +6,7 @@ import sys
 import types
 from pathlib import Path
 
+import click
 import msgspec
 import pytest
 from click.testing import CliRunner, Result
@@ -13,6 +14,7 @@ from summaries import DONE
 
 from minibit.cli import swarm as command
 from minibit.errors import ClusterError, DiskFullError, SourceError
+from minibit.run.options import Options
 from minibit.run.summary import Failure
 
 SCRIPT = Path(__file__).parents[2] / "experiments" / "run_swarm.py"
@@ -25,11 +27,11 @@ class FakeSwarm:
         self.summary = summary
         self.at_launch = at_launch
         self.at_wait = at_wait
-        self.launched_with: tuple[object, dict[str, object]] | None = None
+        self.launched_with: tuple[object, Options] | None = None
         self.timeout_s = None
         self.closed = False
 
-    def launch(self, file, **options):
+    def launch(self, file, options):
         self.launched_with = (file, options)
         print("noise of Ray")
         if self.at_launch:
@@ -38,7 +40,7 @@ class FakeSwarm:
 
     def wait(self, timeout_s, progress):
         self.timeout_s = timeout_s
-        progress.update(completed=3, peers=3, held=396, total=396, rate_bps=1e6)
+        progress(completed=3, peers=3, held=396, total=396, rate_bps=1e6)
         if self.at_wait:
             raise self.at_wait
         return self.summary
@@ -59,7 +61,7 @@ def ran(monkeypatch, tmp_path):
 
     def run(swarm: FakeSwarm, *arguments: str) -> Result:
         monkeypatch.setitem(sys.modules, "minibit.actors.driver.swarm", types.SimpleNamespace(Swarm=swarm))
-        return CliRunner().invoke(command.main, arguments)
+        return CliRunner().invoke(command.main, arguments, prog_name="run_swarm.py")
 
     return run
 
@@ -88,7 +90,7 @@ def test_the_swarm_is_launched_with_what_was_given_and_no_more(ran):
     ran(swarm, "film.mp4", "--peers", "3", "--seed-upload", "4MiB/s", "--timeout", "2m", "--keep", "--json")
     assert swarm.launched_with == (
         "film.mp4",
-        {"peers": "3", "seed_upload": "4MiB/s", "timeout": "2m", "keep": True},
+        Options.build(peers="3", seed_upload="4MiB/s", timeout="2m", keep=True),
     )
     assert swarm.timeout_s == 120
 
@@ -97,7 +99,7 @@ def test_the_address_may_come_from_the_environment(ran, monkeypatch):
     monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
     swarm = FakeSwarm()
     ran(swarm)
-    assert swarm.launched_with == (None, {"address": "10.0.0.1:6379"})
+    assert swarm.launched_with == (None, Options.build(address="10.0.0.1:6379"))
 
 
 @pytest.mark.parametrize(
@@ -132,7 +134,8 @@ def test_on_a_terminal_the_live_page_stays_until_ctrl_c(ran, monkeypatch, capsys
     monkeypatch.setattr(command.threading, "Event", Pressed)
     for stream in (sys.stdin, sys.stderr):
         monkeypatch.setattr(stream, "isatty", lambda: True)
-    command.keep_page()
+    with click.Context(command.main, info_name="run_swarm.py"):
+        command.keep_page()
     assert capsys.readouterr().err == "run_swarm: the live page stays and shows the end; Ctrl-C ends it\n"
 
 

@@ -1,4 +1,4 @@
-"""runs.py: the runs that were kept are listed, shown, compared and exported."""
+"""`minibit runs`: the runs that were kept are listed, shown, compared and exported."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def kept(tmp_path_factory) -> Path:
 @pytest.fixture
 def ran(kept, monkeypatch) -> Callable[..., Result]:
     monkeypatch.chdir(kept)
-    return lambda *arguments: CliRunner().invoke(runs.main, [str(one) for one in arguments])
+    return lambda *arguments: CliRunner().invoke(runs.main, [str(one) for one in arguments], prog_name="minibit runs")
 
 
 def test_ls_has_a_line_for_each_run_and_for_nothing_else(ran):
@@ -109,13 +109,14 @@ def test_a_run_that_there_is_not_is_one_line_and_no_traceback(ran):
     for command in (("show", "friday"), ("diff", "monday", "friday"), ("export", "friday", "--to", "x")):
         result = ran(*command)
         assert (result.exit_code, result.stdout) == (2, "")
-        assert result.stderr == "runs: there is no run friday: give its folder, or its name in runs (see runs.py ls)\n"
+        there = "there is no run friday: give its folder, or its name in runs (see minibit runs ls)"
+        assert result.stderr == f"minibit runs {command[0]}: {there}\n"
 
 
 def test_a_folder_without_a_run_says_so(ran):
     result = ran("show", "compare-chokers")
     assert result.exit_code == 2
-    assert result.stderr.startswith("runs: there is no run in runs/compare-chokers: ")
+    assert result.stderr.startswith("minibit runs show: there is no run in runs/compare-chokers: ")
 
 
 def test_what_is_missing_of_a_run_is_said_on_standard_error(ran, kept, tmp_path):

@@ -1,4 +1,4 @@
-"""Tournaments: who may compete, how they are ranked, and what is said of who fails."""
+"""Tournaments: the contestants, their ranks, and what is said of those that fail."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 
 from minibit import inventory
 from minibit.availability import Availability
-from minibit.choker import Row
+from minibit.choker import NeighbourRow
 from minibit.cli import tournament
 
 ROOT = Path(__file__).parents[2]
@@ -57,7 +57,9 @@ def ran(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Ran]:
     monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
     on_sigterm = signal.getsignal(signal.SIGTERM)
     (tmp_path / "theirs.py").write_text(THEIRS)
-    yield lambda *arguments: CliRunner().invoke(tournament.main, [*QUICK, *map(str, arguments)])
+    yield lambda *arguments: CliRunner().invoke(
+        tournament.main, [*QUICK, *map(str, arguments)], prog_name="minibit tournament"
+    )
     signal.signal(signal.SIGTERM, on_sigterm)
     sys.modules.pop("theirs", None)
 
@@ -65,7 +67,7 @@ def ran(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Ran]:
 # ranking
 
 
-def test_who_is_surely_better_comes_first_and_who_cant_be_told_apart_shares_a_rank():
+def test_the_surely_better_comes_first_and_those_that_cant_be_told_apart_share_a_rank():
     times = {"slow": [20.0, 30.0, 41.0], "fast": [10.0, 20.0, 30.0], "same": [10.5, 19.0, 30.5]}
     assert tournament.ranks(times, dict.fromkeys(times, 0)) == {"slow": 3, "fast": 1, "same": 1}
 
@@ -80,7 +82,7 @@ def test_of_a_single_run_the_figures_decide():
     assert tournament.ranks(times, dict.fromkeys(times, 0)) == {"a": 1, "b": 2, "c": 3}
 
 
-def test_who_left_peers_behind_comes_after_who_did_not():
+def test_a_contestant_with_incomplete_peers_comes_after_those_without():
     times: dict[str, list[float | None]] = {"none": [None, None], "some": [1.0, None], "all": [9.0, 9.0]}
     assert tournament.ranks(times, {"none": 8, "some": 3, "all": 0}) == {"all": 1, "some": 2, "none": 3}
 
@@ -131,7 +133,7 @@ def test_without_contestants_all_that_are_built_in_compete():
 # contestants that fail
 
 
-def test_who_raises_is_named_and_the_others_go_on(ran: Ran):
+def test_a_contestant_that_raises_is_named_and_the_others_go_on(ran: Ran):
     result = ran("honest", "theirs:Broken", "theirs:Greedy", "theirs:Stillborn", "--json")
     assert result.exit_code == 0
     told = json.loads(result.stdout)
@@ -150,7 +152,7 @@ def test_who_raises_is_named_and_the_others_go_on(ran: Ran):
 def test_runs_that_are_lost_are_told_and_no_table_is_shown_of_none(ran: Ran):
     result = ran("honest", "theirs:Quitter", "--seeds", 1)
     assert (result.exit_code, result.stdout) == (4, "")
-    assert result.stderr == "tournament: lost: seed = 1: its process ended with exit code 3\n"
+    assert result.stderr == "minibit tournament: lost: seed = 1: its process ended with exit code 3\n"
 
 
 @pytest.mark.parametrize(
@@ -170,7 +172,7 @@ def test_runs_that_are_lost_are_told_and_no_table_is_shown_of_none(ran: Ran):
 def test_what_is_wrong_is_answered_with_what_would_be_right(ran: Ran, arguments: list[str], said: str):
     result = ran(*arguments)
     assert (result.exit_code, result.stdout) == (2, "")
-    assert result.stderr.startswith(f"tournament: {said}")
+    assert result.stderr.startswith(f"minibit tournament: {said}")
     assert result.stderr.count("\n") == 1
 
 
@@ -213,7 +215,7 @@ def test_the_strategies_that_the_page_shows_complete_beside_others(ran: Ran):
     assert {one["contestant"]: one["incomplete"] for one in standings} == dict.fromkeys(["honest", *EXAMPLES], 0)
 
 
-def test_who_streams_asks_for_the_rarest_of_what_comes_next():
+def test_a_streaming_peer_asks_for_the_rarest_of_what_comes_next():
     counts = Availability(40)
     counts.add(inventory.full(40) & ~(1 << 13) & ~(1 << 30))
     stream = strategies_example.Stream(Random(1))
@@ -222,7 +224,7 @@ def test_who_streams_asks_for_the_rarest_of_what_comes_next():
 
 def test_credit_is_what_was_got_less_what_was_given_over_all_rounds():
     credit = strategies_example.Credit(1, 0, 3, Random(1))
-    generous, even = Row("a", True, 9.0, 1.0, 0), Row("b", True, 5.0, 5.0, 0)
+    generous, even = NeighbourRow("a", True, 9.0, 1.0, 0), NeighbourRow("b", True, 5.0, 5.0, 0)
     assert credit.round([generous, even], False).fixed == ("a",)
     now_idle = generous._replace(gave_bps=0.0)
     assert credit.round([now_idle, even._replace(gave_bps=8.0)], False).fixed == ("a",)  # 7 against 3

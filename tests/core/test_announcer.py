@@ -95,3 +95,24 @@ def test_a_neighbour_always_knows_what_it_lacks_and_we_hold_and_whether_we_want_
         assert not known & ~claims
         assert not claims & ~theirs & ~known
         assert bool(theirs & ~known) == bool(theirs & ~claims)
+
+
+def test_a_neighbour_that_sent_a_block_knows_that_we_hold_it():
+    bia = neighbour(theirs=0b11)
+    announcer.knows(bia, 1)
+    assert bia.told == 0b10
+
+
+def test_a_neighbour_whose_block_may_cross_an_estoque_that_denies_it_does_not_know():
+    bia = neighbour(theirs=0b11)
+    bia.asked[0], bia.late = 1.0, 0b10
+    announcer.whole(bia, 0b100)
+    assert bia.crossed == 0b11
+    announcer.knows(bia, 1)
+    assert bia.told == 0b100
+
+
+def test_a_single_block_is_told_of_and_counts_as_told():
+    bia = neighbour(told=0b1)
+    assert announcer.single(bia, 2) == Estoque(new=(2,))
+    assert bia.told == 0b101

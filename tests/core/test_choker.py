@@ -8,12 +8,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minibit.choker import CHOKERS, Choker, NoChoking, Rarity, Row, TitForTat
+from minibit.choker import CHOKERS, Choker, NeighbourRow, NoChoking, Rarity, TitForTat
 
 NAMES = [f"p{index}" for index in range(8)]
 ROWS = st.lists(
     st.builds(
-        Row, st.sampled_from(NAMES), st.booleans(), st.sampled_from([0.0, 1.0, 5.0]), st.floats(0, 9), st.integers(0, 3)
+        NeighbourRow,
+        st.sampled_from(NAMES),
+        st.booleans(),
+        st.sampled_from([0.0, 1.0, 5.0]),
+        st.floats(0, 9),
+        st.integers(0, 3),
     ),
     max_size=8,
     unique_by=lambda row: row.peer,
@@ -21,11 +26,11 @@ ROWS = st.lists(
 STEPS = st.lists(st.tuples(st.sampled_from(["round", "round", "fill", "forget"]), ROWS, st.booleans()), max_size=12)
 
 
-def row(peer: str, gave: float = 0.0, took: float = 0.0, rare: int = 0, interested: bool = True) -> Row:
-    return Row(peer, interested, gave, took, rare)
+def row(peer: str, gave: float = 0.0, took: float = 0.0, rare: int = 0, interested: bool = True) -> NeighbourRow:
+    return NeighbourRow(peer, interested, gave, took, rare)
 
 
-def rows(count: int, **changes: float) -> list[Row]:
+def rows(count: int, **changes: float) -> list[NeighbourRow]:
     return [row(f"p{index}", **changes) for index in range(count)]
 
 
@@ -41,7 +46,7 @@ def tit_for_tat(slots: int = 4, guests: int = 1, guest_rounds: int = 3, seed: in
 @settings(max_examples=40)
 @given(guests=st.integers(0, 2), guest_rounds=st.integers(1, 3), steps=STEPS)
 def test_slots_are_never_exceeded_and_nobody_has_two(
-    name: str, slots: int, guests: int, guest_rounds: int, steps: list[tuple[str, list[Row], bool]]
+    name: str, slots: int, guests: int, guest_rounds: int, steps: list[tuple[str, list[NeighbourRow], bool]]
 ):
     choker = CHOKERS[name](slots, guests, guest_rounds, Random(1))
     for step, present, seeding in steps:
@@ -64,7 +69,7 @@ def test_slots_are_never_exceeded_and_nobody_has_two(
 @pytest.mark.parametrize("name", ["tit-for-tat", "rarity"])
 @settings(max_examples=40)
 @given(present=ROWS, seeding=st.booleans())
-def test_filling_takes_no_slot_from_anybody_who_wants_it(name: str, present: list[Row], seeding: bool):
+def test_filling_takes_no_slot_from_anybody_who_wants_it(name: str, present: list[NeighbourRow], seeding: bool):
     choker = CHOKERS[name](2, 1, 3, Random(1))
     before = choker.round(present, seeding)
     everybody = [row(peer) for peer in NAMES]
@@ -76,7 +81,7 @@ def test_filling_takes_no_slot_from_anybody_who_wants_it(name: str, present: lis
 @pytest.mark.parametrize("name", ["tit-for-tat", "rarity"])
 @settings(max_examples=40)
 @given(STEPS)
-def test_the_same_chance_decides_the_same(name: str, steps: list[tuple[str, list[Row], bool]]):
+def test_the_same_chance_decides_the_same(name: str, steps: list[tuple[str, list[NeighbourRow], bool]]):
     one, other = (CHOKERS[name](2, 1, 2, Random(5)) for _ in range(2))
     for step, present, seeding in steps:
         if step != "forget":

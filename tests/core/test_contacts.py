@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from minibit.contacts import LONGEST_RETRY_S, REMEMBERED, Contacts
+from minibit.contacts import LONGEST_RETRY_S, REMEMBERED, Contacts, Need
 from minibit.messages import PeerAddress
 from minibit.neighbour import Move, Neighbour, Slot, Standing
 from minibit.rules import Rules
@@ -147,41 +147,41 @@ def crowd(*inventories: int) -> tuple[Contacts, Neighbour]:
 
 def test_who_has_nothing_left_to_exchange_makes_room():
     made, newest = crowd(0b0001, ALL, 0b0011)
-    assert made.to_drop(newest, ALL, needy=False).peer == "p1"
+    assert made.to_drop(newest, ALL, Need.NONE).peer == "p1"
 
 
 def test_the_newest_finds_no_room_where_all_have_something_to_exchange():
     made, newest = crowd(0b0001, 0b0111, 0b0011)
-    assert made.to_drop(newest, ALL, needy=False) is newest
+    assert made.to_drop(newest, ALL, Need.NONE) is newest
 
 
 def test_for_the_needy_the_one_that_matters_least_makes_room():
     made, newest = crowd(0b0001, 0b0111, 0b0011)
     made.known["p0"].slot = Slot.FIXED
     made.known["p1"].asked = {3: 0.0}
-    assert made.to_drop(newest, ALL, needy=True).peer == "p2"
+    assert made.to_drop(newest, ALL, Need.ALONE).peer == "p2"
     made.known["p2"].blocks_in = 9
-    assert made.to_drop(newest, ALL, needy=True).peer == "p2"
+    assert made.to_drop(newest, ALL, Need.ALONE).peer == "p2"
 
 
 def test_nobody_to_whom_a_block_is_under_way_makes_room():
     made = contacts("a b c", neighbours=2, linked="a b c")
     made.known["a"].sending = made.known["b"].sending = 0
-    assert made.to_drop(made.known["c"], 0b1, needy=True).peer == "c"
+    assert made.to_drop(made.known["c"], 0b1, Need.ALONE).peer == "c"
     made.known["b"].sending = None
-    assert made.to_drop(made.known["c"], 0b1, needy=True).peer == "b"
+    assert made.to_drop(made.known["c"], 0b1, Need.ALONE).peer == "b"
 
 
 def test_nobody_who_was_asked_makes_room_unless_we_are_hungry():
     made = contacts("a b c", neighbours=2, linked="a b c")
     made.known["a"].asked = made.known["b"].asked = {0: 0.0}
-    assert made.to_drop(made.known["c"], 0b1, needy=True).peer == "c"
-    assert made.to_drop(made.known["c"], 0b1, needy=True, hungry=True).peer in {"a", "b"}
+    assert made.to_drop(made.known["c"], 0b1, Need.ALONE).peer == "c"
+    assert made.to_drop(made.known["c"], 0b1, Need.HUNGRY).peer in {"a", "b"}
 
 
 def test_two_that_hold_nothing_yet_have_everything_left_to_exchange():
     made, newest = crowd(0, 0, 0)
-    assert made.to_drop(newest, 0, needy=False) is newest
+    assert made.to_drop(newest, 0, Need.NONE) is newest
 
 
 @pytest.mark.parametrize("neighbours", [1, 2, 3])

@@ -390,7 +390,7 @@ def test_whatever_a_neighbour_says_and_in_whatever_order_nothing_breaks(
             table.run(table.now + one)
         else:
             table.tell("ana", one)
-    table.peers["ana"].snapshot()
+    table.peers["ana"].snapshot(table.now)
 
 
 @given(st.lists(SAID, max_size=40))

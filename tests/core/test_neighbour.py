@@ -1,15 +1,18 @@
-"""The standing of a neighbour: its moves, and the diagram that is made from their table."""
+"""The standing of a neighbour: its moves; and the diagrams in the docs, which are made from the tables."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from itertools import product
 from pathlib import Path
 
 import pytest
 
+from minibit.life import STEPS, Life
 from minibit.messages import PeerAddress
 from minibit.neighbour import MOVES, UP, Move, Neighbour, Slot, Standing
+from minibit.snapshots import NeighbourSnapshot
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -20,10 +23,31 @@ def neighbour(standing: Standing = Standing.KNOWN) -> Neighbour:
     return made
 
 
-def diagram() -> str:
-    """`MOVES` as a mermaid diagram."""
-    moves = [f"    {before.value} --> {after.value}: {move.value}" for (before, move), after in MOVES.items()]
-    return "\n".join(["```mermaid", "stateDiagram-v2", f"    [*] --> {Standing.KNOWN.value}", *moves, "```"])
+def diagram(first: str, moves: Iterable[tuple[str, str, str]]) -> str:
+    """A mermaid diagram of moves: from, to, by what."""
+    lines = [f"    {before} --> {after}: {move}" for before, after, move in moves]
+    return "\n".join(["```mermaid", "stateDiagram-v2", f"    [*] --> {first}", *lines, "```"])
+
+
+STANDINGS = diagram(
+    Standing.KNOWN.value, [(before.value, after.value, move.value) for (before, move), after in MOVES.items()]
+)
+LIVES = diagram(Life.NEW.value, [(before.value, after.value, step.__name__) for (before, step), after in STEPS.items()])
+
+PAGE = f"""# States
+
+## The standing of a neighbour
+
+Made from `MOVES` in `minibit/neighbour.py`.
+
+{STANDINGS}
+
+## The life of a peer
+
+Made from `STEPS` in `minibit/life.py`. What the table lacks changes nothing.
+
+{LIVES}
+"""
 
 
 @pytest.mark.parametrize(("before", "move"), MOVES)
@@ -60,22 +84,23 @@ def test_what_belongs_to_a_link_goes_with_the_link(before: Standing, move: Move)
     assert (bia.strikes, bia.blocks_in) == (2, 7)
 
 
-def test_its_snapshot_is_plain_values():
+def test_its_snapshot_is_a_frozen_value():
     bia = neighbour(Standing.SHARING)
     bia.theirs, bia.asked, bia.slot = 0b101, {2: 1.0, 0: 2.0}, Slot.FIXED
-    shown = bia.snapshot()
-    assert (shown["standing"], shown["held"], shown["asked"], shown["slot"]) == ("sharing", 2, [0, 2], "fixed")
+    shown = NeighbourSnapshot.of(bia, held=0b001, missing=0b110, now=1.0)
+    assert (shown.standing, shown.held, shown.asked, shown.slot) == ("sharing", 2, (0, 2), "fixed")
+    assert (shown.interesting, shown.interested, shown.snubbed) == (True, False, False)
+    assert (shown.gave_bps, shown.took_bps) == (0.0, 0.0)
 
 
-def test_the_diagram_in_the_docs_is_made_from_the_table():
+def test_the_diagrams_in_the_docs_are_made_from_the_tables():
     path = DOCS / "neighbour-states.md"
-    page = f"# The standing of a neighbour\n\nMade from `MOVES` in `minibit/neighbour.py`.\n\n{diagram()}\n"
     if os.environ.get("MINIBIT_WRITE_TRANSCRIPTS"):
-        path.write_text(page)
-    assert path.read_text() == page
+        path.write_text(PAGE)
+    assert path.read_text() == PAGE
 
 
 def test_where_the_architecture_shows_the_diagram_it_is_the_same():
     path = DOCS / "architecture.md"
     told = path.read_text() if path.exists() else ""
-    assert f"{Standing.KNOWN.value} --> {Standing.DIALLING.value}" not in told or diagram() in told
+    assert f"{Standing.KNOWN.value} --> {Standing.DIALLING.value}" not in told or STANDINGS in told

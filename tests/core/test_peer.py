@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+import pickle
 from itertools import pairwise
 
 import pytest
 from table import Blocks, Table
 
 from minibit import inventory
-from minibit.choker import Choker, Row, Serving
+from minibit.choker import Choker, NeighbourRow, Serving
 from minibit.errors import LocalError
 from minibit.events import (
     Arrived,
@@ -49,7 +50,7 @@ from minibit.messages import (
 from minibit.neighbour import Slot, Standing
 from minibit.peer import FAREWELL_S, Peer
 from minibit.picker import Picker
-from minibit.records import BlockRecord, LinkRecord, PeerRecord
+from minibit.records import BlockRecord, LinkRecord, PeerRecord, SampleRecord
 from minibit.rules import Rules
 
 
@@ -135,7 +136,7 @@ def test_an_inventory_that_is_none_of_this_content_drops_the_neighbour(whole: st
     ana.link("bia", 0b1)
     assert "bia" in hung_up(ana.hear("bia", Estoque(whole=whole)))
     assert not ana["bia"].up
-    assert ana.peer.availability.nobody == ana.peer.exchange.all
+    assert ana.peer.exchange.availability.nobody == ana.peer.exchange.all
 
 
 def test_news_of_a_block_out_of_range_drops_the_neighbour():
@@ -150,7 +151,7 @@ def test_contradictory_inventories_in_a_row_leave_the_counts_right():
     ana.link("caio", 0b0110)
     for whole, new in (("f", (1, 1, 2)), ("0", ()), ("5", (3,)), (None, (0,)), ("2", ()), ("2", ())):
         ana.hear("bia", Estoque(whole=whole, new=new))
-    assert [ana.peer.availability.count(block) for block in range(4)] == [0, 2, 1, 0]
+    assert [ana.peer.exchange.availability.count(block) for block in range(4)] == [0, 2, 1, 0]
 
 
 def test_an_inventory_that_shrinks_gives_back_what_was_asked():
@@ -644,13 +645,38 @@ def test_limits_that_are_reached_while_many_come_at_once_hold():
 # what a notebook and a log show
 
 
-def test_the_snapshot_is_plain_values():
+def test_the_snapshot_is_a_frozen_value_that_travels_and_is_shown_a_field_a_line():
     ana = Alone(4, 0b1)
     ana.link("bia", 0b1110, serves=True)
-    shown = ana.peer.snapshot()
-    assert (shown["peer"], shown["held"], shown["inventory"], shown["complete"]) == ("ana", 1, "1", False)
-    assert shown["in_flight"] == shown["neighbours"]["bia"]["asked"]
-    assert len(shown["in_flight"]) == 2
+    shown = ana.peer.snapshot(0.0)
+    assert (shown.peer, shown.held, shown.inventory, shown.complete) == ("ana", 1, "1", False)
+    assert shown.in_flight == shown.neighbours["bia"].asked
+    assert len(shown.in_flight) == 2
+    with pytest.raises(AttributeError):
+        shown.held = 2
+    assert pickle.loads(pickle.dumps(shown)) == shown
+    pretty = pytest.importorskip("IPython.lib.pretty", reason="a notebook needs the extra `lab`").pretty(shown)
+    assert pretty.startswith(
+        "PeerSnapshot(\n    at_s=0.0,\n    peer='ana',\n    behaviour='Honest',\n    blocks=4,\n    held=1,"
+    )
+    assert "\n    neighbours={'bia': NeighbourSnapshot(\n" in pretty
+
+
+def test_a_sample_says_how_far_a_peer_is():
+    ana = Alone(4, 0b1)
+    ana.link("bia", 0b1110, serves=True)
+    ana.link("caio", 0b1)
+    assert ana.peer.sample(7.0, 20, 30, 40) == SampleRecord(
+        7.0, "ana", held=1, in_flight=2, neighbours=2, served=1, sent_bytes=20, received_bytes=30, control_bytes=40
+    )
+
+
+def test_a_block_that_is_not_expected_is_double_whatever_its_bytes_are():
+    ana = Alone(4)
+    ana.link("bia", 0b1111)
+    assert not ana.peer.expects("bia", 2)
+    assert verdicts(ana.do(Arrived("bia", 2, True), Arrived("bia", 2, False))) == ["double", "double"]
+    assert ana["bia"].strikes == 0
 
 
 def test_rarest_first_is_logged_by_peer_in_decreasing_order_of_frequency(caplog: pytest.LogCaptureFixture):
@@ -680,7 +706,7 @@ class Broken(Choker):
             return Serving(tuple(row.peer for row in rows), ("nobody",))
         raise ZeroDivisionError("ouch")
 
-    def rank(self, rows: list[Row], seeding: bool) -> list[Row]:  # type: ignore[override]
+    def rank(self, rows: list[NeighbourRow], seeding: bool) -> list[NeighbourRow]:  # type: ignore[override]
         return rows
 
 

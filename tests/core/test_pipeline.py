@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from math import inf
 from random import Random
 
 import pytest
@@ -41,6 +42,7 @@ class Scene:
         return [(neighbour.peer, block) for neighbour, block in asks]
 
     def arrive(self, index: int, block: int, now: float) -> list[str]:
+        assert self.pipeline.expects(self.neighbours[index], block)
         self.pipeline.arrived(self.neighbours[index], block, now)
         self.missing &= ~(1 << block)
         called_off = [neighbour.peer for neighbour in self.pipeline.call_off(block)]
@@ -238,3 +240,44 @@ def test_nothing_is_logged_unless_it_is_wanted(caplog: pytest.LogCaptureFixture)
 
 def said(caplog: pytest.LogCaptureFixture) -> Sequence[str]:
     return [record.getMessage() for record in caplog.records]
+
+
+def test_a_block_that_comes_late_takes_no_time_ends_the_snub_and_is_expected_once():
+    scene = Scene(2, 0b11, request_timeout_s=5.0)
+    scene.ask(0.0)
+    scene.pipeline.give_up(scene.neighbours, 6.0)
+    (bia,) = scene.neighbours
+    assert (bia.asked, bia.late, bia.snubbed_until) == ({}, 0b11, 11.0)
+    assert scene.pipeline.expects(bia, 1)
+    assert scene.pipeline.arrived(bia, 1, 7.0) == 0.0
+    assert (bia.late, bia.snubbed_until, bia.heard_at) == (0b01, 7.0, 7.0)
+    assert not scene.pipeline.expects(bia, 1)
+
+
+def test_a_block_that_nobody_asked_for_is_heard_and_no_more():
+    scene = Scene(2, 0b11)
+    (bia,) = scene.neighbours
+    assert not scene.pipeline.expects(bia, 1)
+    assert scene.pipeline.arrived(bia, 1, 7.0) is None
+    assert (bia.heard_at, bia.snubbed_until, bia.gap_s) == (7.0, -inf, None)
+
+
+def test_a_neighbour_that_chokes_us_may_still_send_what_was_asked_of_it():
+    scene = Scene(2, 0b11)
+    scene.ask(0.0)
+    (bia,) = scene.neighbours
+    scene.pipeline.served(bia, False)
+    assert (bia.serves_us, bia.asked, bia.late) == (False, {}, 0b11)
+    scene.pipeline.served(bia, True)
+    assert scene.ask(1.0) == [("p0", 0), ("p0", 1)]
+
+
+def test_a_doubted_block_is_asked_again_of_a_neighbour_that_has_nothing_else():
+    scene = Scene(2, 0b11)
+    (bia,) = scene.neighbours
+    scene.pipeline.doubt(bia, 0b01)
+    scene.pipeline.forgive([bia], 0b11)
+    assert bia.doubted == 0b01  # block 1 is left to ask
+    assert scene.ask() == [("p0", 1)]
+    scene.pipeline.forgive([bia], 0b11)
+    assert scene.ask() == [("p0", 0)]

@@ -103,3 +103,12 @@ def test_a_strategy_that_cannot_be_used_says_why(theirs: None, name: str, why: s
     with pytest.raises(LocalError, match=why) as caught:
         strategies.picker(name)
     assert name in str(caught.value)
+
+
+def test_a_strategy_that_came_by_value_is_found_by_its_name(monkeypatch):
+    class Own(Sequential):
+        pass
+
+    monkeypatch.setitem(strategies.SHIPPED, "somewhere_else:Own", Own)
+    assert strategies.picker("somewhere_else:Own") is Own
+    assert strategies.team("somewhere_else:Own") == Team("somewhere_else:Own", picker="somewhere_else:Own")

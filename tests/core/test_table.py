@@ -1,4 +1,7 @@
-"""Conversations, as golden text: `MINIBIT_WRITE_TRANSCRIPTS=1 pytest tests/core/test_table.py` writes them anew."""
+"""Conversations, as golden text: `MINIBIT_WRITE_TRANSCRIPTS=1 pytest tests/core/test_table.py` writes them anew.
+
+A transcript begins with what the test set up: the content, the rules that are not the usual ones, and the seats.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,10 @@ import os
 from itertools import pairwise
 from pathlib import Path
 
+from msgspec.structs import asdict
 from table import Table
 
+from minibit import inventory
 from minibit.messages import Desligamento, Pedido
 from minibit.neighbour import Standing
 from minibit.rules import Rules
@@ -15,10 +20,38 @@ from minibit.rules import Rules
 TRANSCRIPTS = Path(__file__).parent / "transcripts"
 
 
+def shown(held: int, everything: int) -> str:
+    """An inventory in words: `all`, `0 2 4`, `0-19`."""
+    spans: list[list[int]] = []
+    for block in inventory.indices(held):
+        if spans and spans[-1][-1] == block - 1:
+            spans[-1].append(block)
+        else:
+            spans.append([block])
+    return "all" if held == everything else " ".join(f"{one[0]}-{one[-1]}" if one[1:] else str(one[0]) for one in spans)
+
+
+def setting(name: str, table: Table) -> list[str]:
+    """What was set up for this conversation: a line for the table, and one for each seat."""
+    usual, blocks = Table(), table.content.block_count
+    rules = {field: value for field, value in asdict(table.rules).items() if value != getattr(usual.rules, field)}
+    parts = [f"{blocks} block{'s' * (blocks > 1)}"]
+    parts += ["no tracker"] * (not table.calls_are_said)
+    parts += [f"{field} {str(value).removesuffix('.0')}" for field, value in rules.items()]
+    parts += [f"a block takes {table.block_s:g} s"] * (table.block_s != usual.block_s)
+    parts += [f"{peer} sends one in {pace_s:g} s" for peer, pace_s in table.pace.items()]
+    parts += ["the wire spoils some"] * (table.corrupt is not None)
+    seats = []
+    for at_s, peer, held, behaviour in table.seats:
+        seat = f"seat {peer.name} {shown(held, table.all)}".rstrip()
+        seats.append(seat + f", {behaviour}" * (behaviour != "honest") + f", at {at_s:g} s" * (at_s > 0))
+    return [f"# {name}: {', '.join(parts)}", *seats, ""]
+
+
 def golden(name: str, table: Table) -> None:
     """The transcript is, to the letter, the one that is kept under this name."""
     path = TRANSCRIPTS / f"{name}.txt"
-    told = "\n".join(table.transcript) + "\n"
+    told = "\n".join([*setting(name, table), *table.transcript]) + "\n"
     if os.environ.get("MINIBIT_WRITE_TRANSCRIPTS"):
         path.write_text(told)
     assert told == path.read_text()
@@ -57,7 +90,7 @@ def test_rarest_first_with_ties():
 
 
 def test_choke_and_unchoke():
-    """One slot, no guest: who gave nothing loses it to who gives."""
+    """One slot, no guest: a neighbour that gave nothing loses it to one that gives."""
     table = quiet_table(40, Rules(slots=1, guests=0, pipeline=1, announce_s=30.0), block_s=1.0)
     table.seat("ana", range(20))
     table.seat("bia")
@@ -81,14 +114,14 @@ def test_the_guest_keeps_its_slot_for_the_whole_lease():
     table.run(95.0)
     table.transcript = [line for line in table.transcript if " slot" in line or "BLOQUEIO" in line]
     begins = [float(line.split()[0]) for line in table.transcript if "guest slot" in line]
-    leases_s = [round(later - sooner) for sooner, later in pairwise(begins)]  # who is drawn again goes on
+    leases_s = [round(later - sooner) for sooner, later in pairwise(begins)]  # a guest drawn again keeps its slot
     assert leases_s
     assert all(lease_s in (30, 60) for lease_s in leases_s)
     golden("lease-of-the-guest", table)
 
 
 def test_endgame():
-    """Bia crawls; what she keeps waiting is asked of caio too, and she is called off."""
+    """Bia is slow: ana asks caio too for the blocks that bia keeps waiting, and calls bia off."""
     table = quiet_table(6)
     table.pace = {"bia": 2.0}
     table.seat("ana")
@@ -103,7 +136,7 @@ def test_endgame():
 
 
 def test_a_corrupt_block_is_taken_back():
-    """Who sent it believes that it was right, and would never serve again whom it thinks complete."""
+    """The sender believes that its block was right; untold, it would think ana complete and never serve her again."""
     table = quiet_table(1, Rules(round_s=1.0))
     table.seat("ana")
     table.seat("bia", {0})
@@ -134,7 +167,7 @@ def test_a_corrupt_block():
 
 
 def test_a_lost_neighbour():
-    """The link breaks with blocks in flight: they are asked of caio, none is lost and none comes twice."""
+    """The link breaks with blocks in flight: ana asks caio for them, none is lost and none comes twice."""
     table = quiet_table(8)
     table.seat("ana")
     table.seat_seed("bia")
@@ -152,7 +185,7 @@ def test_a_lost_neighbour():
 
 
 def test_leaving():
-    """What bia is sending when she leaves goes out whole; then she says DESLIGAMENTO to all."""
+    """Bia sends the blocks under way to their end when she leaves; then she says DESLIGAMENTO to all."""
     table = Table(6)
     table.seat_seed("bia")
     table.seat("ana")
@@ -167,7 +200,7 @@ def test_leaving():
 
 
 def test_a_silent_neighbour():
-    """Bia goes silent: after the time-out her blocks are asked of caio, and what she sends late is used."""
+    """Bia goes silent: after the time-out ana asks caio for her blocks, and uses what bia sends late."""
     table = quiet_table(15, Rules(request_timeout_s=5.0))
     table.pace = {"caio": 1.0}
     table.seat("ana")
@@ -192,7 +225,7 @@ def test_a_silent_neighbour():
 
 
 def test_a_liar_that_has_one_block():
-    """Bia says that she holds all, and answers for one: ana asks for others before the same again, until it comes."""
+    """Bia claims all blocks and holds one: ana asks for each of the others before any again, until the one comes."""
     table = quiet_table(6, Rules(picker="sequential", request_timeout_s=5.0, round_s=4.0))
     table.seat("ana")
     table.seat("bia", {4}, behaviour="liar")
@@ -205,7 +238,7 @@ def test_a_liar_that_has_one_block():
 
 
 def test_the_tracker_dies_and_returns():
-    """Nobody stops; the pauses of who waits for it grow."""
+    """No peer stops; a peer that waits for the tracker asks with growing pauses."""
     table = Table(2, Rules(round_s=1000.0))
     table.seat_seed()
     table.seat("ana")

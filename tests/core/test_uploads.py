@@ -7,11 +7,11 @@ from random import Random
 from minibit.availability import Availability
 from minibit.behaviour import Corrupter, FreeRider, Honest
 from minibit.choker import NoChoking, TitForTat
-from minibit.events import Effect, Note, Send, SendBlock
+from minibit.events import SendBlock
 from minibit.messages import Bloqueio, Desbloqueio, PeerAddress
 from minibit.neighbour import Neighbour, Slot, Standing
 from minibit.rules import Rules
-from minibit.uploads import MOST_WANTED, Uploads
+from minibit.uploads import MOST_WANTED, Changes, Uploads
 
 HELD, MISSING = 0b0111, 0b1000
 
@@ -25,30 +25,35 @@ def neighbours(*inventories: int) -> list[Neighbour]:
 
 def uploads(slots: int = 2, guests: int = 1, behaviour: Honest | None = None) -> Uploads:
     rules = Rules(slots=slots, guests=guests)
-    return Uploads("me", rules, TitForTat(slots, guests, 3, Random(1)), behaviour or Honest())
+    return Uploads(rules, TitForTat(slots, guests, 3, Random(1)), behaviour or Honest(), Availability(4))
 
 
-def do(made: Uploads, what: str, up: list[Neighbour], missing: int = MISSING, held: int = HELD) -> list[Effect]:
-    availability = Availability(4)
+def do(made: Uploads, what: str, up: list[Neighbour], missing: int = MISSING, held: int = HELD) -> Changes:
+    made._availability = Availability(4)
     for neighbour in up:
-        availability.add(neighbour.theirs)
-    return getattr(made, what)(up, held, missing, availability, 1.0)  # type: ignore[no-any-return]
+        made._availability.add(neighbour.theirs)
+    return getattr(made, what)(up, held, missing, 1.0)  # type: ignore[no-any-return]
 
 
 def served(up: list[Neighbour]) -> list[str]:
     return [neighbour.peer for neighbour in up if neighbour.slot is not Slot.NONE]
 
 
-def told(effects: list[Effect]) -> list[tuple[str, type]]:
-    return [(effect.peer, type(effect.message)) for effect in effects if isinstance(effect, Send)]
+def told(changes: Changes) -> list[tuple[str, type]]:
+    """What the exchange tells the neighbours: nothing if one rises from guest to fixed."""
+    return [
+        (neighbour.peer, Bloqueio if neighbour.slot is Slot.NONE else Desbloqueio)
+        for neighbour, before in changes
+        if Slot.NONE in (before, neighbour.slot)
+    ]
 
 
 def test_free_slots_are_given_at_once_to_who_lacks_something_that_we_hold():
     up = neighbours(0, HELD, MISSING)
-    effects = do(uploads(), "fill", up)
+    changes = do(uploads(), "fill", up)
     assert served(up) == ["p0", "p2"]
-    assert told(effects) == [("p0", Desbloqueio), ("p2", Desbloqueio)]
-    assert sum(isinstance(effect, Note) for effect in effects) == 2
+    assert told(changes) == [("p0", Desbloqueio), ("p2", Desbloqueio)]
+    assert len(changes) == 2
 
 
 def test_where_nobody_waits_nothing_is_decided():
@@ -72,8 +77,8 @@ def test_slots_are_taken_before_they_are_given():
     made, up = uploads(slots=1, guests=0), neighbours(0, 0)
     do(made, "round", up[:1])
     up[1].gave.add(9999, 0.5)
-    effects = do(made, "round", up)
-    assert told(effects) == [("p0", Bloqueio), ("p1", Desbloqueio)]
+    changes = do(made, "round", up)
+    assert told(changes) == [("p0", Bloqueio), ("p1", Desbloqueio)]
 
 
 def test_who_rises_from_guest_to_fixed_hears_nothing_of_it():
@@ -81,7 +86,9 @@ def test_who_rises_from_guest_to_fixed_hears_nothing_of_it():
     do(made, "fill", up)
     guest = next(neighbour for neighbour in up if neighbour.slot is Slot.GUEST)
     guest.gave.add(9999, 0.5)
-    assert told(do(made, "round", up)) == []
+    changes = do(made, "round", up)
+    assert (guest, Slot.GUEST) in changes
+    assert told(changes) == []
     assert guest.slot is Slot.FIXED
 
 
@@ -92,7 +99,7 @@ def test_a_free_rider_serves_nobody():
 
 
 def test_without_choking_there_is_no_bound():
-    made, up = Uploads("me", Rules(slots=1), NoChoking(1, 1, 3, Random(1)), Honest()), neighbours(*[0] * 40)
+    made, up = Uploads(Rules(slots=1), NoChoking(1, 1, 3, Random(1)), Honest(), Availability(4)), neighbours(*[0] * 40)
     do(made, "fill", up)
     assert len(served(up)) == 40
 
@@ -102,8 +109,9 @@ def test_one_block_at_a_time_is_under_way_to_a_neighbour():
     bia.slot = Slot.FIXED
     assert made.wanted(bia, 0) == [SendBlock("p0", 0)]
     assert made.wanted(bia, 1) == made.wanted(bia, 2) == []
-    bia.sending = None
-    assert made.next(bia) == [SendBlock("p0", 1)]
+    assert made.sent(bia, 9, 1.0) == [SendBlock("p0", 1)]
+    assert (bia.sending, bia.blocks_out) == (1, 1)
+    assert bia.took.bps(1.0) > 0
 
 
 def test_a_second_pedido_for_the_same_block_changes_nothing():
@@ -125,11 +133,11 @@ def test_who_is_choked_loses_what_was_not_begun_and_gets_what_was():
     do(made, "fill", [bia])
     made.wanted(bia, 0)
     made.wanted(bia, 1)
-    effects = made.close([bia, caio], 1.0)
-    assert told(effects) == [("p0", Bloqueio)]
+    changes = made.close([bia, caio])
+    assert told(changes) == [("p0", Bloqueio)]
     assert (bia.sending, bia.wanted) == (0, [])
-    bia.sending = None
-    assert made.next(bia) == []
+    assert made.sent(bia, 9, 1.0) == []
+    assert bia.sending is None
 
 
 def test_a_corrupter_spoils_what_it_sends():

@@ -22,8 +22,8 @@ from verdict import Case, decided
 
 from minibit import inventory
 from minibit.availability import Availability
+from minibit.choker import NeighbourRow as Neighbour
 from minibit.choker import NoChoking, Rarity, Serving
-from minibit.choker import Row as Neighbour
 from minibit.errors import LocalError
 from minibit.lab import Run, load
 from minibit.lab.frames import frames
@@ -312,7 +312,7 @@ def test_the_command_fails_where_a_rule_is_broken_and_says_where_there_is_no_run
     result = CliRunner().invoke(main, ["--check", "--of", str(tmp_path / "run")])
     assert result.exit_code == BROKEN
     assert "broken" in result.stdout
-    nowhere = CliRunner().invoke(main, ["--check", "--of", str(tmp_path / "nowhere")])
+    nowhere = CliRunner().invoke(main, ["--check", "--of", str(tmp_path / "nowhere")], prog_name="classic.py")
     assert nowhere.exit_code == LocalError.exit_code
     assert nowhere.stderr.startswith("classic: there is no run in")
 

@@ -20,7 +20,7 @@ from minibit import events
 from minibit.errors import LocalError
 from minibit.pipeline import Pipeline
 from minibit.sim.checkers import Checker
-from minibit.sim.machine import Node
+from minibit.sim.machine import Machine
 from minibit.sim.simulation import Simulation
 from minibit.sim.world import Watcher, World
 
@@ -137,7 +137,7 @@ def test_a_world_that_takes_too_long_is_a_failure(monkeypatch: pytest.MonkeyPatc
 
 def test_a_world_that_hangs_within_one_event_is_a_failure(monkeypatch: pytest.MonkeyPatch):
     class Hangs(Checker):
-        def told(self, world: World, node: Node, event: events.Event | None) -> None:
+        def told(self, world: World, machine: Machine, event: events.Event | None) -> None:
             while True:
                 pass
 
@@ -157,7 +157,7 @@ def test_a_world_that_hangs_within_one_event_is_a_failure(monkeypatch: pytest.Mo
         ("[]", "an object of"),
         ('{"options": 3}', "are objects"),
         ('{"world": {}}', "an object of"),
-        ('{"options": {"peers": 0}}', "--peers: 0 won't do"),
+        ('{"options": {"peers": 0}}', "peers: 0 won't do"),
         ('{"options": {"peeers": 3}}', "did you mean peers"),
         ('{"scenario": {"faults": [{"kind": "tired"}]}}', "faults"),
         ('{"options": {"peers": 2}, "scenario": {"faults": [{"kind": "dies", "peers": ["bia"]}]}}', "no peer 'bia'"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import chain
+from typing import Any
 
 import pytest
 
@@ -10,11 +11,13 @@ from minibit import inventory
 from minibit.events import TRACKER
 from minibit.manifest import FileEntry, Manifest
 from minibit.records import BlockRecord, LinkRecord, PeerRecord, Record, SampleRecord, ServingRecord
-from minibit.run import bounds
+from minibit.run import bounds, verdict
+from minibit.run.account import Departure
 from minibit.run.bounds import Capacity
 from minibit.run.ledger import Ledger
 from minibit.run.options import Options
 from minibit.run.summary import Failure, Summary
+from minibit.seat import Seat
 
 BLOCKS = 4
 BLOCK_BYTES = 100
@@ -31,10 +34,29 @@ def ledger(
 ) -> Ledger:
     """A ledger of a tracker and peers a, b, c, ... of these behaviours, all with these limits."""
     made = Ledger("tuesday", Options.build(peers=max(1, len(behaviours))), manifest)
-    made.open(TRACKER, "honest", 0.0, inventory.full(manifest.block_count), upload_bps=seed_upload)
+    made.open(Seat(name=TRACKER, upload_bps=seed_upload, seeds=True), inventory.full(manifest.block_count))
     for name, behaviour in zip("abcdefgh", behaviours, strict=False):
-        made.open(name, behaviour, 0.0, inventory.EMPTY, upload_bps=upload, download_bps=download)
+        enter(made, name, behaviour, upload_bps=upload, download_bps=download)
     return made
+
+
+def enter(
+    made: Ledger, name: str, behaviour: str = "honest", held: int = 0, offset_s: float = 0.0, **limits: Any
+) -> None:
+    """One more account."""
+    made.open(Seat(name=name, behaviour=behaviour, **limits), held, offset_s)
+
+
+def why_hopeless(made: Ledger, otherwise: str | None) -> str | None:
+    return verdict.why_hopeless(made.accounts, made.content.block_count, otherwise)
+
+
+def failures(made: Ledger) -> list[Failure]:
+    return verdict.failures(made.accounts, made.content.block_count, "")
+
+
+def lost_blocks(made: Ledger) -> list[int]:
+    return verdict.lost_blocks(made.accounts, made.content.block_count)
 
 
 def tell(made: Ledger, name: str, *told: Record, calls: int = 0, **messages: int) -> None:
@@ -62,54 +84,54 @@ def summary(made: Ledger, now: float = 100.0, why: str = "", timed_out: bool = F
 
 def test_all_are_waited_for_until_they_are_complete():
     run = ledger("honest", "free-rider", "slow")
-    assert run.waiting() == ["a", "b", "c"]
+    assert verdict.waiting(run.accounts) == ["a", "b", "c"]
     tell(run, "b", event("b", "completed", 3.0))
-    assert run.waiting() == ["a", "c"]
+    assert verdict.waiting(run.accounts) == ["a", "c"]
     assert run.completed == 1
 
 
 @pytest.mark.parametrize("behaviour", ["corrupter", "liar"])
-def test_who_can_not_be_expected_to_complete_is_neither_waited_for_nor_a_failure(behaviour):
+def test_a_peer_that_can_not_be_expected_to_complete_is_neither_waited_for_nor_a_failure(behaviour):
     run = ledger("honest", behaviour)
     tell(run, "a", event("a", "completed", 3.0))
-    assert run.waiting() == []
+    assert verdict.waiting(run.accounts) == []
     run.accounts["a"].verified = True
     found = summary(run)
     assert (found.peers, found.completed, found.failed, found.exit_code) == (2, 1, [], 0)
 
 
-def test_who_failed_is_not_waited_for_and_named_with_its_reason():
+def test_a_peer_that_failed_is_not_waited_for_and_named_with_its_reason():
     run = ledger("honest", "honest")
     tell(run, "a", event("a", "failed", 3.0, "no room is left"), event("a", "left", 3.1, "no room is left"))
     tell(run, "b", event("b", "completed", 4.0))
-    assert run.waiting() == []
+    assert verdict.waiting(run.accounts) == []
     assert summary(run).failed == [Failure(peer="a", why="no room is left")]
     assert summary(run).completed == 1
 
 
-def test_who_left_before_it_was_complete_is_a_failure_and_who_left_after_is_none():
+def test_a_peer_that_left_before_it_was_complete_is_a_failure_and_one_that_left_after_is_none():
     run = ledger("honest", "honest")
     tell(run, "a", event("a", "left", 3.0, "removed"))
     tell(run, "b", event("b", "completed", 3.0), event("b", "left", 3.0, "complete"))
-    assert run.waiting() == []
+    assert verdict.waiting(run.accounts) == []
     assert summary(run).failed == [Failure(peer="a", why="left (removed)")]
 
 
-def test_who_died_is_named_and_noted_once():
+def test_a_peer_that_died_is_named_and_noted_once():
     run = ledger("honest", "honest")
     tell(run, "a", event("a", "started", 10.0))
     run.died("b", 12.0)
     run.died("b", 13.0)
-    assert run.waiting() == ["a"]
-    assert run.failures("") == [Failure(peer="a", why=", 4 blocks missing"), Failure(peer="b", why="died")]
+    assert verdict.waiting(run.accounts) == ["a"]
+    assert failures(run) == [Failure(peer="a", why=", 4 blocks missing"), Failure(peer="b", why="died")]
     assert [record for record in run.records() if record.peer == "b"] == [event("b", "died", 2.0, "died")]
 
 
-def test_who_died_after_it_failed_failed_for_the_first_reason():
+def test_a_peer_that_died_after_it_failed_failed_for_the_first_reason():
     run = ledger("honest")
     tell(run, "a", event("a", "failed", 3.0, "no room is left"))
     run.died("a", 4.0)
-    assert run.failures("") == [Failure(peer="a", why="no room is left")]
+    assert failures(run) == [Failure(peer="a", why="no room is left")]
 
 
 @pytest.mark.parametrize("left", [False, True])
@@ -144,7 +166,7 @@ def test_a_copy_that_is_wrong_is_named_and_decides_the_exit_code():
     assert found.exit_code == 6
 
 
-def test_who_just_waits_is_named_with_what_it_misses_and_why_the_waiting_ended():
+def test_a_peer_that_just_waits_is_named_with_what_it_misses_and_why_the_waiting_ended():
     run = ledger("honest")
     tell(run, "a", block("a", 1))
     found = summary(run, why="the time limit of 3 s came first", timed_out=True)
@@ -152,7 +174,7 @@ def test_who_just_waits_is_named_with_what_it_misses_and_why_the_waiting_ended()
     assert found.exit_code == 5
 
 
-def test_who_is_banned_is_noted_with_all_who_banned_it():
+def test_a_banned_peer_is_noted_with_all_neighbours_that_banned_it():
     run = ledger("honest", "honest", "corrupter")
     tell(run, "a", event("c", "banned", 1.0, "by a"))
     tell(run, "b", event("c", "banned", 2.0, "by b"))
@@ -163,7 +185,7 @@ def test_a_peer_that_is_not_in_the_books_can_be_banned():
     run = ledger("honest")
     tell(run, "a", event("somebody", "banned", 1.0, "by a"))
     run.enter_all([event("somebody", "banned", 2.0, "by a")])
-    assert run.waiting() == ["a"]
+    assert verdict.waiting(run.accounts) == ["a"]
     assert run.accounts["a"].banned_by == set()
 
 
@@ -193,14 +215,14 @@ def test_records_of_many_peers_are_entered_together_each_to_the_account_of_its_p
         [
             (ALL, None, set(), None),
             (0b0001, None, set(), sample("a", 10, 100)),
-            (0, "no room", set(), None),
+            (0, Departure("failed", "no room"), set(), None),
             (0b0100, None, {"by a"}, None),
         ]
     ] * 2
     assert together.moved_bytes == 100
 
 
-def test_records_of_somebody_who_has_no_account_are_a_bug():
+def test_records_of_a_member_without_an_account_are_a_bug():
     with pytest.raises(KeyError, match="somebody"):
         ledger("honest").enter_all([event("somebody", "started")])
 
@@ -217,8 +239,8 @@ def test_a_death_is_known_from_its_record_too():
     run = ledger("honest", "honest")
     run.enter_all([event("a", "completed", 2.0), event("a", "died", 3.0, "power cut"), event("b", "died", 4.0)])
     run.died("a", 5.0)
-    assert (run.waiting(), run.completed) == ([], 0)
-    assert run.failures("") == [Failure(peer="a", why="power cut"), Failure(peer="b", why="died")]
+    assert (verdict.waiting(run.accounts), run.completed) == ([], 0)
+    assert failures(run) == [Failure(peer="a", why="power cut"), Failure(peer="b", why="died")]
     assert [record.at_s for record in run.records()] == [2.0, 3.0, 4.0]
 
 
@@ -227,7 +249,7 @@ def test_a_death_is_known_from_its_record_too():
 
 def test_blocks_held_are_those_at_the_start_those_given_and_those_that_arrived():
     run = ledger("honest", "honest")
-    run.open("resumed", "honest", 0.0, 0b0001)
+    enter(run, "resumed", held=0b0001)
     run.give("resumed", 0b0011)
     tell(run, "resumed", block("resumed", 3), block("resumed", 2, verdict="rejected"))
     assert run.accounts["resumed"].held == 0b1011
@@ -235,49 +257,49 @@ def test_blocks_held_are_those_at_the_start_those_given_and_those_that_arrived()
 
 
 def test_no_block_is_lost_while_the_seed_is_there():
-    assert ledger("honest").lost_blocks() == []
+    assert lost_blocks(ledger("honest")) == []
 
 
-def test_blocks_are_lost_when_nobody_is_left_who_gives_them():
+def test_blocks_are_lost_when_no_member_that_gives_them_is_left():
     run = ledger("honest", "honest", "free-rider", "corrupter")
     run.give("a", 0b0001)
     tell(run, "b", block("b", 1))
     tell(run, "c", block("c", 2))
     tell(run, "d", block("d", 3))
     run.died(TRACKER, 5.0)
-    assert run.lost_blocks() == [2, 3]
+    assert lost_blocks(run) == [2, 3]
     run.died("b", 6.0)
-    assert run.lost_blocks() == [1, 2, 3]
+    assert lost_blocks(run) == [1, 2, 3]
     tell(run, "a", event("a", "left", 7.0, "removed"))
-    assert run.lost_blocks() == [0, 1, 2, 3]
+    assert lost_blocks(run) == [0, 1, 2, 3]
 
 
 def test_a_seed_that_failed_or_left_is_gone_too():
     run = ledger("honest")
     tell(run, TRACKER, event(TRACKER, "failed", 5.0, "film changed while it was shared; start again"))
-    assert run.lost_blocks() == [0, 1, 2, 3]
+    assert lost_blocks(run) == [0, 1, 2, 3]
 
 
 def test_nobody_is_waited_for_when_all_that_wait_lack_a_lost_block():
     run = ledger("honest", "honest")
     run.give("a", 0b0011)
-    assert run.why_hopeless(None) is None
-    assert run.why_hopeless("nothing moved") == "nothing moved"
+    assert why_hopeless(run, None) is None
+    assert why_hopeless(run, "nothing moved") == "nothing moved"
     run.died(TRACKER, 5.0)
-    assert run.why_hopeless(None) == "nobody holds 2 blocks any more (2, 3)"
+    assert why_hopeless(run, None) == "nobody holds 2 blocks any more (2, 3)"
 
 
-def test_who_lacks_no_lost_block_is_waited_for():
+def test_a_peer_that_lacks_no_lost_block_is_waited_for():
     run = ledger("honest", "liar", "free-rider")
     run.give("a", 0b0001)
     run.give("b", 0b0110)
     run.give("c", 0b1000)  # which it gives to nobody, and lacks nothing that is lost itself
     run.died(TRACKER, 5.0)
-    assert run.lost_blocks() == [3]
-    assert run.why_hopeless(None) is None
-    assert run.why_hopeless("nothing moved") == "nothing moved, and nobody holds 1 block any more (3)"
+    assert lost_blocks(run) == [3]
+    assert why_hopeless(run, None) is None
+    assert why_hopeless(run, "nothing moved") == "nothing moved, and nobody holds 1 block any more (3)"
     tell(run, "c", event("c", "left", 7.0, "removed"))
-    assert run.why_hopeless(None) == "nobody holds 1 block any more (3)"
+    assert why_hopeless(run, None) == "nobody holds 1 block any more (3)"
 
 
 # time
@@ -285,8 +307,8 @@ def test_who_lacks_no_lost_block_is_waited_for():
 
 def test_zero_is_the_first_pedido_allowed_on_the_drivers_clock():
     run = ledger()
-    run.open("here", "honest", 0.0, 0)
-    run.open("far", "honest", -500.0, 0)
+    enter(run, "here")
+    enter(run, "far", offset_s=-500.0)
     tell(
         run,
         "far",
@@ -308,7 +330,7 @@ def test_zero_is_the_first_pedido_allowed_on_the_drivers_clock():
 
 
 @pytest.mark.parametrize("zero", [10.0, 0.0])
-def test_who_starts_later_does_not_move_zero(zero):
+def test_a_peer_that_starts_later_does_not_move_zero(zero):
     run = ledger("honest", "honest")
     tell(run, "a", event("a", "started", zero))
     tell(run, "b", event("b", "started", zero + 10.0))
@@ -342,7 +364,7 @@ def test_a_run_that_never_started_has_a_summary():
 def test_the_summary_names_the_world():
     assert summary(ledger("honest")).world == "ray"
     simulated = Ledger("tuesday", Options(), FILM, "sim")
-    simulated.open(TRACKER, "honest", 0.0, ALL)
+    simulated.open(Seat(name=TRACKER, seeds=True), ALL)
     assert summary(simulated).world == "sim"
 
 
@@ -430,16 +452,16 @@ def test_there_is_no_efficiency_where_not_all_are_complete():
 
 
 @pytest.mark.parametrize("behaviour", ["corrupter", "liar"])
-def test_who_is_not_waited_for_may_give_and_is_not_counted(behaviour):
+def test_a_peer_that_is_not_waited_for_may_give_and_is_not_counted(behaviour):
     assert ledger("honest", "honest", behaviour, seed_upload=50, upload=10).bound_s() == pytest.approx(2 * 390 / 80)
 
 
 def test_each_peer_has_limits_of_its_own():
     run = ledger("honest", seed_upload=100, upload=100)
-    run.open("c", "slow", 0.0, 0, upload_bps=50, download_bps=100)
-    run.open("d", "my:Class", 0.0, 0, upload_bps=20, download_bps=13)
+    enter(run, "c", "slow", upload_bps=50, download_bps=100)
+    enter(run, "d", "my:Class", upload_bps=20, download_bps=13)
     assert run.bound_s() == pytest.approx(390 / 13)
-    run.open("d", "my:Class", 0.0, 0, upload_bps=20)
+    enter(run, "d", "my:Class", upload_bps=20)
     members = [Capacity(100), Capacity(50, 100), Capacity(20)]
     assert run.bound_s() == bounds.makespan(390, BLOCK_BYTES, members, seed_upload_bps=100)
 
@@ -447,8 +469,8 @@ def test_each_peer_has_limits_of_its_own():
 def test_where_one_uplink_is_unknown_only_what_is_known_limits():
     run = ledger("honest", seed_upload=100, upload=10)
     assert run.bound_s() == pytest.approx(390 / 100)
-    run.open("b", "honest", 0.0, 0)
-    run.open("c", "honest", 0.0, 0)
+    enter(run, "b")
+    enter(run, "c")
     assert run.bound_s() == pytest.approx(390 / 100)
 
 
@@ -461,7 +483,7 @@ def test_what_was_held_at_the_start_need_not_be_sent():
     assert run.bound_s() == pytest.approx(300 / 10)
 
 
-def test_who_will_not_complete_any_more_is_not_counted():
+def test_a_peer_that_will_not_complete_any_more_is_not_counted():
     run = ledger("honest", "honest", "honest", seed_upload=50, upload=10)
     assert run.bound_s() == pytest.approx(3 * 390 / 80)
     run.died("b", 5.0)
@@ -476,4 +498,4 @@ def test_there_is_no_bound_for_empty_content():
     tell(run, "a", event("a", "started", 5.0), event("a", "completed", 5.0))
     found = summary(run)
     assert (found.bound_s, found.efficiency, found.goodput_bps, found.seconds.transfer) == (None, None, 0, 0)
-    assert run.lost_blocks() == []
+    assert lost_blocks(run) == []

@@ -171,7 +171,7 @@ KINDS = "dies, leaves, pauses, cut, split, slow, delayed, corrupt, tracker-gone"
         # values that don't go together
         (
             {"classes": [{"name": "a", "peers": 6}, {"name": "b", "peers": 5}]},
-            "classes: 11 peers in classes, and 10 in all: give fewer, or more --peers",
+            "classes: 11 peers in classes, and 10 in all: give fewer, or more peers",
         ),
         (
             {"classes": [{"name": "a", "peers": 1, "behaviour": "kind"}]},

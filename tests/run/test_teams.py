@@ -52,12 +52,13 @@ def test_each_simulated_peer_plays_by_the_strategies_of_its_team():
         "sequential": (Sequential, TitForTat, True),
         None: (RarestFirst, TitForTat, True),
     }
-    for name, node in simulation.world.nodes.items():
-        peer = node.peer
+    class_of = {seat.name: seat.class_name for seat in simulation.seats}
+    for name, machine in simulation.world.machines.items():
+        peer = machine.peer
         found = (type(peer.picker), type(peer.choker), peer.behaviour.serves)
-        assert found == kinds[simulation.class_of.get(name)]
-    assert sorted(simulation.class_of.values()) == [*["free-rider"] * 2, *["random+none"] * 2, "sequential"]
-    assert TRACKER not in simulation.class_of
+        assert found == kinds[class_of[name]]
+    assert sorted(filter(None, class_of.values())) == [*["free-rider"] * 2, *["random+none"] * 2, "sequential"]
+    assert class_of[TRACKER] is None
 
 
 def test_the_peers_of_a_class_play_by_its_picker_and_choker():
@@ -66,15 +67,19 @@ def test_the_peers_of_a_class_play_by_its_picker_and_choker():
     simulation = Simulation(options, Scenario.build({"classes": classes}, 3))
     assert simulation.run().completed == 3
     accounts = simulation.ledger.accounts
-    assert [accounts[f"peer-0{number}"].picker for number in (1, 2, 3)] == ["sequential", "sequential", None]
-    assert [accounts[f"peer-0{number}"].choker for number in (1, 2, 3)] == ["none", "none", None]
-    assert [account.behaviour for account in simulation.ledger.peers.values()] == ["honest", "free-rider", "free-rider"]
-    assert accounts["peer-01"].upload_bps == 128 * 1024
+    assert [accounts[f"peer-0{number}"].seat.picker for number in (1, 2, 3)] == ["sequential", "sequential", None]
+    assert [accounts[f"peer-0{number}"].seat.choker for number in (1, 2, 3)] == ["none", "none", None]
+    assert [account.seat.behaviour for account in simulation.ledger.peers.values()] == [
+        "honest",
+        "free-rider",
+        "free-rider",
+    ]
+    assert accounts["peer-01"].seat.upload_bps == 128 * 1024
 
 
 def test_classes_and_teams_at_once_are_refused():
     scenario = Scenario.build({"classes": [{"name": "a", "peers": 1}]}, 4)
-    with pytest.raises(LocalError, match="classes: a run has these or --teams: give classes a picker, a choker"):
+    with pytest.raises(LocalError, match="classes: a run has these or teams: give classes a picker, a choker"):
         Simulation(Options.build(peers=4, teams="random=2"), scenario)
 
 
@@ -85,7 +90,7 @@ def test_a_peer_is_replayed_with_the_strategies_of_its_team(theirs: None):
     journal = Journal.decode(simulation.journals["peer-02"].encode())
     assert (journal.head.rules.picker, journal.head.rules.choker) == ("their_pickers:Last", "rarity")
     alone = replay(journal)
-    assert alone.snapshot() == simulation.world.nodes["peer-02"].peer.snapshot()
+    assert alone.snapshot(9.0) == simulation.world.machines["peer-02"].peer.snapshot(9.0)
     assert type(alone.picker).__name__ == "Last"
 
 
@@ -93,7 +98,7 @@ def test_only_the_peers_of_a_team_that_raises_fail(theirs: None):
     options = Options.build(world="sim", peers=6, teams="their_pickers:Broken=2,random=4", **SMALL)
     simulation = Simulation(options)
     summary = simulation.run()
-    broken = sorted(name for name, team in simulation.class_of.items() if team == "their_pickers:Broken")
+    broken = sorted(seat.name for seat in simulation.seats if seat.class_name == "their_pickers:Broken")
     why = "picker their_pickers:Broken raised RuntimeError: somebody's bug"
     assert [(failure.peer, failure.why) for failure in summary.failed] == [(name, why) for name in broken]
     assert summary.completed == 4

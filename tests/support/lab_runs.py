@@ -1,4 +1,4 @@
-"""Small runs to look at: one that was simulated, and ones whose every record is written here."""
+"""Small runs to look at: one is simulated; of the others every record is written here."""
 
 from __future__ import annotations
 

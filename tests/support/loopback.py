@@ -10,19 +10,25 @@ from contextlib import suppress
 from pathlib import Path
 from random import Random
 from typing import Any
+from unittest.mock import patch
 
 import msgspec
 import uvloop
+from seats import name_of
 
-from minibit import inventory
+from minibit import inventory, strategies
 from minibit.actors.disk import files
-from minibit.actors.disk.store import Source, Store
+from minibit.actors.disk.source import Source
+from minibit.actors.disk.store import Store
 from minibit.actors.node import Node
+from minibit.behaviour import Honest
 from minibit.events import TRACKER, Effect, Received, Send
+from minibit.life import Life
 from minibit.manifest import Manifest
 from minibit.messages import Message
 from minibit.records import BlockRecord, PeerRecord, Record
 from minibit.rules import Rules
+from minibit.seat import Seat, lowest
 from minibit.tracker import Tracker
 
 KEY = b"the key of this swarm, 32 bytes."
@@ -143,8 +149,7 @@ class Loopback:
         self._timer: asyncio.TimerHandle | None = None
 
     async def __aenter__(self) -> Loopback:
-        stays = msgspec.structs.replace(self.rules, leave="never")
-        await self.seat(TRACKER, Source(self.path, self.manifest), **({"rules": stays} | self._of_the_seed))
+        await self.seat(TRACKER, Source(self.path, self.manifest), seeds=True, **self._of_the_seed)
         return self
 
     async def __aexit__(self, *problem: object) -> None:
@@ -154,17 +159,26 @@ class Loopback:
 
     # the swarm's life
 
-    async def seat(self, name: str, store: Store | Source | None = None, start: bool = True, **options: Any) -> Node:
-        """One more node, which joins at once."""
+    async def seat(
+        self, name: str, store: Store | Source | None = None, *, start: bool = True, key: bytes = KEY, **options: Any
+    ) -> Node:
+        """One more node, which joins at once; `options` are those of its seat, with strategies as classes."""
         store = store or Store.open(self.folder / name, self.manifest)
-        common: dict[str, Any] = {
-            "rules": self.rules,
-            "seed": self.seed,
-            "key": KEY,
-            "by_actor_calls": self._by_actor_calls,
-        }
         self.outsides[name] = self._outside(self, name)
-        node = Node(name, self.manifest, store, self.outsides[name], **(common | options))
+        rules, behaviour = options.pop("rules", self.rules), options.pop("behaviour", Honest)
+        options["upload_bps"] = lowest(options.get("upload_bps"), behaviour.upload_bps)
+        own = {kind: f"mine:{kind.title()}" for kind in ("picker", "choker") if kind in options}
+        rules = msgspec.structs.replace(rules, **own)
+        with patch.dict(strategies.SHIPPED, {own[kind]: options.pop(kind) for kind in own}):
+            node = Node(
+                Seat(name=name, rules=rules, behaviour=name_of(behaviour), **options),
+                self.manifest,
+                store,
+                self.outsides[name],
+                seed=self.seed,
+                key=key,
+                by_actor_calls=self._by_actor_calls,
+            )
         self.nodes[name] = node
         await node.serve()
         node.join()
@@ -190,11 +204,10 @@ class Loopback:
         """Its end without a word, as by a power cut: connections break, and nothing is said or saved."""
         node = self.nodes.pop(name)
         self._records += node.drain()
-        node.peer.left = True  # deaf and dumb from now on
+        node.peer.life.stage = Life.GONE  # it hears and says nothing from now on
         node.stopped.set()
         for link in node.links:
-            assert link._transport is not None
-            link._transport.abort()
+            link.close("crashed")
         await node.stop()
 
     def ask_tracker(self, sender: str, message: Message) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 SCRIPT = Path(__file__).parents[2] / "experiments" / "run_swarm.py"
 ENOUGH_S = 90  # for anything that ends by itself
-SOON_S = 20  # for a run that was told to end, on a busy machine
+SOON_S = 20  # for a run to end after it was told to, on a busy machine
 SLOW = ["--peers", "2", "--size", "4MiB", "--seed-upload", "64KiB/s"]
 
 
@@ -51,14 +51,14 @@ class Run:
         return code if code >= 0 else 128 - code
 
     def said(self, pattern: str) -> re.Match[str]:
-        """Wait until it has said that on standard error."""
+        """Wait until that stands on its standard error."""
         until(lambda: re.search(pattern, self.stderr) or self.process.poll() is not None)
         found = re.search(pattern, self.stderr)
         assert found, self.stderr
         return found
 
     def children(self) -> dict[int, str]:
-        """The processes that were started by it, whoever is their parent now: their environment tells."""
+        """The processes that it started, found by their environment: their parent may be another by now."""
         mark, found = f"TMPDIR={self.tmp}\0".encode(), {}
         for entry in Path("/proc").iterdir():
             if entry.name.isdigit() and int(entry.name) != self.process.pid:

@@ -1,136 +1,86 @@
-"""What happened in one swarm, and what must hold of its records in whatever world it was.
+"""One story, which every world tells: four peers share a film, one of them says goodbye, a fifth comes.
 
-Written once, and used on simulated peers, on nodes in one process and on Ray actors. It believes no peer: who held
-what, and who served whom, is what the records say.
+Here it is told by the simulation. There are fewer slots than neighbours, and the seed is slow, so that the peers need
+each other.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from math import inf
+from collections.abc import Callable
 from typing import NamedTuple
 
+import msgspec
+from loopback import FAST
+from seats import take_seat
+
 from minibit import inventory
-from minibit.content import Content
+from minibit.content import Content, VirtualContent
 from minibit.events import TRACKER
-from minibit.records import BlockRecord, PeerRecord, Record, SampleRecord, ServingRecord
+from minibit.records import BlockRecord, PeerRecord, Record
+from minibit.run.laws import Evidence, broken
+from minibit.sim.world import World
+
+BLOCKS, BLOCK_BYTES = 24, 16384
+CONTENT_BYTES = BLOCKS * BLOCK_BYTES - 5
+RULES_OF_ALL = msgspec.structs.replace(FAST, slots=2, guests=1)
+SLOTS = 3  # the guest's included
+SEED_BPS = 1 << 20
+ALL = inventory.full(BLOCKS)
+AT_START = {TRACKER: ALL, **{f"peer-0{number}": inventory.EMPTY for number in range(1, 6)}}
+CLOCKS_S = 0.001  # one clock for all, read by several processes
+BOUND_S = 60.0
 
 
 class Story(NamedTuple):
-    """A swarm that has come to rest.
-
-    at_start, at_end  the inventory of each peer, by name
-    slots             neighbours that one peer may serve at once, the guest's included
-    clocks_s          by which the clocks of two peers may differ
-    """
+    """What was recorded, and what each peer held at the end, when nothing was under way."""
 
     content: Content
     records: list[Record]
-    at_start: dict[str, int]
     at_end: dict[str, int]
-    slots: int
-    clocks_s: float = 0.0
 
-    def of(self, kind: type, peer: str | None = None) -> list:
-        """The records of a kind, of one peer or of all, in order of time."""
-        found = [one for one in self.records if isinstance(one, kind) and peer in (None, one.peer)]
-        return sorted(found, key=lambda one: one.at_s)
+    def evidence(self, slots: int = SLOTS) -> Evidence:
+        """For the laws of all runs."""
+        return Evidence(self.content, self.records, AT_START, slots, self.at_end, CLOCKS_S)
 
-    def when(self, peer: str, event: str) -> list[float]:
+    def moments(self, peer: str, event: str) -> list[float]:
         """When that happened in the life of a peer."""
-        return [one.at_s for one in self.of(PeerRecord, peer) if one.event == event]
+        return [
+            one.at_s for one in self.records if isinstance(one, PeerRecord) and (one.peer, one.event) == (peer, event)
+        ]
+
+    def sources(self, *peers: str) -> set[str]:
+        """The peers that sent blocks to any of `peers`."""
+        return {one.source for one in self.records if isinstance(one, BlockRecord) and one.peer in peers}
+
+    def check(self) -> None:
+        """Assert that all went as the story says, and no law was broken."""
+        first = [f"peer-0{number}" for number in range(1, 5)]
+        assert self.at_end == dict.fromkeys(AT_START, ALL)
+        assert broken(self.evidence()) == []
+        (left_s,) = self.moments("peer-01", "left")
+        assert max(self.moments(peer, "completed")[0] for peer in first) <= left_s
+        assert left_s <= self.moments("peer-05", "started")[0]
+        assert "peer-01" not in self.sources("peer-05")
+        assert self.sources(*first) - {TRACKER}  # not a star around the seed
 
 
-def check(story: Story) -> None:
-    """Assert all of it."""
-    for rule in RULES:
-        rule(story)
+def go(world: World, until: Callable[[], object]) -> None:
+    """Let the world go on until that is so."""
+    while not until():
+        assert world.now < BOUND_S, "it never came to that"
+        world.clock.step()
 
 
-def every_block_that_a_peer_lacked_was_useful_to_it_exactly_once(story: Story) -> None:
-    for peer, held in story.at_end.items():
-        useful = [one.block for one in story.of(BlockRecord, peer) if one.verdict == "useful"]
-        assert sorted(useful) == list(inventory.indices(held & ~story.at_start[peer])), peer
-
-
-def the_bytes_received_are_those_that_were_useful_double_or_rejected(story: Story) -> None:
-    for peer in story.at_end:
-        arrived = story.of(BlockRecord, peer)
-        assert all(one.bytes == story.content.length(one.block) for one in arrived)
-        assert story.of(SampleRecord, peer)[-1].received_bytes == sum(one.bytes for one in arrived), peer
-
-
-def what_was_sent_was_received(story: Story) -> None:
-    last = [story.of(SampleRecord, peer)[-1] for peer in story.at_end]
-    assert sum(one.sent_bytes for one in last) == sum(one.received_bytes for one in last)
-
-
-def nobody_serves_more_neighbours_than_it_has_slots(story: Story) -> None:
-    for peer in story.at_end:
-        served: dict[str, str] = {}
-        for one in story.of(ServingRecord, peer):
-            served[one.neighbour] = one.slot
-            assert sum(slot != "none" for slot in served.values()) <= story.slots, one
-
-
-def blocks_come_from_those_who_served_the_peer_and_held_them(story: Story) -> None:
-    held_from: dict[tuple[str, int], float] = {
-        (peer, block): -inf for peer, held in story.at_start.items() for block in inventory.indices(held)
-    }
-    served_from: dict[tuple[str, str], float] = {}
-    for one in story.of(BlockRecord):
-        if one.verdict == "useful":
-            held_from[one.peer, one.block] = one.at_s
-    for one in story.of(ServingRecord):
-        if one.slot != "none":
-            served_from.setdefault((one.peer, one.neighbour), one.at_s)
-    for one in story.of(BlockRecord):
-        soon_s = one.at_s + story.clocks_s
-        assert one.source != one.peer != TRACKER
-        assert held_from.get((one.source, one.block), inf) < soon_s, one
-        assert served_from.get((one.source, one.peer), inf) < soon_s, one
-
-
-def a_peer_is_complete_when_the_last_block_is_there_and_only_then(story: Story) -> None:
-    everything = inventory.full(story.content.block_count)
-    for peer, held in story.at_end.items():
-        useful = [one.at_s for one in story.of(BlockRecord, peer) if one.verdict == "useful"]
-        due = useful[-1:] or story.when(peer, "started")
-        assert story.when(peer, "completed") == (due if held == everything else []), peer
-
-
-def nothing_comes_before_a_peer_started_or_after_it_left(story: Story) -> None:
-    for peer in story.at_end:
-        (started_s,) = story.when(peer, "started")
-        left_s = min(story.when(peer, "left"), default=inf)
-        for one in story.of(BlockRecord, peer):
-            assert started_s <= one.at_s - one.took_s <= one.at_s <= left_s, one
-
-
-def samples_only_grow_and_end_with_what_is_held(story: Story) -> None:
-    for peer, held in story.at_end.items():
-        samples = story.of(SampleRecord, peer)
-        for column in ("held", "sent_bytes", "received_bytes", "control_bytes"):
-            values = [getattr(one, column) for one in samples]
-            assert values == sorted(values), (peer, column)
-        assert (samples[-1].held, samples[-1].in_flight) == (held.bit_count(), 0), peer
-
-
-RULES = (
-    every_block_that_a_peer_lacked_was_useful_to_it_exactly_once,
-    the_bytes_received_are_those_that_were_useful_double_or_rejected,
-    what_was_sent_was_received,
-    nobody_serves_more_neighbours_than_it_has_slots,
-    blocks_come_from_those_who_served_the_peer_and_held_them,
-    a_peer_is_complete_when_the_last_block_is_there_and_only_then,
-    nothing_comes_before_a_peer_started_or_after_it_left,
-    samples_only_grow_and_end_with_what_is_held,
-)
-
-
-def fed_by(story: Story) -> dict[str, set[str]]:
-    """From whom each peer had its blocks."""
-    found: dict[str, set[str]] = defaultdict(set)
-    for one in story.of(BlockRecord):
-        found[one.peer].add(one.source)
-    return dict(found)
+def simulated() -> Story:
+    """The story, as the simulation tells it."""
+    world = World(VirtualContent("film", CONTENT_BYTES, BLOCK_BYTES), RULES_OF_ALL)
+    take_seat(world, TRACKER, held=ALL, up_bps=SEED_BPS)
+    first = [take_seat(world, f"peer-0{number}", up_bps=SEED_BPS) for number in range(1, 5)]
+    go(world, lambda: all(node.peer.complete for node in first))
+    world.sample()
+    world.leave("peer-01")
+    go(world, lambda: first[0].peer.left)
+    late = take_seat(world, "peer-05", up_bps=SEED_BPS)
+    go(world, lambda: late.peer.complete)
+    world.records += [machine.sample(world.now) for machine in world.machines.values()]
+    return Story(world.content, world.records, {name: machine.peer.held for name, machine in world.machines.items()})

@@ -1,4 +1,4 @@
-"""The summary of a run that went well, for tests of whatever shows one."""
+"""The summary of a run that went well, for tests of rooms that show one."""
 
 from minibit.run.summary import ContentSummary, MessageCounts, Summary, Times, Traffic
 

@@ -1,15 +1,14 @@
 """Conversations at a table: pure peers and a tracker, a fake wire, a virtual clock.
 
-The wire keeps the order of a link; a message takes `latency_s`, and a block delays what follows it on the same
-way of the same link by its sender's `block_s`, as in the real one. Nothing here waits: time jumps from one
-event to the next. Every line of `transcript` is one fact, in order. After every event the peer that it
+The wire keeps the order of each link. A message takes `latency_s`. A block takes its sender's `block_s` as well, and
+what follows it on the same way of the same link waits behind it, as on a real link. Nothing here waits: time jumps
+from one event to the next. Every line of `transcript` is one fact, in order. After every event, the peer that it
 happened to is checked.
 """
 
 from __future__ import annotations
 
 import heapq
-import sys
 from collections.abc import Callable, Iterable
 from itertools import count
 from math import inf
@@ -19,13 +18,14 @@ from minibit import events, inventory, messages, strategies
 from minibit.events import TRACKER
 from minibit.messages import Message, PeerAddress
 from minibit.peer import Peer
-from minibit.records import BlockRecord, PeerRecord, Record, ServingRecord
+from minibit.records import BlockRecord, Record
 from minibit.rules import Rules
+from minibit.sim.transcript import line_of, reason, says
 from minibit.tracker import Tracker
 
 
 class Blocks(NamedTuple):
-    """Content without bytes: so many blocks of so many bytes each."""
+    """Content without bytes: a number of blocks, all of one length."""
 
     block_count: int
     block_bytes: int = 1024
@@ -35,13 +35,13 @@ class Blocks(NamedTuple):
 
 
 class Table:
-    """Peers that talk to each other; `seed` is the chance of all of them.
+    """Peers that talk to each other; `seed` is the random seed of all of them.
 
     corrupt   (sender, receiver, block) -> whether the wire spoils this block
-    wire      (sender, receiver, message) -> the delays beyond the usual of every copy that arrives: () is lost,
-              (0.0,) is usual, (0.0, 2.0) comes twice
+    wire      (sender, receiver, message) -> the extra delay of each copy that arrives: () is lost, (0.0,) is usual,
+              (0.0, 2.0) comes twice
     watch     (peer, effect): sees every effect before it is carried out
-    pace      seconds for a block, of peers that differ from `block_s`
+    pace      seconds that a block takes, for peers that differ from `block_s`
     """
 
     def __init__(
@@ -63,14 +63,16 @@ class Table:
         self.pace: dict[str, float] = {}
         self.now = 0.0
         self.peers: dict[str, Peer] = {}
+        self.seats: list[tuple[float, Peer, int, str]] = []  # time, peer, its blocks, its behaviour
         self.tracker = Tracker(self.rules, seed) if tracker else None
         self.records: list[Record] = []
         self.transcript: list[str] = []
-        self.corrupt: Callable[[str, str, int], bool] = lambda sender, receiver, block: False
+        self.corrupt: Callable[[str, str, int], bool] | None = None
         self.wire: Callable[[str, str, Message], Iterable[float]] = lambda sender, receiver, message: (0.0,)
         self.watch: Callable[[str, events.Effect], None] = lambda peer, effect: None
-        self._calls_are_said = tracker
+        self.calls_are_said = tracker
         self._links: dict[frozenset[str], int] = {}  # a pair -> the number of its link
+        self._farewells: dict[int, str] = {}  # the number of a link -> why one of the two ended it
         self._free_at: dict[tuple[str, str, int], float] = {}  # when a way of a link can take the next
         self._cuts: set[frozenset[str]] = set()
         self._dead: set[str] = set()
@@ -79,7 +81,7 @@ class Table:
         self._queue: list[tuple[float, int, Callable[[], None]]] = []
         self._wakes: dict[str, float] = {}
 
-    # who sits here
+    # the seats
 
     def seat(
         self,
@@ -96,6 +98,7 @@ class Table:
         behaves = strategies.behaviour(behaviour)()
         peer = Peer(name, self.content, rules or self.rules, self.seed, held=inventory_held, behaviour=behaves)
         self.peers[name] = peer
+        self.seats.append((self.now, peer, inventory_held, behaviour))
         self._dead.discard(name)
         if join:
             self.tell(name, events.Joining(_address(name)))
@@ -110,7 +113,7 @@ class Table:
     # what can be done to them
 
     def tell(self, name: str, event: events.Event) -> None:
-        """This happens to a peer, now; to one that is paused, as soon as it goes on."""
+        """This happens to a peer now; a paused peer hears of it as soon as it goes on."""
         if name in self._paused:
             self._paused[name].append(event)
         elif name not in self._dead:
@@ -118,7 +121,7 @@ class Table:
 
     def inject(self, sender: str, receiver: str, message: Message) -> None:
         """`receiver` hears a message that `sender` never said."""
-        self.say(f"{sender} => {receiver} {text(message)}")
+        self.say(says(sender, receiver, message).replace("->", "=>", 1))
         self.tell(receiver, events.Received(sender, message))
 
     def link(self, one: str, other: str) -> None:
@@ -175,13 +178,13 @@ class Table:
     # time
 
     def run(self, until_s: float) -> None:
-        """Let everything happen that happens until then."""
+        """Let time pass until then."""
         while self._queue and self._queue[0][0] <= until_s:
             self._step()
         self.now = until_s
 
     def run_until(self, done: Callable[[], bool], limit_s: float = 10_000.0) -> bool:
-        """Let things happen until `done`; False when the limit came first, or nothing more happens."""
+        """Let time pass until `done`; False when the limit comes first, or when nothing is left to happen."""
         while not done():
             if not self._queue or self._queue[0][0] > limit_s:
                 return False
@@ -189,7 +192,7 @@ class Table:
         return True
 
     def run_until_complete(self, limit_s: float = 10_000.0) -> bool:
-        """Let things happen until every living peer holds everything."""
+        """Let time pass until every living peer holds everything."""
         return self.run_until(lambda: all(self.peers[name].complete for name in self.alive()), limit_s)
 
     # looking
@@ -230,7 +233,7 @@ class Table:
         action()
 
     def _arm(self, name: str) -> None:
-        machine = self.tracker if name == TRACKER and name not in self.peers else self.peers[name]
+        machine = self._machine(name)
         wake_s = machine.next_wake() if machine is not None else None
         if wake_s is not None and wake_s < self._wakes.get(name, inf):
             self._wakes[name] = wake_s
@@ -240,35 +243,34 @@ class Table:
         if self._wakes.get(name) != at_s:
             return  # it wanted to be woken earlier, and was
         del self._wakes[name]
-        if name in self._paused or name in self._dead:
-            return
-        machine = self.tracker if name == TRACKER and name not in self.peers else self.peers[name]
-        if machine is not None:
+        machine = self._machine(name)
+        if machine is not None and name not in self._paused and name not in self._dead:
             self._carry_out(name, machine.wake(self.now))
+
+    def _machine(self, name: str) -> Peer | Tracker | None:
+        return self.tracker if name == TRACKER and name not in self.peers else self.peers[name]
 
     def _carry_out(self, name: str, effects: list[events.Effect]) -> None:
         for effect in effects:
             self.watch(name, effect)
+            if (said := line_of(name, effect)) and (self.calls_are_said or not isinstance(effect, events.Call)):
+                self.say(said + " (nobody answers)" * (isinstance(effect, events.Call) and self.tracker is None))
             match effect:
                 case events.Call(message):
                     self._call_tracker(name, message)
-                case events.Send(peer, message) if isinstance(message, messages.ListaPeers | messages.NovoPeer):
-                    self.say(f"{name} -> {peer} {text(message)}")
-                    self._at(self.now + self.latency_s, lambda p=peer, m=message: self._news(p, m))
+                case events.Send(peer, message) if name == TRACKER and name not in self.peers:
+                    heard = events.Received(TRACKER, message)
+                    self._at(self.now + self.latency_s, lambda p=peer, e=heard: p in self.peers and self.tell(p, e))
                 case events.Send(peer, message):
                     self._send(name, peer, message)
                 case events.SendBlock(peer, block, spoil):
                     self._send_block(name, peer, block, spoil)
                 case events.Dial(address, alone):
-                    self.say(f"{name} dials {address.peer}" + " alone" * alone)
                     self._at(self.now + self.latency_s, lambda a=address, b=alone: self._dial(name, a.peer, b))
                 case events.HangUp(peer, farewell):
                     self._hang_up(name, peer, farewell)
                 case events.Note(record):
                     self.records.append(record)
-                    self._note(record)
-                case events.Left(why):
-                    self.say(f"{name} is gone: {why}")
         self._arm(name)
         if (peer := self.peers.get(name)) is not None and not peer.left:
             peer.check()
@@ -280,21 +282,13 @@ class Table:
                 self.tracker.check()
                 self._carry_out(TRACKER, effects)
 
-        if self._calls_are_said:
-            self.say(f"{name} -> {TRACKER} {text(message)}" + " (nobody answers)" * (self.tracker is None))
         self._at(self.now + self.latency_s, call)
 
-    def _news(self, receiver: str, message: Message) -> None:
-        if receiver in self.peers:
-            self.tell(receiver, events.Received(TRACKER, message))
-
     def _send(self, sender: str, receiver: str, message: Message) -> None:
-        self.say(f"{sender} -> {receiver} {text(message)}")
         self._carry(sender, receiver, message, self._free(sender, receiver, 0.0), events.Received(sender, message))
 
     def _send_block(self, sender: str, receiver: str, block: int, spoil: bool) -> None:
-        self.say(f"{sender} -> {receiver} BLOCO {block}")
-        ok = not (spoil or self.corrupt(sender, receiver, block))
+        ok = not (spoil or (self.corrupt is not None and self.corrupt(sender, receiver, block)))
         sent_s = self._free(sender, receiver, self.pace.get(sender, self.block_s))
         number = self._links.get(frozenset((sender, receiver)))
         self._at(sent_s, lambda: self._arrive(receiver, sender, number, events.Sent(receiver, block)))
@@ -306,7 +300,7 @@ class Table:
             self._at(sent_s + self.latency_s + extra_s, lambda: self._arrive(sender, receiver, number, event))
 
     def _free(self, sender: str, receiver: str, busy_s: float) -> float:
-        """When this way of the link has sent what is `busy_s` long."""
+        """When this way of the link has sent something that takes `busy_s`."""
         way = sender, receiver, self._links.get(frozenset((sender, receiver)), 0)
         self._free_at[way] = free_at = max(self.now, self._free_at.get(way, 0.0)) + busy_s
         return free_at
@@ -330,14 +324,12 @@ class Table:
 
     def _hang_up(self, one: str, other: str, farewell: messages.Desligamento | None) -> None:
         number = self._links.get(frozenset((one, other)))
-        if number is None:
-            return
-        if farewell is None:
-            self._unlink(one, other, "left", number)
-            return
-        self._send(one, other, farewell)
-        gone_s = self._free(one, other, 0.0) + self.latency_s
-        self._at(gone_s, lambda: self._unlink(one, other, "hung up", number))
+        if number is not None and farewell is None:  # it answers a farewell, unless a test injected that
+            self._unlink(one, other, self._farewells.get(number, "a farewell was injected"), number)
+        elif number is not None and farewell is not None:
+            self._send(one, other, farewell)
+            self._farewells[number] = why = reason(one, farewell)
+            self._at(self._free(one, other, 0.0) + self.latency_s, lambda: self._unlink(one, other, why, number))
 
     def _unlink(self, one: str, other: str, why: str, number: int | None = None) -> None:
         pair = frozenset((one, other))
@@ -347,22 +339,6 @@ class Table:
         self.say(f"{one} and {other} are unlinked: {why}")
         for end, far in ((one, other), (other, one)):
             self.tell(end, events.Unlinked(far, why))
-
-    def _note(self, record: Record) -> None:
-        match record:
-            case BlockRecord(peer=peer, block=block, source=source, verdict="useful"):
-                self.say(f"{peer} takes {block} from {source}")
-            case BlockRecord(peer=peer, block=block, source=source, verdict=verdict):
-                self.say(f"{peer} finds {block} from {source} {verdict}")
-            case ServingRecord(peer=peer, neighbour=neighbour, slot=slot) if slot != "none":
-                self.say(f"{peer} gives {neighbour} a {slot} slot")
-            case PeerRecord(peer=peer, event=event, why=why) if event in ("completed", "banned"):
-                self.say(f"{peer} is {event}" + f" {why}".rstrip())
-
-
-def text(message: Message) -> str:
-    """A message for a person: the verb and all that it says."""
-    return messages.in_words(message, most=sys.maxsize)
 
 
 def _address(name: str) -> PeerAddress:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from minibit.errors import RemoteError
 from minibit.messages import Bloco, Bloqueio, Desbloqueio, Desligamento, Estoque, Message, Pedido, Registro
 from minibit.wire import frame
+from minibit.wire.carriage import PREFIX_BYTES
 
 
 class Blocks:
@@ -71,7 +72,7 @@ def test_a_frame_without_a_header_goes_on_with_the_block_under_way(
     payload_bytes: int, lacking_bytes: int, after: bytes
 ) -> None:
     data = frame.encode_next(payload_bytes)
-    assert len(data) == frame.PREFIX_BYTES
+    assert len(data) == PREFIX_BYTES
     if 1 <= payload_bytes <= lacking_bytes:
         assert parse(data + after, lacking_bytes=lacking_bytes) == (None, len(data), payload_bytes)
     else:
@@ -152,7 +153,7 @@ def test_a_header_at_the_limit_passes_and_a_whole_inventory_fits() -> None:
     whole = frame.encode(Estoque(whole="f" * (block_count // 4)))
     assert parse(whole, frame.header_limit(block_count)) is not None
     exact = frame.encode(Desligamento(why="x" * 100))
-    assert parse(exact, len(exact) - frame.PREFIX_BYTES) is not None
+    assert parse(exact, len(exact) - PREFIX_BYTES) is not None
 
 
 def test_content_without_blocks_has_no_payload() -> None:

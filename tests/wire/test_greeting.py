@@ -1,4 +1,4 @@
-"""Both ends prove the key, and whoever doesn't hold it, or isn't who it should be, is refused."""
+"""Both ends prove the key; an end without it, or with another id than expected, is refused."""
 
 from __future__ import annotations
 
@@ -75,9 +75,7 @@ def test_the_key_is_never_on_the_wire_and_no_proof_is_said_twice() -> None:
         (dialler(nonce=""), acceptor(), "a nonce of 0 digits"),
     ],
 )
-def test_who_is_not_of_this_swarm_or_not_who_it_should_be_is_refused(
-    first: Greeting, second: Greeting, why: str
-) -> None:
+def test_an_end_of_another_swarm_or_with_another_id_is_refused(first: Greeting, second: Greeting, why: str) -> None:
     with pytest.raises(RemoteError, match=why):
         greet(first, second)
     assert Stage.REFUSED in (first.stage, second.stage)

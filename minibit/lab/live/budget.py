@@ -1,8 +1,7 @@
-"""Processor time that the pictures of the live page may use, so that the swarm hardly notices who looks on.
+"""Processor time that the pictures of the live page may use, so that they hardly slow the swarm down.
 
-A small share of one processor is always theirs, and besides that half of what nobody else wants. So pictures come at
-once while the links are what limits a swarm, and rarely while it is the processors, however long the run is and
-however many pages are open.
+They get a small share of one processor, and half of all idle time. So pictures come at once while links limit the
+swarm, and rarely while processors limit it, however long the run is and however many pages are open.
 """
 
 from __future__ import annotations
@@ -15,12 +14,12 @@ from pathlib import Path
 
 SHARE = 0.03  # of one processor
 OF_IDLE = 0.5
-START_S = 0.05  # to begin with
-SAVED_S = 1.0  # most that may be saved up
+START_S = 0.05  # left at the start
+SAVED_S = 1.0  # the most that can be saved up
 
 
 class Budget:
-    """Seconds of a processor. `clock` and `processor` say the time, and how much of it was used; `idle` see `Idle`."""
+    """Processor seconds. `clock` tells the time, `processor` the time that this thread used; for `idle` see `Idle`."""
 
     def __init__(
         self,
@@ -45,15 +44,14 @@ class Budget:
 
     @contextmanager
     def paying(self) -> Iterator[None]:
-        """What is done in here is paid for; whoever spends more than there is pays it back by waiting."""
+        """Pay for the work in this block; a debt is paid back by waiting."""
         began = self._processor()
         yield
         self._left_s -= self._processor() - began
 
 
 class Idle:
-    """Called, it says for how many seconds the processors of this machine stood still since the last call, all
-    together; 0 where the system doesn't tell."""
+    """Called: the idle seconds of all processors of this machine since the last call; 0 if the system doesn't tell."""
 
     def __init__(self, path: str = "/proc/stat") -> None:
         self._path = Path(path)

@@ -1,7 +1,7 @@
 """The pictures of the live page, and their columns, as far as the budget goes.
 
-A picture is fed when somebody looks at it, when there is news, and when the budget allows it; else the page keeps what
-it has. What was made for one page is there for all of them.
+A picture is fed (its columns are made anew) when a page shows it, when there are new records, and when the budget
+allows it; otherwise the page keeps what it has. All pages share what was made.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from minibit.lab.pictures import MAKERS, Columns, PageClock, Picture
 if TYPE_CHECKING:
     from minibit.lab.run import Run
 
-LATER_S = 1.0  # after which a page may ask again for what is not drawn yet
+LATER_S = 1.0  # a page asks again after this, until all pictures are drawn
 
 
 class Fed(NamedTuple):
-    """The columns of a picture as JSON, of the run at `version`; `stamp` is larger than that of any before."""
+    """The columns of a picture as JSON, for the run at `version`; each `stamp` is larger than all before."""
 
     stamp: int
     version: int
@@ -32,7 +32,7 @@ class Fed(NamedTuple):
 
 
 def following(run: Run) -> Iterator[Picture]:
-    """A clock that stands at the end and goes with it, and every picture."""
+    """A clock that follows the end of the run, and every picture."""
     clock = PageClock(run, follow=True)
     yield clock.picture()
     for make in MAKERS.values():
@@ -40,7 +40,7 @@ def following(run: Run) -> Iterator[Picture]:
 
 
 class Feeder:
-    """The pictures of one run, which `make` makes one by one. Threads may share it."""
+    """The pictures of one run, made one by one by `make`. Threads may share it."""
 
     def __init__(self, make: Callable[[Run], Iterator[Picture]] = following, budget: Budget | None = None) -> None:
         self._make = make
@@ -53,9 +53,9 @@ class Feeder:
         self._stamp = 0
 
     def draw(self, run: Callable[[], Run]) -> bytes:
-        """The pictures as JSON, for the script of a page; or how many there are so far, and when to ask for more.
+        """The pictures as JSON, for the script of a page; or how many there are so far, and when to ask again.
 
-        They are made once, which takes a second in all; feeding makes them those of the moment.
+        They are made once, which takes a second in all; feeding brings them up to date.
         """
         with self._lock:
             while not self._drawn:
@@ -66,7 +66,7 @@ class Feeder:
             return self._drawn
 
     def _draw_on(self, run: Callable[[], Run]) -> None:
-        """Make one more picture, and what a page needs when that was the last."""
+        """Make one more picture; after the last one, make the JSON of all."""
         if self._making is None:
             self._making = self._make(run())
         if (picture := next(self._making, None)) is not None:
@@ -75,24 +75,23 @@ class Feeder:
             self._drawn = msgspec.json.encode(_drawn(list(self._pictures.values())))
 
     def columns(self, wanted: Mapping[str, int], version: int, run: Callable[[], Run]) -> dict[str, Any]:
-        """By name of a picture its `stamp` and its `columns`, of those that are newer than the stamps in `wanted`.
+        """The `stamp` and the `columns` of each picture that is newer than its stamp in `wanted`, by name.
 
-        `version` grows with the run, and `run` gives it; it is called only when there is something to feed.
+        `version` grows with the run. `run` makes the run; it is called only if there is something to feed.
         """
         with self._lock:
             stale = [name for name in wanted if name in self._pictures and self._version_of(name) != version]
             now_is: Run | None = None
-            for name in sorted(stale, key=self._version_of):  # who waits longest comes first
+            for name in sorted(stale, key=self._version_of):  # the oldest first
                 if not self._budget.allows:
                     break
                 with self._budget.paying():
                     now_is = now_is or run()
                     self._feed(self._pictures[name], now_is, version)
-            found = ((name, self._fed.get(name), stamp) for name, stamp in wanted.items())
             return {
                 name: {"stamp": fed.stamp, "columns": msgspec.Raw(fed.columns)}
-                for name, fed, stamp in found
-                if fed is not None and fed.stamp > stamp
+                for name, stamp in wanted.items()
+                if (fed := self._fed.get(name)) is not None and fed.stamp > stamp
             }
 
     def _version_of(self, name: str) -> int:
@@ -104,9 +103,9 @@ class Feeder:
 
 
 def _drawn(pictures: list[Picture]) -> dict[str, Any]:
-    """What `Bokeh.embed.embed_items` takes, and a heading and a sentence for each picture."""
+    """The arguments of `Bokeh.embed.embed_items`, and a heading and a sentence for each picture."""
     document = Document()
-    with document.models.freeze():  # else it would look through all of them for each one
+    with document.models.freeze():  # otherwise each one that is added costs a walk through all
         for picture in pictures:
             document.add_root(picture.model)
     places = {picture.model.id: f"picture-{picture.name}" for picture in pictures}
@@ -118,5 +117,5 @@ def _drawn(pictures: list[Picture]) -> dict[str, Any]:
 
 
 def _encoded(columns: Columns) -> bytes:
-    """The columns of each source in the form in which Bokeh itself would send them to its document in a page."""
+    """The columns of each source, in the form in which Bokeh itself sends them to its document in a page."""
     return msgspec.json.encode({name: Serializer(deferred=False).encode(data) for name, data in columns.items()})

@@ -1,10 +1,9 @@
-"""The table of peers, as people know it from BitTorrent clients: who gives, who gets, by which letters.
+"""The table of peers, as BitTorrent clients show it: who gives, who gets, with the same letters.
 
-It reads the records of a ledger as they come, each of them once, so a look costs what is new and not what there is.
+It reads each record of a ledger once, as they come, so an update costs what is new and not what there is.
 
-The letters are those of BitTorrent clients, in which a row is a peer and "we" is who looks at it. In the table of a
-whole swarm "we" is everybody else, as far as they are linked with that peer; on the page of one peer it is that
-peer. A capital excludes its small letter:
+Each row is a peer. In the table of a whole swarm, "we" are all peers that are linked with it; on the page of one peer,
+"we" are that peer. A capital excludes its small letter:
 
     D  we download from it      d  it has blocks that we want, and chokes us
     U  we upload to it          u  it wants blocks that we have, and we choke it
@@ -15,16 +14,18 @@ peer. A capital excludes its small letter:
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from minibit.events import TRACKER
 from minibit.records import BlockRecord, LinkRecord, Record, SampleRecord, ServingRecord
-from minibit.run.ledger import Account, Ledger
+from minibit.run import verdict
+from minibit.run.account import Account
+from minibit.run.ledger import Ledger
 from minibit.run.summary import Summary
 from minibit.units import show_rate
 
-RATE_OVER_S = 5.0  # rates are means of about so many seconds
+LINKING = {"linked": set.add, "lost": set.discard}
+RATE_OVER_S = 5.0  # rates are means over about this time
 
 
 def letters(*, down: bool, choked: bool, up: bool, choking: bool, guest: bool = False, snubbed: bool = False) -> str:
@@ -34,20 +35,22 @@ def letters(*, down: bool, choked: bool, up: bool, choking: bool, guest: bool = 
 
 
 class Overview:
-    """What is known of everybody now, from the records of `ledger`."""
+    """The state of every peer, from the records of `ledger`."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self.ended = False  # nothing moves any more
-        self._seen = 0
-        self._slots: dict[str, dict[str, tuple[str, float]]] = defaultdict(dict)  # who serves whom: slot, since when
+        self.ended = False  # the swarm is closed
+        self._seen = 0  # records
+        self._slots: dict[str, dict[str, tuple[str, float]]] = defaultdict(
+            dict
+        )  # peer -> neighbour -> slot, since when
         self._linked: dict[str, set[str]] = defaultdict(set)
         self._samples: dict[str, deque[SampleRecord]] = defaultdict(deque)
-        self._sent_at: dict[str, float] = {}  # when a block of theirs last arrived
+        self._sent_at: dict[str, float] = {}  # when a block from this peer last arrived
 
     def take(self, records: Sequence[Record]) -> None:
-        """Read on: of all records so far those that are new."""
-        for at in range(self._seen, len(records)):
+        """Read the new ones of all `records` so far."""
+        for at in range(self._seen, len(records)):  # a slice would copy, and islice walk from the start
             record = records[at]
             if isinstance(record, BlockRecord):
                 self._sent_at[record.source] = record.at_s
@@ -58,10 +61,8 @@ class Overview:
                 samples.append(record)
                 while len(samples) > 2 and samples[1].at_s <= record.at_s - RATE_OVER_S:
                     samples.popleft()
-            elif isinstance(record, LinkRecord):
-                change = {"linked": set.add, "lost": set.discard}.get(record.event)
-                if change is not None:
-                    change(self._linked[record.peer], record.neighbour)
+            elif isinstance(record, LinkRecord) and record.event in LINKING:
+                LINKING[record.event](self._linked[record.peer], record.neighbour)
         self._seen = max(self._seen, len(records))
 
     def _take_serving(self, record: ServingRecord) -> None:
@@ -71,12 +72,12 @@ class Overview:
             served[record.neighbour] = (record.slot, before[1] if before else record.at_s)
 
     def head(self, now: float, summary: Summary | None = None) -> dict[str, Any]:
-        """All together: how far they are, and that in a sentence; `now` is on the ledger's axis, as are its records."""
+        """The progress of all together, also as a sentence. `now` is on the clock of the ledger's records."""
         ledger = self._ledger
         peers, content = ledger.peers, ledger.content
         complete = [account.completed_at for account in peers.values() if account.completed_at is not None]
         rows = [self._traffic(name, now, account.gone is None) for name, account in peers.items()]
-        until = now if summary is None and ledger.waiting() else max(complete, default=now)
+        until = now if summary is None and verdict.waiting(ledger.accounts) else max(complete, default=now)
         elapsed_s = ledger.elapsed_s(until) if summary is None else summary.seconds.transfer
         everything = content.block_count * len(peers)
         said = f"{len(complete)} of {len(peers)} {'peer' if len(peers) == 1 else 'peers'} complete"
@@ -109,7 +110,7 @@ class Overview:
                 "share": account.held.bit_count() / blocks if blocks else 1.0,
                 "links": len(self._linked[name] & there.keys()) if name in there else 0,
                 "serves": len(self._slots[name].keys() & there.keys()) if name in there else 0,
-                "note": _note(name, account),
+                "note": _note(account),
                 "there": name in there,
                 **self._traffic(name, now, name in there),
             }
@@ -131,16 +132,14 @@ class Overview:
         }
 
     def _flags(self, there: dict[str, Account], now: float) -> dict[str, str]:
-        """The letters of those that are there, each as all its neighbours together see it."""
-        wanting: dict[str, set[str]] = {}  # whom a peer serves that wants its blocks
-        refused: dict[str, set[str]] = {}  # whom it chokes that wants its blocks
+        """The letters of the peers that are there, each as all its neighbours together see it."""
+        wanting: dict[str, set[str]] = {}  # peer -> neighbours that it serves and that want its blocks
+        refused: dict[str, set[str]] = {}  # peer -> neighbours that it chokes and that want its blocks
         for name, account in there.items():
-            served = self._slots[name].keys() & there.keys()
-            wanting[name] = {other for other in served if account.held & ~there[other].held}
-            others = (self._linked[name] & there.keys()) - served
-            refused[name] = {other for other in others if account.held & ~there[other].held}
-        getting = _all_of(wanting.values())
-        choked = _all_of(refused.values())
+            served, linked = self._slots[name].keys() & there.keys(), self._linked[name] & there.keys()
+            want = {other for other in served | linked if account.held & ~there[other].held}
+            wanting[name], refused[name] = want & served, want - served
+        getting, choked = set().union(*wanting.values()), set().union(*refused.values())
         guests = {other for name in there for other, (slot, _) in self._slots[name].items() if slot == "guest"}
         return {
             name: letters(
@@ -155,24 +154,20 @@ class Overview:
         }
 
     def _is_late(self, name: str, wanting: set[str], now: float) -> bool:
-        """Whether it serves somebody who wants its blocks, and sent nobody one for too long."""
+        """Whether it serves a peer that wants its blocks, and sent no block for too long."""
         since = max(self._sent_at.get(name, 0.0), min((self._slots[name][other][1] for other in wanting), default=now))
         return now - since > self._ledger.options.rules.request_timeout_s
 
 
-def _note(name: str, account: Account) -> str:
-    """What else there is to say about a peer, in a few words."""
-    behaviour = "" if account.behaviour == "honest" else account.behaviour
+def _note(account: Account) -> str:
+    """The state of a peer, in a few words."""
+    behaviour = "" if account.seat.behaviour == "honest" else account.seat.behaviour
     if account.gone is not None:
-        state = account.gone
-    elif name == TRACKER:
+        state = str(account.gone)
+    elif account.seat.seeds:
         state = "seed"
     elif account.completed_at is not None:
         state = "complete" if account.verified is None else "verified" if account.verified else "wrong copy"
     else:
         state = f"banned by {len(account.banned_by)}" if account.banned_by else ""
     return ", ".join(part for part in (behaviour, state) if part)
-
-
-def _all_of(sets: Iterable[set[str]]) -> set[str]:
-    return set().union(*sets)

@@ -1,5 +1,5 @@
-// The live page: asks its server how things stand, again and again, and shows it. All addresses are relative, so it
-// works below any prefix; the token goes in a header. Nobody looks: nothing is asked.
+// The live page: polls its server, and shows the answers. All addresses are relative, so it works below any prefix; the
+// token goes in a header. A page that is hidden doesn't poll.
 "use strict"
 {
 const {token, what} = document.body.dataset
@@ -11,17 +11,17 @@ let ended = false
 class Refused extends Error {}  // the server answered, and said no
 
 async function ask(address, body) {
-    const told = {headers: {"X-Minibit-Token": token}, cache: "no-store", signal: AbortSignal.timeout(60000)}
-    if (body !== undefined) Object.assign(told, {method: "POST", body: JSON.stringify(body)})
-    const answer = await fetch(address, told)
+    const request = {headers: {"X-Minibit-Token": token}, cache: "no-store", signal: AbortSignal.timeout(60000)}
+    if (body !== undefined) Object.assign(request, {method: "POST", body: JSON.stringify(body)})
+    const answer = await fetch(address, request)
     const found = await answer.json()
     if (!answer.ok) throw new Refused(found.error)
     return found
 }
 
-// looking
+// polling
 
-async function look() {
+async function poll() {
     let again_s = RETRY_S
     try {
         const found = await ask(whole ? "data?pictures=" + wanted() : "peer-data?name=" + encodeURIComponent(what))
@@ -37,10 +37,10 @@ async function look() {
             : "The connection is lost: the program that ran the swarm has ended, or the way to it is cut. " +
               "This is the last that was seen; the page keeps trying.", true)
     }
-    clearTimeout(look.timer)
-    if (!document.hidden) look.timer = setTimeout(look, 1000 * again_s)
+    clearTimeout(poll.timer)
+    if (!document.hidden) poll.timer = setTimeout(poll, 1000 * again_s)
 }
-document.addEventListener("visibilitychange", () => { if (!document.hidden) look() })
+document.addEventListener("visibilitychange", () => { if (!document.hidden) poll() })
 
 function banner(text, lost = false) {
     const place = find("banner")
@@ -62,7 +62,7 @@ async function act(control, body, button) {
     }
     delete button.dataset.busy
     button.disabled = ended
-    look()
+    poll()
 }
 
 function say(text, bad = false) {
@@ -75,10 +75,10 @@ document.addEventListener("click", ({target}) => {
 })
 document.addEventListener("submit", (event) => {
     event.preventDefault()
-    const form = event.target, told = Object.fromEntries(new FormData(form))
-    if ("count" in told) told.count = Number(told.count)
-    for (const name of ["peer", "upload"]) if (told[name]?.trim() === "") told[name] = null
-    act(form.dataset.control, told, form.querySelector("button"))
+    const form = event.target, fields = Object.fromEntries(new FormData(form))
+    if ("count" in fields) fields.count = Number(fields.count)
+    for (const name of ["peer", "upload"]) if (fields[name]?.trim() === "") fields[name] = null
+    act(form.dataset.control, fields, form.querySelector("button"))
 })
 
 // showing
@@ -93,26 +93,18 @@ const rate = (bps) => bps >= 1 ? size(bps) + "/s" : ""
 const percent = (share) => `${Math.floor(100 * share)} %`
 const duration = (s) => s < 60 ? `${s.toFixed(1)} s` : `${Math.floor(s / 60)} min ${String(Math.floor(s % 60)).padStart(2, "0")} s`
 
-function element(tag, text = "", kind = "") {
-    const made = document.createElement(tag)
-    made.textContent = text
-    made.className = kind
-    return made
-}
+const element = (tag, textContent = "", className = "") =>
+    Object.assign(document.createElement(tag), {textContent, className})
 
 function bar(share) {
-    const made = element("span", "", "bar"), full = element("div")
+    const made = Object.assign(element("span", "", "bar"), {title: percent(share)}), full = element("div")
     full.style.width = `${100 * share}%`
     made.append(full)
-    made.title = percent(share)
     return made
 }
 
-function peerLink(name) {
-    const link = element("a", name)
-    link.href = `peer?name=${encodeURIComponent(name)}&token=${encodeURIComponent(token)}`
-    return link
-}
+const peerLink = (name) =>
+    Object.assign(element("a", name), {href: `peer?name=${encodeURIComponent(name)}&token=${encodeURIComponent(token)}`})
 
 // Fill a table: `rows` are lists of texts and elements, `kinds` the classes of their columns. A cell is touched only
 // if it changes, so that what is under the mouse, or selected, stays.
@@ -134,9 +126,8 @@ function fill(id, rows, kinds, marks = []) {
 }
 
 function killer(row) {
-    const button = element("button", "kill", "kill")
+    const button = Object.assign(element("button", "kill", "kill"), {ariaLabel: `kill ${row.peer}`})
     button.dataset.peer = row.peer
-    button.setAttribute("aria-label", `kill ${row.peer}`)
     if (!row.there) button.dataset.gone = button.hidden = true
     return button
 }
@@ -267,5 +258,5 @@ function strip(hex, blocks, flight) {
     for (const block of flight) paint.fillRect(block * each, height / 2, Math.max(each, 2), height / 2)
 }
 
-look()
+poll()
 }

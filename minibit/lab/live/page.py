@@ -1,7 +1,7 @@
 """The pages themselves: `page.html` with a body, its script and its style.
 
-Everything is in the page or comes from the same server by a relative address, so it works as well below a prefix.
-The pictures, and Bokeh's scripts with them, are asked for by the page when somebody comes near to them.
+Everything is in the page, or comes from the same server by a relative address, so it works below a prefix too. The page
+asks for the pictures, and for Bokeh's scripts, only when it is scrolled to them.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ HERE = Path(__file__).parent
 
 def of_swarm(token: str) -> str:
     """The page of the whole swarm."""
-    return _page(token, "swarm", _text("swarm.html"))
+    return _page(token, "swarm", "swarm.html")
 
 
 def of_peer(name: str, token: str) -> str:
     """The page of one peer."""
-    return _page(token, name, Template(_text("peer.html")).substitute(peer=html.escape(name), token=quote(token)))
+    return _page(token, name, "peer.html", peer=html.escape(name))
 
 
 @cache
@@ -33,12 +33,12 @@ def bokeh_script() -> bytes:
     return "\n".join(Resources(mode="inline", components=["bokeh", "bokeh-widgets"]).js_raw).encode()
 
 
-def _page(token: str, what: str, body: str) -> str:
+def _page(token: str, what: str, body: str, **values: str) -> str:
     return Template(_text("page.html")).substitute(
         what=html.escape(what),
         token=html.escape(token),
         style=_text("page.css"),
-        body=body,
+        body=Template(_text(body)).substitute(values, token=quote(token), flags=_text("flags.html")),
         program=_text("page.js"),
     )
 

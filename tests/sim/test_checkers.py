@@ -7,10 +7,13 @@ from typing import Any
 
 import msgspec
 import pytest
+from seats import take_seat
 
 from minibit import events, inventory
+from minibit.availability import Availability
 from minibit.behaviour import BEHAVIOURS, Honest
-from minibit.choker import Choker, Row, Serving
+from minibit.choker import Choker, NeighbourRow, Serving
+from minibit.content import VirtualContent
 from minibit.events import TRACKER
 from minibit.exchange import Exchange
 from minibit.messages import Bloqueio, Desbloqueio, Estoque, Pedido, PeerAddress, Registro
@@ -34,8 +37,7 @@ from minibit.sim.checkers import (
     Violation,
     all_checkers,
 )
-from minibit.sim.content import VirtualContent
-from minibit.sim.machine import Node
+from minibit.sim.machine import Machine
 from minibit.sim.network import Network
 from minibit.sim.world import World
 from minibit.tracker import Tracker
@@ -49,11 +51,11 @@ def world(*checkers: Checker, rules: Rules = QUICK, peers: int = 4, seeded: bool
     """A seed, so many peers, and others by name with their behaviours."""
     made = World(CONTENT, rules, watchers=checkers)
     if seeded:
-        made.seat(TRACKER, held=made.all, stays=True, up_bps=4000.0)
+        take_seat(made, TRACKER, held=made.all, stays=True, up_bps=4000.0)
     for index in range(peers):
-        made.seat(f"peer-{index + 1}", up_bps=2000.0)
+        take_seat(made, f"peer-{index + 1}", up_bps=2000.0)
     for name, behaviour in others.items():
-        made.seat(name, behaviour=BEHAVIOURS[behaviour], up_bps=2000.0)
+        take_seat(made, name, behaviour=BEHAVIOURS[behaviour], up_bps=2000.0)
     return made
 
 
@@ -78,7 +80,7 @@ def complaint(act: Callable[[], object], checker: type[Checker]) -> str:
 def test_a_swarm_of_every_behaviour_gives_no_cause_to_complain():
     made = world(*all_checkers(), rider="free-rider", liar="liar", bad="corrupter", slow="slow")
     run(made).over()
-    assert all(node.peer.complete for name, node in made.nodes.items() if name not in ("liar", "bad"))
+    assert all(machine.peer.complete for name, machine in made.machines.items() if name not in ("liar", "bad"))
 
 
 @pytest.mark.parametrize("choker", ["tit-for-tat", "rarity", "none"])
@@ -96,10 +98,10 @@ def test_nor_does_one_in_which_peers_die_pause_leave_and_lose_their_links(choker
     made.resume("peer-1")
     made.network.split(["peer-2", "peer-3"], 0)
     run(made, 120.0).over()
-    assert {name for name, node in made.nodes.items() if not node.peer.complete} <= {"peer-4", "peer-5"}
+    assert {name for name, machine in made.machines.items() if not machine.peer.complete} <= {"peer-4", "peer-5"}
 
 
-def test_a_complaint_says_who_when_and_what():
+def test_a_complaint_names_the_peer_the_time_and_the_fact():
     made = world(peers=1)
     made.clock.at(1.5, int)
     run(made, 1.5)
@@ -147,11 +149,11 @@ def test_a_block_that_is_recorded_with_other_bytes_or_not_at_all_is_noticed(monk
 
 def test_bytes_that_are_counted_and_never_went_are_noticed():
     made = run(world(BytesAreKept()))
-    made.nodes["peer-1"].sent_bytes += 1
+    made.machines["peer-1"].sent_bytes += 1
     assert "bytes sent" in complaint(made.over, BytesAreKept)
-    made.nodes["peer-1"].sent_bytes -= 1
+    made.machines["peer-1"].sent_bytes -= 1
     made.over()
-    made.nodes["peer-1"].received_bytes += 1
+    made.machines["peer-1"].received_bytes += 1
     assert "bytes taken" in complaint(made.over, BytesAreKept)
 
 
@@ -168,12 +170,12 @@ def test_a_line_that_takes_more_than_it_can_is_noticed(monkeypatch: pytest.Monke
 # blocks
 
 
-def test_who_takes_a_block_whose_hash_did_not_pass_is_noticed(monkeypatch: pytest.MonkeyPatch):
+def test_a_peer_that_takes_a_block_whose_hash_did_not_pass_is_noticed(monkeypatch: pytest.MonkeyPatch):
     arrived = Exchange.arrived
     monkeypatch.setattr(Exchange, "arrived", lambda self, n, block, ok, now: arrived(self, n, block, True, now))
     made = world(BlocksAreVerified(), peers=0, seeded=False)
-    made.seat("bad", held=made.all, behaviour=BEHAVIOURS["corrupter"], up_bps=2000.0)
-    made.seat("ana", up_bps=2000.0)
+    take_seat(made, "bad", held=made.all, behaviour=BEHAVIOURS["corrupter"], up_bps=2000.0)
+    take_seat(made, "ana", up_bps=2000.0)
     assert complaint(lambda: run(made), BlocksAreVerified).startswith("BlocksAreVerified: ana at ")
 
 
@@ -185,20 +187,20 @@ def test_who_takes_a_block_whose_hash_did_not_pass_is_noticed(monkeypatch: pytes
         (events.SendBlock(TRACKER, 2), "sends block 2, which it lacks"),
     ],
 )
-def test_who_announces_or_sends_what_it_lacks_is_noticed(effect: events.Effect, what: str):
+def test_a_peer_that_announces_or_sends_what_it_lacks_is_noticed(effect: events.Effect, what: str):
     checker = BlocksAreVerified()
     made = world(checker, peers=1)
-    assert what in complaint(lambda: checker.did(made, made.nodes["peer-1"], effect), BlocksAreVerified)
+    assert what in complaint(lambda: checker.did(made, made.machines["peer-1"], effect), BlocksAreVerified)
 
 
-def test_who_sends_wrong_bytes_and_is_no_corrupter_is_noticed():
+def test_a_peer_that_sends_wrong_bytes_and_is_no_corrupter_is_noticed():
     checker = BlocksAreVerified()
     made = world(checker, peers=1)
     effect = events.SendBlock("peer-1", 2, spoil=True)
-    assert "wrong" in complaint(lambda: checker.did(made, made.nodes[TRACKER], effect), BlocksAreVerified)
+    assert "wrong" in complaint(lambda: checker.did(made, made.machines[TRACKER], effect), BlocksAreVerified)
 
 
-def test_who_holds_what_never_came_is_noticed(monkeypatch: pytest.MonkeyPatch):
+def test_a_peer_that_holds_what_never_came_is_noticed(monkeypatch: pytest.MonkeyPatch):
     take = Exchange._take
 
     def greedy(self: Exchange, neighbour: Neighbour, block: int, now: float) -> None:
@@ -212,12 +214,12 @@ def test_who_holds_what_never_came_is_noticed(monkeypatch: pytest.MonkeyPatch):
 # slots
 
 
-def test_who_serves_more_neighbours_than_it_has_slots_is_noticed(monkeypatch: pytest.MonkeyPatch):
+def test_a_peer_that_serves_more_neighbours_than_it_has_slots_is_noticed(monkeypatch: pytest.MonkeyPatch):
     init = Uploads.__init__
 
-    def generous(self: Uploads, name: str, rules: Rules, choker: Choker, behaviour: Honest) -> None:
+    def generous(self: Uploads, rules: Rules, choker: Choker, behaviour: Honest, counts: Availability) -> None:
         choker.slots += 2
-        init(self, name, msgspec.structs.replace(rules, slots=rules.slots + 2), choker, behaviour)
+        init(self, msgspec.structs.replace(rules, slots=rules.slots + 2), choker, behaviour, counts)
 
     monkeypatch.setattr(Uploads, "__init__", generous)
     assert "with 5 slots" in complaint(lambda: run(world(SlotsAreKept(), peers=7)), SlotsAreKept)
@@ -226,17 +228,17 @@ def test_who_serves_more_neighbours_than_it_has_slots_is_noticed(monkeypatch: py
 def test_a_slot_is_free_again_when_it_is_taken_or_its_link_is_gone():
     checker = SlotsAreKept()
     made = world(checker, peers=1, rules=Rules(slots=1, guests=0))
-    node = made.nodes["peer-1"]
+    machine = made.machines["peer-1"]
 
     def serve(peer: str) -> None:
-        checker.did(made, node, events.Send(peer, Desbloqueio()))
+        checker.did(made, machine, events.Send(peer, Desbloqueio()))
 
     serve("ana")
-    checker.did(made, node, events.Send("ana", Bloqueio()))
+    checker.did(made, machine, events.Send("ana", Bloqueio()))
     serve("bia")
-    checker.did(made, node, events.HangUp("bia", None))
+    checker.did(made, machine, events.HangUp("bia", None))
     serve("caio")
-    checker.told(made, node, events.Unlinked("caio", "reset"))
+    checker.told(made, machine, events.Unlinked("caio", "reset"))
     serve("davi")
     complaint(lambda: serve("edu"), SlotsAreKept)
 
@@ -244,7 +246,7 @@ def test_a_slot_is_free_again_when_it_is_taken_or_its_link_is_gone():
 # PEDIDOs
 
 
-def test_who_asks_two_neighbours_for_a_block_before_endgame_is_noticed(monkeypatch: pytest.MonkeyPatch):
+def test_a_peer_that_asks_two_neighbours_for_a_block_before_endgame_is_noticed(monkeypatch: pytest.MonkeyPatch):
     ask = Pipeline.ask
 
     def forgetful(self: Pipeline, *facts: Any) -> list[tuple[Neighbour, int]]:
@@ -261,18 +263,18 @@ class Scene:
     def __init__(self, rules: Rules = QUICK) -> None:
         self.checker = BlocksAreAskedOnce()
         self.world = world(self.checker, peers=1, rules=rules)
-        self.node = self.world.nodes["peer-1"]
+        self.machine = self.world.machines["peer-1"]
         for name in ("ana", "bia", "caio"):
             self.told(events.Linked(PeerAddress(name, name, 1), True))
             self.told(events.Received(name, Estoque(whole="ffff")))
             self.told(events.Received(name, Desbloqueio()))
 
     def told(self, event: events.Event | None) -> None:
-        self.checker.told(self.world, self.node, event)
+        self.checker.told(self.world, self.machine, event)
 
     def ask(self, peer: str, *blocks: int) -> None:
         for block in blocks:
-            self.checker.did(self.world, self.node, events.Send(peer, Pedido(block)))
+            self.checker.did(self.world, self.machine, events.Send(peer, Pedido(block)))
 
     def complaint(self, peer: str, block: int) -> str:
         return complaint(lambda: self.ask(peer, block), BlocksAreAskedOnce)
@@ -296,7 +298,7 @@ def test_in_endgame_two_may_be_asked_and_not_three():
         (events.Arrived("ana", 8, True), ""),
     ],
 )
-def test_who_asks_a_neighbour_that_cannot_give_is_noticed(event: events.Event, what: str):
+def test_a_peer_that_asks_a_neighbour_that_cannot_give_is_noticed(event: events.Event, what: str):
     scene = Scene()
     scene.told(event)
     if what:
@@ -305,9 +307,9 @@ def test_who_asks_a_neighbour_that_cannot_give_is_noticed(event: events.Event, w
         scene.ask("ana", 8)
 
 
-def test_who_asks_for_what_it_holds_or_too_much_is_noticed():
+def test_a_peer_that_asks_for_what_it_holds_or_too_much_is_noticed():
     scene = Scene(Rules(pipeline=3))
-    scene.node.peer.held = 0b1
+    scene.machine.peer.exchange.held = 0b1
     assert "which it holds" in scene.complaint("ana", 0)
     scene.ask("ana", 1, 2, 3)
     assert "3 PEDIDOs" in scene.complaint("ana", 4)
@@ -335,7 +337,7 @@ def test_what_is_called_off_or_given_up_may_be_asked_elsewhere():
 
 def test_a_peer_whose_own_check_fails_is_noticed():
     made = run(world(PeersAgree()), 1.0)
-    made.nodes["peer-1"].peer.pipeline.in_flight ^= 1 << 15
+    made.machines["peer-1"].peer.pipeline.in_flight ^= 1 << 15
     assert complaint(lambda: run(made), PeersAgree).startswith("PeersAgree: peer-1 at 1.")
 
 
@@ -371,12 +373,12 @@ def test_a_peer_that_wakes_too_often_is_noticed(monkeypatch: pytest.MonkeyPatch)
 class Miser(Choker):
     """Has slots, and gives none."""
 
-    def round(self, rows: Sequence[Row], seeding: bool) -> Serving:
+    def round(self, rows: Sequence[NeighbourRow], seeding: bool) -> Serving:
         return Serving((), ())
 
     fill = round
 
-    def rank(self, rows: Sequence[Row], seeding: bool) -> list[Row]:
+    def rank(self, rows: Sequence[NeighbourRow], seeding: bool) -> list[NeighbourRow]:
         return list(rows)
 
 
@@ -419,7 +421,7 @@ def placed(**held: tuple[int, ...]) -> World:
     """Peers that hold these blocks, of 16; nothing has happened yet."""
     made = World(CONTENT, QUICK)
     for name, blocks in held.items():
-        made.seat(name, held=inventory.of(blocks), up_bps=1000.0)
+        take_seat(made, name, held=inventory.of(blocks), up_bps=1000.0)
     return made
 
 
@@ -427,28 +429,28 @@ def test_what_anybody_holds_is_within_reach_of_all():
     assert lacking(placed(ana=(0,), bia=(1, 2))) == {"ana": [1, 2], "bia": [0]}
 
 
-def test_a_cut_is_walked_around_if_somebody_stands_beside_it_who_passes_on():
+def test_a_cut_is_walked_around_if_a_peer_beside_it_passes_blocks_on():
     made = placed(ana=(0,), bia=(1,), caio=())
     made.network.cut("ana", "bia")
     assert lacking(made) == {"ana": [1], "bia": [0], "caio": [0, 1]}
-    made.nodes["caio"].peer.behaviour = BEHAVIOURS["free-rider"]()
+    made.machines["caio"].peer.behaviour = BEHAVIOURS["free-rider"]()
     assert lacking(made) == {"ana": [], "bia": [], "caio": [0, 1]}
 
 
 @pytest.mark.parametrize("behaviour", ["free-rider", "corrupter"])
-def test_who_gives_nothing_right_is_no_source(behaviour: str):
+def test_a_peer_that_gives_nothing_right_is_no_source(behaviour: str):
     made = placed(ana=(0,), bia=(1,))
-    made.nodes["bia"].peer.behaviour = BEHAVIOURS[behaviour]()
+    made.machines["bia"].peer.behaviour = BEHAVIOURS[behaviour]()
     assert lacking(made)["ana"] == []
 
 
 def test_a_liar_gives_what_it_holds_and_gets_nothing():
     made = placed(ana=(0,), bia=(1,))
-    made.nodes["bia"].peer.behaviour = BEHAVIOURS["liar"]()
+    made.machines["bia"].peer.behaviour = BEHAVIOURS["liar"]()
     assert lacking(made) == {"ana": [1]}
 
 
-def test_who_is_dead_gone_paused_or_elsewhere_is_no_source():
+def test_a_peer_that_is_dead_gone_paused_or_elsewhere_is_no_source():
     for fate in ("kill", "leave", "pause"):
         made = placed(ana=(0,), bia=(1,))
         getattr(made, fate)("bia")
@@ -458,7 +460,7 @@ def test_who_is_dead_gone_paused_or_elsewhere_is_no_source():
     assert lacking(made) == {"ana": [], "bia": []}
 
 
-def test_who_sends_some_blocks_wrong_is_a_source_at_best_and_who_sends_all_wrong_never():
+def test_a_peer_that_sends_some_blocks_wrong_is_a_source_at_best_and_one_that_sends_all_wrong_never():
     made = placed(ana=(0,), bia=(1,))
     made.network.corrupt("bia", 0.5)
     assert lacking(made)["ana"] == []
@@ -467,21 +469,21 @@ def test_who_sends_some_blocks_wrong_is_a_source_at_best_and_who_sends_all_wrong
     assert reach.within(made, reach.reach(made), at_best=True)["ana"] == 0
 
 
-def test_who_banned_somebody_gets_nothing_from_it():
+def test_a_peer_gets_nothing_from_a_neighbour_that_it_banned():
     made = run(placed(ana=(0,), bia=(1,)), 0.5)
-    contacts = made.nodes["ana"].peer.contacts
+    contacts = made.machines["ana"].peer.contacts
     contacts.move(contacts.known["bia"], Move.BAN)
     assert lacking(made) == {"ana": [], "bia": []}
 
 
-def test_without_a_tracker_who_knows_nobody_gets_nothing():
+def test_without_a_tracker_a_peer_that_knows_nobody_gets_nothing():
     made = placed(ana=(0,), bia=(1,))
     made.kill_tracker()
-    made.seat("caio", up_bps=1000.0)
+    take_seat(made, "caio", up_bps=1000.0)
     assert lacking(made) == {"ana": [], "bia": [], "caio": []}
     assert reach.reach(made) == {"ana": (), "bia": (), "caio": ()}
     event = events.Received("by hand", Registro(peer="ana", host="ana", port=1))
-    made.tell(made.nodes["caio"], event)
+    made.tell(made.machines["caio"], event)
     assert lacking(made) == {"ana": [], "bia": [], "caio": [0]}
 
 
@@ -490,7 +492,7 @@ def test_nothing_is_promised_where_a_slot_is_gone_before_the_pedido_comes():
     assert not reach.hasty(placed(**held))
     made = World(CONTENT, Rules(round_s=1.0, slots=1, guests=0), latency_s=0.5)
     for name in held:
-        made.seat(name, up_bps=1000.0)
+        take_seat(made, name, up_bps=1000.0)
     assert reach.hasty(made)
     made = placed(**held, davi=(), edu=(), fabio=(), gil=())
     made.network.delay("ana", "bia", 0.4)
@@ -510,7 +512,7 @@ def test_the_patience_grows_with_the_slowest_line():
 def test_the_patience_is_enough_to_ask_a_liar_for_every_block():
     made = placed(ana=(), bia=())
     before_s = reach.patience_s(made)
-    made.seat("caio", behaviour=BEHAVIOURS["liar"], up_bps=1000.0)
+    take_seat(made, "caio", behaviour=BEHAVIOURS["liar"], up_bps=1000.0)
     assert reach.patience_s(made) >= before_s + 2 * made.rules.request_timeout_s * made.content.block_count
 
 
@@ -531,20 +533,20 @@ def test_watchers_are_told_before_the_effects_and_called_after_them():
     seen: list[str] = []
 
     class Scribe(Checker):
-        def told(self, world: World, node: Node, event: events.Event | None) -> None:
+        def told(self, world: World, machine: Machine, event: events.Event | None) -> None:
             seen.append(f"told {type(event).__name__}")
 
-        def did(self, world: World, node: Node, effect: events.Effect) -> None:
+        def did(self, world: World, machine: Machine, effect: events.Effect) -> None:
             seen.append(f"did {type(effect).__name__}")
 
-        def after(self, world: World, node: Node, event: events.Event | None) -> None:
+        def after(self, world: World, machine: Machine, event: events.Event | None) -> None:
             seen.append(f"after {type(event).__name__}")
 
         def over(self, world: World, timed_out: bool) -> None:
             seen.append(f"over {timed_out}")
 
     made = World(CONTENT, QUICK, watchers=(Scribe(),))
-    made.seat("ana", up_bps=1.0)
+    take_seat(made, "ana", up_bps=1.0)
     made.over(timed_out=True)
     assert seen == [
         *("told Joining", "did Call", "after Joining"),

@@ -16,12 +16,13 @@ import msgspec
 import pytest
 
 from minibit import inventory
+from minibit.content import VirtualContent
 from minibit.errors import LocalError
 from minibit.events import TRACKER
 from minibit.records import BlockRecord, LinkRecord, PeerRecord, SampleRecord, ServingRecord
 from minibit.run.ledger import Ledger
 from minibit.run.options import Options
-from minibit.sim.content import VirtualContent
+from minibit.seat import Seat
 
 pytest.importorskip("bokeh", reason="the live page needs the extra `lab`")
 
@@ -31,7 +32,7 @@ from minibit.lab import Run
 from minibit.lab.live.budget import SHARE, START_S, Budget, Idle
 from minibit.lab.live.feeder import Feeder
 from minibit.lab.live.overview import Overview, letters
-from minibit.lab.live.server import CONTROLS, HANDLERS, Server
+from minibit.lab.live.server import CONTROLS, PAGES, Server
 from minibit.lab.pictures import MAKERS, Picture
 
 BLOCKS = 8
@@ -68,7 +69,7 @@ class FakeSwarm:
         self.done: list[tuple[Any, ...]] = []
         self.ended = False
 
-    def look(self) -> dict[str, Any]:
+    def overview(self) -> dict[str, Any]:
         return {
             "head": HEAD,
             "peers": [ROW, ROW | {"peer": "peer-02", "there": False}],
@@ -143,8 +144,8 @@ def rich(server: Server) -> Server:
 @pytest.fixture
 def source(server) -> FakeSwarm:
     """A fresh source behind the server."""
-    server.source = FakeSwarm()
-    return server.source
+    server.swarm = FakeSwarm()
+    return server.swarm
 
 
 @pytest.fixture
@@ -154,12 +155,12 @@ def client(server) -> Client:
 
 # who is let in
 
-ADDRESSES = [*HANDLERS, *CONTROLS, "nothing", "bokeh.js", "../data"]
+ADDRESSES = [*PAGES, *CONTROLS, "nothing", "bokeh.js", "../data"]
 BODIES = {"kill": {"peer": "peer-01"}, "add": {"count": 1}, "limit": {"upload": "1MiB/s"}}
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS"])
-def test_whoever_lacks_the_token_gets_403_and_moves_nothing(source, client, method):
+def test_a_request_without_the_token_gets_403_and_moves_nothing(source, client, method):
     for address in ADDRESSES:
         body = BODIES.get(address) if method == "POST" else None
         for header, query in (
@@ -223,7 +224,7 @@ def test_an_address_that_is_none_is_404_for_who_has_the_token(client):
 
 def test_data_says_how_things_stand_and_when_to_ask_again(source, client):
     first = client.ask("/data").told
-    assert first == {**source.look(), "pictures": {}, "poll_s": 1.5}
+    assert first == {**source.overview(), "pictures": {}, "poll_s": 1.5}
     source.ended = True
     assert client.ask("/data").told["poll_s"] == 5
 
@@ -549,7 +550,7 @@ def ledger_of(held: dict[str, int], **options: Any) -> Ledger:
     content = VirtualContent("film", BLOCKS * BLOCK_BYTES, BLOCK_BYTES)
     ledger = Ledger("tuesday", Options.build(peers=len(held), **options), content)
     for name, blocks in {TRACKER: ALL, **held}.items():
-        ledger.open(name, "honest", 0.0, blocks)
+        ledger.open(Seat(name=name, seeds=name == TRACKER), blocks)
     return ledger
 
 
@@ -584,7 +585,7 @@ def test_the_letters_of_a_swarm_say_how_all_its_neighbours_see_a_peer():
     assert "U" not in flags(ledger)["peer-01"]
 
 
-def test_who_should_send_and_sends_nothing_for_too_long_is_snubbed_and_who_is_gone_has_no_letters():
+def test_a_peer_that_should_send_and_does_not_is_snubbed_and_one_that_is_gone_has_no_letters():
     ledger = ledger_of({"peer-01": 0}, preset="lan")  # a PEDIDO waits for 10 s
     ledger.enter_all([*linked((TRACKER, "peer-01")), ServingRecord(1.0, TRACKER, "peer-01", "fixed")])
     assert flags(ledger, 10.9)[TRACKER] == "D"

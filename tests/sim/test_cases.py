@@ -8,9 +8,11 @@ from typing import Any
 
 import msgspec
 import pytest
+from seats import take_seat
 
 from minibit import inventory
 from minibit.behaviour import Liar
+from minibit.content import VirtualContent
 from minibit.events import TRACKER
 from minibit.neighbour import Standing
 from minibit.records import BlockRecord, PeerRecord
@@ -19,9 +21,8 @@ from minibit.run.options import Options
 from minibit.run.summary import Summary
 from minibit.sim import Scenario, Simulation
 from minibit.sim.checkers import all_checkers
-from minibit.sim.content import VirtualContent
-from minibit.sim.network import SILENT_LINK_S
 from minibit.sim.world import World
+from minibit.wire.carriage import IDLE_S
 
 BLOCK_BYTES = 10_000
 RATE_BPS = 10_000.0  # a second for a block
@@ -43,9 +44,9 @@ def run_until(made: Simulation, done: Callable[[], bool]) -> None:
 def spread(world: World) -> int:
     """What the others hold together, without the seed."""
     held = inventory.EMPTY
-    for name, node in world.nodes.items():
+    for name, machine in world.machines.items():
         if name != TRACKER:
-            held |= node.peer.held
+            held |= machine.peer.held
     return held
 
 
@@ -70,12 +71,12 @@ def placed(blocks: int, held: dict[str, int], seed: int = 1) -> World:
     content = VirtualContent("content", blocks * BLOCK_BYTES, BLOCK_BYTES)
     world = World(content, Rules(round_s=2.0, request_timeout_s=5.0), seed, watchers=all_checkers())
     for name, blocks_held in held.items():
-        world.seat(name, held=blocks_held, stays=True, up_bps=RATE_BPS)
+        take_seat(world, name, held=blocks_held, stays=True, up_bps=RATE_BPS)
     return world
 
 
 def run_until_complete(world: World, limit_s: float) -> None:
-    while not all(node.peer.complete for node in world.nodes.values()):
+    while not all(machine.peer.complete for machine in world.machines.values()):
         assert world.now < limit_s
         world.clock.step()
     world.over()
@@ -89,7 +90,7 @@ def test_ten_peers_with_one_different_block_each_and_no_seed_all_complete(seed: 
 def test_the_seed_leaves_when_one_copy_is_spread_and_all_complete():
     made = simulation(6, 20)
     run_until(made, lambda: spread(made.world) == made.world.all)
-    assert not any(made.world.nodes[f"peer-0{index}"].peer.complete for index in range(1, 7))
+    assert not any(made.world.machines[f"peer-0{index}"].peer.complete for index in range(1, 7))
     made.world.leave(TRACKER)
     assert all_complete(made.run())
 
@@ -122,7 +123,7 @@ def test_lost_blocks_are_named_though_others_are_silent_or_cut_off_for_ever():
     assert len(summary.failed) == 6
 
 
-def test_who_can_still_complete_is_waited_for_though_others_lack_a_lost_block():
+def test_a_peer_that_can_still_complete_is_waited_for_though_others_lack_a_lost_block():
     selfish = {"name": "selfish", "peers": 1, "behaviour": "free-rider", "lacks": [0]}  # and alone has block 2
     classes = [selfish, {"name": "others", "peers": 2, "lacks": [2]}]
     cut = {"kind": "cut", "at": 0, "until": 1, "lasts": 200, "peers": ["peer-01", "peer-02", "peer-03"]}
@@ -141,7 +142,7 @@ def test_what_only_somebody_silent_holds_is_not_lost_but_out_of_reach_and_the_ru
     assert spread(made.world) != made.world.all
 
 
-def test_no_peer_stops_while_the_tracker_is_dead_and_who_comes_meanwhile_joins_when_it_returns():
+def test_no_peer_stops_while_the_tracker_is_dead_and_newcomers_join_when_it_returns():
     made = simulation(
         5,
         20,
@@ -158,15 +159,15 @@ def test_no_peer_stops_while_the_tracker_is_dead_and_who_comes_meanwhile_joins_w
     made.world.clock.at(200.0, int)
     while made.world.clock.next_s <= 200.0:
         made.world.clock.step()
-    assert sorted(made.world.tracker.roster) == sorted(made.world.nodes)
+    assert sorted(made.world.tracker.roster) == sorted(made.world.machines)
 
 
-def test_who_joins_late_when_the_others_have_nine_tenths_completes():
+def test_a_peer_that_joins_late_when_the_others_have_nine_tenths_completes():
     others = [f"peer-{index}" for index in range(5)]
     world = placed(30, {TRACKER: inventory.full(30), **dict.fromkeys(others, inventory.EMPTY)})
-    while sum(world.nodes[name].peer.held.bit_count() for name in others) < 0.9 * 30 * 5:
+    while sum(world.machines[name].peer.held.bit_count() for name in others) < 0.9 * 30 * 5:
         world.clock.step()
-    world.seat("late", up_bps=RATE_BPS)
+    take_seat(world, "late", up_bps=RATE_BPS)
     run_until_complete(world, world.now + 60)
 
 
@@ -222,11 +223,11 @@ def test_a_peer_that_pauses_and_goes_on_completes_and_holds_nobody_up(pause_s: f
 
 
 def test_links_to_a_silent_peer_break_in_the_end_and_stand_again_when_it_goes_on():
-    made = simulation(3, 40, {"kind": "pauses", "at": 5, "lasts": 2 * SILENT_LINK_S, "peers": ["peer-02"]})
-    silent = made.world.nodes
-    run_until(made, lambda: made.world.now > 5 + SILENT_LINK_S - 1)
+    made = simulation(3, 40, {"kind": "pauses", "at": 5, "lasts": 2 * IDLE_S, "peers": ["peer-02"]})
+    silent = made.world.machines
+    run_until(made, lambda: made.world.now > 5 + IDLE_S - 1)
     assert silent["peer-02"].ways
-    run_until(made, lambda: made.world.now > 5 + SILENT_LINK_S + 1)
+    run_until(made, lambda: made.world.now > 5 + IDLE_S + 1)
     assert not silent["peer-02"].ways
     assert all_complete(made.run())
 
@@ -234,12 +235,12 @@ def test_links_to_a_silent_peer_break_in_the_end_and_stand_again_when_it_goes_on
 def test_a_silent_seed_is_asked_no_more_and_the_others_give_what_they_have():
     made = simulation(4, 10, {"kind": "pauses", "at": 0.5, "lasts": 40, "peers": [TRACKER]}, initial="0.5")
     run_until(made, lambda: made.world.now > 35)
-    held = {node.peer.held for name, node in made.world.nodes.items() if name != TRACKER}
+    held = {machine.peer.held for name, machine in made.world.machines.items() if name != TRACKER}
     assert held == {spread(made.world)}  # all that is to be had
     assert all_complete(made.run())
 
 
-def test_who_cannot_be_reached_is_tried_again_and_found():
+def test_a_peer_that_cannot_be_reached_is_tried_again_and_found():
     made = simulation(4, 20, {"kind": "split", "at": 2, "lasts": 150, "peers": ["peer-01", "peer-02"]})
     assert all_complete(made.run())
     completed = events_of(made, "completed")
@@ -271,25 +272,25 @@ def test_a_neighbour_that_corrupts_is_banned_and_all_complete(share: float):
     assert events_of(made, "banned") or share < 0.5
 
 
-def test_who_is_banned_stays_banned_whoever_dials():
+def test_a_banned_peer_stays_banned_whichever_end_dials():
     made = simulation(3, 60, behave={"corrupter": 1}, initial="0.4", neighbours=3)
     assert all(one.peer == "peer-03" or one.why for one in made.run().failed)
-    bad = made.world.nodes["peer-03"]
+    bad = made.world.machines["peer-03"]
     banned_by = {
         name
-        for name, node in made.world.nodes.items()
-        if (known := node.peer.contacts.known.get("peer-03")) is not None and known.standing is Standing.BANNED
+        for name, machine in made.world.machines.items()
+        if (known := machine.peer.contacts.known.get("peer-03")) is not None and known.standing is Standing.BANNED
     }
     assert banned_by
     assert banned_by.isdisjoint(bad.ways)
-    assert made.world.network.reachable(bad, made.world.nodes["peer-01"])
+    assert made.world.network.reachable(bad, made.world.machines["peer-01"])
 
 
-def test_who_can_reach_only_a_liar_gets_the_one_block_that_it_holds():
+def test_a_peer_that_can_reach_only_a_liar_gets_the_one_block_that_it_holds():
     world = placed(6, {})
     rules = msgspec.structs.replace(world.rules, picker="sequential")
-    ana = world.seat("ana", rules=rules, up_bps=RATE_BPS)
-    world.seat("bia", held=1 << 5, behaviour=Liar, up_bps=RATE_BPS)
+    ana = take_seat(world, "ana", rules=rules, up_bps=RATE_BPS)
+    take_seat(world, "bia", held=1 << 5, behaviour=Liar, up_bps=RATE_BPS)
     while not ana.peer.held:
         assert world.now < 60
         world.clock.step()

@@ -190,7 +190,7 @@ def ran(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Result
     """Run a small simulation with the script, in this process and a folder of its own."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
-    return lambda *arguments: CliRunner().invoke(swarm.main, [*SMALL, *arguments])
+    return lambda *arguments: CliRunner().invoke(swarm.main, [*SMALL, *arguments], prog_name="run_swarm.py")
 
 
 def test_a_run_writes_its_report_beside_its_records(ran, tmp_path):

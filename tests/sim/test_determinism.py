@@ -57,7 +57,7 @@ def digest(arrivals: str, seed: int) -> str:
 
 def digests_elsewhere(arrivals: str, seed: int, *hash_seeds: str) -> list[str]:
     """The same in processes of their own, with these seeds of their hashes, at the same time."""
-    program = f"from test_sim_determinism import digest; print(digest({arrivals!r}, {seed}))"
+    program = f"from test_determinism import digest; print(digest({arrivals!r}, {seed}))"
     runs = [
         subprocess.Popen(
             [sys.executable, "-c", program],

@@ -14,7 +14,7 @@ from minibit.events import Arrived, Event, Linked, Progressed, Received, Sent, U
 from minibit.messages import Bloqueio, Desbloqueio, Desligamento, Estoque, Pedido
 from minibit.sim.bandwidth import End
 from minibit.sim.clock import Clock
-from minibit.sim.machine import Node
+from minibit.sim.machine import Machine
 from minibit.sim.network import Network, address
 
 BLOCK_BYTES = 1000
@@ -35,14 +35,14 @@ class Mute:
 
 
 class Wire:
-    """Mute peers and the network between them; `heard` is when who heard what."""
+    """Mute peers and the network between them; `heard` has each event with its time and the peer that heard it."""
 
     def __init__(self, *names: str, latency_s: float = 0.1, connect_s: float = 0.4, chance: int = 1) -> None:
         self.clock = Clock()
-        self.nodes: dict[str, Node] = {}
+        self.machines: dict[str, Machine] = {}
         self.network = Network(
             self.clock,
-            self.nodes,
+            self.machines,
             Blocks(8, BLOCK_BYTES),
             self.tell,
             latency_s=latency_s,
@@ -54,13 +54,13 @@ class Wire:
         for name in names:
             self.add(name)
 
-    def add(self, name: str, up_bps: float = 1000.0) -> Node:
+    def add(self, name: str, up_bps: float = 1000.0) -> Machine:
         peer: Any = Mute(name)
-        self.nodes[name] = Node(peer, End(up_bps))
-        return self.nodes[name]
+        self.machines[name] = Machine(peer, End(up_bps))
+        return self.machines[name]
 
-    def tell(self, node: Node, event: Event) -> None:
-        self.heard.append((round(self.clock.now, 6), node.name, event))
+    def tell(self, machine: Machine, event: Event) -> None:
+        self.heard.append((round(self.clock.now, 6), machine.name, event))
 
     def at(self, at_s: float, action: Callable[..., object], *args: Any, **how: Any) -> None:
         self.clock.at(at_s, lambda: action(*args, **how))
@@ -72,23 +72,23 @@ class Wire:
         return heard
 
     def link(self, one: str, other: str) -> None:
-        self.network.dial(self.nodes[one], other, False)
+        self.network.dial(self.machines[one], other, False)
         self.run()
 
     def say(self, sender: str, receiver: str, block: int) -> None:
-        self.network.send(self.nodes[sender], receiver, Pedido(block))
+        self.network.send(self.machines[sender], receiver, Pedido(block))
 
     def choke(self, sender: str, receiver: str) -> None:
-        self.network.send(self.nodes[sender], receiver, Bloqueio())
+        self.network.send(self.machines[sender], receiver, Bloqueio())
 
     def unchoke(self, sender: str, receiver: str) -> None:
-        self.network.send(self.nodes[sender], receiver, Desbloqueio())
+        self.network.send(self.machines[sender], receiver, Desbloqueio())
 
     def send_block(self, sender: str, receiver: str, block: int = 0, spoil: bool = False) -> None:
-        self.network.send_block(self.nodes[sender], receiver, block, spoil)
+        self.network.send_block(self.machines[sender], receiver, block, spoil)
 
-    def hang_up(self, node: str, peer: str, farewell: Desligamento | None = FAREWELL) -> None:
-        self.network.hang_up(self.nodes[node], peer, farewell)
+    def hang_up(self, machine: str, peer: str, farewell: Desligamento | None = FAREWELL) -> None:
+        self.network.hang_up(self.machines[machine], peer, farewell)
 
 
 def linked(**options: Any) -> Wire:
@@ -121,8 +121,8 @@ def test_a_message_arrives_after_the_latency():
 def test_the_same_message_may_be_said_by_two():
     wire = linked()
     pedido = Pedido(3)
-    wire.network.send(wire.nodes["a"], "b", pedido)
-    wire.network.send(wire.nodes["b"], "a", pedido)
+    wire.network.send(wire.machines["a"], "b", pedido)
+    wire.network.send(wire.machines["b"], "a", pedido)
     assert wire.run() == [(0.1, "b", Received("a", pedido)), (0.1, "a", Received("b", pedido))]
 
 
@@ -139,7 +139,9 @@ def test_messages_wait_behind_the_block_that_was_sent_before_them():
         (1.1, "b", Received("a", Bloqueio())),
         (1.1, "b", Received("a", Desbloqueio())),
     ]
-    assert wire.nodes["a"].sent_bytes == wire.nodes["b"].received_bytes == wire.network.arrived_bytes == BLOCK_BYTES
+    assert (
+        wire.machines["a"].sent_bytes == wire.machines["b"].received_bytes == wire.network.arrived_bytes == BLOCK_BYTES
+    )
 
 
 def test_estoque_and_pedido_pass_the_block_that_is_under_way():
@@ -147,7 +149,7 @@ def test_estoque_and_pedido_pass_the_block_that_is_under_way():
     wire.send_block("a", "b", 7)
     wire.choke("a", "b")
     wire.say("a", "b", 2)
-    wire.network.send(wire.nodes["a"], "b", Estoque(new=(3,)))
+    wire.network.send(wire.machines["a"], "b", Estoque(new=(3,)))
     heard = [event for _, name, event in wire.run() if name == "b"]
     assert heard == [
         Received("a", Pedido(2)),
@@ -164,12 +166,12 @@ def test_messages_the_other_way_dont_wait_for_a_block():
     assert pedidos(wire.run(), "a") == [(0.1, 2)]
 
 
-def test_what_follows_a_block_comes_behind_it_even_when_it_is_sent_in_the_same_moment_as_the_news_that_it_went():
+def test_a_message_sent_at_the_moment_when_a_block_has_left_arrives_behind_it():
     wire = linked()
     heard_by_a = wire.tell
 
-    def answer(node: Node, event: Event) -> None:
-        heard_by_a(node, event)
+    def answer(machine: Machine, event: Event) -> None:
+        heard_by_a(machine, event)
         if isinstance(event, Sent) and event.block == 0:
             wire.send_block("a", "b", 1)
             wire.unchoke("a", "b")
@@ -188,11 +190,11 @@ def test_what_follows_a_block_comes_behind_it_even_when_it_is_sent_in_the_same_m
 
 def test_a_block_that_takes_long_gives_signs_of_life_unless_its_sender_stands_still():
     wire = linked()
-    node = wire.nodes["a"]
-    wire.network.bandwidth.limit(node.end, BLOCK_BYTES / 35, inf)
+    machine = wire.machines["a"]
+    wire.network.bandwidth.limit(machine.end, BLOCK_BYTES / 35, inf)
     wire.send_block("a", "b")
-    wire.at(15.0, wire.network.bandwidth.limit, node.end, 0.0, inf)
-    wire.at(25.0, wire.network.bandwidth.limit, node.end, BLOCK_BYTES / 35, inf)
+    wire.at(15.0, wire.network.bandwidth.limit, machine.end, 0.0, inf)
+    wire.at(25.0, wire.network.bandwidth.limit, machine.end, BLOCK_BYTES / 35, inf)
     assert wire.run() == [
         (10.0, "b", Progressed("a")),
         (30.0, "b", Progressed("a")),
@@ -202,13 +204,13 @@ def test_a_block_that_takes_long_gives_signs_of_life_unless_its_sender_stands_st
     ]
 
 
-def test_what_is_sent_where_no_link_is_is_lost():
+def test_a_message_without_a_link_is_lost():
     wire = Wire("a", "b")
     wire.say("a", "b", 1)
     wire.send_block("a", "b")
     wire.hang_up("a", "b")
     assert wire.run() == []
-    assert wire.nodes["a"].control_bytes == 0
+    assert wire.machines["a"].control_bytes == 0
 
 
 # delays
@@ -259,17 +261,17 @@ def test_a_farewell_arrives_behind_all_that_was_sent_before():
     ]
 
 
-def test_who_hangs_up_in_the_middle_of_a_block_cuts_it_and_says_no_farewell():
+def test_a_peer_that_hangs_up_in_the_middle_of_a_block_cuts_it_and_says_no_farewell():
     wire = linked()
     wire.send_block("a", "b")
     wire.choke("a", "b")
     wire.at(0.5, wire.hang_up, "a", "b")
     assert wire.run() == [(0.6, "b", Unlinked("a", "hung up"))]
-    assert wire.nodes["a"].sent[Desligamento] == 0
-    assert wire.nodes["a"].end.sending == []
+    assert wire.machines["a"].sent[Desligamento] == 0
+    assert wire.machines["a"].end.sending == []
 
 
-def test_who_hangs_up_is_deaf_and_the_block_that_was_coming_is_cut():
+def test_a_peer_that_hung_up_hears_nothing_more_and_the_block_that_was_coming_is_cut():
     wire = linked()
     wire.send_block("b", "a")
     wire.at(0.45, wire.say, "b", "a", 1)
@@ -277,7 +279,7 @@ def test_who_hangs_up_is_deaf_and_the_block_that_was_coming_is_cut():
     wire.at(0.55, wire.say, "b", "a", 2)
     assert wire.run() == [(0.6, "b", Received("a", FAREWELL)), (0.6, "b", Unlinked("a", "hung up"))]
     assert wire.network.arrived_bytes == 0
-    assert wire.nodes["b"].end.sending == []
+    assert wire.machines["b"].end.sending == []
 
 
 def test_what_is_under_way_at_a_break_is_lost_both_ways():
@@ -289,14 +291,14 @@ def test_what_is_under_way_at_a_break_is_lost_both_ways():
     wire.at(0.5, wire.network.cut, "b", "a")
     assert wire.run() == [(0.5, "b", Unlinked("a", "cut")), (0.5, "a", Unlinked("b", "cut"))]
     assert wire.network.arrived_bytes == 0
-    assert [node.end.sending + node.end.receiving for node in wire.nodes.values()] == [[], []]
+    assert [machine.end.sending + machine.end.receiving for machine in wire.machines.values()] == [[], []]
 
 
-def test_who_dies_is_missed_after_what_it_said_arrived():
+def test_a_dead_peer_is_missed_after_what_it_said_arrived():
     wire = linked()
     wire.say("a", "b", 1)
-    wire.nodes["a"].alive = False
-    wire.network.drop_all(wire.nodes["a"], "reset")
+    wire.machines["a"].alive = False
+    wire.network.drop_all(wire.machines["a"], "reset")
     wire.say("b", "a", 2)
     assert wire.run() == [(0.1, "b", Received("a", Pedido(1))), (0.1, "b", Unlinked("a", "reset"))]
 
@@ -306,7 +308,7 @@ def test_both_may_hang_up_in_the_same_moment():
     wire.hang_up("a", "b")
     wire.hang_up("b", "a")
     assert wire.run() == []
-    assert [node.ways for node in wire.nodes.values()] == [{}, {}]
+    assert [machine.ways for machine in wire.machines.values()] == [{}, {}]
 
 
 def test_a_new_link_isnt_bothered_by_the_end_of_the_old_one():
@@ -315,7 +317,7 @@ def test_a_new_link_isnt_bothered_by_the_end_of_the_old_one():
     wire.say("a", "b", 1)
     wire.network.cut("a", "b")
     wire.network.heal("a", "b")
-    wire.at(1.0, wire.network.dial, wire.nodes["a"], "b", False)
+    wire.at(1.0, wire.network.dial, wire.machines["a"], "b", False)
     wire.at(2.0, wire.say, "a", "b", 2)
     assert wire.run()[2:] == [
         (1.4, "a", Linked(address("b"), True)),
@@ -329,20 +331,20 @@ def test_a_new_link_isnt_bothered_by_the_end_of_the_old_one():
 
 def test_a_dial_is_answered_at_both_ends_and_says_whether_the_dialler_is_alone():
     wire = Wire("a", "b")
-    wire.network.dial(wire.nodes["a"], "b", True)
+    wire.network.dial(wire.machines["a"], "b", True)
     assert wire.run() == [(0.4, "a", Linked(address("b"), True)), (0.4, "b", Linked(address("a"), False, True))]
 
 
 def kill(wire: Wire) -> None:
-    wire.nodes["b"].alive = False
+    wire.machines["b"].alive = False
 
 
 def leave(wire: Wire) -> None:
-    wire.nodes["b"].peer.left = True
+    wire.machines["b"].peer.left = True
 
 
 def pause(wire: Wire) -> None:
-    wire.nodes["b"].inbox = []
+    wire.machines["b"].inbox = []
 
 
 @pytest.mark.parametrize(
@@ -350,31 +352,31 @@ def pause(wire: Wire) -> None:
     [
         (kill, 0.4, "unreachable"),
         (leave, 0.4, "unreachable"),
-        (lambda wire: wire.nodes.pop("b"), 0.4, "unreachable"),
+        (lambda wire: wire.machines.pop("b"), 0.4, "unreachable"),
         (lambda wire: wire.network.cut("b", "a"), 0.4, "unreachable"),
         (lambda wire: wire.network.split(["b"], 1), 0.4, "unreachable"),
         (pause, 5.4, "silent"),
     ],
     ids=["dead", "left", "unknown", "cut", "split", "paused"],
 )
-def test_a_dial_to_who_cant_answer_fails(befalls: Callable[[Wire], object], at_s: float, why: str):
+def test_a_dial_to_a_peer_that_cant_answer_fails(befalls: Callable[[Wire], object], at_s: float, why: str):
     wire = Wire("a", "b")
-    wire.network.dial(wire.nodes["a"], "b", False)
+    wire.network.dial(wire.machines["a"], "b", False)
     wire.at(0.2, befalls, wire)  # it is the state at the end of the dial that counts
     assert wire.run() == [(at_s, "a", Unlinked("b", why))]
 
 
 def test_the_dial_of_a_dead_peer_comes_to_nothing():
     wire = Wire("a", "b")
-    wire.network.dial(wire.nodes["b"], "a", False)
+    wire.network.dial(wire.machines["b"], "a", False)
     kill(wire)
     assert wire.run() == []
 
 
 def test_dials_at_the_same_time_give_one_link():
     wire = Wire("a", "b")
-    wire.network.dial(wire.nodes["a"], "b", False)
-    wire.network.dial(wire.nodes["b"], "a", False)
+    wire.network.dial(wire.machines["a"], "b", False)
+    wire.network.dial(wire.machines["b"], "a", False)
     assert wire.run() == [(0.4, "a", Linked(address("b"), True)), (0.4, "b", Linked(address("a"), False))]
     wire.say("b", "a", 1)
     wire.hang_up("a", "b")
@@ -384,23 +386,23 @@ def test_dials_at_the_same_time_give_one_link():
 def test_a_dial_isnt_given_up_when_its_target_dialled_back_in_the_meantime():
     wire = Wire("a", "b")
     pause(wire)
-    wire.network.dial(wire.nodes["a"], "b", False)
-    wire.at(1.0, setattr, wire.nodes["b"], "inbox", None)
-    wire.at(2.0, wire.network.dial, wire.nodes["b"], "a", False)
+    wire.network.dial(wire.machines["a"], "b", False)
+    wire.at(1.0, setattr, wire.machines["b"], "inbox", None)
+    wire.at(2.0, wire.network.dial, wire.machines["b"], "a", False)
     assert wire.run() == [(2.4, "b", Linked(address("a"), True)), (2.4, "a", Linked(address("b"), False))]
 
 
-def test_who_is_paused_while_it_dials_proves_nothing():
+def test_a_peer_that_is_paused_while_it_dials_proves_nothing():
     wire = Wire("a", "b")
-    wire.network.dial(wire.nodes["b"], "a", False)
+    wire.network.dial(wire.machines["b"], "a", False)
     pause(wire)
     assert wire.run() == [(5.4, "b", Unlinked("a", "silent"))]
 
 
-def test_who_was_hung_up_on_cant_be_dialled_before_it_hears_of_it():
+def test_a_peer_can_not_be_dialled_again_before_it_hears_that_its_link_ended():
     wire = linked(latency_s=1.0)
     wire.hang_up("a", "b")
-    wire.network.dial(wire.nodes["a"], "b", False)
+    wire.network.dial(wire.machines["a"], "b", False)
     assert wire.run()[0] == (0.4, "a", Unlinked("b", "unreachable"))
 
 
@@ -413,12 +415,12 @@ def test_a_cut_holds_until_it_heals_also_for_peers_that_come_later():
     wire.add("b")
     wire.add("c")
     wire.link("a", "c")
-    assert wire.nodes["a"].ways.keys() == {"c"}
+    assert wire.machines["a"].ways.keys() == {"c"}
     wire.link("b", "a")
-    assert wire.nodes["b"].ways == {}
+    assert wire.machines["b"].ways == {}
     wire.network.heal("b", "a")
     wire.link("b", "a")
-    assert wire.nodes["b"].ways.keys() == {"a"}
+    assert wire.machines["b"].ways.keys() == {"a"}
 
 
 def test_a_split_breaks_the_links_across_and_no_other_until_it_heals():
@@ -431,10 +433,10 @@ def test_a_split_breaks_the_links_across_and_no_other_until_it_heals():
         ("c", Unlinked("a", "split")),
     ]
     wire.link("b", "c")
-    assert wire.nodes["b"].ways.keys() == {"a"}
+    assert wire.machines["b"].ways.keys() == {"a"}
     wire.network.split("ab", 0)
     wire.link("b", "c")
-    assert wire.nodes["b"].ways.keys() == {"a", "c"}
+    assert wire.machines["b"].ways.keys() == {"a", "c"}
 
 
 def test_a_split_holds_for_peers_that_come_later():
@@ -443,7 +445,7 @@ def test_a_split_holds_for_peers_that_come_later():
     wire.add("b")
     assert not wire.network.together("a", "b")
     wire.link("a", "b")
-    assert wire.nodes["a"].ways == {}
+    assert wire.machines["a"].ways == {}
 
 
 def test_a_slow_link_slows_no_other_and_both_its_ways():
@@ -498,6 +500,6 @@ def test_a_share_of_the_blocks_arrives_wrong_and_the_same_ones_with_the_same_cha
 
 def test_a_wrong_block_that_nobody_asked_for_is_not_looked_at():
     wire = linked()
-    wire.nodes["b"].peer.wants = False
+    wire.machines["b"].peer.wants = False
     wire.send_block("a", "b", spoil=True)
     assert (1.1, "b", Arrived("a", 0, True)) in wire.run()

@@ -80,7 +80,7 @@ def test_where_only_uplinks_bind_what_begins_or_ends_touches_its_own_uploader_on
     assert one.version == version
 
 
-def test_a_downlink_is_shared_by_those_whom_it_binds_and_others_get_what_they_leave():
+def test_a_downlink_is_shared_by_the_flows_that_it_binds_and_others_get_what_they_leave():
     lines, one, other = Lines(), End(100), End(100)
     narrow, wide = End(0, 60), End(0)
     one_narrow = lines.send("one to narrow", one, narrow)

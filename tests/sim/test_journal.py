@@ -24,7 +24,7 @@ from minibit.rules import Rules
 from minibit.run.options import Options
 from minibit.sim import Scenario, Simulation
 from minibit.sim.journal import Journal, replay
-from minibit.sim.machine import Node
+from minibit.sim.machine import Machine
 from minibit.sim.world import Watcher, World
 
 Moment = tuple[
@@ -39,19 +39,19 @@ class Diary(Watcher):
         self.moments: dict[str, list[Moment]] = {}
         self._effects: list[Effect] = []
 
-    def did(self, world: World, node: Node, effect: Effect) -> None:
+    def did(self, world: World, machine: Machine, effect: Effect) -> None:
         self._effects.append(effect)
 
-    def after(self, world: World, node: Node, event: Event | None) -> None:
-        moment = (world.now, event, self._effects, node.peer.snapshot())
-        self.moments.setdefault(node.name, []).append(moment)
+    def after(self, world: World, machine: Machine, event: Event | None) -> None:
+        moment = (world.now, event, self._effects, machine.peer.snapshot(world.now))
+        self.moments.setdefault(machine.name, []).append(moment)
         self._effects = []
 
 
 def replayed(journal: Journal) -> list[Moment]:
     """All moments of the peer, alone."""
     moments: list[Moment] = []
-    replay(journal, watch=lambda peer, entry, effects: moments.append((*entry, effects, peer.snapshot())))
+    replay(journal, watch=lambda peer, entry, effects: moments.append((*entry, effects, peer.snapshot(entry[0]))))
     return moments
 
 
@@ -111,14 +111,15 @@ def test_a_replay_ends_when_all_of_its_moment_has_happened():
     simulation, diary = simulated({})
     moments, journal = diary.moments["peer-03"], simulation.journals["peer-03"]
     for until_s in [moments[index][0] for index in range(0, len(moments), 50)]:
-        last = [snapshot for at_s, _, _, snapshot in moments if at_s <= until_s][-1]
-        assert replay(journal, until_s).snapshot() == last
+        last_s, *_, last = [moment for moment in moments if moment[0] <= until_s][-1]
+        assert replay(journal, until_s).snapshot(last_s) == last
     assert replay(journal, 0.0).started
     assert not replay(journal, -1.0).started
-    assert replay(journal, inf).snapshot() == replay(journal, journal.end_s).snapshot() == moments[-1][3]
+    end_s, *_, end = moments[-1]
+    assert replay(journal, inf).snapshot(end_s) == replay(journal, journal.end_s).snapshot(end_s) == end
 
 
-def test_a_journal_is_only_kept_of_who_is_named():
+def test_a_journal_is_kept_only_for_peers_that_are_named():
     options = Options.build(peers=3, size="64KiB", world="sim")
     simulation = Simulation(options, journal=["peer-02"])
     simulation.run()
@@ -243,7 +244,7 @@ def journals(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def looked_at(*arguments: object) -> tuple[int, str]:
     """How the script ended, and all that it said."""
-    result = CliRunner().invoke(script.main, [str(argument) for argument in arguments])
+    result = CliRunner().invoke(script.main, [str(argument) for argument in arguments], prog_name="minibit replay")
     return result.exit_code, result.output
 
 
@@ -307,7 +308,7 @@ def test_what_is_said_to_many_in_a_row_is_one_line():
 @pytest.mark.parametrize(
     ("name", "data", "said"),
     [
-        ("missing.journal", None, "can't be read (No such file or directory): give a file that run_swarm.py"),
+        ("missing.journal", None, "can't be read (No such file or directory): give a file that minibit swarm"),
         ("notes.txt", b"dear diary", ": it is no journal of a peer: line 1: "),
         ("cut.journal", GOOD[:-5], ": the journal is broken: line 5: Input data was truncated: give a file"),
     ],
@@ -317,12 +318,12 @@ def test_a_file_that_wont_do_is_named_with_what_would(tmp_path: Path, name: str,
         (tmp_path / name).write_bytes(data)
     code, shown = looked_at(tmp_path / name)
     assert (code, shown.count("\n")) == (3, 1)
-    assert shown.startswith(f"replay: {tmp_path / name}")
+    assert shown.startswith(f"minibit replay: {tmp_path / name}")
     assert said in shown
 
 
 def test_a_wrong_moment_is_usage(journals: Path):
     assert looked_at(journals / "peer-02.journal", "--until", "soon") == (
         2,
-        "replay: --until: 'soon' is no duration: give e.g. 10s, 250ms, 2m, 1h\n",
+        "minibit replay: --until: 'soon' is no duration: give e.g. 10s, 250ms, 2m, 1h\n",
     )

@@ -1,0 +1,96 @@
+"""The options of `minibit swarm` as click takes them: the table of all options, and those of the command line only.
+
+Each can be given in the environment too: `MINIBIT_PEERS=20`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from minibit.errors import LocalError
+from minibit.run import readers
+from minibit.run.options import GROUPS, TABLE, Option
+from minibit.run.readers import Reader
+
+_ONLY_HERE: dict[str, tuple[Option, ...]] = {
+    "World": (
+        Option("scenario", "", readers.text, "FILE", "Classes, arrivals and faults, as TOML.", world="sim"),
+        Option("journal", "", readers.text, "PEER,...", "Peers to keep the journals of, for replay.", world="sim"),
+    ),
+    "Run": (
+        Option("no_report", "", readers.flag, "", "Write no report.html into the folder of the run.", "no"),
+        Option("json", "", readers.flag, "", "Print the summary as one JSON object.", "no"),
+        Option("quiet", "", readers.flag, "", "Show no progress.", "no"),
+        Option("live", "", readers.flag, "", "Serve a page that shows the run; its address is printed.", "no", "ray"),
+    ),
+}
+
+
+class Read(click.ParamType):  # type: ignore[type-arg]  # older ones of click can't be subscripted
+    """A value that a reader of the table of options reads."""
+
+    name = "text"
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The value in base units."""
+        try:
+            return self._reader(value)
+        except LocalError as error:
+            self.fail(str(error), param, ctx)
+
+
+class _Switch(click.types.BoolParamType):
+    """A switch, which has a value in the environment."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> bool:
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter:
+            self.fail(f"{value!r} won't do: give yes or no", param, ctx)
+
+
+class Given(click.Option):
+    """An option of the table. Its value stays as it was given: `Options.build` reads it.
+
+    default      what this command has instead of the usual default
+    environment  whether a variable of the environment may give it
+    """
+
+    def __init__(
+        self, option: Option, group: str, *, default: str | None = None, environment: bool = False, **more: Any
+    ) -> None:
+        names = [f"MINIBIT_{option.name.upper()}", *(["RAY_ADDRESS"] if option.name == "address" else [])]
+        kind: click.ParamType[Any] = click.Path() if option.metavar in {"FILE", "DIR"} else click.STRING
+        values = option.values
+        super().__init__(
+            [f"--{option.name.replace('_', '-')}"],
+            help=option.help + (f" Only with --world {option.world}." if option.world else ""),
+            metavar=option.metavar or None,
+            is_flag=not option.metavar,
+            type=kind if option.metavar else _Switch(),
+            default=default,
+            envvar=names if environment else None,
+            shell_complete=(lambda _c, _p, begun: [one for one in values if one.startswith(begun)]) if values else None,
+            **more,
+        )
+        self.option, self.group = option, group
+        self.shown = default or option.shown
+
+
+def swarm_options() -> list[click.Parameter]:
+    """Every option of a swarm, under their headings."""
+    return [
+        Given(option, group, environment=True, multiple=option.name == "journal")
+        for group, table in GROUPS.items()
+        for option in (*table, *_ONLY_HERE.get(group, ()))
+    ]
+
+
+def some_options(group: str, **defaults: str | None) -> list[click.Parameter]:
+    """These options of the table, each with the default that it has here; None: the usual one."""
+    return [Given(TABLE[name], group, default=default) for name, default in defaults.items()]

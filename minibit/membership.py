@@ -1,0 +1,124 @@
+"""How a peer gets into the swarm and finds neighbours: the calls to the tracker, and the dials.
+
+A REGISTRO counts as lost until a LISTA_PEERS comes, so the peer repeats it after a pause that doubles. A peer that
+needs other neighbours (`Need`) tells the tracker so, more often, and dials though half of its links stand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from math import inf
+from typing import Any
+
+from minibit import events
+from minibit.contacts import Contacts, Need
+from minibit.life import Life, Lifetime
+from minibit.messages import ListaPeers, Message, NovoPeer, PeerAddress, Registro
+from minibit.neighbour import Move
+from minibit.records import LinkRecord
+from minibit.rules import Rules
+
+LONGEST_PAUSE_S = 60.0  # between two tries to reach the tracker
+
+NEWS = frozenset({Registro, ListaPeers, NovoPeer})
+"""The messages that say where peers are. They may come from the tracker or from a notebook; they need no link."""
+
+
+class Membership:
+    """The membership of a peer, which misses `missing` (an inventory) at first."""
+
+    def __init__(self, rules: Rules, contacts: Contacts, life: Lifetime, missing: int) -> None:
+        self._address: PeerAddress | None = None
+        self._rules = rules
+        self._contacts = contacts
+        self._life = life
+        self._timers = life.timers
+        self._effects = life.effects
+        self._missing = missing  # in the last round
+        self._alone_rounds = 0
+        self._hungry_rounds = 0
+        self._called_at = -inf
+        self._pause_s = rules.retry_s
+
+    # need
+
+    @property
+    def need(self) -> Need:
+        """How much this peer needs other neighbours."""
+        if self._hungry_rounds > 2 * (self._rules.guest_rounds + 1):  # as long as two guests keep their slot
+            return Need.HUNGRY
+        return Need.ALONE if self._alone_rounds > 1 else Need.NONE
+
+    def need_of(self, link: events.Linked) -> Need:
+        """How much a new link is needed: by us if we are hungry or dialled it, or by the neighbour."""
+        need = self.need
+        if need is Need.HUNGRY:
+            return need
+        return Need.ALONE if link.alone or (link.dialled and need is Need.ALONE) else Need.NONE
+
+    def fed(self) -> None:
+        """A hungry peer has a new neighbour, which gets as long to give it something."""
+        self._hungry_rounds = 0
+
+    def round(self, missing: int, unheld: int, now: float) -> None:
+        """A choker round has passed; `unheld` are the blocks that no neighbour holds (an inventory)."""
+        waits = bool(missing) and self._life.started
+        self._alone_rounds = self._alone_rounds + 1 if waits and not missing & ~unheld else 0
+        self._hungry_rounds = self._hungry_rounds + 1 if waits and missing == self._missing else 0
+        self._missing = missing
+        if self.need is not Need.NONE:
+            self._timers.set_earlier("tracker", max(now, self._called_at + self._pause_s))
+
+    # the tracker
+
+    def join(self, address: PeerAddress, now: float) -> None:
+        """Our block server listens at `address`: tell the tracker."""
+        self._address = address
+        self.call(now)
+
+    def call(self, now: float) -> None:
+        """Say REGISTRO to the tracker."""
+        if (me := self._address) is None:  # not joined yet: a LISTA_PEERS from a notebook has set the timer
+            return
+        alone = self.need is not Need.NONE
+        if alone:  # one neighbour a call; all at once would flood a large swarm at its start, when every peer is alone
+            self.dial(now, one_more=True)
+        self._effects.append(events.Call(Registro(peer=me.peer, host=me.host, port=me.port, alone=alone)))
+        self._called_at = now
+        self._timers.set("tracker", now + self._pause_s)
+        self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
+
+    def hear(self, message: Message, now: float) -> None:
+        """One of `NEWS` came."""
+        if isinstance(message, Registro):
+            self._meet((PeerAddress(message.peer, message.host, message.port),), now)
+        elif isinstance(message, NovoPeer):
+            self.note((address.peer for address in message.peers), "announced", now)
+            self._meet(message.peers, now)
+        elif isinstance(message, ListaPeers):
+            if self.need is Need.NONE:
+                self._pause_s = self._rules.retry_s
+            self._timers.set("tracker", now + self._rules.tracker_s)
+            self.note((address.peer for address in message.peers), "listed", now)
+            self._meet(message.peers, now)
+
+    # neighbours
+
+    def _meet(self, addresses: tuple[PeerAddress, ...], now: float) -> None:
+        self._contacts.learn(addresses)
+        self.dial(now)
+
+    def dial(self, now: float, *, one_more: bool = False) -> None:
+        """Connect to neighbours, if links are short; `one_more`: to at least one."""
+        if self._life.stage is Life.LEAVING or self._address is None:
+            return
+        neighbours, again_at = self._contacts.to_dial(now, one_more=one_more)
+        for neighbour in neighbours:
+            self._contacts.move(neighbour, Move.DIAL)
+            self._effects.append(events.Dial(neighbour.address, self.need is not Need.NONE))
+        if again_at is not None:
+            self._timers.set_earlier("dial", again_at)
+
+    def note(self, neighbours: Iterable[str], event: Any, now: float) -> None:
+        """Record this of each of the neighbours."""
+        self._effects += [events.Note(LinkRecord(now, self._life.name, neighbour, event)) for neighbour in neighbours]

@@ -1,0 +1,283 @@
+"""The command `minibit`: what it offers, what it says of what is wrong, and how each of its commands ends."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+import minibit
+from minibit.cli import commands, swarm
+from minibit.cli.ending import complain, ending
+from minibit.cli.options import Given
+from minibit.errors import DiskFullError, OptionError
+from minibit.run.options import TABLE, Options
+from minibit.run.readers import Initial
+
+ROOT = Path(__file__).parents[2]
+SMALL = ("--world", "sim", "--peers", "2", "--size", "64KiB", "--quiet", "--no-report")
+ROWS = [parameter for parameter in swarm.main.params if isinstance(parameter, Given)]
+TABLES = {"README.md": "option", "README.pt.md": "opção"}
+
+
+def ran(*arguments: str, **env: str) -> Result:
+    return CliRunner(env=env).invoke(commands.main, arguments, prog_name="minibit")
+
+
+def told(*arguments: str, program: str = "", **env: str) -> subprocess.CompletedProcess[str]:
+    """`minibit` as a process; `program` runs before it."""
+    start = f"{program}\nfrom minibit.cli import main\nimport sys\nsys.argv[1:] = {list(arguments)}\nmain()"
+    env = {**os.environ, "PYTHONPATH": str(ROOT), **env}
+    return subprocess.run([sys.executable, "-c", start], env=env, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(autouse=True)
+def at_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+
+
+# what it offers
+
+
+def test_without_a_command_it_shows_its_help_and_fails() -> None:
+    result = ran()
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == ran("--help").stdout + "\n" * (not ran("--help").stdout.endswith("\n"))
+    for name, text in commands.COMMANDS.items():
+        assert re.search(rf"^  {name} +{re.escape(text)}$", result.stderr, re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", commands.COMMANDS)
+def test_every_command_has_a_help_and_fits_80_columns(name: str) -> None:
+    for flag in ("-h", "--help"):
+        result = ran(name, flag, COLUMNS="80")
+        assert (result.exit_code, result.stderr) == (0, "")
+        assert result.stdout.startswith(f"Usage: minibit {name} ")
+        assert max(map(len, result.stdout.splitlines())) <= 80
+    assert not any(line.endswith("...") for line in result.stdout.splitlines() if "Usage" not in line)
+
+
+def test_it_says_its_version() -> None:
+    assert ran("--version").stdout == f"minibit {minibit.__version__}\n"
+
+
+def test_the_help_is_there_without_anything_heavy() -> None:
+    program = "import atexit, sys\natexit.register(lambda: print(*sys.modules))"
+    loaded = told("--help", program=program).stdout.splitlines()[-1].split()
+    assert {"ray", "polars", "bokeh", "rich"}.isdisjoint(loaded)
+
+
+def test_a_shell_completes_commands_options_and_values() -> None:
+    def offered(words: str) -> list[str]:
+        count = str(len(words.split(" ")) - 1)
+        done = told(_MINIBIT_COMPLETE="bash_complete", COMP_WORDS=words, COMP_CWORD=count)
+        return [line.partition(",")[2] for line in done.stdout.splitlines()]
+
+    assert offered("minibit sw") == ["swarm"]
+    assert offered("minibit swarm --seed-u") == ["--seed-upload"]
+    assert offered("minibit swarm --choker ") == ["tit-for-tat", "rarity", "none"]
+    assert offered("minibit tournament --world s") == ["sim"]
+    assert "minibit" in told(_MINIBIT_COMPLETE="bash_source").stdout
+
+
+# what it says of what is wrong
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ("swrm", "minibit: there is no command 'swrm': did you mean swarm?"),
+        ("xyz", "minibit: there is no command 'xyz': give swarm, runs, replay, compare, tournament"),
+        ("runs lss", "minibit runs: there is no command 'lss': did you mean ls?"),
+        ("--versio", "minibit: there is no option '--versio': did you mean --version?"),
+        ("swarm --pears 3", "minibit swarm: there is no option '--pears': did you mean --peers?"),
+        ("compare --zzz g", "minibit compare: there is no option '--zzz': see --help"),
+        ("swarm --peers", "minibit swarm: option '--peers' requires an argument: see --help"),
+        ("swarm a b", "minibit swarm: got unexpected extra argument (b): see --help"),
+        ("swarm --peers x", "minibit swarm: --peers: 'x' won't do: give a whole number from 1"),
+        ("compare", "minibit compare: missing argument 'GRID': see --help"),
+        ("compare --jobs 0 g", "minibit compare: --jobs: '0' won't do: give a whole number from 1"),
+        ("tournament --peers 0", "minibit tournament: --peers: '0' won't do: give a whole number from 1"),
+        ("tournament --upload 3x", "minibit tournament: --upload: '3x' is no rate: give e.g. 4MiB/s, 500kB/s"),
+        ("replay --until x f", "minibit replay: --until: 'x' is no duration: give e.g. 10s, 250ms, 2m, 1h"),
+        ("runs export a --to b --format c", "minibit runs export: --format: 'c' is not one of 'csv', 'parquet'"),
+    ],
+)
+def test_what_is_wrong_is_one_line_with_the_nearest_and_exit_code_2(arguments: str, said: str) -> None:
+    result = ran(*arguments.split())
+    assert (result.exit_code, result.stdout, result.stderr) == (2, "", f"{said}\n")
+
+
+@pytest.mark.parametrize("module", ["polars", "bokeh"])
+def test_without_the_extra_a_simulation_runs_and_all_else_says_what_to_install(module: str, tmp_path: Path) -> None:
+    (tmp_path / "g.toml").write_text("title = 'T'\nrepeats = 1\n[options]\npeers = 2\nsize = '64KiB'\n")
+    gone = f"import sys\nsys.modules[{module!r}] = None"
+    need = f"it needs {module}: pip install 'minibit[lab]'\n"
+    quiet = told("swarm", *SMALL, program=gone)
+    assert (quiet.returncode, quiet.stderr) == (0, "")
+    assert told("swarm", *[one for one in SMALL if "-report" not in one], program=gone).returncode == 0
+    compared = told("compare", "g.toml", "--quiet", program=gone)
+    listed = told("runs", "ls", program=gone)
+    if module == "polars":
+        assert (compared.returncode, compared.stderr) == (0, f"minibit compare: no table.parquet: {need}")
+        assert (listed.returncode, listed.stdout, listed.stderr) == (1, "", f"minibit: {need}")
+    live = told("swarm", "--live", program=gone)
+    assert (live.returncode, live.stdout) == (2, "")
+    assert re.fullmatch(rf"minibit swarm: .*\b{module}\b.*pip install 'minibit\[lab\]'\n", live.stderr)
+
+
+# options
+
+
+@pytest.mark.parametrize("option", TABLE.values(), ids=TABLE)
+def test_the_default_in_the_help_is_that_of_the_options(option) -> None:
+    assert option.default in (None, False, {}) or option.reader(option.shown) == option.default
+
+
+def test_every_option_is_in_the_help_under_a_heading_with_its_default() -> None:
+    assert [one.option.name for one in ROWS if one.option.name in TABLE] == list(TABLE)
+    text = ran("swarm", "--help").stdout
+    text = text[text.index("Content and peers:") :]
+    for one in ROWS:
+        record = text[text.index(f"\n  {one.opts[0]} ") :].split("\n  --")[1]
+        assert one.is_flag or f"[{one.shown}]" in " ".join(record.split())
+    assert {one.group for one in ROWS} < set(re.findall(r"^(\S.*):$", text, re.MULTILINE))
+
+
+def test_every_field_of_options_and_rules_has_a_row() -> None:
+    fields = {*Options.__struct_fields__, *Options().rules.__struct_fields__} - {"rules"}
+    assert {option.field for option in TABLE.values()} == fields
+
+
+def test_an_initial_share_is_shown_as_it_is_given() -> None:
+    shown = TABLE["initial"]._replace(field="initial").shown
+    assert shown == "0"
+    assert TABLE["initial"].reader("0.1+1") == Initial(0.1, 1)
+
+
+@pytest.mark.parametrize("page", TABLES)
+def test_the_readme_has_every_option_with_its_default(page: str) -> None:
+    table = (ROOT / page).read_text().split(f"| {TABLES[page]} |")[1].split("\n\n")[0]
+    found: dict[str, str] = {}
+    for row in table.splitlines()[2:]:
+        names, *_, defaults = (cell.strip() for cell in row.strip("|").split(" | "))
+        named = re.findall(r"`--([a-z-]+)", names)
+        words = defaults.split(", ")
+        assert len(words) in (1, len(named)), row
+        found |= dict(zip(named, words * (len(named) // len(words)), strict=True))
+    assert found.keys() == {one.opts[0].removeprefix("--") for one in ROWS}
+    for one in ROWS:
+        word = found[one.opts[0].removeprefix("--")]
+        valued = one.option.default not in (None, False, {})
+        theirs = valued or page == "README.md"
+        assert word.strip("`") == one.shown if theirs else word and "`" not in word, one.opts
+
+
+def test_an_option_may_stand_in_the_environment_and_the_command_line_wins() -> None:
+    arguments = [one for one in SMALL if one != "--quiet"]
+    result = ran("swarm", *arguments, MINIBIT_PEERS="3", MINIBIT_SEED="7", MINIBIT_QUIET="yes", MINIBIT_NAME="env")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert "2 of 2" in result.stdout
+    assert re.search(r"env, seed 7\b", result.stdout)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("MINIBIT_PEERS", "x", "'x' won't do: give a whole number from 1"),
+        ("MINIBIT_BLOCK_SIZE", "3 foo", "'3 foo' is no size: give e.g. 64MiB, 500kB"),
+        ("MINIBIT_KEEP", "x", "'x' won't do: give yes or no"),
+        (
+            "MINIBIT_BEHAVE",
+            "liar=11",
+            "'liar=11' needs 11 peers in all, and there are 10: give more peers, or fewer of",
+        ),
+    ],
+)
+def test_a_wrong_value_in_the_environment_is_named_as_such(name: str, value: str, said: str) -> None:
+    result = ran("swarm", **{name: value})
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith(f"minibit swarm: {name}: {said}")
+
+
+def test_what_the_environment_says_of_the_other_world_is_left_out() -> None:
+    env = {"RAY_ADDRESS": "192.0.2.1:6379", "MINIBIT_DATA_PORTS": "1-2", "MINIBIT_LIVE": "1", "MINIBIT_KEEP": "1"}
+    assert ran("swarm", *SMALL, **env).exit_code == 0
+
+
+def test_a_program_does_not_read_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MINIBIT_PEERS", "3")
+    assert Options.build().peers == 10
+
+
+def test_an_error_about_an_option_has_its_parts_and_each_caller_spells_it() -> None:
+    with pytest.raises(OptionError) as refused:
+        Options.build(block_size="x")
+    error = refused.value
+    assert (error.option, error.value, error.nearest) == ("block_size", "x", None)
+    assert str(error) == "block_size: 'x' is no size: give e.g. 64MiB, 500kB"
+    assert error.said(lambda name: f"--{name}") == "--block_size: 'x' is no size: give e.g. 64MiB, 500kB"
+    with pytest.raises(OptionError) as unknown:
+        Options.build(blok_size="x")
+    assert unknown.value.nearest == ("block_size",)
+    assert unknown.value.said(str.upper) == "there is no option 'BLOK_SIZE': did you mean BLOCK_SIZE?"
+
+
+# how it ends
+
+
+def ended(what: BaseException | int) -> Result:
+    """How a command ends that raises this, or gets this signal."""
+
+    @click.command(name="it")
+    def it() -> None:
+        with ending("stopped"):
+            if isinstance(what, int):
+                os.kill(os.getpid(), what)
+                complain("went on")
+                return
+            raise what
+
+    return CliRunner().invoke(it, prog_name="it.py")
+
+
+@pytest.mark.parametrize(
+    ("what", "code", "said"),
+    [
+        (DiskFullError("no room"), 8, "it: no room\n"),
+        (click.UsageError("Odd."), 2, "it: odd: see --help\n"),
+        (ModuleNotFoundError("", name="polars.x"), 1, "it: it needs polars: pip install 'minibit[lab]'\n"),
+        (KeyboardInterrupt(), 130, "it: stopped\n"),
+        (signal.SIGINT, 130, "it: stopped\n"),
+        (signal.SIGTERM, 143, "it: stopped\n"),
+        (signal.SIGHUP, 129, "it: stopped\n"),
+    ],
+)
+def test_an_error_or_a_signal_is_one_line_and_its_exit_code(what: BaseException | int, code: int, said: str) -> None:
+    before = [signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGHUP)]
+    result = ended(what)
+    assert (result.exit_code, result.stderr) == (code, said)
+    assert [signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGHUP)] == before
+
+
+def test_an_error_that_nobody_made_on_purpose_keeps_its_traceback() -> None:
+    for error in (ZeroDivisionError(), ImportError("", name="nowhere")):
+        assert ended(error).exception is error
+
+
+def test_a_signal_that_is_ignored_stays_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        result = ended(signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert (result.exit_code, result.stderr) == (0, "it: went on\n")
