@@ -57,7 +57,7 @@ class Sixth(NoChoking):
 
 
 class Plain(Rarity):
-    """Who holds the fewest rare blocks keeps its slot."""
+    """The neighbour with the fewest rare blocks keeps its slot."""
 
     def rank(self, rows: Sequence[Neighbour], seeding: bool) -> list[Neighbour]:
         return super().rank(rows, seeding)[::-1]
@@ -162,19 +162,19 @@ def test_another_setting_breaks_its_own_rule(given: dict[str, Any], rules: set[s
     assert broken(simulated(**given)) == rules
 
 
-def test_who_never_leaves_breaks_nothing_and_shows_nothing_of_leaving():
+def test_a_peer_that_never_leaves_breaks_nothing_and_shows_nothing_of_leaving():
     run = simulated(leave="never")
     assert broken(run) == set()
     assert verdicts(run)["leaving"] == "not seen"
 
 
-def test_who_leaves_before_it_is_complete_breaks_the_rule():
+def test_a_peer_that_leaves_before_it_is_complete_breaks_the_rule():
     run = simulated({"faults": [{"kind": "leaves", "at": "20s", "peers": ["peer-03", "peer-08"]}]})
     assert broken(run) == {"leaving"}
     assert found(run, "leaving").evidence.endswith("2 of them incomplete: peer-03, peer-08")
 
 
-def test_where_somebody_lies_about_what_it_holds_nobody_can_tell_who_asks_for_the_rarest():
+def test_with_a_liar_in_the_swarm_the_rarest_block_cannot_be_told():
     assert verdicts(simulated(behave="liar=1"))["rarest"] == "not seen"
 
 
@@ -190,7 +190,7 @@ def doctored(name: str, change: Table) -> Run:
 
 
 def with_answers(named: Callable[[str, set[str]], set[str]]) -> Run:
-    """The answers of the tracker, as they might have been: by who asked, and whom it was named."""
+    """Answers of the tracker: the asker, and the peers named to it."""
 
     def change(links: pl.DataFrame) -> pl.DataFrame:
         answers: dict[tuple[float, str], set[str]] = {}

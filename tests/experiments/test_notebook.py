@@ -85,6 +85,15 @@ def test_in_portuguese_it_has_the_same_code_and_pictures_and_a_text_of_its_own(n
             assert set(VERBS.findall(one.source)) - {"NAME"} == set(VERBS.findall(other.source)) - {"NOME"}
 
 
+@pytest.mark.parametrize("name", SIMULATED)
+def test_everything_that_a_simulated_one_imports_of_minibit_is_there(name: str):
+    source = "\n".join(cell.source for cell in codes(read(FOLDER / f"{name}.ipynb")))
+    lines = [line for line in source.splitlines() if line.startswith("from minibit")]
+    assert lines
+    for line in lines:
+        exec(line, {})
+
+
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("name", SIMULATED)
 def test_a_simulated_one_runs_from_top_to_bottom_and_prints_what_is_kept(name: str, tmp_path, nothing_of_the_users):

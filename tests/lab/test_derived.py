@@ -104,7 +104,7 @@ def test_lives_are_the_presences_of_all_members(both):
     assert run.lives().filter(peer="peer-12")["joined_s"][0] > 0
 
 
-# who holds what
+# holdings
 
 
 def test_what_a_peer_held_at_the_start_it_has_since_it_joined():
@@ -124,7 +124,7 @@ def test_only_useful_blocks_are_held_and_the_seed_is_not_counted():
 
 
 @pytest.mark.parametrize("how", ["left", "died", "failed"])
-def test_copies_go_with_who_is_gone(how):
+def test_copies_go_with_a_peer_that_is_gone(how):
     run = written(came(1.0, "peer-01", 0), came(2.0, "peer-02", 0), event(5.0, "peer-01", how))
     assert run.copies(4.9)["copies"].to_list() == [2, 0, 0, 0]
     assert run.copies(5.0)["copies"].to_list() == [1, 0, 0, 0]
@@ -171,7 +171,7 @@ def test_rates_are_of_the_time_from_then_on_and_the_last_time_is_never_short():
     assert found[6.0, "peer-02"] == pytest.approx((0, BLOCK_BYTES / 3.1))
 
 
-def test_who_got_nothing_has_given_infinitely_more_and_who_moved_nothing_has_no_ratio():
+def test_a_peer_that_got_nothing_has_an_infinite_ratio_and_one_that_moved_nothing_has_none():
     run = written(came(1.0, "peer-01", 0), came(2.0, "peer-01", 0, "peer-02", "double"))
     assert run.gave().rows() == [("peer-02", "peer-01", 0, BLOCK_BYTES), (TRACKER, "peer-01", 1, BLOCK_BYTES)]
     assert dict(run.shares().select("peer", "share_ratio").iter_rows()) == {

@@ -132,7 +132,7 @@ def test_each_behaviour_has_a_letter_and_a_marker_of_its_own_and_not_just_a_colo
     assert len(set(letters)) == len(set(markers)) == len(set(colours)) == len(BEHAVIOURS)
 
 
-def test_short_names_say_who_is_not_honest():
+def test_short_names_mark_peers_that_are_not_honest():
     assert (short(TRACKER), short("peer-07"), short("peer-45", "free-rider")) == ("seed", "07", "45 F")
     assert short("peer-45", "greedy") == "45 G"
 
@@ -158,7 +158,7 @@ def test_the_clock_has_a_second_to_show_where_nothing_happened(empty):
 # blocks
 
 
-def test_a_moment_shows_who_holds_what_and_marks_the_blocks_with_the_fewest_copies():
+def test_a_moment_shows_the_blocks_held_and_marks_those_with_the_fewest_copies():
     arrived = np.array([[1, 2, NEVER], [1, 9, 9]], dtype=np.float32)
     shown = blocks.seen(arrived, np.array([NEVER, NEVER]), 2.0)
     held, missing, rarest = blocks.HELD, blocks.MISSING, blocks.RAREST
@@ -169,7 +169,7 @@ def test_a_moment_shows_who_holds_what_and_marks_the_blocks_with_the_fewest_copi
     assert later.image.tolist() == [[held, held, missing], [held, held, rarest]]
 
 
-def test_the_copies_of_who_is_gone_are_gone():
+def test_the_copies_of_a_gone_peer_are_gone():
     arrived = np.array([[1, 1], [1, 2]], dtype=np.float32)
     shown = blocks.seen(arrived, np.array([1.5, NEVER]), 1.6)
     assert shown.image.tolist() == [[blocks.GONE] * 2, [blocks.HELD, blocks.MISSING]]
@@ -181,7 +181,7 @@ def test_where_all_blocks_have_as_many_copies_none_is_rarest():
     assert (shown.rarest, shown.said) == ([], "100 % held, rarest: none")
 
 
-def test_who_holds_what_is_what_the_run_says_at_any_time(run):
+def test_the_blocks_held_are_those_of_the_run_at_any_time(run):
     for at_s in (0.0, run.end_s / 3, run.end_s):
         image = blocks.columns(run, at_s)["blocks:image"]["image"][0]
         peers = [peer for peer in run.members["peer"] if peer != TRACKER]
@@ -225,7 +225,7 @@ def test_the_matrix_holds_the_slots_that_the_run_says(run):
         }
 
 
-def test_of_many_peers_those_are_drawn_who_have_to_do_with_each_other(monkeypatch):
+def test_of_many_peers_those_that_serve_each_other_are_drawn(monkeypatch):
     monkeypatch.setattr(choking, "PEERS_MAX", 3)
     run = written(
         serves(1.0, TRACKER, "peer-03", "fixed"), serves(1.0, "peer-03", "peer-01", "guest"), held={"peer-02": 1}
@@ -280,7 +280,7 @@ def test_messages_are_counted_by_verb_also_those_of_none(run):
     assert [said.strip() for said in found["said"]] == [f"{count:,}" for count in run.summary["messages"].values()]
 
 
-def test_where_nobody_noted_who_sent_them_the_summary_has_the_messages(run):
+def test_messages_without_a_sender_come_from_the_summary(run):
     older = Run({"summary": run.summary}, run.records)
     assert messages.columns(older) == messages.columns(run)
 

@@ -48,7 +48,7 @@ def test_the_life_of_a_peer():
     ]
 
 
-def test_who_got_nothing_and_gave_nothing_and_died_before_it_was_complete():
+def test_a_peer_that_got_and_gave_nothing_and_died_before_it_was_complete():
     run = written(
         event(0.0, "peer-01", "started"),
         event(4.0, "peer-01", "died", "killed"),
@@ -64,7 +64,7 @@ def test_who_got_nothing_and_gave_nothing_and_died_before_it_was_complete():
     ]
 
 
-def test_who_gave_only_wrong_blocks_and_was_banned():
+def test_a_peer_that_gave_only_wrong_blocks_and_was_banned():
     run = written(
         came(1.0, "peer-01", 3, "peer-03", "rejected"),
         came(2.0, "peer-02", 3, "peer-03", "rejected"),

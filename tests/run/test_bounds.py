@@ -37,7 +37,7 @@ def test_free_riders_want_the_content_and_give_nothing(upload_bps):
     assert bounds.fluid(100, free_riders, seed_upload_bps=50) == pytest.approx(200 / 50)
 
 
-def test_who_need_not_complete_gives_and_is_not_given():
+def test_a_peer_that_need_not_complete_gives_and_is_not_given():
     members = [Capacity(10)] * 2 + [Capacity(10, download_bps=1, wants=False)] * 2
     assert bounds.fluid(100, members, seed_upload_bps=20) == pytest.approx(5.0)
     assert bounds.fluid(1000, members, seed_upload_bps=200) == pytest.approx(2000 / 240)
@@ -122,7 +122,7 @@ def test_the_fastest_uplink_of_all_doubles_the_last_block():
     assert bounds.blocks(100, 10, [Capacity(10), Capacity(None), Capacity(1)], seed_upload_bps=5) == pytest.approx(20)
 
 
-def test_who_does_not_serve_doubles_nothing_and_who_need_not_complete_is_not_counted():
+def test_a_peer_that_does_not_serve_doubles_nothing_and_one_that_need_not_complete_is_not_counted():
     free_riders = [Capacity(1000, serves=False)] * 2
     assert bounds.blocks(100, 10, [Capacity(10)] * 2 + free_riders, seed_upload_bps=10) == pytest.approx(12)
     assert bounds.blocks(100, 10, [Capacity(10)] * 2 + [Capacity(40, wants=False)], seed_upload_bps=10) == 10.25
@@ -167,7 +167,7 @@ def test_no_greedy_schedule_beats_the_bound_with_any_links(members, seed_bps, si
 def greedy_s(
     lengths: list[int], members: list[Capacity], held: list[set[int]], seed_upload_bps: float, chance: Random
 ) -> float:
-    """The makespan if every uplink, when it is free, sends some block to somebody who lacks it; one at a time."""
+    """The makespan if every free uplink sends some block to a peer that lacks it, one at a time."""
     seed = len(members)
     uploads_bps = [member.upload_bps for member in members] + [seed_upload_bps]
     held = [*held, set(range(len(lengths)))]

@@ -41,7 +41,7 @@ STORY: list[Record] = [
 END_S = 10.0
 
 
-# who gave what to whom
+# payload between peers
 
 
 def test_bytes_are_counted_from_peer_to_peer_wanted_or_not():
@@ -72,7 +72,7 @@ def test_the_reciprocity_of_a_peer_is_that_of_its_own_pairs():
     assert measures.reciprocities(between, {"a", "b", "c", "d"}) == pytest.approx({"a": 2 / 3, "b": 0.5, "c": 0.0})
 
 
-def test_the_shares_of_a_class_add_up_and_who_has_no_class_does_not_count():
+def test_the_shares_of_a_class_add_up_and_a_peer_without_a_class_does_not_count():
     class_of = {"a": "slow", "b": "fast", "c": "fast"}
     between = {("a", "b"): 300, ("b", "a"): 100, ("b", "c"): 200, ("c", "a"): 100, ("tracker", "a"): 900}
     assert measures.class_shares(between, class_of) == {
