@@ -17,7 +17,7 @@ from math import inf
 
 from minibit import inventory
 from minibit.messages import Estoque
-from minibit.neighbour import Neighbour, Slot
+from minibit.neighbour import UNSERVED, Neighbour
 
 PATIENCE = 4
 
@@ -45,7 +45,7 @@ class Announcer:
         told = []
         for neighbour in neighbours:
             if (
-                (everybody or neighbour.slot is not Slot.NONE)
+                (everybody or neighbour.slot is not UNSERVED)
                 and claims & ~neighbour.told
                 and (estoque := untold(neighbour, claims)) is not None
             ):

@@ -22,9 +22,9 @@ from minibit.behaviour import Honest
 from minibit.choker import Choker
 from minibit.content import Content
 from minibit.errors import RemoteError
-from minibit.life import Life, Lifetime
+from minibit.life import LEAVING, TRADING, Lifetime
 from minibit.messages import Bloco, Bloqueio, Desbloqueio, Estoque, Message, Pedido
-from minibit.neighbour import Move, Neighbour, Slot, Standing
+from minibit.neighbour import SHARING, UNSERVED, Move, Neighbour
 from minibit.picker import Picker
 from minibit.pipeline import Pipeline
 from minibit.records import BlockRecord, ServingRecord
@@ -104,7 +104,7 @@ class Exchange:
         self.availability.remove(neighbour.theirs)
         self.pipeline.void_all(neighbour)
         self.uploads.forget(neighbour)
-        if neighbour.slot is not Slot.NONE:
+        if neighbour.slot is not UNSERVED:
             self._effects.append(events.Note(ServingRecord(now, self._life.name, neighbour.peer, "none")))
 
     # messages
@@ -118,7 +118,7 @@ class Exchange:
         if message.new and max(message.new) >= count:
             raise RemoteError(f"block {max(message.new)} of {count} in an ESTOQUE")
         news = inventory.of(message.new)
-        if message.whole is None and neighbour.standing is Standing.SHARING:
+        if message.whole is None and neighbour.standing is SHARING:
             self._on_news(neighbour, news & ~neighbour.theirs, now)
             return
         theirs = neighbour.theirs if message.whole is None else inventory.from_hex(message.whole, count)
@@ -140,7 +140,7 @@ class Exchange:
             neighbour.theirs |= news
             if neighbour.serves_us and news & ~self.held:
                 self._ask(neighbour, now)
-            if neighbour.slot is not Slot.NONE:  # or it has no PEDIDOs here
+            if neighbour.slot is not UNSERVED:  # or it has no PEDIDOs here
                 self.uploads.called_off(neighbour)
                 if not self.held & ~neighbour.theirs:
                     self.serve(now)  # its interest ended; that of other neighbours is as it was
@@ -157,7 +157,7 @@ class Exchange:
         block = message.block
         if block >= self._content.block_count:
             raise RemoteError(f"a PEDIDO for block {block} of {self._content.block_count}")
-        if neighbour.slot is Slot.NONE:  # it may not have heard yet that it is choked
+        if neighbour.slot is UNSERVED:  # it may not have heard yet that it is choked
             _uninvited(neighbour, "PEDIDOs while choked")
         elif not self.held >> block & 1:
             if not self.claims >> block & 1:  # to refuse is to send the true inventory
@@ -261,7 +261,7 @@ class Exchange:
 
     def _ask_of(self, neighbours: Iterable[Neighbour], now: float) -> None:
         missing = self.missing
-        if not missing or self._life.stage is not Life.TRADING:
+        if not missing or self._life.stage is not TRADING:
             return
         self._send_pedidos(self.pipeline.ask(neighbours, missing, now), now)
         if not missing & ~self.pipeline.in_flight and "endgame" not in self._timers:
@@ -305,7 +305,7 @@ class Exchange:
         self._decide(self.uploads.fill, now)
 
     def _decide(self, decide: Callable[[Iterable[Neighbour], int, int, float], Changes], now: float) -> None:
-        if self._life.stage is not Life.LEAVING:
+        if self._life.stage is not LEAVING:
             self._say(decide(self._up.values(), self.held, self.missing, now), now)
 
     def _say(self, changes: Changes, now: float) -> None:
@@ -313,9 +313,9 @@ class Exchange:
         for neighbour, before in changes:
             slot = neighbour.slot
             self._effects.append(events.Note(ServingRecord(now, self._life.name, neighbour.peer, slot.value)))
-            if slot is Slot.NONE:
+            if slot is UNSERVED:
                 self._send(neighbour, Bloqueio())
-            elif before is Slot.NONE:
+            elif before is UNSERVED:
                 neighbour.uninvited = 0
                 self._tell(neighbour)  # it should know what it may ask for
                 self._send(neighbour, Desbloqueio())
@@ -334,7 +334,7 @@ class Exchange:
         assert not self.held & self.pipeline.in_flight
         assert not self.held & ~self.all
         self.availability.check(neighbour.theirs for neighbour in self._up.values())
-        served = [neighbour for neighbour in self._up.values() if neighbour.slot is not Slot.NONE]
+        served = [neighbour for neighbour in self._up.values() if neighbour.slot is not UNSERVED]
         assert self.uploads.slots is None or len(served) <= self.uploads.slots
         assert all(not neighbour.told & ~self.claims for neighbour in self._up.values())
 

@@ -28,6 +28,9 @@ class Life(Enum):
     """It has said goodbye: it hears nothing, and gives no more effects."""
 
 
+GONE, LEAVING, TRADING = Life.GONE, Life.LEAVING, Life.TRADING
+"""For what happens with every event: in Python 3.11, to look up a member of an Enum costs half a microsecond."""
+
 STEPS: dict[tuple[Life, type[Event | Effect]], Life] = {
     (Life.NEW, Joining): Life.JOINED,
     (Life.NEW, Starting): Life.TRADING,

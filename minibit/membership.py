@@ -12,7 +12,7 @@ from typing import Any
 
 from minibit import events
 from minibit.contacts import Contacts, Need
-from minibit.life import Life, Lifetime
+from minibit.life import LEAVING, Lifetime
 from minibit.messages import ListaPeers, Message, NovoPeer, PeerAddress, Registro
 from minibit.neighbour import Move
 from minibit.records import LinkRecord
@@ -110,7 +110,7 @@ class Membership:
 
     def dial(self, now: float, *, one_more: bool = False) -> None:
         """Connect to neighbours, if links are short; `one_more`: to at least one."""
-        if self._life.stage is Life.LEAVING or self._address is None:
+        if self._life.stage is LEAVING or self._address is None:
             return
         neighbours, again_at = self._contacts.to_dial(now, one_more=one_more)
         for neighbour in neighbours:

@@ -20,7 +20,7 @@ from minibit.content import Content
 from minibit.errors import RemoteError
 from minibit.events import Effect, Event
 from minibit.exchange import MOST_STRIKES, Exchange
-from minibit.life import Life, Lifetime
+from minibit.life import GONE, LEAVING, Lifetime
 from minibit.membership import NEWS, Membership
 from minibit.messages import Desligamento
 from minibit.neighbour import Move, Neighbour, Slot, Standing
@@ -73,13 +73,13 @@ class Peer:
 
     def handle(self, event: Event, now: float) -> list[Effect]:
         """Take what happened at `now` (seconds, never going back); returns what the world must do, in order."""
-        if not self.left:
+        if self.life.stage is not GONE:
             _ON_EVENT[type(event)](self, event, now)
         return self._take_effects() if self._effects else []
 
     def next_wake(self) -> float | None:
         """When `wake` must be called, in the caller's seconds; None: not at all."""
-        return None if self.left else self._timers.next
+        return None if self.life.stage is GONE else self._timers.next
 
     def wake(self, now: float) -> list[Effect]:
         """Do what is due at `now`."""
@@ -101,7 +101,7 @@ class Peer:
     @property
     def left(self) -> bool:
         """Whether nothing more comes from it."""
-        return self.life.stage is Life.GONE
+        return self.life.stage is GONE
 
     @property
     def held(self) -> int:
@@ -151,7 +151,7 @@ class Peer:
             self._depart_if_idle(now)
 
     def _depart_if_idle(self, now: float) -> None:
-        if self.life.stage is Life.LEAVING and not self.exchange.sending:
+        if self.life.stage is LEAVING and not self.exchange.sending:
             self._depart(now)
 
     def _depart(self, now: float) -> None:
@@ -182,7 +182,7 @@ class Peer:
             return
         self.contacts.learn([event.address])
         neighbour = self.contacts.known[event.address.peer]
-        if neighbour.standing is Standing.BANNED or self.life.stage is Life.LEAVING:
+        if neighbour.standing is Standing.BANNED or self.life.stage is LEAVING:
             self._hang_up(neighbour.peer, "banned" if neighbour.standing is Standing.BANNED else "left")
             return
         if neighbour.up:
@@ -291,7 +291,7 @@ class Peer:
 
     def check(self) -> None:
         """Assert the invariants."""
-        assert (self.leaving is not None) == (self.life.stage in (Life.LEAVING, Life.GONE))
+        assert (self.leaving is not None) == (self.life.stage in (LEAVING, GONE))
         self.contacts.check()
         self.exchange.check()
 

@@ -15,7 +15,7 @@ from minibit.behaviour import Honest
 from minibit.choker import Choker, NeighbourRow, NoChoking, Serving
 from minibit.errors import LocalError
 from minibit.events import Effect, SendBlock
-from minibit.neighbour import Neighbour, Slot, Standing
+from minibit.neighbour import SHARING, UNSERVED, Neighbour, Slot
 from minibit.rules import Rules
 
 MOST_WANTED = 256  # PEDIDOs of one neighbour that are remembered
@@ -38,15 +38,15 @@ class Uploads:
 
     def round(self, up: Iterable[Neighbour], held: int, missing: int, now: float) -> Changes:
         """The choker's round."""
-        neighbours = [neighbour for neighbour in up if neighbour.standing is Standing.SHARING]
+        neighbours = [neighbour for neighbour in up if neighbour.standing is SHARING]
         return self._decide(self.choker.round, neighbours, held, missing, now)
 
     def fill(self, up: Iterable[Neighbour], held: int, missing: int, now: float) -> Changes:
         """Give free slots at once, if a neighbour waits for one."""
         if len(self._served) == self.slots and all(held & ~neighbour.theirs for neighbour in self._served):
             return []
-        neighbours = [neighbour for neighbour in up if neighbour.standing is Standing.SHARING]
-        if not any(held & ~neighbour.theirs for neighbour in neighbours if neighbour.slot is Slot.NONE):
+        neighbours = [neighbour for neighbour in up if neighbour.standing is SHARING]
+        if not any(held & ~neighbour.theirs for neighbour in neighbours if neighbour.slot is UNSERVED):
             return []
         return self._decide(self.choker.fill, neighbours, held, missing, now)
 
@@ -58,7 +58,7 @@ class Uploads:
 
     def close(self, up: Iterable[Neighbour]) -> Changes:
         """Take every slot; blocks under way go on."""
-        return self._put((neighbour, Slot.NONE) for neighbour in up)
+        return self._put((neighbour, UNSERVED) for neighbour in up)
 
     def wanted(self, neighbour: Neighbour, block: int) -> list[Effect]:
         """A PEDIDO that we can answer; a second one for the same block changes nothing."""
@@ -103,8 +103,8 @@ class Uploads:
             raise LocalError(f"choker {self._rules.choker} raised {type(error).__name__}: {error}") from error
         if self.slots is not None and len(slots) > self.slots:
             raise LocalError(f"choker {self._rules.choker} gave {len(slots)} slots and has {self.slots}")
-        given = [(neighbour, slots.get(neighbour.peer, Slot.NONE)) for neighbour in neighbours]
-        given.sort(key=lambda each: each[1] is not Slot.NONE)  # first take slots, then give them
+        given = [(neighbour, slots.get(neighbour.peer, UNSERVED)) for neighbour in neighbours]
+        given.sort(key=lambda each: each[1] is not UNSERVED)  # first take slots, then give them
         return self._put(given)
 
     def _put(self, given: Iterable[tuple[Neighbour, Slot]]) -> Changes:
@@ -113,9 +113,9 @@ class Uploads:
             before, neighbour.slot = neighbour.slot, slot
             if slot is not before:
                 changes.append((neighbour, before))
-                if slot is Slot.NONE:
+                if slot is UNSERVED:
                     self._served.remove(neighbour)
                     neighbour.wanted.clear()
-                elif before is Slot.NONE:
+                elif before is UNSERVED:
                     self._served.append(neighbour)
         return changes

@@ -15,8 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from minibit.life import STEPS, Life
 from minibit.messages import PeerAddress
-from minibit.neighbour import OWNERS, Neighbour
+from minibit.neighbour import MOVES, OWNERS, Neighbour, Standing
 
 ROOT = Path(__file__).parent.parent
 
@@ -153,6 +154,44 @@ def test_the_core_knows_paths_as_text_only():
         for module, name, _ in imports(path)
         if module == "pathlib" and name not in {"PurePath", "PurePosixPath"}
     ] == []
+
+
+# a state is an Enum, and its moves are a table
+
+
+def flags(source: str) -> list[str]:
+    """The attributes of `self` that a class sets to True in one method and to False in another: a state in disguise."""
+    values: dict[str, set[tuple[str, bool]]] = {}
+    for function in ast.walk(ast.parse(source)):
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+            for node in ast.walk(function):
+                match node:
+                    case ast.Assign(targets=targets, value=ast.Constant(value=bool(value))):
+                        for target in targets:
+                            if isinstance(target, ast.Attribute):
+                                values.setdefault(target.attr, set()).add((function.name, value))
+    return sorted(name for name, seen in values.items() if len({value for _, value in seen}) == 2)
+
+
+def test_the_core_keeps_no_state_in_flags():
+    core = {path.stem: path.read_text() for path in on("minibit (core)")}
+    assert {room: found for room, source in core.items() if (found := flags(source))} == {}
+
+
+def test_a_flag_is_noticed():
+    source = "class Peer:\n def __init__(self): self.left = False\n def go(self): self.left = True\n"
+    assert flags(source) == ["left"]
+    assert flags(source.replace("self.left = True", "self.left = self.life.gone")) == []
+
+
+@pytest.mark.parametrize(("table", "first"), [(MOVES, Standing.KNOWN), (STEPS, Life.NEW)], ids=["standing", "life"])
+def test_every_state_of_a_table_is_an_enum_value_that_can_be_reached(
+    table: dict[tuple[Enum, object], Enum], first: Enum
+):
+    reached = {first}
+    for _ in table:
+        reached |= {after for (before, _), after in table.items() if before in reached}
+    assert reached == set(type(first))
 
 
 # whose a slot of a neighbour is

@@ -36,7 +36,7 @@ def test_news_goes_once_to_everybody_that_needs_it():
     assert ours.news([bia, caio], 0b11, 9.0)[0] == []
 
 
-def test_whom_we_do_not_serve_is_told_later_and_with_more():
+def test_a_neighbour_that_we_do_not_serve_is_told_later_and_with_more():
     bia, caio = neighbour("bia"), neighbour("caio", slot=Slot.NONE)
     ours = Announcer(0.5)
     ours.news([bia, caio], 0b1, 0.0)

@@ -69,7 +69,7 @@ def test_slots_are_never_exceeded_and_nobody_has_two(
 @pytest.mark.parametrize("name", ["tit-for-tat", "rarity"])
 @settings(max_examples=40)
 @given(present=ROWS, seeding=st.booleans())
-def test_filling_takes_no_slot_from_anybody_who_wants_it(name: str, present: list[NeighbourRow], seeding: bool):
+def test_filling_takes_no_slot_from_a_neighbour_that_wants_it(name: str, present: list[NeighbourRow], seeding: bool):
     choker = CHOKERS[name](2, 1, 3, Random(1))
     before = choker.round(present, seeding)
     everybody = [row(peer) for peer in NAMES]
@@ -144,14 +144,14 @@ def test_those_that_give_most_are_served():
     assert set(choker.round(present, False).fixed) == {"p8", "p7", "p6"}
 
 
-def test_who_holds_a_slot_wins_a_draw():
+def test_a_neighbour_that_has_a_slot_wins_a_draw():
     choker = tit_for_tat(slots=2, guests=0)
     first = choker.round(rows(2), False).fixed
     for _ in range(20):
         assert set(choker.round(rows(8), False).fixed) == set(first)
 
 
-def test_who_is_not_interested_gets_nothing():
+def test_a_neighbour_that_is_not_interested_gets_nothing():
     served = tit_for_tat().round([row("p0", gave=9.0, interested=False), row("p1")], False)
     assert served == (("p1",), ())
 
@@ -218,7 +218,7 @@ def test_a_guest_with_rarer_blocks_takes_the_slot_of_the_weakest():
     assert choker.round(present, False) == (("p0", "p2"), ("p1",))
 
 
-def test_nobody_rises_who_was_no_guest():
+def test_only_a_guest_rises():
     choker = rarity()
     choker.round([row("p0"), row("p1")], False)
     present = [row("p0"), row("p1"), row("p2"), row("p3", rare=9)]
@@ -248,12 +248,12 @@ def test_with_the_rule_of_the_original_every_round_has_a_new_guest_if_anybody_el
 # no choking
 
 
-def test_without_choking_all_who_want_are_served():
+def test_without_choking_all_that_want_are_served():
     choker: Choker = NoChoking(0, 0, 1, Random(1))
     assert choker.round([*rows(50), row("idle", interested=False)], False).fixed == tuple(one.peer for one in rows(50))
 
 
-def test_without_choking_who_has_enough_for_now_is_not_choked_between_rounds():
+def test_without_choking_a_neighbour_that_has_enough_for_now_is_not_choked_between_rounds():
     choker: Choker = NoChoking(0, 0, 1, Random(1))
     choker.round(rows(2), False)
     assert choker.fill([row("p0", interested=False), row("p1"), row("p2")], False).fixed == ("p0", "p1", "p2")

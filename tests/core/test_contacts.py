@@ -35,14 +35,14 @@ def test_nobody_is_a_contact_of_its_own():
     assert list(contacts("ana me bia").known) == ["ana", "bia"]
 
 
-def test_who_is_known_already_stays_as_it_is():
+def test_a_neighbour_that_is_known_already_stays_as_it_is():
     made = contacts("ana")
     ana = made.known["ana"]
     made.learn([address("ana")])
     assert made.known["ana"] is ana
 
 
-def test_who_came_back_elsewhere_is_dialled_there_without_the_pauses_of_before():
+def test_a_neighbour_that_came_back_elsewhere_is_dialled_there_without_the_pauses_of_before():
     made = contacts("ana")
     for _ in range(5):
         made.failed(made.known["ana"], 0.0)
@@ -61,13 +61,13 @@ def test_half_of_the_links_are_dialled_and_the_rest_is_left_for_others():
     assert made.to_dial(0.0)[0] == []
 
 
-def test_who_starves_dials_one_more_though_all_links_stand():
+def test_a_peer_in_need_dials_one_more_though_all_links_stand():
     made = contacts("e f", neighbours=4, linked="a b c d")
     assert made.to_dial(0.0)[0] == []
     assert len(made.to_dial(0.0, one_more=True)[0]) == 1
 
 
-def test_who_starves_tries_everybody_in_turn():
+def test_a_peer_in_need_tries_all_neighbours_in_turn():
     made = contacts("e f g", neighbours=2, linked="a b")
     tried = []
     for now in (10.0, 20.0, 30.0):
@@ -99,7 +99,7 @@ def test_a_link_that_went_well_ends_the_growing_of_the_pauses():
     assert ana.retry_at == 101.0
 
 
-def test_who_failed_is_not_dialled_before_its_pause_is_over():
+def test_a_neighbour_that_failed_is_not_dialled_before_its_pause_is_over():
     made = contacts("ana bia")
     made.failed(made.known["ana"], 0.0)
     ready, again_at = made.to_dial(0.5)
@@ -108,13 +108,13 @@ def test_who_failed_is_not_dialled_before_its_pause_is_over():
     assert (names(ready), again_at) == ({"ana", "bia"}, None)
 
 
-def test_who_has_half_of_its_links_does_not_look_again():
+def test_a_peer_with_half_of_its_links_does_not_look_again():
     made = contacts("e f", neighbours=4, linked="a b")
     made.failed(made.known["e"], 0.0)
     assert made.to_dial(0.5) == ([], None)
 
 
-def test_memory_is_bounded_and_never_loses_who_is_linked_or_banned():
+def test_memory_is_bounded_and_never_loses_a_linked_or_banned_neighbour():
     made = contacts(neighbours=4, linked="ana bia")
     made.move(made.known["bia"], Move.BAN)
     for index in range(1000):
@@ -123,7 +123,7 @@ def test_memory_is_bounded_and_never_loses_who_is_linked_or_banned():
     assert {"ana", "bia", "p999"} <= made.known.keys()
 
 
-def test_who_left_is_forgotten_but_not_its_wrong_blocks():
+def test_a_neighbour_that_left_is_forgotten_but_not_its_wrong_blocks():
     made = contacts("ana bia caio")
     made.known["bia"].strikes = 2
     made.move(made.known["caio"], Move.LINK)
@@ -145,7 +145,7 @@ def crowd(*inventories: int) -> tuple[Contacts, Neighbour]:
     return made, made.known["new"]
 
 
-def test_who_has_nothing_left_to_exchange_makes_room():
+def test_a_neighbour_with_nothing_left_to_exchange_makes_room():
     made, newest = crowd(0b0001, ALL, 0b0011)
     assert made.to_drop(newest, ALL, Need.NONE).peer == "p1"
 
@@ -155,7 +155,7 @@ def test_the_newest_finds_no_room_where_all_have_something_to_exchange():
     assert made.to_drop(newest, ALL, Need.NONE) is newest
 
 
-def test_for_the_needy_the_one_that_matters_least_makes_room():
+def test_for_a_link_in_need_the_neighbour_that_matters_least_makes_room():
     made, newest = crowd(0b0001, 0b0111, 0b0011)
     made.known["p0"].slot = Slot.FIXED
     made.known["p1"].asked = {3: 0.0}
@@ -164,7 +164,7 @@ def test_for_the_needy_the_one_that_matters_least_makes_room():
     assert made.to_drop(newest, ALL, Need.ALONE).peer == "p2"
 
 
-def test_nobody_to_whom_a_block_is_under_way_makes_room():
+def test_a_neighbour_to_which_a_block_is_under_way_makes_no_room():
     made = contacts("a b c", neighbours=2, linked="a b c")
     made.known["a"].sending = made.known["b"].sending = 0
     assert made.to_drop(made.known["c"], 0b1, Need.ALONE).peer == "c"
@@ -172,7 +172,7 @@ def test_nobody_to_whom_a_block_is_under_way_makes_room():
     assert made.to_drop(made.known["c"], 0b1, Need.ALONE).peer == "b"
 
 
-def test_nobody_who_was_asked_makes_room_unless_we_are_hungry():
+def test_a_neighbour_that_was_asked_makes_no_room_unless_we_are_hungry():
     made = contacts("a b c", neighbours=2, linked="a b c")
     made.known["a"].asked = made.known["b"].asked = {0: 0.0}
     assert made.to_drop(made.known["c"], 0b1, Need.ALONE).peer == "c"

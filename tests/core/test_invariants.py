@@ -138,7 +138,7 @@ def test_when_the_seed_goes_too_early_all_end_with_the_same_blocks_lost(farewell
     assert table.run_until_complete(200)
 
 
-def test_no_peer_stops_while_the_tracker_is_dead_and_who_came_meanwhile_joins_when_it_returns():
+def test_no_peer_stops_while_the_tracker_is_dead_and_a_newcomer_joins_when_it_returns():
     table = swarm(5, 20)
     table.run(0.3)
     table.kill_tracker()
@@ -152,7 +152,7 @@ def test_no_peer_stops_while_the_tracker_is_dead_and_who_came_meanwhile_joins_wh
     assert sorted(table.tracker.roster) == sorted(table.peers)  # type: ignore[union-attr]
 
 
-def test_who_joins_late_when_the_others_have_nine_tenths_completes():
+def test_a_peer_that_joins_late_when_the_others_have_nine_tenths_completes():
     table = swarm(6, 30)
     table.run_until(lambda: sum(peer.held.bit_count() for peer in table.peers.values()) >= 0.9 * 7 * 30, 60)
     table.seat("late")
@@ -183,7 +183,7 @@ def test_with_three_links_each_sixty_peers_are_never_split():
     assert finished(table)
 
 
-def test_a_peer_whom_nobody_can_feed_is_let_in_where_all_are_full():
+def test_a_peer_that_is_alone_is_let_in_where_all_are_full():
     table = Table(6, Rules(round_s=1.0, neighbours=2), tracker=True)
     names = ["ana", "bia", "caio"]
     for name in names:

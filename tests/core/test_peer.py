@@ -256,7 +256,7 @@ def test_a_block_that_comes_late_is_a_sign_of_life():
     assert not ana["bia"].asked
 
 
-def test_a_block_that_comes_late_and_was_asked_elsewhere_calls_the_other_off_who_is_asked_for_the_next():
+def test_a_late_block_that_was_asked_elsewhere_calls_that_off_and_the_other_is_asked_for_the_next():
     ana = Alone(4, rules=Rules(pipeline=1))
     ana.link("bia", 0b0001, serves=True)
     ana.link("caio", 0b1111)
@@ -289,7 +289,7 @@ def test_a_second_link_to_the_same_neighbour_changes_nothing():
     assert ana["bia"].theirs == 0b10
 
 
-def test_who_is_not_linked_is_not_heard():
+def test_a_neighbour_that_is_not_linked_is_not_heard():
     ana = Alone(4, 0b1)
     ana.do(Received("ana", NovoPeer((address("bia"),))))
     effects = ana.hear("bia", Estoque(whole="f"), Pedido(0), Desbloqueio(), Desligamento(peer="bia"))
@@ -349,7 +349,7 @@ def test_three_wrong_blocks_ban_however_many_links_they_came_by():
     assert ana["bia"].standing is Standing.BANNED
 
 
-def test_who_lost_a_block_is_told_that_we_hold_it():
+def test_a_neighbour_that_lost_a_block_is_told_that_we_hold_it():
     ana = Alone(4)
     ana.link("bia", 0b0011)
     ana.link("caio", 0b0001, serves=True)
@@ -374,7 +374,7 @@ def test_all_blocks_of_a_neighbour_that_died_come_back_and_are_asked_of_another(
     assert len(ana["caio"].asked) == 2
 
 
-def test_who_is_choked_asks_at_once_elsewhere():
+def test_a_peer_that_is_choked_asks_at_once_elsewhere():
     ana = Alone(2)
     ana.link("bia", 0b11, serves=True)
     ana.link("caio", 0b11, serves=True)
@@ -472,7 +472,7 @@ def test_nothing_is_asked_before_the_start():
 # leaving
 
 
-def test_who_leaves_sends_what_it_is_sending_and_begins_nothing():
+def test_a_peer_that_leaves_sends_what_it_is_sending_and_begins_nothing():
     ana = Alone(4, 0b11)
     ana.link("bia", 0b1000, serves=True)
     ana.hear("bia", Pedido(0), Pedido(1))
@@ -488,7 +488,7 @@ def test_who_leaves_sends_what_it_is_sending_and_begins_nothing():
     assert ana.do(Leaving("again"), Arrived("bia", 3, True), Linked(address("caio"), True)) == []
 
 
-def test_who_leaves_does_not_wait_for_ever():
+def test_a_peer_that_leaves_does_not_wait_for_ever():
     ana = Alone(4, 0b1)
     ana.link("bia", 0)
     ana.hear("bia", Pedido(0))
@@ -497,7 +497,7 @@ def test_who_leaves_does_not_wait_for_ever():
     assert Left("enough") in ana.wait(0.2)
 
 
-def test_who_leaves_refuses_newcomers_and_asks_for_nothing():
+def test_a_peer_that_leaves_refuses_newcomers_and_asks_for_nothing():
     ana = Alone(4, 0b1)
     ana.link("bia", 0b1110)
     ana.hear("bia", Pedido(0))
@@ -526,7 +526,7 @@ def test_a_neighbour_that_leaves_is_forgotten_and_one_that_hangs_up_is_not():
 # swarm
 
 
-def test_who_completes_tells_everybody_at_once_and_finishes():
+def test_a_peer_that_completes_tells_all_neighbours_at_once_and_finishes():
     ana = Alone(1)
     ana.link("bia", 0b1, serves=True)
     ana.link("caio", 0)
@@ -547,7 +547,7 @@ def test_a_registro_or_a_list_by_hand_makes_a_peer_dial():
         assert [type(effect) for effect in effects if not isinstance(effect, Note)] == [Dial]
 
 
-def test_whom_it_heard_of_and_its_links_are_noted():
+def test_the_neighbours_it_heard_of_and_its_links_are_noted():
     ana = Alone(1)
     effects = [
         *ana.hear("tracker", ListaPeers((address("bia"), address("caio")))),
@@ -586,7 +586,7 @@ def test_a_newcomer_that_is_alone_is_let_in():
     assert sorted(ana.peer.contacts.up) == sorted({"bia", "caio", "davi", "edu"} - {loser})
 
 
-def test_a_peer_whom_nobody_can_feed_for_a_round_asks_the_tracker_as_one_that_is_alone():
+def test_a_peer_that_no_neighbour_can_feed_for_a_round_tells_the_tracker_that_it_is_alone():
     ana = Alone(4, 0b1, rules=Rules(tracker_s=1000.0))
     ana.hear("tracker", ListaPeers(()))
     ana.link("bia", 0b1)
@@ -613,7 +613,7 @@ def test_a_peer_whose_neighbours_hold_what_it_lacks_and_never_give_it_looks_for_
     assert table.run_until(lambda: table.peers["ana"].complete, 60.0)
 
 
-def test_who_was_fed_by_nobody_for_long_lets_in_whoever_dials():
+def test_a_hungry_peer_lets_in_any_neighbour_that_dials():
     ana = Alone(4, rules=Rules(neighbours=2, guest_rounds=1))
     for name in ("bia", "caio"):
         ana.link(name, 0b1111)
@@ -623,7 +623,7 @@ def test_who_was_fed_by_nobody_for_long_lets_in_whoever_dials():
     assert ana["davi"].up
 
 
-def test_who_is_fed_now_and_then_is_not_alone():
+def test_a_peer_that_is_fed_now_and_then_is_not_alone():
     ana = Alone(6, rules=Rules(tracker_s=1000.0, guest_rounds=1))
     ana.hear("tracker", ListaPeers(()))
     ana.link("bia", 0b111111, serves=True)

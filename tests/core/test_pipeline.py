@@ -128,7 +128,7 @@ def test_what_waits_too_long_is_asked_elsewhere_and_not_at_once_of_the_same():
     assert scene.ask(5.0) == [("p1", 0), ("p1", 1)]
 
 
-def test_who_let_us_wait_too_long_is_asked_for_nothing_more_though_it_is_not_given_up_yet():
+def test_a_silent_neighbour_is_asked_for_nothing_more_though_it_is_not_given_up_yet():
     scene = Scene(9, inventory.full(9), request_timeout_s=5.0)
     assert scene.ask(0.0) == [("p0", 0), ("p0", 1)]
     scene.neighbours[0].depth = 3

@@ -25,7 +25,7 @@ def test_what_came_long_ago_is_forgotten():
     assert rate.bps(1e9) == 0.0
 
 
-def test_who_gave_nothing_has_no_rate():
+def test_a_neighbour_that_gave_nothing_has_no_rate():
     assert Rate(20.0).bps(7.0) == 0.0
 
 

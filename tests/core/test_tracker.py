@@ -80,7 +80,7 @@ def test_a_sign_of_life_is_no_news():
     assert told(tracker.wake(40.0)) == {}
 
 
-def test_who_comes_back_elsewhere_is_news():
+def test_a_peer_that_comes_back_elsewhere_is_news():
     tracker = crowd(2)
     tracker.wake(GATHER_S)
     register(tracker, "p1", 30.0, port=2)
@@ -102,7 +102,7 @@ def test_leaving_and_dying_leave_the_same_roster_in_the_end():
     assert list(left.roster) == list(died.roster) == ["p0", "p2"]
 
 
-def test_who_left_before_it_was_told_of_is_told_to_nobody():
+def test_a_newcomer_that_left_before_it_was_told_of_is_told_to_no_peer():
     tracker = crowd(3)
     tracker.handle(Received("p1", Desligamento(why="enough")), 0.1)
     assert "p1" not in str(told(tracker.wake(GATHER_S)))

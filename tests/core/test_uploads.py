@@ -48,7 +48,7 @@ def told(changes: Changes) -> list[tuple[str, type]]:
     ]
 
 
-def test_free_slots_are_given_at_once_to_who_lacks_something_that_we_hold():
+def test_free_slots_are_given_at_once_to_neighbours_that_lack_something_that_we_hold():
     up = neighbours(0, HELD, MISSING)
     changes = do(uploads(), "fill", up)
     assert served(up) == ["p0", "p2"]
@@ -81,7 +81,7 @@ def test_slots_are_taken_before_they_are_given():
     assert told(changes) == [("p0", Bloqueio), ("p1", Desbloqueio)]
 
 
-def test_who_rises_from_guest_to_fixed_hears_nothing_of_it():
+def test_a_guest_that_rises_to_a_fixed_slot_hears_nothing_of_it():
     made, up = uploads(slots=1, guests=1), neighbours(0, 0)
     do(made, "fill", up)
     guest = next(neighbour for neighbour in up if neighbour.slot is Slot.GUEST)
@@ -128,7 +128,7 @@ def test_pedidos_are_remembered_up_to_a_bound():
     assert len(bia.wanted) == MOST_WANTED
 
 
-def test_who_is_choked_loses_what_was_not_begun_and_gets_what_was():
+def test_a_neighbour_that_is_choked_loses_what_was_not_begun_and_gets_what_was():
     made, (bia, caio) = uploads(slots=1, guests=0), neighbours(0, 0)
     do(made, "fill", [bia])
     made.wanted(bia, 0)
