@@ -203,13 +203,8 @@ class PeerActor:
     async def snapshot(self) -> PeerSnapshot:
         """The state of the peer."""
         node, failure = self.node, self.node.failure
-        return msgspec.structs.replace(
-            node.peer.snapshot(time.monotonic()),
-            host=node.me.host,
-            port=node.me.port,
-            pid=os.getpid(),
-            failure=str(failure) if failure else None,
-        )
+        real = {"host": node.me.host, "port": node.me.port, "pid": os.getpid(), "failure": failure and str(failure)}
+        return msgspec.structs.replace(node.peer.snapshot(time.monotonic()), **real)
 
     async def mailbox(self) -> MailboxSnapshot:
         """Messages by verb, in and out, and the last ones."""

@@ -115,10 +115,8 @@ def _address_of_auto() -> str:
     token = "ray._private.authentication.authentication_token_setup"
     take_token = _private(token, "maybe_enable_token_auth_if_token_available")
     find = _private("ray._private.services", "canonicalize_bootstrap_address_or_die")
-    if (
-        take_token is None or find is None
-    ):  # without these names: no knock, and ray.init does the same with its own errors
-        return "auto"
+    if take_token is None or find is None:
+        return "auto"  # without these names: no knock, and ray.init does the same with its own errors
     take_token(warn_if_disabled=False)  # as ray.init would
     return str(find("auto"))
 

@@ -72,10 +72,10 @@ class Swarm:
         """The running swarm of that name, from another process."""
         cluster.connect(address)
         prefix = actor_name(name, "")
-        found = [one["name"] for one in ray.util.list_named_actors(all_namespaces=True)]
-        names = sorted(one.removeprefix(prefix) for one in found if one.startswith(prefix))
+        named = [actor["name"] for actor in ray.util.list_named_actors(all_namespaces=True)]
+        names = sorted(actor.removeprefix(prefix) for actor in named if actor.startswith(prefix))
         if not names:
-            running = sorted({one.split(":")[1] for one in found if one.startswith("minibit:")})
+            running = sorted({actor.split(":")[1] for actor in named if actor.startswith("minibit:")})
             there = f"there are {', '.join(running)}" if running else "none is running"
             raise LocalError(f"there is no swarm {name!r} on this cluster: {there}")
         actors: dict[str, Any] = {peer: ray.get_actor(prefix + peer, NAMESPACE) for peer in names}
@@ -92,11 +92,8 @@ class Swarm:
     def __getitem__(self, peer: int | str) -> PeerHandle:
         """A peer, by its number or its name."""
         self._check_open()
-        if isinstance(peer, int):
-            found = [name for name in self._actors if number_of(name) == peer]
-            name = found[0] if found else str(peer)
-        else:
-            name = peer
+        numbers = {number_of(name): name for name in self._actors}
+        name = numbers.get(peer, "") if isinstance(peer, int) else peer
         if name not in self._actors:
             raise LocalError(f"there is no peer {peer!r}: there are {', '.join(self._actors)}")
         return PeerHandle(name, self._actors[name], self._check_open)
