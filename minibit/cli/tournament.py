@@ -9,9 +9,9 @@ say. The places of its peers are random, and differ from run to run. All peers h
 are complete.
 
 It ranks by the time until a peer was complete, and by the share ratio: what a peer gave / what it took. A rank is 1
-plus the number of contestants that are surely better, by the differences within each run, with 95 % confidence (one
-run is ranked by its figures). Contestants that cannot be told apart share a rank. A contestant with incomplete peers
-comes after those without.
+plus the number of contestants that are surely better, by the differences within each run, with 95 % confidence. A
+single run is ranked by its figures. Contestants that can't be told apart share a rank. A contestant with incomplete
+peers comes after those without.
 
 A contestant that raises fails with its peers, and is named; the others go on. The table goes to standard output, all
 else to standard error; nothing is kept. Exit codes: 0 done, 1 other, 2 something is wrong with the command, 4 runs were
