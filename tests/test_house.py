@@ -344,14 +344,30 @@ def test_no_room_imports_itself_through_others():
     assert below == {}
 
 
-def test_what_a_peer_imports_is_light_and_nothing_of_the_driver():
-    core = [room for room, path in ROOMS.items() if path in PURE]
-    shell = ["minibit.actors.peer", "minibit.actors.tracker"]
-    program = f"import {', '.join(core + shell)}; import sys; print(*sys.modules)"
-    loaded = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
-    modules = loaded.stdout.split()
+def loaded_by(*rooms: str) -> list[str]:
+    """The modules of a new process that imports these rooms."""
+    program = f"import {', '.join(rooms)}; import sys; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    return done.stdout.split()
+
+
+def test_a_peers_process_loads_these_rooms_and_no_more():
+    """Each is paid once a peer: think twice before this list grows."""
+    modules = loaded_by("minibit.actors.peer", "minibit.actors.tracker")
     assert sorted(HEAVY & set(modules)) == []
-    assert [name for name in modules if name.startswith("minibit.actors.driver")] == []
+    assert sorted(room.removeprefix("minibit.") for room in modules if room in ROOMS and room != FACE) == [
+        *("actors", "actors.disk", "actors.disk.files", "actors.disk.source", "actors.disk.store", "actors.links"),
+        *("actors.links.face", "actors.links.gate", "actors.links.link", "actors.links.outbox", "actors.links.pairs"),
+        *("actors.links.pool", "actors.names", "actors.node", "actors.peer", "actors.tracker", "announcer"),
+        *("availability", "behaviour", "choker", "contacts", "content", "errors", "events", "exchange", "inventory"),
+        *("life", "mailbox", "manifest", "membership", "messages", "neighbour", "peer", "picker", "pipeline", "rate"),
+        *("records", "rules", "seat", "snapshots", "strategies", "timers", "tracker", "units", "uploads", "wire"),
+        *("wire.carriage", "wire.frame", "wire.greeting"),
+    ]
+
+
+def test_the_pure_rooms_are_light():
+    assert sorted(HEAVY & set(loaded_by(*(room for room, path in ROOMS.items() if path in PURE)))) == []
 
 
 def test_the_figures_of_a_run_in_words_need_nothing_heavy():
