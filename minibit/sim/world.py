@@ -20,6 +20,7 @@ from minibit.behaviour import Honest
 from minibit.content import Content
 from minibit.errors import LocalError
 from minibit.events import TRACKER
+from minibit.life import GONE
 from minibit.messages import Message
 from minibit.peer import Peer
 from minibit.records import PeerRecord, Record
@@ -124,7 +125,7 @@ class World:
         """This happens to a peer, now; to one that is paused, when it goes on."""
         if node.inbox is not None:
             node.inbox.append(event)
-        elif node.alive and not node.peer.left:
+        elif node.alive and node.peer.life.stage is not GONE:
             self._handle(node, event)
 
     def _wake(self, node: Node, wake_s: float) -> None:
