@@ -251,12 +251,12 @@ class Peer:
 
     def _on_arrived(self, event: events.Arrived, now: float) -> None:
         if (neighbour := self._up.get(event.sender)) is not None:
-            missing = self.missing
+            held = self.exchange.held
             try:
                 self.exchange.arrived(neighbour, event.block, event.ok, now)
             except RemoteError as error:
                 self._drop(neighbour, str(error), now)
-            if missing and self.complete:
+            if self.exchange.held != held and self.complete:
                 self._finish(now)
 
     def _on_progressed(self, event: events.Progressed, now: float) -> None:

@@ -17,6 +17,7 @@ from minibit import events, inventory
 from minibit.content import Content
 from minibit.errors import LocalError
 from minibit.events import TRACKER
+from minibit.life import GONE
 from minibit.messages import Message
 from minibit.records import PeerRecord, Record
 from minibit.rules import Rules
@@ -109,7 +110,7 @@ class World:
         """Let a peer handle an event now; a peer that is paused handles it when it goes on."""
         if machine.inbox is not None:
             machine.inbox.append(event)
-        elif machine.alive and not machine.peer.left:
+        elif machine.alive and machine.peer.life.stage is not GONE:
             self._handle(machine, event)
 
     def _wake(self, machine: Machine, wake_s: float) -> None:
