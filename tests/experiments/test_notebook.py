@@ -88,7 +88,7 @@ def test_in_portuguese_it_has_the_same_code_and_pictures_and_a_text_of_its_own(n
 @pytest.mark.parametrize("name", SIMULATED)
 def test_everything_that_a_simulated_one_imports_of_minibit_is_there(name: str):
     source = "\n".join(cell.source for cell in codes(read(FOLDER / f"{name}.ipynb")))
-    lines = [line for line in source.splitlines() if line.startswith("from minibit")]
+    lines = [line for line in source.splitlines() if line.startswith(("import minibit", "from minibit"))]
     assert lines
     for line in lines:
         exec(line, {})

@@ -175,11 +175,11 @@ def test_a_place_that_isnt_there_is_explained(run, tmp_path):
 
 
 def test_a_swarm_writes_the_report_of_its_run_so_far(run, tmp_path, monkeypatch):
-    from minibit.actors.driver.swarm import Swarm  # noqa: PLC0415  imports Ray
+    from minibit.actors.driver.own_swarm import OwnSwarm  # noqa: PLC0415  imports Ray
 
     monkeypatch.setattr("minibit.lab.report.html", lambda run: run.name)
     swarm = types.SimpleNamespace(run=run)
-    assert Swarm.report(swarm, tmp_path / "report.html").read_text() == "tuesday"  # type: ignore[arg-type]
+    assert OwnSwarm.report(swarm, tmp_path / "report.html").read_text() == "tuesday"  # type: ignore[arg-type]
 
 
 # from the command line
