@@ -52,7 +52,7 @@ class OwnSwarm(Swarm):
         self.turn = Turn()
         self._folder = folder
         self._launcher = launcher
-        self._ledger = launcher.ledger
+        self.ledger = launcher.ledger
         self._collector = Collector(launcher.actors, launcher.ledger, self.turn)
         self._live: LivePage | None = None
         self._began_at = began_at
@@ -105,7 +105,7 @@ class OwnSwarm(Swarm):
         except KeyboardInterrupt:
             self.close()
             raise
-        self.summary = self._ledger.summary(
+        self.summary = self.ledger.summary(
             nodes=len(self._launcher.places),
             spawn_s=self._spawn_s,
             verify_s=verified_at - ended_at,
@@ -114,7 +114,7 @@ class OwnSwarm(Swarm):
             why=why,
             timed_out=timed_out,
         )
-        self._folder.write(self._ledger.about(self.summary), self._ledger.records())
+        self._folder.write(self.ledger.about(self.summary), self.ledger.records())
         return self.summary
 
     @in_turn
@@ -131,7 +131,7 @@ class OwnSwarm(Swarm):
         return names
 
     def _limit(self, peer: int | str | None, rates: dict[str, float | None]) -> None:
-        self._ledger.limits_changed = True
+        self.ledger.limits_changed = True
         super()._limit(peer, rates)
 
     # looking, also after the end
@@ -163,7 +163,7 @@ class OwnSwarm(Swarm):
         return self._live
 
     def _about(self) -> str:
-        return f", {show_bytes(self._ledger.content.content_bytes)}"
+        return f", {show_bytes(self.ledger.content.content_bytes)}"
 
     # the end
 

@@ -11,7 +11,7 @@ from typing import Any
 from checks.check import Check, CheckRow, Found, Scale, Task, at_least, at_most, average, between
 from checks.runs import Figures
 from minibit.events import TRACKER
-from minibit.records import BlockRecord, PeerRecord, Record
+from minibit.records import Record
 from minibit.run import measures
 from minibit.run.options import Options
 from minibit.run.summary import Summary
@@ -57,12 +57,10 @@ def real(options: dict[str, Any]) -> Figures:
             Swarm.launch(out=folder, **options) as swarm,
         ):
             summary = swarm.wait(timeout_s=TIMEOUT_S)
-            tables = swarm.records()
+            records = sorted(swarm.ledger.records(), key=lambda record: record.at_s)
     finally:
         cluster.disconnect()
-    records: list[Record] = [BlockRecord(*row) for row in tables["blocks"].iter_rows()]
-    records += [PeerRecord(*row) for row in tables["peers"].iter_rows()]
-    return of_both(summary, sorted(records, key=lambda record: record.at_s))
+    return of_both(summary, records)
 
 
 def of_both(summary: Summary, records: Sequence[Record]) -> Figures:

@@ -25,7 +25,7 @@ import msgspec
 from minibit import strategies
 from minibit.errors import MinibitError
 from minibit.events import TRACKER
-from minibit.records import BlockRecord, PeerRecord, Record
+from minibit.records import Record
 from minibit.run.measures import bytes_between, presences
 from minibit.run.options import Options
 from minibit.run.seating import seats
@@ -72,10 +72,8 @@ def _real(given: dict[str, Any], scenario: dict[str, Any]) -> tuple[Summary, Fig
         Swarm.launch(**{**given, "out": str(Path(folder, "run"))}) as swarm,
     ):
         summary = swarm.wait(timeout_s=options.timeout_s)
-        tables = swarm.records()
-    events = [PeerRecord(*row) for row in tables["peers"].iter_rows()]
-    blocks = [BlockRecord(*row) for row in tables["blocks"].iter_rows()]
-    return summary, figures(summary, [*events, *blocks], _groups(seats(options)))
+        records = list(swarm.ledger.records())
+    return summary, figures(summary, records, _groups(seats(options)))
 
 
 def _groups(seats: Iterable[Seat]) -> dict[str, list[str]]:

@@ -329,7 +329,7 @@ def test_peers_start_with_blocks_at_random_and_leave_when_they_are_complete(ray_
 def test_control_by_links_makes_no_actor_call_for_a_block_and_control_by_actors_does(done, tmp_path):
     def calls(swarm: Swarm) -> int:
         """Of the actors; those of the driver depend on how long it looked on."""
-        return sum(account.actor_calls for account in swarm._ledger.accounts.values())
+        return sum(account.actor_calls for account in swarm.ledger.accounts.values())
 
     with Swarm.launch(name="few", peers=3, size="1MiB", block_size="256KiB", out=tmp_path / "few") as swarm:
         assert swarm.wait(timeout_s=BOUND_S).exit_code == 0
@@ -349,7 +349,7 @@ def test_the_books_know_the_limits_of_everybody(ray_cluster, tmp_path):
     options = {"seed_upload": "16MiB/s", "upload": "1MiB/s", "behave": "slow=1"}
     with Swarm.launch(name="limits", peers=2, size="256KiB", out=tmp_path / "run", **options) as swarm:
         summary = swarm.wait(timeout_s=BOUND_S)
-        accounts = swarm._ledger.accounts
+        accounts = swarm.ledger.accounts
         assert [account.seat.upload_bps for account in accounts.values()] == [16 * MIB, MIB, Slow.upload_bps]
         assert summary.bound_s == pytest.approx(512 / (17 * 1024 + 32))
         assert summary.efficiency is not None
