@@ -27,7 +27,7 @@ from minibit.actors.disk.files import check_room
 from minibit.actors.disk.source import Source
 from minibit.actors.disk.store import Store
 from minibit.actors.names import NAMESPACE, actor_name
-from minibit.actors.node import Node, Outside
+from minibit.actors.node import Node
 from minibit.events import TRACKER
 from minibit.mailbox import MailboxSnapshot
 from minibit.manifest import Manifest
@@ -82,19 +82,15 @@ def copies_folder(folder: str) -> Path:
 class PeerActor:
     """One peer. The launcher calls `open`, `join`, `start`, then `drain` now and then, and `stop` at the end.
 
-    `tracker` is the tracker's actor; a seed shares the file or folder at `path`. Messages that the links can't carry go
-    by `outside`; None: by actor calls of this peer.
+    `tracker` is the tracker's actor; a seed shares the file or folder at `path`.
     """
 
-    def __init__(
-        self, seat: Seat, setup: Setup, host: str, tracker: Any = None, path: str = "", outside: Outside | None = None
-    ) -> None:
+    def __init__(self, seat: Seat, setup: Setup, host: str, tracker: Any = None, path: str = "") -> None:
         self.name = seat.name
         self.seat = seat
         self.setup = setup
         self.node: Node
         self._path = path
-        self._outside = outside or self
         self._host = host
         self._tracker = tracker
         self._peers: dict[str, Any] = {}
@@ -115,7 +111,7 @@ class PeerActor:
             self.seat,
             setup.manifest,
             await asyncio.to_thread(self._open_store, copies_here),
-            self._outside,
+            self,
             key=setup.key,
             seed=setup.seed,
             host=self._host,

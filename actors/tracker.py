@@ -1,16 +1,14 @@
 """The tracker as a Ray actor: the roster, and beside it, in the same process, the seed that shares the content.
 
-The seed is a peer like any other, with a `Source` for a store: it answers every call that a peer answers. The tracker
-shares its mailbox. News of newcomers goes out by actor calls.
+The seed is a peer like any other, with a `Source` for a store, and the tracker shares its mailbox. News of newcomers
+goes out by actor calls.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
-from functools import wraps
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from collections.abc import Iterable
 
 from minibit.actors.peer import PeerActor, Setup
 from minibit.events import TRACKER, Effect, Received, Send
@@ -18,48 +16,20 @@ from minibit.messages import ListaPeers, Message
 from minibit.seat import Seat
 from minibit.tracker import Tracker
 
-P = ParamSpec("P")
-T = TypeVar("T")
 
-
-def _of_the_seed(
-    method: Callable[Concatenate[PeerActor, P], Awaitable[T]],
-) -> Callable[Concatenate[TrackerActor, P], Coroutine[Any, Any, T]]:
-    """An actor method that the seed answers."""
-
-    @wraps(method)
-    async def ask(self: TrackerActor, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return await method(self.seed, *args, **kwargs)
-
-    return ask
-
-
-class TrackerActor:
-    """The tracker of one run; the seed with this seat shares the file or folder at `path`."""
+class TrackerActor(PeerActor):
+    """The tracker of one run, and the seed with this seat, which shares the file or folder at `path`."""
 
     def __init__(self, seat: Seat, setup: Setup, host: str, path: str) -> None:
+        super().__init__(seat, setup, host, path=path)
         self.tracker = Tracker(seat.rules, setup.seed)
-        self.seed = PeerActor(seat, setup, host, path=path, outside=self)
         self._timer: asyncio.TimerHandle | None = None
-
-    open = _of_the_seed(PeerActor.open)
-    give = _of_the_seed(PeerActor.give)
-    join = _of_the_seed(PeerActor.join)
-    start = _of_the_seed(PeerActor.start)
-    leave = _of_the_seed(PeerActor.leave)
-    clock = _of_the_seed(PeerActor.clock)
-    drain = _of_the_seed(PeerActor.drain)
-    snapshot = _of_the_seed(PeerActor.snapshot)
-    mailbox = _of_the_seed(PeerActor.mailbox)
-    peek = _of_the_seed(PeerActor.peek)
-    limit = _of_the_seed(PeerActor.limit)
-    lista_peers = novo_peer = estoque = bloqueio = desbloqueio = pedido = _of_the_seed(PeerActor.hear)
 
     async def stop(self, erase: bool) -> None:
         """Let the seed leave, and tell nobody of newcomers any more."""
         if self._timer is not None:
             self._timer.cancel()
-        await self.seed.stop(erase)
+        await super().stop(erase)
 
     async def roster(self) -> list[str]:
         """The peers that are in the swarm, as far as the tracker knows."""
@@ -67,34 +37,30 @@ class TrackerActor:
 
     async def registro(self, sender: str, message: Message, number: int | None = None) -> ListaPeers | None:
         """`sender` is there: the answer says which others are."""
-        answer = self._hear(sender, message)
+        answer = self._ask(sender, message)
         assert answer is None or isinstance(answer, ListaPeers)
         return answer
 
     async def desligamento(self, sender: str, message: Message, number: int | None = None) -> None:
         """`sender` leaves the swarm, or, with a number, its link to the seed."""
         if number is None:
-            self._hear(sender, message)
+            self._ask(sender, message)
         else:
-            await self.seed.hear(sender, message, number)
+            await self.hear(sender, message, number)
 
     # what the seed can't reach by its links (`minibit.actors.node.Outside`)
 
     def call_tracker(self, message: Message) -> None:
         """The seed speaks to the tracker, which needs no call."""
-        answer = self._hear(self.seed.name, message)
+        answer = self._ask(self.name, message)
         if answer is not None:
-            asyncio.get_running_loop().call_soon(self.seed.node.receive, TRACKER, answer)
-
-    def call_peer(self, peer: str, message: Message, number: int) -> None:
-        """The seed says the `number`th message to another peer."""
-        self.seed.call_peer(peer, message, number)
+            asyncio.get_running_loop().call_soon(self.node.receive, TRACKER, answer)
 
     # the tracker in the real world: its effects and its timer
 
-    def _hear(self, sender: str, message: Message) -> Message | None:
+    def _ask(self, sender: str, message: Message) -> Message | None:
         now = time.monotonic()
-        self.seed.node.mailbox.came(sender, message, now)
+        self.node.mailbox.came(sender, message, now)
         return self._carry_out(self.tracker.handle(Received(sender, message), now), sender)
 
     def _carry_out(self, effects: Iterable[Effect], asker: str | None = None) -> Message | None:
@@ -102,13 +68,13 @@ class TrackerActor:
         answer = None
         for effect in effects:
             assert isinstance(effect, Send)
-            self.seed.node.mailbox.went(effect.peer, effect.message, time.monotonic())
+            self.node.mailbox.went(effect.peer, effect.message, time.monotonic())
             if effect.peer == asker:
                 answer = effect.message
-            elif effect.peer == self.seed.name:
-                self.seed.node.receive(TRACKER, effect.message)
+            elif effect.peer == self.name:
+                self.node.receive(TRACKER, effect.message)
             else:
-                self.seed.call_peer(effect.peer, effect.message)
+                self.call_peer(effect.peer, effect.message)
         self._set_timer()
         return answer
 
