@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from minibit import inventory
 from minibit.actors.driver import tables
@@ -20,27 +20,14 @@ from minibit.messages import in_words
 
 if TYPE_CHECKING:
     from minibit.actors.driver.collector import Collector
-    from minibit.actors.driver.handle import PeerHandle
+    from minibit.actors.driver.own_swarm import OwnSwarm
     from minibit.lab import Run
     from minibit.lab.live.server import Server
-    from minibit.run.summary import Summary
     from minibit.snapshots import NeighbourSnapshot, PeerSnapshot
 
 TURN_S = 0.3  # a poll waits this long for its turn
 SETTLE_S = 2.0  # calls of actors that were killed end at once
 LATE_S = 0.5  # if records are overdue by this much, no wait() is running, so the page collects them itself
-
-
-class Controlled(Protocol):
-    """The swarm that a page shows and controls (an `OwnSwarm`)."""
-
-    closed: bool
-    summary: Summary | None
-
-    def __getitem__(self, peer: int | str) -> PeerHandle: ...
-    def kill(self, peer: int | str) -> None: ...
-    def add(self, count: int, behaviour: str) -> list[str]: ...
-    def limit(self, peer: int | str | None, **limits: float | str | None) -> None: ...
 
 
 def make_ready() -> type[Server]:
@@ -55,7 +42,7 @@ def make_ready() -> type[Server]:
 class LivePage:
     """A page in a browser, at `url`; that address gives control of the swarm."""
 
-    def __init__(self, swarm: Controlled, collector: Collector, port: int = 0) -> None:
+    def __init__(self, swarm: OwnSwarm, collector: Collector, port: int = 0) -> None:
         """Use `Swarm.live`."""
         self._server = make_ready()(Bridge(swarm, collector), port)
         self.url = self._server.url
@@ -80,7 +67,7 @@ class LivePage:
 class Bridge:
     """The swarm as the server of the page sees it (`minibit.lab.live.server.LiveSwarm`)."""
 
-    def __init__(self, swarm: Controlled, collector: Collector) -> None:
+    def __init__(self, swarm: OwnSwarm, collector: Collector) -> None:
         self._swarm = swarm
         self._collector = collector
         self._overview = Overview(collector.ledger)
