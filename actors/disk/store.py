@@ -18,7 +18,7 @@ import errno
 import fcntl
 import os
 import stat
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import msgspec
@@ -143,7 +143,7 @@ class Store:
 
     def verify_all(self) -> bool:
         """Read the finished copy again: True for the same files, sizes and digests, and no other file."""
-        expected = {entry.path: entry.bytes for entry in self.manifest.files}
+        expected = {entry.path: (True, entry.bytes) for entry in self.manifest.files}
         try:
             if self.manifest.folder:
                 found = {path: entry.stat(follow_symlinks=False) for path, entry in entries(self.final)}
@@ -151,16 +151,11 @@ class Store:
                 found = {self.manifest.name: self.final.lstat()}
         except OSError:
             return False
-        if {path: one.st_size for path, one in found.items()} != expected:
+        if {path: (stat.S_ISREG(one.st_mode), one.st_size) for path, one in found.items()} != expected:
             return False
-        if not all(stat.S_ISREG(one.st_mode) for one in found.values()):
-            return False
-        files = BlockFiles(self.manifest, self.final, os.O_RDONLY | os.O_NOFOLLOW)
-        try:
-            everything = inventory.full(self.manifest.block_count)
+        everything = inventory.full(self.manifest.block_count)
+        with closing(BlockFiles(self.manifest, self.final, os.O_RDONLY | os.O_NOFOLLOW)) as files:
             return files.right(everything) == everything
-        finally:
-            files.close()
 
     def close(self) -> None:
         """Save, and close everything; a later store can resume what is held."""
@@ -253,7 +248,7 @@ class Store:
         self._files.close()
         if erase:
             if self._ours:
-                self._erase(self._files.root)
+                self._erase()
             _unlink(self._state)
             if self._made_folder:
                 with suppress(OSError):
@@ -262,17 +257,15 @@ class Store:
             os.close(self._lock)
             self._lock = None
 
-    def _erase(self, root: Path) -> None:
+    def _erase(self) -> None:
         """Remove the files of the manifest, and the folders that this leaves empty; other files always stay."""
-        if not self.manifest.folder:
-            _unlink(root)
-            return
+        root = self._files.root
         folders = {root}
-        for entry in self.manifest.files:
-            path = root / entry.path
+        for index in range(len(self.manifest.files)):
+            path = self._files.path(index)
             _unlink(path)
             folders.update(parent for parent in path.parents if parent.is_relative_to(root))
-        for folder in sorted(folders, key=lambda path: len(path.parts), reverse=True):
+        for folder in sorted(folders, reverse=True):  # what is inside a folder goes first
             with suppress(OSError):
                 folder.rmdir()
 
