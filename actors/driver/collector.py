@@ -78,7 +78,7 @@ class Collector:
             if (why := self._hopeless(now)) is not None:
                 return why, False
             left_s = self.every_s if timeout_s is None else min(self.every_s, timeout_s - ledger.elapsed_s(now))
-            self.turn.pause(max(0.0, left_s))
+            self.turn.wait(max(0.0, left_s))
 
     def _hopeless(self, now: float) -> str | None:
         """Why nothing more will come, or None."""

@@ -53,6 +53,7 @@ class OwnSwarm(Swarm):
         self._folder = folder
         self._launcher = launcher
         self._ledger = launcher.ledger
+        self._about = f", {show_bytes(self._ledger.content.content_bytes)}"
         self._collector = Collector(launcher.actors, launcher.ledger, self.turn)
         self._live: LivePage | None = None
         self._began_at = began_at
@@ -161,9 +162,6 @@ class OwnSwarm(Swarm):
         if self._live is None or self._live.closed:
             self._live = LivePage(self, self._collector, port)
         return self._live
-
-    def _about(self) -> str:
-        return f", {show_bytes(self._ledger.content.content_bytes)}"
 
     # the end
 

@@ -55,6 +55,7 @@ class Swarm:
         self.name = name
         self.closed = False
         self._actors = actors
+        self._about = ""  # more for the headline
 
     @staticmethod
     def launch(path: str | os.PathLike[str] | None = None, options: Options | None = None, **given: Any) -> OwnSwarm:
@@ -116,7 +117,7 @@ class Swarm:
 
     def snapshot(self) -> dict[str, PeerSnapshot]:
         """The state of every actor that is there, by name."""
-        return self._ask_all(_snapshot)
+        return self._ask_all(lambda actor: actor.snapshot.remote())
 
     def _ask_all(self, ask: Callable[[ActorHandle], ray.ObjectRef[T]]) -> dict[str, T]:
         """The answers of the actors that are there."""
@@ -129,7 +130,8 @@ class Swarm:
         Ctrl-C, or the notebook's interrupt button, ends the watching; the swarm goes on.
         """
         self._check_open()
-        show.watch(self.name, partial(ask_all, self._actors, _snapshot), show.canvas(), timeout_s)
+        ask = partial(ask_all, self._actors, lambda actor: actor.snapshot.remote())
+        show.watch(self.name, ask, show.canvas(), timeout_s)
 
     # acting
 
@@ -191,12 +193,4 @@ class Swarm:
         except Exception as error:
             return f"Swarm {self.name}: {error}", []
         names = list(self._actors)
-        return tables.headline(self.name, names, states) + self._about(), tables.overview(names, states)
-
-    def _about(self) -> str:
-        """More for the headline."""
-        return ""
-
-
-def _snapshot(actor: ActorHandle) -> ray.ObjectRef[PeerSnapshot]:
-    return actor.snapshot.remote()
+        return tables.headline(self.name, names, states) + self._about, tables.overview(names, states)

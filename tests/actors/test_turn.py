@@ -47,9 +47,9 @@ def test_a_pause_lets_others_have_the_turn_however_often_it_was_taken():
         waits = Thread(target=other)
         waits.start()
         assert not had.is_set()
-        turn.pause(0.0)
+        turn.wait(0.0)
         while not had.is_set():
-            turn.pause(0.01)
+            turn.wait(0.01)
     waits.join(ENOUGH_S)
 
 
