@@ -74,9 +74,9 @@ class Store:
                 store._adopt()
             else:
                 store._check_room()
-                sizes_kept = store._prepare()
+                listed = store._listed() if store._prepare() else inventory.full(manifest.block_count)
                 if resumed:
-                    store._resume(sizes_kept)
+                    store.held = store._files.right(listed)
         except BaseException as error:
             store._leave(erase=not resumed and not os.path.lexists(store.final))
             if isinstance(error, OSError):
@@ -227,22 +227,13 @@ class Store:
                 os.close(descriptor)
         return sizes_kept
 
-    def _resume(self, sizes_kept: bool) -> None:
-        """Take what an earlier store left: those blocks that hash right, of the ones that the state lists or of all."""
-        listed = self._listed()
-        if listed is None or not sizes_kept:
-            listed = inventory.full(self.manifest.block_count)
-        self.held = self._files.right(listed)
-
-    def _listed(self) -> int | None:
-        """The blocks that the state file lists; None when it says nothing about this content."""
-        try:
+    def _listed(self) -> int:
+        """The blocks that the state file lists; all of them when it says nothing about this content."""
+        with suppress(OSError, msgspec.MsgspecError, UnicodeDecodeError, RemoteError):
             state = msgspec.json.decode(self._state.read_bytes(), type=_State)
-            if state.manifest != self.manifest.digest:
-                return None
-            return inventory.from_hex(state.held, self.manifest.block_count)
-        except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RemoteError):
-            return None
+            if state.manifest == self.manifest.digest:
+                return inventory.from_hex(state.held, self.manifest.block_count)
+        return inventory.full(self.manifest.block_count)
 
     def _leave(self, *, erase: bool) -> None:
         self._files.close()
