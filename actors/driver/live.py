@@ -65,7 +65,7 @@ class LivePage:
 
 
 class Bridge:
-    """The swarm as the server of the page sees it (`minibit.lab.live.server.LiveSwarm`)."""
+    """The swarm as the server of the page sees it: `minibit.lab.live.server.LiveSwarm` says what a method does."""
 
     def __init__(self, swarm: OwnSwarm, collector: Collector) -> None:
         self._swarm = swarm
@@ -76,7 +76,6 @@ class Bridge:
         self._run = collector.run(swarm.summary)
 
     def overview(self) -> dict[str, Any]:
-        """The state of the whole swarm."""
         with self._collector.turn.within(TURN_S) as mine:
             if mine:
                 if not self._swarm.closed and self._collector.late_s > LATE_S:
@@ -98,14 +97,13 @@ class Bridge:
         }
 
     def run(self) -> Run:
-        """The run so far."""
         with self._collector.turn.within(TURN_S) as mine:
             if mine:
                 self._run = self._collector.run(self._swarm.summary)
             return self._run
 
     def peer(self, name: str) -> dict[str, Any]:
-        """One peer: as it is now, or as it was when it was last seen."""
+        """As it is now, or as it was when it was last seen."""
         state = self.overview()
         row = next((dict(row) for row in state["peers"] if row["peer"] == name), None)
         if row is None:
@@ -143,17 +141,14 @@ class Bridge:
         }
 
     def kill(self, peer: str) -> str:
-        """End a peer's process without a word."""
         self._swarm.kill(peer)
         return f"{peer} is killed: its neighbours find out by themselves"
 
     def add(self, count: int, behaviour: str) -> str:
-        """Add `count` peers."""
         names = self._swarm.add(count, behaviour)
         return f"{', '.join(names)} joined"
 
     def limit(self, peer: str | None, upload: str | None) -> str:
-        """Limit what one peer sends, or each but the seed."""
         self._swarm.limit(peer, upload_bps=upload)
         return f"{peer or 'every peer'} sends {f'at most {upload}' if upload else 'as fast as it can'}"
 
