@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
 
 import ray
 
@@ -34,17 +34,14 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class _OwnersOnly:
-    """An attribute that only `OwnSwarm` has: on an attached handle, a `LocalError` says why."""
+def _owners_only(why: str) -> property:
+    """What only `OwnSwarm` has: on an attached handle, a `LocalError` says why."""
 
-    def __init__(self, why: str) -> None:
-        self._why = why
-
-    def __get__(self, swarm: Swarm | None, kind: type) -> Any:
-        if swarm is None:
-            return self
+    def refuse(swarm: Swarm) -> NoReturn:
         swarm._check_open()
-        raise LocalError(f"this handle is attached: {self._why}")
+        raise LocalError(f"this handle is attached: {why}")
+
+    return property(refuse)
 
 
 class Swarm:
@@ -83,10 +80,10 @@ class Swarm:
         return Swarm(name, actors)
 
     if not TYPE_CHECKING:  # a type checker reports these by itself
-        summary = wait = records = run = report = live = _OwnersOnly(
+        summary = wait = records = run = report = live = _owners_only(
             "the records are with the process that launched the swarm"
         )
-        add = _OwnersOnly("only the process that launched the swarm can do that")
+        add = _owners_only("only the process that launched the swarm can do that")
 
     # looking
 

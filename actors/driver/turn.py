@@ -8,10 +8,8 @@ deadlock. To ask an actor needs no turn.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from functools import wraps
-from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
 
 class Turn(threading.Condition):
@@ -33,25 +31,3 @@ class Turn(threading.Condition):
     def __exit__(self, *raised: object) -> None:
         with suppress(RuntimeError):  # a second Ctrl-C ended the pause before the turn was taken back
             self.release()
-
-
-class Shared(Protocol):
-    """An object that threads share."""
-
-    turn: Turn
-
-
-S = TypeVar("S", bound=Shared)
-P = ParamSpec("P")
-T = TypeVar("T")
-
-
-def in_turn(method: Callable[Concatenate[S, P], T]) -> Callable[Concatenate[S, P], T]:
-    """Make a method hold the turn of its object while it runs."""
-
-    @wraps(method)
-    def waits(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        with self.turn:
-            return method(self, *args, **kwargs)
-
-    return waits
