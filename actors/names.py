@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from ray import ObjectRef
 
-    from minibit.actors.peer import Drained, Opened
+    from minibit.actors.peer import Drained
     from minibit.mailbox import MailboxSnapshot
     from minibit.snapshots import PeerSnapshot
 
@@ -30,20 +29,12 @@ class RemoteMethod(Protocol[P, T]):
 
 
 class ActorHandle(Protocol):
-    """Ray's handle of a `PeerActor` or a `TrackerActor`. Each verb has a method too (`PeerHandle.tell`)."""
+    """Ray's handle of a `PeerActor` or a `TrackerActor`: the methods that aren't called by a name as text
+    (`PeerHandle.ask`, `Launcher.call`)."""
 
-    open: RemoteMethod[[int], Opened]
-    take: RemoteMethod[[int], None]
-    join: RemoteMethod[[], None]
-    start: RemoteMethod[[], None]
-    leave: RemoteMethod[[str], None]
     stop: RemoteMethod[[bool], None]
     verify: RemoteMethod[[], bool]
-    clock: RemoteMethod[[], float]
     drain: RemoteMethod[[int], Drained]
     snapshot: RemoteMethod[[], PeerSnapshot]
     mailbox: RemoteMethod[[], MailboxSnapshot]
-    peek: RemoteMethod[[Callable[[Any], Any]], Any]
-    limit: RemoteMethod[[dict[str, float | None]], None]
-    give: RemoteMethod[[Iterable[int]], list[bytes]]
     desligamento: RemoteMethod[..., None]

@@ -262,24 +262,21 @@ class Node:
         self._records.append(PeerRecord(now, self.me.peer, "failed", str(error)))
         self._loop.call_soon(self.handle, events.Leaving(str(error)))
 
-    # the links report here (`minibit.actors.links.face.Owner`)
+    # the links report here: `minibit.actors.links.face.Owner` says when
 
     def on_linked(self, link: Wire) -> None:
-        """Both ends proved the key."""
         self.handle(events.Linked(link.address, link.dialled, link.alone))
         self._take_in_order(link.peer)
 
     def on_unlinked(self, link: Wire, why: str) -> None:
-        """The link is closed."""
         self._closed_bytes = [a + b for a, b in zip(self._closed_bytes, link.traffic, strict=True)]
         self.handle(events.Unlinked(link.peer, why))
 
     def on_message(self, link: Wire, message: Message) -> None:
-        """A control message came."""
         self._take(link.peer, message)
 
     def on_block(self, link: Wire, block: int, data: memoryview) -> None:
-        """A whole block came: verify it if the core expects it (see `events.Arrived`), and write it if it is right."""
+        """Verify a block if the core expects it (see `events.Arrived`), and write it if it is right."""
         ok = True
         self.mailbox.came(link.peer, Bloco(block), time.monotonic())
         if self.peer.expects(link.peer, block):
@@ -293,15 +290,13 @@ class Node:
         self.handle(events.Arrived(link.peer, block, ok))
 
     def on_progress(self, link: Wire) -> None:
-        """More bytes of a block came."""
         self.handle(events.Progressed(link.peer))
 
     def on_sent(self, link: Wire, block: int) -> None:
-        """The network took the whole block."""
         self.handle(events.Sent(link.peer, block))
 
     def read(self, block: int, offset: int, length: int) -> bytes:
-        """Those bytes of a block that is held; if our disk fails, the link ends and this node leaves."""
+        """If our disk fails, the link ends and this node leaves."""
         try:
             return self.store.read(block, offset, length)
         except MinibitError as error:

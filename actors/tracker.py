@@ -8,30 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
-from functools import wraps
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any
 
 from minibit.actors.peer import PeerActor, Setup
 from minibit.events import TRACKER, Effect, Received, Send
 from minibit.messages import ListaPeers, Message
 from minibit.seat import Seat
 from minibit.tracker import Tracker
-
-P = ParamSpec("P")
-T = TypeVar("T")
-
-
-def _of_the_seed(
-    method: Callable[Concatenate[PeerActor, P], Awaitable[T]],
-) -> Callable[Concatenate[TrackerActor, P], Coroutine[Any, Any, T]]:
-    """An actor method that the seed answers."""
-
-    @wraps(method)
-    async def ask(self: TrackerActor, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return await method(self.seed, *args, **kwargs)
-
-    return ask
 
 
 class TrackerActor:
@@ -41,19 +25,6 @@ class TrackerActor:
         self.tracker = Tracker(seat.rules, setup.seed)
         self.seed = PeerActor(seat, setup, host, path=path, outside=self)
         self._timer: asyncio.TimerHandle | None = None
-
-    open = _of_the_seed(PeerActor.open)
-    give = _of_the_seed(PeerActor.give)
-    join = _of_the_seed(PeerActor.join)
-    start = _of_the_seed(PeerActor.start)
-    leave = _of_the_seed(PeerActor.leave)
-    clock = _of_the_seed(PeerActor.clock)
-    drain = _of_the_seed(PeerActor.drain)
-    snapshot = _of_the_seed(PeerActor.snapshot)
-    mailbox = _of_the_seed(PeerActor.mailbox)
-    peek = _of_the_seed(PeerActor.peek)
-    limit = _of_the_seed(PeerActor.limit)
-    lista_peers = novo_peer = estoque = bloqueio = desbloqueio = pedido = _of_the_seed(PeerActor.hear)
 
     async def stop(self, erase: bool) -> None:
         """Let the seed leave, and tell nobody of newcomers any more."""
@@ -124,3 +95,19 @@ class TrackerActor:
     def _wake(self) -> None:
         self._timer = None
         self._carry_out(self.tracker.wake(time.monotonic()))
+
+
+def _of_the_seed(method: str) -> Callable[..., Coroutine[Any, Any, Any]]:
+    """An actor method that the seed answers."""
+
+    async def ask(self: TrackerActor, *args: Any) -> Any:
+        return await getattr(self.seed, method)(*args)
+
+    return ask
+
+
+for _name in (
+    *("open", "give", "join", "start", "leave", "clock", "drain", "snapshot", "mailbox", "peek", "limit"),
+    *("lista_peers", "novo_peer", "estoque", "bloqueio", "desbloqueio", "pedido"),
+):
+    setattr(TrackerActor, _name, _of_the_seed(_name))

@@ -8,7 +8,7 @@ import shutil
 import stat
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import get_args
 
@@ -172,12 +172,9 @@ def _digests(path: Path, manifest: Manifest) -> bytes:
     step = max(1, HASH_RANGE_BYTES // manifest.block_bytes)
 
     def hashed(first: int) -> bytes:
-        files = BlockFiles(manifest, path, os.O_RDONLY)
-        try:
-            blocks = range(first, min(first + step, manifest.block_count))
+        blocks = range(first, min(first + step, manifest.block_count))
+        with closing(BlockFiles(manifest, path, os.O_RDONLY)) as files:
             return b"".join(block_hash(manifest.hash, files.read(block)) for block in blocks)
-        finally:
-            files.close()
 
     with ThreadPoolExecutor(HASH_THREADS) as threads:
         return b"".join(threads.map(hashed, range(0, manifest.block_count, step)))

@@ -32,27 +32,18 @@ class Source:
 
     def read(self, block: int, offset: int = 0, length: int | None = None) -> bytes:
         """Those bytes of `block`; `SourceError` when a file that has them was changed."""
-        spans = self._manifest.spans(block, offset, length)
         try:
-            data = self._files.read(block, offset, length)
+            try:
+                return self._files.read(block, offset, length)
+            finally:  # after the read, so that no change slips in between
+                for index, _, _ in self._manifest.spans(block, offset, length):
+                    if mark(os.fstat(self._files.descriptor(index))) != self._marks[index]:
+                        raise self._changed(self._files.path(index))
         except OSError as error:
-            for index, _, _ in spans:
-                self._check(index)
-            raise SourceError(f"can't read {self._files.root}: {error.strerror}") from None
-        for index, _, _ in spans:  # after the read, so that no change slips in between
-            self._check(index)
-        return data
+            raise SourceError(f"can't read {error.filename or self._files.root}: {error.strerror}") from None
 
     def close(self) -> None:
         self._files.close()
-
-    def _check(self, index: int) -> None:
-        try:
-            now = mark(os.fstat(self._files.descriptor(index)))
-        except OSError as error:
-            raise SourceError(f"can't read {self._files.path(index)}: {error.strerror}") from None
-        if now != self._marks[index]:
-            raise self._changed(self._files.path(index))
 
     def _changed(self, path: Path) -> SourceError:
         return SourceError(f"{path} changed while it was shared; start again")

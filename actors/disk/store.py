@@ -18,7 +18,7 @@ import errno
 import fcntl
 import os
 import stat
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import msgspec
@@ -74,9 +74,9 @@ class Store:
                 store._adopt()
             else:
                 store._check_room()
-                sizes_kept = store._prepare()
+                listed = store._listed() if store._prepare() else inventory.full(manifest.block_count)
                 if resumed:
-                    store._resume(sizes_kept)
+                    store.held = store._files.right(listed)
         except BaseException as error:
             store._leave(erase=not resumed and not os.path.lexists(store.final))
             if isinstance(error, OSError):
@@ -143,7 +143,7 @@ class Store:
 
     def verify_all(self) -> bool:
         """Read the finished copy again: True for the same files, sizes and digests, and no other file."""
-        expected = {entry.path: entry.bytes for entry in self.manifest.files}
+        expected = {entry.path: (True, entry.bytes) for entry in self.manifest.files}
         try:
             if self.manifest.folder:
                 found = {path: entry.stat(follow_symlinks=False) for path, entry in entries(self.final)}
@@ -151,16 +151,11 @@ class Store:
                 found = {self.manifest.name: self.final.lstat()}
         except OSError:
             return False
-        if {path: one.st_size for path, one in found.items()} != expected:
+        if {path: (stat.S_ISREG(one.st_mode), one.st_size) for path, one in found.items()} != expected:
             return False
-        if not all(stat.S_ISREG(one.st_mode) for one in found.values()):
-            return False
-        files = BlockFiles(self.manifest, self.final, os.O_RDONLY | os.O_NOFOLLOW)
-        try:
-            everything = inventory.full(self.manifest.block_count)
+        everything = inventory.full(self.manifest.block_count)
+        with closing(BlockFiles(self.manifest, self.final, os.O_RDONLY | os.O_NOFOLLOW)) as files:
             return files.right(everything) == everything
-        finally:
-            files.close()
 
     def close(self) -> None:
         """Save, and close everything; a later store can resume what is held."""
@@ -232,28 +227,19 @@ class Store:
                 os.close(descriptor)
         return sizes_kept
 
-    def _resume(self, sizes_kept: bool) -> None:
-        """Take what an earlier store left: those blocks that hash right, of the ones that the state lists or of all."""
-        listed = self._listed()
-        if listed is None or not sizes_kept:
-            listed = inventory.full(self.manifest.block_count)
-        self.held = self._files.right(listed)
-
-    def _listed(self) -> int | None:
-        """The blocks that the state file lists; None when it says nothing about this content."""
-        try:
+    def _listed(self) -> int:
+        """The blocks that the state file lists; all of them when it says nothing about this content."""
+        with suppress(OSError, msgspec.MsgspecError, UnicodeDecodeError, RemoteError):
             state = msgspec.json.decode(self._state.read_bytes(), type=_State)
-            if state.manifest != self.manifest.digest:
-                return None
-            return inventory.from_hex(state.held, self.manifest.block_count)
-        except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RemoteError):
-            return None
+            if state.manifest == self.manifest.digest:
+                return inventory.from_hex(state.held, self.manifest.block_count)
+        return inventory.full(self.manifest.block_count)
 
     def _leave(self, *, erase: bool) -> None:
         self._files.close()
         if erase:
             if self._ours:
-                self._erase(self._files.root)
+                self._erase()
             _unlink(self._state)
             if self._made_folder:
                 with suppress(OSError):
@@ -262,17 +248,15 @@ class Store:
             os.close(self._lock)
             self._lock = None
 
-    def _erase(self, root: Path) -> None:
+    def _erase(self) -> None:
         """Remove the files of the manifest, and the folders that this leaves empty; other files always stay."""
-        if not self.manifest.folder:
-            _unlink(root)
-            return
+        root = self._files.root
         folders = {root}
-        for entry in self.manifest.files:
-            path = root / entry.path
+        for index in range(len(self.manifest.files)):
+            path = self._files.path(index)
             _unlink(path)
             folders.update(parent for parent in path.parents if parent.is_relative_to(root))
-        for folder in sorted(folders, key=lambda path: len(path.parts), reverse=True):
+        for folder in sorted(folders, reverse=True):  # what is inside a folder goes first
             with suppress(OSError):
                 folder.rmdir()
 

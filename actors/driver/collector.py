@@ -16,7 +16,7 @@ import ray
 from ray.exceptions import GetTimeoutError, RayActorError
 
 from minibit.actors.driver.handle import ANSWER_S
-from minibit.actors.driver.turn import Turn, in_turn
+from minibit.actors.driver.turn import Turn
 from minibit.events import TRACKER
 from minibit.messages import Desligamento
 from minibit.records import decode
@@ -58,9 +58,8 @@ class Collector:
         """By how many seconds the records are older than a wait() would let them become."""
         return time.monotonic() - self._drained_at - self.every_s
 
-    @in_turn
     def until_over(self, timeout_s: float | None, progress: Progressing | None) -> tuple[str, bool]:
-        """Wait until nothing more will come; why the waiting ended early ("": it did not), and whether by the limit."""
+        """Wait in turn until nothing more comes; why that ended early ("": it did not), and whether by the limit."""
         ledger = self.ledger
         polled_at, moved_before = time.monotonic(), 0
         while True:
@@ -78,7 +77,7 @@ class Collector:
             if (why := self._hopeless(now)) is not None:
                 return why, False
             left_s = self.every_s if timeout_s is None else min(self.every_s, timeout_s - ledger.elapsed_s(now))
-            self.turn.pause(max(0.0, left_s))
+            self.turn.wait(max(0.0, left_s))
 
     def _hopeless(self, now: float) -> str | None:
         """Why nothing more will come, or None."""
@@ -107,36 +106,36 @@ class Collector:
             except (RayActorError, GetTimeoutError):
                 ledger.died(name, time.monotonic(), "died before its copy could be verified")
 
-    @in_turn
     def drain(self) -> None:
         """Collect the new records of every peer. The tracker is told which peers died, for its roster."""
-        ledger = self.ledger
-        calls = {
-            name: self.actors[name].drain.remote(account.batches)
-            for name, account in ledger.accounts.items()
-            if account.answers
-        }
-        ledger.actor_calls += len(calls)
-        deadline = time.monotonic() + ANSWER_S
-        for name, call in calls.items():
-            try:
-                batch = ray.get(call, timeout=max(0.0, deadline - time.monotonic()))
-                ledger.enter(name, decode(batch.records), batch.messages, batch.actor_calls)
-            except RayActorError:
-                ledger.died(name, time.monotonic())
-                if name != TRACKER and ledger.accounts[TRACKER].gone is None:
-                    self.actors[TRACKER].desligamento.remote(name, Desligamento(name, "died"))
-                    ledger.actor_calls += 1
-            except GetTimeoutError:
-                continue  # it is slow: the next call gives the same batch
-        self._drained_at = time.monotonic()
+        with self.turn:
+            ledger = self.ledger
+            calls = {
+                name: self.actors[name].drain.remote(account.batches)
+                for name, account in ledger.accounts.items()
+                if account.answers
+            }
+            ledger.actor_calls += len(calls)
+            deadline = time.monotonic() + ANSWER_S
+            for name, call in calls.items():
+                try:
+                    batch = ray.get(call, timeout=max(0.0, deadline - time.monotonic()))
+                    ledger.enter(name, decode(batch.records), batch.messages, batch.actor_calls)
+                except RayActorError:
+                    ledger.died(name, time.monotonic())
+                    if name != TRACKER and ledger.accounts[TRACKER].gone is None:
+                        self.actors[TRACKER].desligamento.remote(name, Desligamento(name, "died"))
+                        ledger.actor_calls += 1
+                except GetTimeoutError:
+                    continue  # it is slow: the next call gives the same batch
+            self._drained_at = time.monotonic()
 
-    @in_turn
     def run(self, summary: Summary | None) -> Run:
         """The run so far. Each call costs only what is new since the last one."""
         from minibit.lab import Run  # noqa: PLC0415  polars is heavy, and not every script wants tables
         from minibit.lab.frames import GrowingFrames  # noqa: PLC0415
 
-        self._frames = self._frames or GrowingFrames()
-        ledger = self.ledger
-        return Run(ledger.about(summary), self._frames.of(ledger.noted, ledger.started_at or 0.0))
+        with self.turn:
+            self._frames = self._frames or GrowingFrames()
+            ledger = self.ledger
+            return Run(ledger.about(summary), self._frames.of(ledger.noted, ledger.started_at or 0.0))

@@ -162,9 +162,7 @@ class Launcher:
         try:
             return dict(zip(calls, ray.get(list(calls.values()), timeout=timeout_s), strict=True))
         except RayTaskError as error:
-            if isinstance(error.cause, MinibitError):
-                raise error.cause from None
-            raise
+            raise (error.cause if isinstance(error.cause, MinibitError) else error) from None
         except RayActorError as error:
             raise ClusterError(f"an actor died while the swarm was started: {error}") from None
         except GetTimeoutError:

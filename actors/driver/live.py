@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from minibit import inventory
 from minibit.actors.driver import tables
@@ -20,27 +20,14 @@ from minibit.messages import in_words
 
 if TYPE_CHECKING:
     from minibit.actors.driver.collector import Collector
-    from minibit.actors.driver.handle import PeerHandle
+    from minibit.actors.driver.own_swarm import OwnSwarm
     from minibit.lab import Run
     from minibit.lab.live.server import Server
-    from minibit.run.summary import Summary
     from minibit.snapshots import NeighbourSnapshot, PeerSnapshot
 
 TURN_S = 0.3  # a poll waits this long for its turn
 SETTLE_S = 2.0  # calls of actors that were killed end at once
 LATE_S = 0.5  # if records are overdue by this much, no wait() is running, so the page collects them itself
-
-
-class Controlled(Protocol):
-    """The swarm that a page shows and controls (an `OwnSwarm`)."""
-
-    closed: bool
-    summary: Summary | None
-
-    def __getitem__(self, peer: int | str) -> PeerHandle: ...
-    def kill(self, peer: int | str) -> None: ...
-    def add(self, count: int, behaviour: str) -> list[str]: ...
-    def limit(self, peer: int | str | None, **limits: float | str | None) -> None: ...
 
 
 def make_ready() -> type[Server]:
@@ -55,7 +42,7 @@ def make_ready() -> type[Server]:
 class LivePage:
     """A page in a browser, at `url`; that address gives control of the swarm."""
 
-    def __init__(self, swarm: Controlled, collector: Collector, port: int = 0) -> None:
+    def __init__(self, swarm: OwnSwarm, collector: Collector, port: int = 0) -> None:
         """Use `Swarm.live`."""
         self._server = make_ready()(Bridge(swarm, collector), port)
         self.url = self._server.url
@@ -78,9 +65,9 @@ class LivePage:
 
 
 class Bridge:
-    """The swarm as the server of the page sees it (`minibit.lab.live.server.LiveSwarm`)."""
+    """The swarm as the server of the page sees it: `minibit.lab.live.server.LiveSwarm` says what a method does."""
 
-    def __init__(self, swarm: Controlled, collector: Collector) -> None:
+    def __init__(self, swarm: OwnSwarm, collector: Collector) -> None:
         self._swarm = swarm
         self._collector = collector
         self._overview = Overview(collector.ledger)
@@ -89,7 +76,6 @@ class Bridge:
         self._run = collector.run(swarm.summary)
 
     def overview(self) -> dict[str, Any]:
-        """The state of the whole swarm."""
         with self._collector.turn.within(TURN_S) as mine:
             if mine:
                 if not self._swarm.closed and self._collector.late_s > LATE_S:
@@ -111,14 +97,13 @@ class Bridge:
         }
 
     def run(self) -> Run:
-        """The run so far."""
         with self._collector.turn.within(TURN_S) as mine:
             if mine:
                 self._run = self._collector.run(self._swarm.summary)
             return self._run
 
     def peer(self, name: str) -> dict[str, Any]:
-        """One peer: as it is now, or as it was when it was last seen."""
+        """As it is now, or as it was when it was last seen."""
         state = self.overview()
         row = next((dict(row) for row in state["peers"] if row["peer"] == name), None)
         if row is None:
@@ -156,17 +141,14 @@ class Bridge:
         }
 
     def kill(self, peer: str) -> str:
-        """End a peer's process without a word."""
         self._swarm.kill(peer)
         return f"{peer} is killed: its neighbours find out by themselves"
 
     def add(self, count: int, behaviour: str) -> str:
-        """Add `count` peers."""
         names = self._swarm.add(count, behaviour)
         return f"{', '.join(names)} joined"
 
     def limit(self, peer: str | None, upload: str | None) -> str:
-        """Limit what one peer sends, or each but the seed."""
         self._swarm.limit(peer, upload_bps=upload)
         return f"{peer or 'every peer'} sends {f'at most {upload}' if upload else 'as fast as it can'}"
 

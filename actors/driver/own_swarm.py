@@ -21,7 +21,7 @@ from minibit.actors.disk import files
 from minibit.actors.driver import cluster, launch
 from minibit.actors.driver.collector import Collector, Progressing
 from minibit.actors.driver.swarm import Swarm
-from minibit.actors.driver.turn import Turn, in_turn
+from minibit.actors.driver.turn import Turn
 from minibit.actors.peer import copies_folder
 from minibit.errors import LocalError
 from minibit.lab.archive import RunFolder
@@ -43,16 +43,18 @@ SWEEP_S = 20.0  # for nodes to remove what killed peers left
 class OwnSwarm(Swarm):
     """The swarm that `Swarm.launch` gives."""
 
+    summary: Summary | None = None
+
     def __init__(
         self, folder: RunFolder, launcher: launch.Launcher, began_at: float, undo: ExitStack, *, own_cluster: bool
     ) -> None:
         """Use `Swarm.launch`. `undo` ends or removes all that was made for the swarm, except its actors."""
         super().__init__(folder.name, launcher.actors)
-        self.summary: Summary | None = None
         self.turn = Turn()
         self._folder = folder
         self._launcher = launcher
         self.ledger = launcher.ledger
+        self._about = f", {show_bytes(self.ledger.content.content_bytes)}"
         self._collector = Collector(launcher.actors, launcher.ledger, self.turn)
         self._live: LivePage | None = None
         self._began_at = began_at
@@ -87,48 +89,48 @@ class OwnSwarm(Swarm):
             raise
         return swarm
 
-    @in_turn
     def wait(self, timeout_s: float | None = None, progress: Progressing | None = None) -> Summary:
         """Wait until every peer is complete or can't be, or until `timeout_s` after the start; the summary.
 
         Every copy is read back and verified. Ctrl-C closes the swarm.
         """
-        if self.summary is not None:
+        with self.turn:
+            if self.summary is not None:
+                return self.summary
+            self._check_open()
+            try:
+                why, timed_out = self._collector.until_over(timeout_s, progress)
+                ended_at = time.monotonic()
+                self._collector.verify()
+                self._collector.drain()
+                verified_at = time.monotonic()
+            except KeyboardInterrupt:
+                self.close()
+                raise
+            self.summary = self.ledger.summary(
+                nodes=len(self._launcher.places),
+                spawn_s=self._spawn_s,
+                verify_s=verified_at - ended_at,
+                total_s=verified_at - self._began_at,
+                now=ended_at,
+                why=why,
+                timed_out=timed_out,
+            )
+            self._folder.write(self.ledger.about(self.summary), self.ledger.records())
             return self.summary
-        self._check_open()
-        try:
-            why, timed_out = self._collector.until_over(timeout_s, progress)
-            ended_at = time.monotonic()
-            self._collector.verify()
-            self._collector.drain()
-            verified_at = time.monotonic()
-        except KeyboardInterrupt:
-            self.close()
-            raise
-        self.summary = self.ledger.summary(
-            nodes=len(self._launcher.places),
-            spawn_s=self._spawn_s,
-            verify_s=verified_at - ended_at,
-            total_s=verified_at - self._began_at,
-            now=ended_at,
-            why=why,
-            timed_out=timed_out,
-        )
-        self._folder.write(self.ledger.about(self.summary), self.ledger.records())
-        return self.summary
 
-    @in_turn
     def add(self, count: int = 1, behaviour: str = "honest") -> list[str]:
         """Start `count` more peers, which join at once; their names."""
-        self._check_open()
-        if count < 1:
-            raise LocalError(f"add takes a number of peers from 1, not {count!r}")
-        launcher = self._launcher
-        first = len(launcher.actors)  # the seed counts as number 0
-        names = launcher.spawn(late_seats(launcher.options, first, count, behaviour))
-        launcher.begin(names)
-        self.summary = None
-        return names
+        with self.turn:
+            self._check_open()
+            if count < 1:
+                raise LocalError(f"add takes a number of peers from 1, not {count!r}")
+            launcher = self._launcher
+            first = len(launcher.actors)  # the seed counts as number 0
+            names = launcher.spawn(late_seats(launcher.options, first, count, behaviour))
+            launcher.begin(names)
+            self.summary = None
+            return names
 
     def _limit(self, peer: int | str | None, rates: dict[str, float | None]) -> None:
         self.ledger.limits_changed = True
@@ -162,9 +164,6 @@ class OwnSwarm(Swarm):
             self._live = LivePage(self, self._collector, port)
         return self._live
 
-    def _about(self) -> str:
-        return f", {show_bytes(self.ledger.content.content_bytes)}"
-
     # the end
 
     def close(self) -> None:
@@ -174,14 +173,14 @@ class OwnSwarm(Swarm):
         super().close()
         clean = self._launcher.options.keep
         try:
-            clean |= self._stop()
+            with self.turn:
+                clean |= self._stop()
         except KeyboardInterrupt:
             pass  # a second Ctrl-C: no more goodbyes
         finally:
             with cluster.undisturbed():
                 self._kill_all(sweep=not clean)
 
-    @in_turn
     def _stop(self) -> bool:
         """Ask the actors to end; whether all did, and so removed their files."""
         if not self._actors or not ray.is_initialized():

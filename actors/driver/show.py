@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from math import inf
-from typing import Any, Protocol, TextIO
+from typing import Any, TextIO
 
 from minibit.actors.driver import tables
 from minibit.actors.driver.handle import ANSWER_S, Answers
@@ -28,11 +28,12 @@ LINE_EVERY_S = 5.0
 _UNWANTED = {BEHAVIOURS[name].__name__ for name in UNWANTED}
 
 
-class Canvas(Protocol):
+class Canvas:
     """Where a swarm is drawn."""
 
     def draw(self, head: str, rows: list[OverviewRow], last: bool) -> None:
         """Draw a headline, and a row for each actor, over what was there; `last`: this is the end."""
+        raise NotImplementedError
 
     def close(self) -> None:
         """Nothing more comes; what was drawn stays."""
@@ -110,14 +111,13 @@ def canvas() -> Canvas:
     return Screen() if sys.stdout.isatty() else Lines(sys.stdout)
 
 
-class NotebookCell:
+class NotebookCell(Canvas):
     """The output of a notebook's cell."""
 
     def __init__(self) -> None:
         self._handle: Any = None
 
     def draw(self, head: str, rows: list[OverviewRow], last: bool) -> None:
-        """Replace what was there."""
         from IPython.display import display  # noqa: PLC0415  only a notebook has it for sure
 
         drawn = {"text/html": tables.as_html(head, rows), "text/plain": tables.as_text(head, rows)}
@@ -126,32 +126,25 @@ class NotebookCell:
         else:
             self._handle.update(drawn, raw=True)
 
-    def close(self) -> None:
-        """Nothing to do: the output stays."""
 
-
-class Screen:
+class Screen(Canvas):
     """The last lines of a terminal; a drawing that is too long for it is cut."""
 
     def __init__(self) -> None:
         from rich.console import Console  # noqa: PLC0415  only a terminal needs it
         from rich.live import Live  # noqa: PLC0415
-        from rich.text import Text  # noqa: PLC0415
 
-        self._text = Text
-        self._live = Live(console=Console(highlight=False), auto_refresh=False)
+        self._live = Live(console=Console(highlight=False, markup=False, emoji=False), auto_refresh=False)
 
     def draw(self, head: str, rows: list[OverviewRow], last: bool) -> None:
-        """Draw over what was there."""
         self._live.start()
-        self._live.update(self._text(tables.as_text(head, rows)), refresh=True)
+        self._live.update(tables.as_text(head, rows), refresh=True)
 
     def close(self) -> None:
-        """Give the terminal back."""
         self._live.stop()
 
 
-class Lines:
+class Lines(Canvas):
     """A file or a pipe, where nothing can be drawn over: a line every few seconds."""
 
     def __init__(self, file: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
@@ -160,10 +153,6 @@ class Lines:
         self._drawn_at = -inf
 
     def draw(self, head: str, rows: list[OverviewRow], last: bool) -> None:
-        """Print the headline, if it is time."""
         if last or self._clock() - self._drawn_at >= LINE_EVERY_S:
             self._drawn_at = self._clock()
             print(head, file=self._file, flush=True)
-
-    def close(self) -> None:
-        """Nothing to do: the lines stay."""

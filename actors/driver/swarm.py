@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
 
 import ray
 
@@ -34,17 +34,14 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class _OwnersOnly:
-    """An attribute that only `OwnSwarm` has: on an attached handle, a `LocalError` says why."""
+def _owners_only(why: str) -> property:
+    """What only `OwnSwarm` has: on an attached handle, a `LocalError` says why."""
 
-    def __init__(self, why: str) -> None:
-        self._why = why
-
-    def __get__(self, swarm: Swarm | None, kind: type) -> Any:
-        if swarm is None:
-            return self
+    def refuse(swarm: Swarm) -> NoReturn:
         swarm._check_open()
-        raise LocalError(f"this handle is attached: {self._why}")
+        raise LocalError(f"this handle is attached: {why}")
+
+    return property(refuse)
 
 
 class Swarm:
@@ -55,6 +52,7 @@ class Swarm:
         self.name = name
         self.closed = False
         self._actors = actors
+        self._about = ""  # more for the headline
 
     @staticmethod
     def launch(path: str | os.PathLike[str] | None = None, options: Options | None = None, **given: Any) -> OwnSwarm:
@@ -82,10 +80,10 @@ class Swarm:
         return Swarm(name, actors)
 
     if not TYPE_CHECKING:  # a type checker reports these by itself
-        summary = wait = records = run = report = live = _OwnersOnly(
+        summary = wait = records = run = report = live = _owners_only(
             "the records are with the process that launched the swarm"
         )
-        add = _OwnersOnly("only the process that launched the swarm can do that")
+        add = _owners_only("only the process that launched the swarm can do that")
 
     # looking
 
@@ -116,7 +114,7 @@ class Swarm:
 
     def snapshot(self) -> dict[str, PeerSnapshot]:
         """The state of every actor that is there, by name."""
-        return self._ask_all(_snapshot)
+        return self._ask_all(lambda actor: actor.snapshot.remote())
 
     def _ask_all(self, ask: Callable[[ActorHandle], ray.ObjectRef[T]]) -> dict[str, T]:
         """The answers of the actors that are there."""
@@ -129,7 +127,8 @@ class Swarm:
         Ctrl-C, or the notebook's interrupt button, ends the watching; the swarm goes on.
         """
         self._check_open()
-        show.watch(self.name, partial(ask_all, self._actors, _snapshot), show.canvas(), timeout_s)
+        ask = partial(ask_all, self._actors, lambda actor: actor.snapshot.remote())
+        show.watch(self.name, ask, show.canvas(), timeout_s)
 
     # acting
 
@@ -191,12 +190,4 @@ class Swarm:
         except Exception as error:
             return f"Swarm {self.name}: {error}", []
         names = list(self._actors)
-        return tables.headline(self.name, names, states) + self._about(), tables.overview(names, states)
-
-    def _about(self) -> str:
-        """More for the headline."""
-        return ""
-
-
-def _snapshot(actor: ActorHandle) -> ray.ObjectRef[PeerSnapshot]:
-    return actor.snapshot.remote()
+        return tables.headline(self.name, names, states) + self._about, tables.overview(names, states)

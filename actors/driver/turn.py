@@ -8,57 +8,26 @@ deadlock. To ask an actor needs no turn.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from functools import wraps
-from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
 
-class Turn:
-    """The turn of one swarm: a lock that its holder can take again, pause, and give up waiting for."""
+class Turn(threading.Condition):
+    """The turn of one swarm: a lock that its holder can take again, and give up waiting for.
 
-    def __init__(self) -> None:
-        self._condition = threading.Condition()
-
-    def pause(self, seconds: float) -> None:
-        """Let other threads have the turn for so long, however often it was taken."""
-        self._condition.wait(seconds)
+    `wait` lets other threads have the turn for so many seconds, however often it was taken.
+    """
 
     @contextmanager
     def within(self, timeout_s: float) -> Iterator[bool]:
         """Take the turn if it is free within `timeout_s`; whether it was."""
-        mine = self._condition.acquire(timeout=timeout_s)
+        mine = self.acquire(timeout=timeout_s)
         try:
             yield mine
         finally:
             if mine:
-                self._condition.release()
-
-    def __enter__(self) -> None:
-        self._condition.acquire()
+                self.release()
 
     def __exit__(self, *raised: object) -> None:
         with suppress(RuntimeError):  # a second Ctrl-C ended the pause before the turn was taken back
-            self._condition.release()
-
-
-class Shared(Protocol):
-    """An object that threads share."""
-
-    turn: Turn
-
-
-S = TypeVar("S", bound=Shared)
-P = ParamSpec("P")
-T = TypeVar("T")
-
-
-def in_turn(method: Callable[Concatenate[S, P], T]) -> Callable[Concatenate[S, P], T]:
-    """Make a method hold the turn of its object while it runs."""
-
-    @wraps(method)
-    def waits(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        with self.turn:
-            return method(self, *args, **kwargs)
-
-    return waits
+            self.release()

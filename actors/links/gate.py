@@ -8,9 +8,9 @@ all they can get have equal shares. A gate without a limit costs its users one a
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Callable
-from typing import Protocol
 
 from minibit.errors import LocalError
 
@@ -73,20 +73,6 @@ class Bucket:
             raise LocalError(f"a burst of {burst_bytes} bytes: nothing would ever pass")
 
 
-class Loop(Protocol):
-    """What a gate needs of an event loop."""
-
-    def time(self) -> float: ...
-
-    def call_later(self, delay: float, callback: Callable[[], object], /) -> Timer: ...
-
-
-class Timer(Protocol):
-    """What `call_later` returns."""
-
-    def cancel(self) -> None: ...
-
-
 Granted = Callable[[int], object]
 
 
@@ -96,12 +82,12 @@ class Gate:
     Look at `limited` first: while it is False, there is no need to `ask`.
     """
 
-    def __init__(self, loop: Loop, rate_bps: float | None = None) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, rate_bps: float | None = None) -> None:
         self._loop = loop
         self._bucket = Bucket(rate_bps, self._burst_bytes(rate_bps))
         self._bucket.take(0, loop.time())  # quota gathers from now on
         self._waiting: dict[Granted, int] = {}  # in the order of their turns
-        self._timer: Timer | None = None
+        self._timer: asyncio.TimerHandle | None = None
         self._serving = False
         self.limited = rate_bps is not None
 

@@ -130,23 +130,18 @@ class Link(asyncio.BufferedProtocol):
     def traffic(self) -> tuple[int, int, int]:
         return self.outbox.payload_bytes, self.payload_bytes_in, self.outbox.control_bytes
 
-    # -- what the owner does
+    # -- what the owner does (see `face.Wire`); a message or a block is ignored unless linked
 
     def send(self, message: Message) -> None:
-        """Send a message after the block that is being sent, or into it if it may pass. Ignored unless linked."""
         if self.state is State.LINKED:
             self.attempt(self.outbox.post, message)
 
     def send_block(self, block: int, spoil: bool = False) -> None:
-        """Send a block after those already asked for; `spoil` sends a wrong byte. Ignored unless linked."""
         if self.state is State.LINKED:
             self.attempt(self.outbox.put, block, spoil)
 
     def close(self, why: str, farewell: Desligamento | None = None) -> None:
-        """Close, after the `farewell` if there is one, unless that would cut a block.
-
-        `on_unlinked` follows from the event loop. Bytes that can't be flushed in `FLUSH_S` are dropped.
-        """
+        """`on_unlinked` follows from the event loop. Bytes that can't be flushed in `FLUSH_S` are dropped."""
         if self.closed:
             return
         self._become(State.CLOSED)

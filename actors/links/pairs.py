@@ -120,8 +120,10 @@ class Links:
         self._dialling.add(peer)
         try:
             async with asyncio.timeout(timeout_s):
-                sock = await self._connect(address)
+                family, _, _, _, where = (await self._resolve(address))[0]
+                sock = block_socket(family)
                 try:
+                    await self.loop.sock_connect(sock, where)
                     await self.loop.create_connection(lambda: link, sock=sock)
                 except BaseException:
                     sock.close()
@@ -151,17 +153,6 @@ class Links:
         with suppress(TimeoutError):
             async with asyncio.timeout(2 * FLUSH_S):
                 await self._empty.wait()
-
-    async def _connect(self, address: PeerAddress) -> socket.socket:
-        """A connected socket. Its buffers are set before, because TCP chooses its window's scale when it connects."""
-        family, _, _, _, where = (await self._resolve(address))[0]
-        sock = block_socket(family)
-        try:
-            await self.loop.sock_connect(sock, where)
-        except BaseException:
-            sock.close()
-            raise
-        return sock
 
     async def _resolve(self, address: PeerAddress) -> list[Any]:
         try:  # a numeric address needs no thread
@@ -215,7 +206,10 @@ class Links:
 
 
 def block_socket(family: int) -> socket.socket:
-    """A TCP socket for blocks: not yet connected, never blocking, with large buffers."""
+    """A TCP socket for blocks: never blocking, with large buffers.
+
+    It is not connected yet: TCP chooses its window's scale, by the buffer, when it connects.
+    """
     sock = socket.socket(family, socket.SOCK_STREAM)
     sock.setblocking(False)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

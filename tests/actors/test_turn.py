@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from threading import Event, Thread
 
-from minibit.actors.driver.turn import Turn, in_turn
+from minibit.actors.driver.turn import Turn
 
 ENOUGH_S = 30.0
 
@@ -16,14 +16,14 @@ class Shared:
         self.turn = Turn()
         self.inside = self.most = 0
 
-    @in_turn
     def work(self, depth: int = 1) -> int:
         """Take the turn, and take it again while it is had."""
-        self.inside += 1
-        self.most = max(self.most, self.inside - depth + 1)
-        deeper = self.work(depth + 1) if depth < 3 else depth
-        self.inside -= 1
-        return deeper
+        with self.turn:
+            self.inside += 1
+            self.most = max(self.most, self.inside - depth + 1)
+            deeper = self.work(depth + 1) if depth < 3 else depth
+            self.inside -= 1
+            return deeper
 
 
 def test_a_method_in_turn_runs_alone_gives_its_answer_and_may_call_another():
@@ -47,9 +47,9 @@ def test_a_pause_lets_others_have_the_turn_however_often_it_was_taken():
         waits = Thread(target=other)
         waits.start()
         assert not had.is_set()
-        turn.pause(0.0)
+        turn.wait(0.0)
         while not had.is_set():
-            turn.pause(0.01)
+            turn.wait(0.01)
     waits.join(ENOUGH_S)
 
 
