@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from string import hexdigits
-from typing import Annotated
+from typing import Annotated, get_args
 
 import msgspec
 
@@ -103,10 +103,7 @@ class Desligamento(Verb, frozen=True, tag="DESLIGAMENTO"):
 
 Message = Registro | ListaPeers | NovoPeer | Estoque | Bloqueio | Desbloqueio | Pedido | Bloco | Desligamento
 
-VERBS: dict[str, type[Verb]] = {
-    str(cls.__struct_config__.tag): cls
-    for cls in (Registro, ListaPeers, NovoPeer, Estoque, Bloqueio, Desbloqueio, Pedido, Bloco, Desligamento)
-}
+VERBS: dict[str, type[Verb]] = {cls.__struct_config__.tag: cls for cls in get_args(Message)}
 
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[Message] = msgspec.json.Decoder(Message)
