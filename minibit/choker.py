@@ -107,9 +107,8 @@ class Choker(ABC):
 class TitForTat(Choker):
     """Serve the neighbours that give the most (Cohen 2003, section 3); a seed serves in turn.
 
-    No neighbour gives anything to a seed, so a seed ranks by the rate sent. Each round the neighbour that has
-    held its slot longest goes to the end, behind those that wait. Of those that wait, the one that took least
-    comes first.
+    No neighbour gives anything to a seed, so a seed ranks by the rate sent. Each round the neighbour that has held its
+    slot longest goes to the end, behind those that wait. Of those that wait, the one that took least comes first.
     """
 
     def rank(self, rows: Sequence[NeighbourRow], seeding: bool) -> list[NeighbourRow]:

@@ -43,10 +43,9 @@ class Contacts:
     def learn(self, addresses: Iterable[PeerAddress]) -> None:
         """Remember where peers are."""
         for address in addresses:
-            neighbour = self.known.get(address.peer)
             if address.peer == self._me:
                 continue
-            if neighbour is None:
+            if (neighbour := self.known.get(address.peer)) is None:
                 if len(self.known) >= REMEMBERED * self._rules.neighbours and (idle := self._idle()):
                     del self.known[self._rng.choice(idle).peer]
                 self.known[address.peer] = Neighbour(address, 2 * self._rules.round_s)

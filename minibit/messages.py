@@ -1,9 +1,8 @@
 """The nine verbs of the protocol, as frozen structs in one union, and their JSON.
 
-Every message is a JSON object whose attribute `tipo` names the verb. The raw bytes of a block are not part
-of a message: they follow the header of a BLOCO on the link. What arrives is either a valid message or a
-`RemoteError`. The peer, which knows the content, judges the values that depend on it: an index, the size of
-an inventory.
+Every message is a JSON object whose attribute `tipo` names the verb. The raw bytes of a block are not part of a
+message: they follow the header of a BLOCO on the link. What arrives is either a valid message or a `RemoteError`. The
+peer, which knows the content, judges the values that depend on it: an index, the size of an inventory.
 """
 
 from __future__ import annotations
