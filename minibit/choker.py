@@ -21,27 +21,20 @@ from typing import NamedTuple
 
 
 class NeighbourRow(NamedTuple):
-    """A neighbour in numbers.
+    """A neighbour in numbers; rates are in bytes a second."""
 
-    peer          its id
-    interested    whether we hold a block that it lacks
-    gave_bps      what we got from it, in bytes a second
-    took_bps      what it got from us, in bytes a second
-    rare_blocks   the blocks that it holds among those that are rarest to us
-    """
-
-    peer: str
-    interested: bool
-    gave_bps: float
-    took_bps: float
-    rare_blocks: int
+    peer: str  # its id
+    interested: bool  # we hold a block that it lacks
+    gave_bps: float  # what we got from it
+    took_bps: float  # what it got from us
+    rare_blocks: int  # the blocks that it holds among those that are rarest to us
 
 
 class Serving(NamedTuple):
-    """The neighbours that are served now: by merit, and by chance."""
+    """The neighbours that are served now."""
 
-    fixed: tuple[str, ...]
-    guests: tuple[str, ...]
+    fixed: tuple[str, ...]  # by merit
+    guests: tuple[str, ...]  # by chance
 
 
 class Choker(ABC):
@@ -69,7 +62,8 @@ class Choker(ABC):
     def round(self, rows: Sequence[NeighbourRow], seeding: bool) -> Serving:
         """A new round: rank anew, and let the leases run."""
         wanting = [row for row in rows if row.interested]
-        self._keep({row.peer for row in wanting})
+        for peer in {*self.fixed, *self.guests}.difference(row.peer for row in wanting):
+            self.forget(peer)
         self.rng.shuffle(wanting)  # so that no row wins a draw by its place
         best = self.rank(self.candidates(wanting), seeding)[: self.slots]
         chosen = [row.peer for row in best]
@@ -96,10 +90,6 @@ class Choker(ABC):
             self.fixed.remove(peer)
         self.guests.pop(peer, None)
 
-    def _keep(self, names: set[str]) -> None:
-        self.fixed = [peer for peer in self.fixed if peer in names]
-        self.guests = {peer: left for peer, left in self.guests.items() if peer in names}
-
     def _fill_up(self, wanting: Sequence[NeighbourRow], seeding: bool, last: Container[str] = ()) -> Serving:
         waiting = [row for row in wanting if row.peer not in self.fixed and row.peer not in self.guests]
         if waiting:
@@ -117,9 +107,8 @@ class Choker(ABC):
 class TitForTat(Choker):
     """Serve the neighbours that give the most (Cohen 2003, section 3); a seed serves in turn.
 
-    No neighbour gives anything to a seed, so a seed ranks by the rate sent. Each round the neighbour that has
-    held its slot longest goes to the end, behind those that wait. Of those that wait, the one that took least
-    comes first.
+    No neighbour gives anything to a seed, so a seed ranks by the rate sent. Each round the neighbour that has held its
+    slot longest goes to the end, behind those that wait. Of those that wait, the one that took least comes first.
     """
 
     def rank(self, rows: Sequence[NeighbourRow], seeding: bool) -> list[NeighbourRow]:
@@ -169,8 +158,4 @@ class NoChoking(Choker):
         return list(rows)
 
 
-CHOKERS: dict[str, type[Choker]] = {
-    "tit-for-tat": TitForTat,
-    "rarity": Rarity,
-    "none": NoChoking,
-}
+CHOKERS: dict[str, type[Choker]] = {"tit-for-tat": TitForTat, "rarity": Rarity, "none": NoChoking}

@@ -43,11 +43,11 @@ class Contacts:
     def learn(self, addresses: Iterable[PeerAddress]) -> None:
         """Remember where peers are."""
         for address in addresses:
-            neighbour = self.known.get(address.peer)
             if address.peer == self._me:
                 continue
-            if neighbour is None:
-                self._forget_one_if_full()
+            if (neighbour := self.known.get(address.peer)) is None:
+                if len(self.known) >= REMEMBERED * self._rules.neighbours and (idle := self._idle()):
+                    del self.known[self._rng.choice(idle).peer]
                 self.known[address.peer] = Neighbour(address, 2 * self._rules.round_s)
             elif neighbour.address != address:  # it came back elsewhere
                 neighbour.address = address
@@ -82,7 +82,7 @@ class Contacts:
         count = max(short, 1 - self.dialling) if one_more else short
         if count <= 0:
             return [], None
-        idle = [neighbour for neighbour in self.known.values() if neighbour.standing is Standing.KNOWN]
+        idle = self._idle()
         ready = [neighbour for neighbour in idle if neighbour.retry_at <= now]
         if short <= len(ready):
             drawn = self._rng.sample(ready, min(len(ready) if one_more else count, len(ready)))
@@ -117,8 +117,5 @@ class Contacts:
         assert self.up == {peer: neighbour for peer, neighbour in self.known.items() if neighbour.up}
         assert len(self.up) <= self._rules.neighbours
 
-    def _forget_one_if_full(self) -> None:
-        if len(self.known) >= REMEMBERED * self._rules.neighbours:
-            idle = [n for n in self.known.values() if n.standing is Standing.KNOWN]
-            if idle:
-                del self.known[self._rng.choice(idle).peer]
+    def _idle(self) -> list[Neighbour]:
+        return [neighbour for neighbour in self.known.values() if neighbour.standing is Standing.KNOWN]

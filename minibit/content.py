@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from minibit.manifest import Manifest
+
 
 class Content(Protocol):
     """A `Manifest`, or anything else with these two."""
@@ -14,26 +16,6 @@ class Content(Protocol):
 
     def length(self, block: int) -> int:
         """The bytes of `block`."""
-
-
-class SharedContent(Content, Protocol):
-    """Content with all that the records of a run say of it: a `Manifest`, or content that is only simulated."""
-
-    @property
-    def name(self) -> str:
-        """The name of the content."""
-
-    @property
-    def content_bytes(self) -> int:
-        """The bytes of the whole content."""
-
-    @property
-    def block_bytes(self) -> int:
-        """The bytes of every block but the last, which may be shorter."""
-
-    @property
-    def digest(self) -> str:
-        """The digest that names the swarm."""
 
 
 class VirtualContent:
@@ -50,3 +32,7 @@ class VirtualContent:
     def length(self, block: int) -> int:
         """The bytes of `block`."""
         return min(self.block_bytes, self.content_bytes - block * self.block_bytes)
+
+
+SharedContent = Manifest | VirtualContent
+"""Content with all that the records of a run say of it: its name, its bytes, the digest that names the swarm."""

@@ -19,13 +19,11 @@ from minibit import announcer, events, inventory, strategies
 from minibit.announcer import Announcer
 from minibit.availability import Availability
 from minibit.behaviour import Honest
-from minibit.choker import Choker
 from minibit.content import Content
 from minibit.errors import RemoteError
 from minibit.life import LEAVING, TRADING, Lifetime
 from minibit.messages import Bloco, Bloqueio, Desbloqueio, Estoque, Message, Pedido
 from minibit.neighbour import SHARING, UNSERVED, Move, Neighbour
-from minibit.picker import Picker
 from minibit.pipeline import Pipeline
 from minibit.records import BlockRecord, ServingRecord
 from minibit.rules import Rules
@@ -50,14 +48,12 @@ class Exchange:
         up: Mapping[str, Neighbour],
         held: int,
         behaviour: Honest,
-        picker: type[Picker] | None,
-        choker: type[Choker] | None,
     ) -> None:
         self.held = held
         self.all = inventory.full(content.block_count)
         self.availability = Availability(content.block_count)
         self.announcer = Announcer(rules.announce_s)
-        self.picker, self.choker = strategies.make(rules, chance, picker, choker)
+        self.picker, self.choker = strategies.make(rules, chance)
         self.pipeline = Pipeline(life.name, rules, self.picker, self.availability, chance("holder"))
         self.uploads = Uploads(rules, self.choker, behaviour, self.availability)
         self._content = content
@@ -188,23 +184,22 @@ class Exchange:
     def arrived(self, neighbour: Neighbour, block: int, ok: bool, now: float) -> None:
         """All bytes of `block` came from it; `ok` as `Arrived` says."""
         took_s = self.pipeline.arrived(neighbour, block, now)
+        double = took_s is None or (ok and self.held >> block & 1)
+        verdict: Any = "double" if double else "useful" if ok else "rejected"
+        length_bytes = self._content.length(block)
+        record = BlockRecord(now, self._life.name, block, neighbour.peer, took_s or 0.0, verdict, length_bytes)
+        self._effects.append(events.Note(record))
         if took_s is None:
-            self._note(neighbour, block, 0.0, "double", now)
             _uninvited(neighbour, "blocks that nobody asked for")
-            return
-        if not ok:
-            self._note(neighbour, block, took_s, "rejected", now)
+        elif not ok:
             self._reject(neighbour, block, now)
-            return
-        neighbour.blocks_in += 1
-        neighbour.gave.add(self._content.length(block), now)
-        if self.held >> block & 1:
-            self._note(neighbour, block, took_s, "double", now)
         else:
-            self._note(neighbour, block, took_s, "useful", now)
-            self._take(neighbour, block, now)
-        self._ask(neighbour, now)
-        self.serve(now)
+            neighbour.blocks_in += 1
+            neighbour.gave.add(length_bytes, now)
+            if not double:
+                self._take(neighbour, block, now)
+            self._ask(neighbour, now)
+            self.serve(now)
 
     def _take(self, neighbour: Neighbour, block: int, now: float) -> None:
         """`block` is held from now on."""
@@ -322,11 +317,6 @@ class Exchange:
 
     def _send(self, neighbour: Neighbour, message: Message) -> None:
         self._effects.append(events.Send(neighbour.peer, message))
-
-    def _note(self, source: Neighbour, block: int, took_s: float, verdict: Any, now: float) -> None:
-        length_bytes = self._content.length(block)
-        record = BlockRecord(now, self._life.name, block, source.peer, took_s, verdict, length_bytes)
-        self._effects.append(events.Note(record))
 
     def check(self) -> None:
         """Assert the invariants."""

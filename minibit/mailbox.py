@@ -1,7 +1,6 @@
 """The messages that a peer has heard and said: counts by verb, and the last messages with their times.
 
-Both carriers, links and actor calls, pass every message through here, so a notebook shows what the peer
-really saw.
+Both carriers, links and actor calls, pass every message through here, so a notebook shows what the peer really saw.
 """
 
 from __future__ import annotations

@@ -92,25 +92,21 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=Tru
         index = bisect_right(self._ends, start)  # the first file that ends beyond `start`
         spans = []
         while length:
-            entry = self.files[index]
-            at = start - (self._ends[index] - entry.bytes)
-            count = min(length, entry.bytes - at)
-            if count:
+            at = start - (self._ends[index] - self.files[index].bytes)
+            if count := min(length, self._ends[index] - start):
                 spans.append((index, at, count))
-            start += count
-            length -= count
-            index += 1
+            start, length, index = start + count, length - count, index + 1
         return spans
 
     def encode(self) -> bytes:
         """The manifest as JSON, always the same bytes for the same manifest."""
-        return _encoder.encode(self)
+        return msgspec.json.encode(self)
 
     @staticmethod
     def decode(data: bytes | bytearray | memoryview) -> Manifest:
         """The manifest in `data`; `RemoteError` when there is none, or none that can be trusted."""
         try:
-            manifest = _decoder.decode(data)
+            manifest = msgspec.json.decode(data, type=Manifest)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise RemoteError(f"not a manifest: {error}") from None
         if fault := manifest.fault():
@@ -175,7 +171,3 @@ def auto_block_bytes(content_bytes: int) -> int:
 def block_hash(name: HashName, data: bytes | bytearray | memoryview) -> bytes:
     """The 32-byte digest of `data`; large data is hashed without the interpreter's lock."""
     return blake3(data).digest() if name == "blake3" else hashlib.sha256(data).digest()
-
-
-_encoder = msgspec.json.Encoder()
-_decoder: msgspec.json.Decoder[Manifest] = msgspec.json.Decoder(Manifest)

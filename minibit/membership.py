@@ -91,22 +91,17 @@ class Membership:
     def hear(self, message: Message, now: float) -> None:
         """One of `NEWS` came."""
         if isinstance(message, Registro):
-            self._meet((PeerAddress(message.peer, message.host, message.port),), now)
-        elif isinstance(message, NovoPeer):
-            self.note((address.peer for address in message.peers), "announced", now)
-            self._meet(message.peers, now)
-        elif isinstance(message, ListaPeers):
-            if self.need is Need.NONE:
-                self._pause_s = self._rules.retry_s
-            self._timers.set("tracker", now + self._rules.tracker_s)
-            self.note((address.peer for address in message.peers), "listed", now)
-            self._meet(message.peers, now)
+            self._contacts.learn([PeerAddress(message.peer, message.host, message.port)])
+        elif isinstance(message, ListaPeers | NovoPeer):
+            if listed := isinstance(message, ListaPeers):
+                if self.need is Need.NONE:
+                    self._pause_s = self._rules.retry_s
+                self._timers.set("tracker", now + self._rules.tracker_s)
+            self.note((address.peer for address in message.peers), "listed" if listed else "announced", now)
+            self._contacts.learn(message.peers)
+        self.dial(now)
 
     # neighbours
-
-    def _meet(self, addresses: tuple[PeerAddress, ...], now: float) -> None:
-        self._contacts.learn(addresses)
-        self.dial(now)
 
     def dial(self, now: float, *, one_more: bool = False) -> None:
         """Connect to neighbours, if links are short; `one_more`: to at least one."""

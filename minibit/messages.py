@@ -1,16 +1,15 @@
 """The nine verbs of the protocol, as frozen structs in one union, and their JSON.
 
-Every message is a JSON object whose attribute `tipo` names the verb. The raw bytes of a block are not part
-of a message: they follow the header of a BLOCO on the link. What arrives is either a valid message or a
-`RemoteError`. The peer, which knows the content, judges the values that depend on it: an index, the size of
-an inventory.
+Every message is a JSON object whose attribute `tipo` names the verb. The raw bytes of a block are not part of a
+message: they follow the header of a BLOCO on the link. What arrives is either a valid message or a `RemoteError`. The
+peer, which knows the content, judges the values that depend on it: an index, the size of an inventory.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from string import hexdigits
-from typing import Annotated
+from typing import Annotated, get_args
 
 import msgspec
 
@@ -103,10 +102,7 @@ class Desligamento(Verb, frozen=True, tag="DESLIGAMENTO"):
 
 Message = Registro | ListaPeers | NovoPeer | Estoque | Bloqueio | Desbloqueio | Pedido | Bloco | Desligamento
 
-VERBS: dict[str, type[Verb]] = {
-    str(cls.__struct_config__.tag): cls
-    for cls in (Registro, ListaPeers, NovoPeer, Estoque, Bloqueio, Desbloqueio, Pedido, Bloco, Desligamento)
-}
+VERBS: dict[str, type[Verb]] = {cls.__struct_config__.tag: cls for cls in get_args(Message)}
 
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[Message] = msgspec.json.Decoder(Message)

@@ -14,7 +14,6 @@ from typing import Any
 
 from minibit import events, inventory
 from minibit.behaviour import Honest
-from minibit.choker import Choker
 from minibit.contacts import Contacts, Need
 from minibit.content import Content
 from minibit.errors import RemoteError
@@ -24,7 +23,6 @@ from minibit.life import GONE, LEAVING, Lifetime
 from minibit.membership import NEWS, Membership
 from minibit.messages import Desligamento
 from minibit.neighbour import Move, Neighbour, Slot, Standing
-from minibit.picker import Picker
 from minibit.records import PeerRecord, SampleRecord
 from minibit.rules import Rules
 from minibit.snapshots import PeerSnapshot
@@ -44,8 +42,6 @@ class Peer:
         *,
         held: int = inventory.EMPTY,
         behaviour: Honest | None = None,
-        picker: type[Picker] | None = None,
-        choker: type[Choker] | None = None,
     ) -> None:
         def chance(purpose: str) -> Random:
             return Random(f"{seed}/{name}/{purpose}")
@@ -60,9 +56,7 @@ class Peer:
         self._effects = self.life.effects
         self.contacts = Contacts(name, rules, chance("contacts"))
         self._up = self.contacts.up
-        self.exchange = Exchange(
-            content, rules, chance, self.life, self._up, held, self.behaviour, picker=picker, choker=choker
-        )
+        self.exchange = Exchange(content, rules, chance, self.life, self._up, held, self.behaviour)
         self.membership = Membership(rules, self.contacts, self.life, self.missing)
         self.pipeline = self.exchange.pipeline
         self.uploads = self.exchange.uploads
@@ -273,16 +267,10 @@ class Peer:
     def sample(self, now: float, sent_bytes: int, received_bytes: int, control_bytes: int) -> SampleRecord:
         """How far it is at `now`; the world counts the bytes, as `SampleRecord` says."""
         up = self.contacts.up.values()
+        in_flight, served = len(self.pipeline.requesters), sum(neighbour.slot is not Slot.NONE for neighbour in up)
+        count = self.held.bit_count()
         return SampleRecord(
-            now,
-            self.name,
-            self.held.bit_count(),
-            len(self.pipeline.requesters),
-            len(up),
-            sum(neighbour.slot is not Slot.NONE for neighbour in up),
-            sent_bytes,
-            received_bytes,
-            control_bytes,
+            now, self.name, count, in_flight, len(up), served, sent_bytes, received_bytes, control_bytes
         )
 
     def snapshot(self, now: float) -> PeerSnapshot:

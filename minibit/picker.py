@@ -46,8 +46,4 @@ class Sequential(Picker):
         return inventory.lowest(choices)
 
 
-PICKERS: dict[str, type[Picker]] = {
-    "rarest-first": RarestFirst,
-    "random": RandomBlock,
-    "sequential": Sequential,
-}
+PICKERS: dict[str, type[Picker]] = {"rarest-first": RarestFirst, "random": RandomBlock, "sequential": Sequential}

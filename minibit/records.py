@@ -14,37 +14,31 @@ from typing import Literal
 import msgspec
 
 
-class BlockRecord(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="block"):
-    """A block arrived at `peer`.
-
-    at_s      seconds on the run's axis at which its last byte was there
-    peer      the peer that received it
-    block     its index, from 0
-    source    the neighbour that sent it
-    took_s    seconds from the PEDIDO to the last byte
-    verdict   `useful`, `double` (held already) or `rejected` (its hash is wrong)
-    bytes     its payload
-    """
+class Noted(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Base of all records."""
 
     at_s: float
     peer: str
-    block: int
-    source: str
-    took_s: float
-    verdict: Literal["useful", "double", "rejected"]
-    bytes: int
 
 
-class ServingRecord(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="serving"):
+class BlockRecord(Noted, frozen=True, tag="block"):
+    """The last byte of a block arrived at `peer`."""
+
+    block: int  # its index, from 0
+    source: str  # the neighbour that sent it
+    took_s: float  # from the PEDIDO to the last byte
+    verdict: Literal["useful", "double", "rejected"]  # `double`: it was held already; `rejected`: its hash is wrong
+    bytes: int  # its payload
+
+
+class ServingRecord(Noted, frozen=True, tag="serving"):
     """From now on `peer` serves `neighbour` in this slot: `fixed`, `guest`, or `none` (no longer)."""
 
-    at_s: float
-    peer: str
     neighbour: str
     slot: Literal["fixed", "guest", "none"]
 
 
-class PeerRecord(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="peer"):
+class PeerRecord(Noted, frozen=True, tag="peer"):
     """Something happened in the life of `peer`; `why` gives the reason where something went wrong.
 
     started    it may ask for blocks
@@ -55,37 +49,23 @@ class PeerRecord(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="pe
     failed     it gave up by itself (its disk is full, its code is broken)
     """
 
-    at_s: float
-    peer: str
     event: Literal["started", "completed", "left", "died", "banned", "failed"]
     why: str = ""
 
 
-class SampleRecord(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="sample"):
-    """How far `peer` has come.
+class SampleRecord(Noted, frozen=True, tag="sample"):
+    """How far `peer` has come; its bytes are counted since it started."""
 
-    at_s            seconds on the run's axis
-    held            blocks it holds
-    in_flight       blocks it has asked for and not received
-    neighbours      its links
-    served          neighbours that it serves now
-    sent_bytes      bytes of blocks that it has sent since it started
-    received_bytes  bytes of blocks that it has received since it started
-    control_bytes   all other bytes that it has sent on its links: headers and messages
-    """
-
-    at_s: float
-    peer: str
-    held: int
-    in_flight: int
-    neighbours: int
-    served: int
-    sent_bytes: int
-    received_bytes: int
-    control_bytes: int
+    held: int  # blocks
+    in_flight: int  # blocks that it has asked for and not received
+    neighbours: int  # its links
+    served: int  # neighbours that it serves now
+    sent_bytes: int  # of blocks
+    received_bytes: int  # of blocks
+    control_bytes: int  # all other bytes that it has sent on its links: headers and messages
 
 
-class LinkRecord(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="link"):
+class LinkRecord(Noted, frozen=True, tag="link"):
     """`peer` came to know `neighbour`, or their link began or ended. Each of the two notes what it sees.
 
     listed     a LISTA_PEERS named it
@@ -94,8 +74,6 @@ class LinkRecord(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="li
     lost       the link is gone
     """
 
-    at_s: float
-    peer: str
     neighbour: str
     event: Literal["listed", "announced", "linked", "lost"]
 

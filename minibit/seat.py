@@ -31,34 +31,21 @@ class Initial(NamedTuple):
 
 
 class Seat(msgspec.Struct, frozen=True, kw_only=True):
-    """One member of a swarm.
+    """One member of a swarm."""
 
-    name                      `peer-07`; the seed that lives with the tracker is called as the tracker is
-    rules                     what it decides by, with its own picker and choker
-    behaviour                 the name of its behaviour
-    class_name                its class in a scenario, or its team; None: it has none
-    picker, choker            names of strategies of its own; None: those of the swarm
-    upload_bps, download_bps  its limits in bytes a second, its behaviour's own included; None: no limit
-    initial                   what it starts with
-    lacks                     the only blocks that it lacks at the start; None: as `initial` says
-    arrives_s                 seconds after the start of the run at which it joins
-    stay_s                    seconds after its completion at which it leaves; None: as its rules say
-    seeds                     it has the whole content from the start, and never leaves by itself
-    """
-
-    name: str
-    rules: Rules = Rules()
+    name: str  # `peer-07`; the seed that lives with the tracker is called as the tracker is
+    rules: Rules = Rules()  # what it decides by, with its own picker and choker
     behaviour: str = "honest"
-    class_name: str | None = None
-    picker: str | None = None
-    choker: str | None = None
-    upload_bps: float | None = None
-    download_bps: float | None = None
+    class_name: str | None = None  # its class in a scenario, or its team; None: it has none
+    picker: str | None = None  # the name of one of its own; None: that of the swarm
+    choker: str | None = None  # likewise
+    upload_bps: float | None = None  # its limit, its behaviour's own included; None: no limit
+    download_bps: float | None = None  # likewise
     initial: Initial = Initial()
-    lacks: tuple[int, ...] | None = None
-    arrives_s: float = 0.0
-    stay_s: float | None = None
-    seeds: bool = False
+    lacks: tuple[int, ...] | None = None  # the only blocks that it lacks at the start; None: as `initial` says
+    arrives_s: float = 0.0  # after the start of the run
+    stay_s: float | None = None  # after its completion; then it leaves. None: as its rules say
+    seeds: bool = False  # it has the whole content from the start, and never leaves by itself
 
     def held(self, block_count: int, seed: int | str) -> int:
         """The inventory that it starts with, of so many blocks; `seed` is that of the run."""

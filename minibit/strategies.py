@@ -52,20 +52,11 @@ def behaviour(name: str) -> type[Honest]:
     return _load("behaviour", name, BEHAVIOURS, Honest)
 
 
-def make(
-    rules: Rules,
-    chance: Callable[[str], Random],
-    own_picker: type[Picker] | None = None,
-    own_choker: type[Choker] | None = None,
-) -> tuple[Picker, Choker]:
-    """The picker and the choker of one peer: of the classes given, or else of those that the rules name."""
-    make_picker = own_picker or picker(rules.picker)
-    make_choker = own_choker or choker(rules.choker)
+def make(rules: Rules, chance: Callable[[str], Random]) -> tuple[Picker, Choker]:
+    """The picker and the choker of one peer."""
+    its_picker, its_choker = picker(rules.picker), choker(rules.choker)
     try:
-        return (
-            make_picker(chance("picker")),
-            make_choker(rules.slots, rules.guests, rules.guest_rounds, chance("choker")),
-        )
+        return its_picker(chance("picker")), its_choker(rules.slots, rules.guests, rules.guest_rounds, chance("choker"))
     except Exception as error:  # a strategy of somebody's own may raise anything
         raise LocalError(f"strategy {type(error).__name__}: {error} ({rules.picker}, {rules.choker})") from error
 
@@ -86,16 +77,17 @@ def team(name: str) -> Team:
 
 def _kind_of(name: str) -> str:
     """Whether that is a picker, a choker or a behaviour."""
-    kinds: list[tuple[str, dict[str, type], type]] = [
-        ("picker", PICKERS, Picker),
-        ("choker", CHOKERS, Choker),
-        ("behaviour", BEHAVIOURS, Honest),
+    kinds: list[tuple[str, type, Callable[[str], type]]] = [
+        ("picker", Picker, picker),
+        ("choker", Choker, choker),
+        ("behaviour", Honest, behaviour),
     ]
-    takes = f"a team takes {', '.join(one for _, known, _ in kinds for one in known)} or module:Class, joined by +"
-    found = next((known[name] for _, known, _ in kinds if name in known), None) or _imported("strategy", name, takes)
-    for kind, known, base in kinds:
+    ours: dict[str, type] = {**PICKERS, **CHOKERS, **BEHAVIOURS}
+    takes = f"a team takes {', '.join(ours)} or module:Class, joined by +"
+    found = ours.get(name) or _imported("strategy", name, takes)
+    for kind, base, load in kinds:
         if isinstance(found, type) and issubclass(found, base):
-            _load(kind, name, known, base)
+            load(name)
             return kind
     raise LocalError(f"strategy {name!r} is no subclass of Picker, Choker or Honest: {takes}")
 

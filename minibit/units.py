@@ -12,48 +12,28 @@ from decimal import Decimal
 
 from minibit.errors import LocalError
 
-SIZES = {
-    "": 1,
-    "B": 1,
-    "kB": 1000,
-    "KiB": 1 << 10,
-    "MB": 1000**2,
-    "MiB": 1 << 20,
-    "GB": 1000**3,
-    "GiB": 1 << 30,
-    "TB": 1000**4,
-    "TiB": 1 << 40,
-}
+SIZES = {"": Decimal(1), "B": Decimal(1)}
+SIZES |= {f"{letter}B": Decimal(1000) ** power for power, letter in enumerate("kMGT", 1)}
+SIZES |= {f"{letter}iB": Decimal(1024) ** power for power, letter in enumerate("KMGT", 1)}
+RATES = {"": Decimal(1)} | {f"{unit}/s": size for unit, size in SIZES.items()}  # 4096 is a rate, 4MiB is a size
 DURATIONS = {"": Decimal(1), "ms": Decimal("0.001"), "s": Decimal(1), "m": Decimal(60), "h": Decimal(3600)}
 
-_QUANTITY = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,18})?|\.[0-9]{1,18}) ?([A-Za-z]*)")
+_QUANTITY = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,18})?|\.[0-9]{1,18}) ?([A-Za-z/]*)")
 
 
 def parse_bytes(value: str | int | float) -> int:
     """The bytes that `value` says (`64MiB`, `500kB`, `4096`), rounded to whole ones."""
-    takes = "is no size: give e.g. 64MiB, 500kB"
-    if isinstance(value, str):
-        return round(_quantity(value, value.strip(), SIZES, takes))
-    return round(_number(value, takes))
+    return round(_quantity(value, SIZES, "is no size: give e.g. 64MiB, 500kB"))
 
 
 def parse_rate(value: str | int | float) -> float:
     """The bytes a second that `value` says (`4MiB/s`, `500kB/s`, `4096`)."""
-    takes = "is no rate: give e.g. 4MiB/s, 500kB/s"
-    if not isinstance(value, str):
-        return _number(value, takes)
-    text = value.strip()
-    size = text.removesuffix("/s")
-    units = {"": 1} if size == text else SIZES  # 4096 is a rate, 4MiB is a size
-    return float(_quantity(value, size, units, takes))
+    return float(_quantity(value, RATES, "is no rate: give e.g. 4MiB/s, 500kB/s"))
 
 
 def parse_duration(value: str | int | float) -> float:
     """The seconds that `value` says (`10s`, `250ms`, `2m`, `1h`, `1.5`)."""
-    takes = "is no duration: give e.g. 10s, 250ms, 2m, 1h"
-    if isinstance(value, str):
-        return float(_quantity(value, value.strip(), DURATIONS, takes))
-    return _number(value, takes)
+    return float(_quantity(value, DURATIONS, "is no duration: give e.g. 10s, 250ms, 2m, 1h"))
 
 
 def show_bytes(count: float) -> str:
@@ -83,19 +63,14 @@ def show_duration(seconds: float) -> str:
     return f"{hours} h {minutes:02d} min"
 
 
-def _quantity(value: str, text: str, units: dict[str, int] | dict[str, Decimal], takes: str) -> Decimal:
-    """`text` as a number in base units; exact, so that 0.1GB is 100,000,000 bytes."""
-    found = _QUANTITY.fullmatch(text)
-    if not found or found[2] not in units:
-        raise LocalError(f"{value!r} {takes}")
-    return Decimal(found[1]) * units[found[2]]
-
-
-def _number(value: object, takes: str) -> float:
-    """`value` if it is a number that a quantity can be: finite, not negative, and no bool."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
-        raise LocalError(f"{value!r} {takes}")
-    return value
+def _quantity(value: object, units: dict[str, Decimal], takes: str) -> Decimal | float:
+    """`value` in base units: of a text exactly, so that 0.1GB is 100,000,000 bytes; a number must be finite."""
+    if isinstance(value, str):
+        if (found := _QUANTITY.fullmatch(value.strip())) and found[2] in units:
+            return Decimal(found[1]) * units[found[2]]
+    elif isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < float("inf"):
+        return value
+    raise LocalError(f"{value!r} {takes}")
 
 
 def _three_digits(number: float) -> str:

@@ -36,13 +36,8 @@ class Stage(Enum):
     REFUSED = "refused"
 
 
-MOVES: dict[Stage, frozenset[Stage]] = {
-    Stage.LISTENING: frozenset({Stage.CHALLENGED, Stage.REFUSED}),
-    Stage.DIALLED: frozenset({Stage.PROVED, Stage.REFUSED}),
-    Stage.CHALLENGED: frozenset({Stage.PROVED, Stage.REFUSED}),
-    Stage.PROVED: frozenset(),
-    Stage.REFUSED: frozenset(),
-}
+MOVES = {Stage.LISTENING: Stage.CHALLENGED, Stage.DIALLED: Stage.PROVED, Stage.CHALLENGED: Stage.PROVED}
+"""What a good message makes of a stage. Any other message makes it REFUSED. The other two stages stay as they are."""
 
 
 class Greeting:
@@ -82,34 +77,34 @@ class Greeting:
 
     def handle(self, message: Message) -> Registro | None:
         """Take a message of the other end; returns the answer, if one is due. `RemoteError` ends the greeting."""
+        answer: Registro | None = None
         try:
             if not isinstance(message, Registro):
                 raise RemoteError(f"{message.verb} before the proof")
             match self.stage:
                 case Stage.LISTENING:
-                    return self._on_hello(message)
+                    answer = self._on_hello(message)
                 case Stage.DIALLED:
-                    return self._on_answer(message)
+                    answer = self._on_answer(message)
                 case Stage.CHALLENGED:
                     self._on_proof(message)
-                    return None
                 case _:
                     raise RemoteError(f"REGISTRO after the greeting is {self.stage.value}")
         except RemoteError:
-            if Stage.REFUSED in MOVES[self.stage]:
-                self._become(Stage.REFUSED)
+            if self.stage in MOVES:
+                self.stage = Stage.REFUSED
             raise
+        self.stage = MOVES[self.stage]
+        return answer
 
     def _on_hello(self, hello: Registro) -> Registro:
         self._meet(hello)
         self.alone = hello.alone
-        self._become(Stage.CHALLENGED)
         return self._hello(proof=self._proof(ours=True))
 
     def _on_answer(self, answer: Registro) -> Registro:
         self._meet(answer)
         self._judge(answer)
-        self._become(Stage.PROVED)
         return Registro(peer=self.me.peer, proof=self._proof(ours=True))
 
     def _on_proof(self, proof: Registro) -> None:
@@ -117,7 +112,6 @@ class Greeting:
         if proof.peer != self.address.peer:
             raise RemoteError(f"{self.address.peer} became {proof.peer} in its greeting")
         self._judge(proof)
-        self._become(Stage.PROVED)
 
     def _hello(self, proof: str = "", alone: bool = False) -> Registro:
         me = self.me
@@ -158,7 +152,3 @@ class Greeting:
         # JSON keeps the parts apart: different lists never have the same bytes
         said = msgspec.json.encode([role, dialler, acceptor, self._manifest])
         return hmac.new(self._key, said, "sha256").hexdigest()
-
-    def _become(self, stage: Stage) -> None:
-        assert stage in MOVES[self.stage], f"{self.stage} -> {stage}"
-        self.stage = stage

@@ -9,7 +9,7 @@ from itertools import pairwise
 import pytest
 from table import Blocks, Table
 
-from minibit import inventory
+from minibit import inventory, strategies
 from minibit.choker import Choker, NeighbourRow, Serving
 from minibit.errors import LocalError
 from minibit.events import (
@@ -723,16 +723,18 @@ class Unmakeable(Picker):
 
 
 @pytest.mark.parametrize("choker", [Broken, Greedy])
-def test_a_choker_that_errs_is_named(choker: type[Choker]):
-    ana = Alone(1, 0b1, choker=choker, rules=Rules(choker="theirs:Choker", slots=1, guests=0))
+def test_a_choker_that_errs_is_named(choker: type[Choker], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(strategies.SHIPPED, "theirs:Choker", choker)
+    ana = Alone(1, 0b1, rules=Rules(choker="theirs:Choker", slots=1, guests=0))
     with pytest.raises(LocalError, match="choker theirs:Choker"):
         for index in range(3):
             ana.link(f"p{index}", 0)
 
 
-def test_a_strategy_that_cannot_be_made_is_named():
+def test_a_strategy_that_cannot_be_made_is_named(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(strategies.SHIPPED, "theirs:Picker", Unmakeable)
     with pytest.raises(LocalError, match="TypeError"):
-        Peer("ana", Blocks(1), Rules(), picker=Unmakeable)
+        Peer("ana", Blocks(1), Rules(picker="theirs:Picker"))
 
 
 @pytest.mark.parametrize(("kind", "name"), [("picker", "best"), ("choker", "best")])
