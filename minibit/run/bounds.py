@@ -113,7 +113,8 @@ def startup_s(peers: int, slots: int, block_s: float) -> float:
     slots    k, the guest slot included
     block_s  tau, the time that one uplink needs for one block
     """
-    _check(peers >= 1 and slots >= 1, f"{peers} peers and {slots} slots: give 1 of each or more")
+    if peers < 1 or slots < 1:
+        raise LocalError(f"{peers} peers and {slots} slots: give 1 of each or more")
     return slots / log2(1 + slots) * log2(peers) * block_s
 
 
@@ -125,7 +126,8 @@ def free_rider_share(slots: int) -> float:
     before the first are complete. (D. Qiu and R. Srikant, "Modeling and performance analysis of
     BitTorrent-like peer-to-peer networks", SIGCOMM 2004.)
     """
-    _check(slots >= 0, f"{slots} slots: give a number from 0")
+    if slots < 0:
+        raise LocalError(f"{slots} slots: give a number from 0")
     return 1 / (slots + 1)
 
 
@@ -150,8 +152,3 @@ def _took_s(sent_bytes: int, rate_bps: float | None) -> float:
     if not sent_bytes or rate_bps is None:
         return 0.0
     return sent_bytes / rate_bps if rate_bps else inf
-
-
-def _check(holds: bool, wrong: str) -> None:
-    if not holds:
-        raise LocalError(wrong)

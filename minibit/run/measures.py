@@ -64,12 +64,11 @@ def class_shares(between: Mapping[tuple[str, str], int], class_of: Mapping[str, 
     SIGMETRICS 2007.)
     """
     sent: Counter[tuple[str, str]] = Counter()
+    totals: Counter[str] = Counter()
     for (source, target), size_bytes in between.items():
         if source in class_of and target in class_of:
             sent[class_of[source], class_of[target]] += size_bytes
-    totals: Counter[str] = Counter()
-    for (giver, _), size_bytes in sent.items():
-        totals[giver] += size_bytes
+            totals[class_of[source]] += size_bytes
     classes = sorted(totals)
     return {(giver, taker): sent[giver, taker] / totals[giver] for giver in classes for taker in classes}
 
@@ -112,12 +111,16 @@ def upload_utilisation(
         if peer in uplinks_bps:
             until_s[peer] = min(end_s, presence.gone_s, presence.completed_s if incomplete else inf)
             could += uplinks_bps[peer] * max(0.0, until_s[peer] - presence.started_s)
-    sent_bytes = sum(
+    return _sent_bytes(records, until_s) / could if could else 0.0
+
+
+def _sent_bytes(records: Iterable[Record], until_s: Mapping[str, float]) -> int:
+    """What these peers had sent, each until its time."""
+    return sum(
         record.bytes
         for record in records
         if isinstance(record, BlockRecord) and record.at_s <= until_s.get(record.source, -inf)
     )
-    return sent_bytes / could if could else 0.0
 
 
 # copies
@@ -137,12 +140,7 @@ def spread_s(records: Iterable[Record], block_count: int) -> float:
 
 def seed_copies(records: Iterable[Record], seed: str, content_bytes: int, until_s: float = inf) -> float:
     """Bytes that the seed had sent until `until_s` / the bytes of the content. At `spread_s` it is 1 at least."""
-    sent_bytes = sum(
-        record.bytes
-        for record in records
-        if isinstance(record, BlockRecord) and record.source == seed and record.at_s <= until_s
-    )
-    return sent_bytes / content_bytes
+    return _sent_bytes(records, {seed: until_s}) / content_bytes
 
 
 def percentile(ascending: Sequence[float], percent: float) -> float:
