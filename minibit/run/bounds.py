@@ -40,11 +40,9 @@ def makespan(
 
     It is the larger of `fluid` and `blocks`, which say what they assume.
     """
-    bound_s = max(
-        fluid(content_bytes, members, seed_upload_bps=seed_upload_bps) or 0.0,
-        blocks(content_bytes, block_bytes, members, seed_upload_bps=seed_upload_bps) or 0.0,
-    )
-    return bound_s or None
+    water_s = fluid(content_bytes, members, seed_upload_bps=seed_upload_bps)
+    blocks_s = blocks(content_bytes, block_bytes, members, seed_upload_bps=seed_upload_bps)
+    return max(water_s or 0.0, blocks_s or 0.0) or None
 
 
 def fluid(content_bytes: int, members: Sequence[Capacity], *, seed_upload_bps: float | None) -> float | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from math import inf
 from typing import TypeVar
 
@@ -22,6 +23,7 @@ ROUNDING_S = 1e-6  # that adding and subtracting times may cost
 R = TypeVar("R", BlockRecord, PeerRecord, SampleRecord, ServingRecord)
 
 
+@dataclass
 class Evidence:
     """The records of one run, and what was known beside them.
 
@@ -32,21 +34,15 @@ class Evidence:
     clocks_s  seconds by which the clocks of two peers may differ
     """
 
-    def __init__(
-        self,
-        content: Content,
-        records: Iterable[Record],
-        at_start: Mapping[str, int],
-        slots: int,
-        at_end: Mapping[str, int] | None = None,
-        clocks_s: float = 0.0,
-    ) -> None:
-        self.content = content
-        self.records = sorted(records, key=lambda record: record.at_s)
-        self.at_start = at_start
-        self.slots = slots
-        self.at_end = at_end or {}
-        self.slack_s = clocks_s + ROUNDING_S
+    content: Content
+    records: Iterable[Record]
+    at_start: Mapping[str, int]
+    slots: int
+    at_end: Mapping[str, int] = field(default_factory=dict)
+    clocks_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.records = sorted(self.records, key=lambda record: record.at_s)
 
     def by_peer(self, kind: type[R], **fields: str) -> defaultdict[str, list[R]]:
         """The records of a kind, with these values in their fields; those of each peer in order of time."""
@@ -122,7 +118,7 @@ def a_block_comes_from_a_peer_that_held_it_and_served_the_receiver(run: Evidence
     died = run.moments("died")
     for peer, rows in run.by_peer(BlockRecord).items():
         for got in rows:
-            before_s = got.at_s + run.slack_s
+            before_s = got.at_s + run.clocks_s + ROUNDING_S
             if peer in (got.source, TRACKER):
                 yield f"{peer} got {got.block} from {got.source}"
             elif not died[got.source] and held_s.get((got.source, got.block), inf) >= before_s:

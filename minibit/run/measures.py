@@ -89,13 +89,11 @@ _MOMENTS = {"started": "started_s", "completed": "completed_s", "left": "gone_s"
 
 def presences(records: Iterable[Record]) -> dict[str, Presence]:
     """The presence of each peer, by name. Only the first event of each kind counts."""
-    found: dict[str, Presence] = {}
+    found: dict[str, dict[str, float]] = {}
     for record in records:
         if isinstance(record, PeerRecord) and (moment := _MOMENTS.get(record.event)):
-            presence = found.get(record.peer, Presence())
-            if getattr(presence, moment) == inf:
-                found[record.peer] = presence._replace(**{moment: record.at_s})
-    return found
+            found.setdefault(record.peer, {}).setdefault(moment, record.at_s)
+    return {peer: Presence(**moments) for peer, moments in found.items()}
 
 
 def upload_utilisation(

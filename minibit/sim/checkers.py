@@ -79,7 +79,6 @@ class BytesAreKept(Checker):
                 self._heard_bytes[machine.name] += world.content.length(block)
 
     def did(self, world: World, machine: Machine, effect: events.Effect) -> None:
-        """A block is sent, or recorded."""
         if isinstance(effect, events.SendBlock):
             if (way := machine.ways.get(effect.peer)) is not None:
                 self._under_way[machine.name, effect.peer].append(_Parcel(way, effect.block))
@@ -108,11 +107,10 @@ class BytesAreKept(Checker):
     def over(self, world: World, timed_out: bool) -> None:
         """The books agree, and every block that has not arrived is lost or on its way."""
         for name, machine in world.machines.items():
-            sent_bytes, heard_bytes = self._sent_bytes[name], self._heard_bytes[name]
-            if machine.sent_bytes != sent_bytes:
-                self.complain(world, name, f"{machine.sent_bytes} bytes sent, and {sent_bytes} seen")
-            if machine.up and machine.inbox is None and machine.received_bytes != heard_bytes:
-                self.complain(world, name, f"{machine.received_bytes} bytes taken, and {heard_bytes} seen")
+            if machine.sent_bytes != (seen := self._sent_bytes[name]):
+                self.complain(world, name, f"{machine.sent_bytes} bytes sent, and {seen} seen")
+            if machine.up and machine.inbox is None and machine.received_bytes != (seen := self._heard_bytes[name]):
+                self.complain(world, name, f"{machine.received_bytes} bytes taken, and {seen} seen")
         for (sender, receiver), parcels in self._under_way.items():
             for parcel in parcels:
                 way = parcel.way
@@ -147,21 +145,19 @@ class BlocksAreVerified(Checker):
             self._verified[machine.name] = held | 1 << event.block
 
     def did(self, world: World, machine: Machine, effect: events.Effect) -> None:
-        """It announces and sends only what it holds."""
         verified = self._verified[machine.name]
-        if isinstance(effect, events.SendBlock):
-            if not verified >> effect.block & 1:
-                self.complain(world, machine.name, f"sends block {effect.block}, which it lacks")
-            if effect.spoil and not machine.peer.behaviour.spoils:
-                self.complain(world, machine.name, f"sends block {effect.block} wrong, and is no corrupter")
-        elif isinstance(effect, events.Send) and isinstance(effect.message, messages.Estoque):
-            message = effect.message
-            false = (inventory.of(message.new) | int(message.whole or "0", 16)) & ~verified
-            if false and not reach.lies(machine):
-                self.complain(world, machine.name, f"announces {_blocks(false)}, which it lacks")
+        match effect:
+            case events.SendBlock(_, block, spoil):
+                if not verified >> block & 1:
+                    self.complain(world, machine.name, f"sends block {block}, which it lacks")
+                if spoil and not machine.peer.behaviour.spoils:
+                    self.complain(world, machine.name, f"sends block {block} wrong, and is no corrupter")
+            case events.Send(_, messages.Estoque(whole, new)):
+                false = (inventory.of(new) | int(whole or "0", 16)) & ~verified
+                if false and not reach.lies(machine):
+                    self.complain(world, machine.name, f"announces {_blocks(false)}, which it lacks")
 
     def after(self, world: World, machine: Machine, event: events.Event | None) -> None:
-        """It holds only what is noted."""
         if unverified := machine.peer.held & ~self._verified[machine.name]:
             self.complain(world, machine.name, f"holds {_blocks(unverified)}, which never passed")
 
@@ -173,12 +169,10 @@ class SlotsAreKept(Checker):
         self._served: defaultdict[str, set[str]] = defaultdict(set)
 
     def told(self, world: World, machine: Machine, event: events.Event | None) -> None:
-        """A link that is gone frees its slot."""
         if isinstance(event, events.Unlinked):
             self._served[machine.name].discard(event.peer)
 
     def did(self, world: World, machine: Machine, effect: events.Effect) -> None:
-        """DESBLOQUEIO gives a slot, BLOQUEIO takes it."""
         served = self._served[machine.name]
         match effect:
             case events.Send(peer, messages.Desbloqueio()):
@@ -202,7 +196,6 @@ class BlocksAreAskedOnce(Checker):
         self._links: defaultdict[str, dict[str, LinkBook]] = defaultdict(dict)
 
     def told(self, world: World, machine: Machine, event: events.Event | None) -> None:
-        """Note what the peer hears by its links."""
         links = self._links[machine.name]
         for link in links.values():
             link.look(world.now, world.rules.request_timeout_s)
@@ -220,7 +213,6 @@ class BlocksAreAskedOnce(Checker):
                 links[sender].hear(message)
 
     def did(self, world: World, machine: Machine, effect: events.Effect) -> None:
-        """A PEDIDO must be one that may be sent."""
         links = self._links[machine.name]
         match effect:
             case events.HangUp(peer):
@@ -253,7 +245,6 @@ class PeersAgree(Checker):
     """Every peer's own invariants hold after every event, and the tracker's too."""
 
     def after(self, world: World, machine: Machine, event: events.Event | None) -> None:
-        """Ask the peer and the tracker to check themselves."""
         for name, one in ((machine.name, None if machine.peer.left else machine.peer), (TRACKER, world.tracker)):
             try:
                 if one is not None:
@@ -277,7 +268,6 @@ class NobodySpins(Checker):
         self._wakes_in_second: Counter[str] = Counter()
 
     def told(self, world: World, machine: Machine, event: events.Event | None) -> None:
-        """Count."""
         if world.now != self._now:
             self._now = world.now
             self._events.clear()
@@ -308,7 +298,6 @@ class AllComplete(Checker):
     """A peer that is up and awake in the end has completed, if all blocks that it lacks were within its reach."""
 
     def over(self, world: World, timed_out: bool) -> None:
-        """Check that, unless the time limit came first."""
         if timed_out or reach.hasty(world):
             return
         for name, blocks in reach.within(world, reach.reach(world)).items():
@@ -329,13 +318,11 @@ class NothingStalls(Checker):
         self._patience_s = 0.0
 
     def did(self, world: World, machine: Machine, effect: events.Effect) -> None:
-        """Note when a useful block comes."""
         record = effect.record if isinstance(effect, events.Note) else None
         if isinstance(record, BlockRecord) and record.verdict == "useful":
             self._since_s = world.now
 
     def after(self, world: World, machine: Machine, event: events.Event | None) -> None:
-        """Look at the world now and then."""
         now = world.now
         if now < self._looked_s + LOOK_S:
             return

@@ -87,15 +87,9 @@ class Network:
             machine.control_bytes += len(messages.encode(Bloco(block))) + PREFIX_BYTES
             share = self.corrupts(machine.name)
             ok = not (spoil or (share > 0 and self._rng.random() < share))
+            size_bytes = self._content.length(block)
             way.flow = self.bandwidth.start(
-                machine.end,
-                way.receiver.end,
-                self._content.length(block),
-                self._block_sent,
-                way,
-                block,
-                ok,
-                ceiling_bps=way.ceiling_bps,
+                machine.end, way.receiver.end, size_bytes, self._block_sent, way, block, ok, ceiling_bps=way.ceiling_bps
             )
             if not machine.progressing:
                 machine.progressing = True
@@ -175,9 +169,8 @@ class Network:
 
     def reachable(self, one: Machine, other: Machine) -> bool:
         """Whether a link between the two could be made if both were awake."""
-        if not (one.up and other.up and self.together(one.name, other.name)):
-            return False
-        return not self._cuts or frozenset((one.name, other.name)) not in self._cuts
+        there = one.up and other.up and self.together(one.name, other.name)
+        return there and not (self._cuts and frozenset((one.name, other.name)) in self._cuts)
 
     def together(self, one: str, other: str) -> bool:
         """Whether two names are on the same side of the network; the tracker's name is `tracker`."""
