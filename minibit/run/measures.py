@@ -125,8 +125,7 @@ def _sent_bytes(records: Iterable[Record], until_s: Mapping[str, float]) -> int:
 
 
 def spread_s(records: Iterable[Record], block_count: int) -> float:
-    """When the last block had come to some peer, in seconds; infinite if never. From then on (z = 0) no peer needs the
-    seed."""
+    """When the last block had come to some peer, in seconds; infinite if never. Then (z = 0) no peer needs the seed."""
     missing = inventory.full(block_count)
     for record in records:
         if isinstance(record, BlockRecord) and record.verdict == "useful":

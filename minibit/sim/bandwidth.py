@@ -15,6 +15,8 @@ from typing import Any
 
 from minibit.sim.clock import Clock
 
+Done = Callable[..., object]
+
 NOTHING_BYTES = 1e-6  # rounding may leave this much of a block that is over
 
 
@@ -36,7 +38,7 @@ class Flow:
     source: End
     target: End
     left_bytes: float
-    done: Callable[..., object] | None  # None once it is over
+    done: Done | None  # None once it is over
     args: tuple[Any, ...]
     ceiling_bps: float
     settled_s: float  # left_bytes was right at this time
@@ -52,13 +54,7 @@ class Bandwidth:
         self._gathering = False
 
     def start(
-        self,
-        source: End,
-        target: End,
-        size_bytes: float,
-        done: Callable[..., object],
-        *args: Any,
-        ceiling_bps: float = inf,
+        self, source: End, target: End, size_bytes: float, done: Done, *args: Any, ceiling_bps: float = inf
     ) -> Flow:
         """Send `size_bytes`; `done(*args)` is called when the last byte left."""
         flow = Flow(source, target, size_bytes, done, args, ceiling_bps, self._clock.now)

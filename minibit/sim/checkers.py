@@ -250,7 +250,9 @@ class PeersAgree(Checker):
                 if one is not None:
                     one.check()
             except AssertionError as error:
-                self.complain(world, name, f"its own check fails after {event} of {machine.name}: {_said(error)}")
+                *_, (frame, line) = walk_tb(error.__traceback__)
+                said = f"{error} {frame.f_code.co_qualname} line {line}".lstrip()
+                self.complain(world, name, f"its own check fails after {event} of {machine.name}: {said}")
 
 
 class NobodySpins(Checker):
@@ -352,9 +354,3 @@ def all_checkers() -> tuple[Checker, ...]:
 
 def _blocks(blocks: int) -> list[int]:
     return list(inventory.indices(blocks))
-
-
-def _said(error: AssertionError) -> str:
-    """What an assertion says, and where it stands."""
-    *_, (frame, line) = walk_tb(error.__traceback__)
-    return f"{error} {frame.f_code.co_qualname} line {line}".lstrip()
