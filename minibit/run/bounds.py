@@ -40,11 +40,9 @@ def makespan(
 
     It is the larger of `fluid` and `blocks`, which say what they assume.
     """
-    bound_s = max(
-        fluid(content_bytes, members, seed_upload_bps=seed_upload_bps) or 0.0,
-        blocks(content_bytes, block_bytes, members, seed_upload_bps=seed_upload_bps) or 0.0,
-    )
-    return bound_s or None
+    water_s = fluid(content_bytes, members, seed_upload_bps=seed_upload_bps)
+    blocks_s = blocks(content_bytes, block_bytes, members, seed_upload_bps=seed_upload_bps)
+    return max(water_s or 0.0, blocks_s or 0.0) or None
 
 
 def fluid(content_bytes: int, members: Sequence[Capacity], *, seed_upload_bps: float | None) -> float | None:
@@ -91,29 +89,24 @@ def blocks(
     fastest_bps = max(_limit_bps(seed_upload_bps), *serving_bps, 0.0)
     doublings = wanting.bit_length() - 1
     whole_bytes = content_bytes - content_bytes % block_bytes
-    bound_s = max(
-        _took_s(sent_bytes, seed_upload_bps) + doublings * _took_s(shortest_bytes, fastest_bps)
-        for sent_bytes, shortest_bytes in (
-            (content_bytes, content_bytes % block_bytes or block_bytes),
-            (whole_bytes, block_bytes if whole_bytes else 0),
-        )
-    )
-    return bound_s or None
+    cases = ((content_bytes, content_bytes % block_bytes or block_bytes), (whole_bytes, min(block_bytes, whole_bytes)))
+    bounds_s = (_took_s(sent, seed_upload_bps) + doublings * _took_s(last, fastest_bps) for sent, last in cases)
+    return max(bounds_s) or None
 
 
 def startup_s(peers: int, slots: int, block_s: float) -> float:
     """Seconds that slots cost at the start: the time that a good swarm needs beyond the fluid bound.
 
     `k / log2(1 + k) log2(N) tau`: a peer that serves k at once hands a block on k times later, to k times as many, so
-    the holders grow by 1 + k in k tau. It is derived, and no bound but the law of good swarms, to be compared with
-    measurements. It is valid for a seed at least twice as fast as a peer, k <= 5 and M >= 100, with all uplinks of
-    peers equal.
+    the holders grow by 1 + k in k tau. It is derived, and no bound but a law to be compared with measurements, for a
+    seed at least twice as fast as a peer, k <= 5 and M >= 100, with all uplinks of peers equal.
 
     peers    N
     slots    k, the guest slot included
     block_s  tau, the time that one uplink needs for one block
     """
-    _check(peers >= 1 and slots >= 1, f"{peers} peers and {slots} slots: give 1 of each or more")
+    if peers < 1 or slots < 1:
+        raise LocalError(f"{peers} peers and {slots} slots: give 1 of each or more")
     return slots / log2(1 + slots) * log2(peers) * block_s
 
 
@@ -125,18 +118,18 @@ def free_rider_share(slots: int) -> float:
     before the first are complete. (D. Qiu and R. Srikant, "Modeling and performance analysis of
     BitTorrent-like peer-to-peer networks", SIGCOMM 2004.)
     """
-    _check(slots >= 0, f"{slots} slots: give a number from 0")
+    if slots < 0:
+        raise LocalError(f"{slots} slots: give a number from 0")
     return 1 / (slots + 1)
 
 
 def stable(seed_blocks_per_s: float, arrivals_per_s: float) -> bool:
     """Whether the peers of an open swarm stay few for ever; if not, they gather, all without the same block.
 
-    Peers arrive empty, at random, and leave when complete; the seed stays. Then the swarm is stable if the seed
-    gives more blocks a second than peers arrive (U_s > lambda). If it gives less, the swarm is not stable: the peers
-    that lack one block grow by lambda - U_s a second, with every picker, rarest first too. The theorem leaves the
-    border open, which counts as not stable here. (B. Hajek and J. Zhu, "The missing piece syndrome in
-    peer-to-peer communication", ISIT 2010.)
+    Peers arrive empty, at random, and leave when complete; the seed stays. Then the swarm is stable if the seed gives
+    more blocks a second than peers arrive (U_s > lambda). If it gives less, the peers that lack one block grow by
+    lambda - U_s a second, with every picker. The theorem leaves the border open, which counts as not stable here.
+    (B. Hajek and J. Zhu, "The missing piece syndrome in peer-to-peer communication", ISIT 2010.)
     """
     return seed_blocks_per_s > arrivals_per_s
 
@@ -150,8 +143,3 @@ def _took_s(sent_bytes: int, rate_bps: float | None) -> float:
     if not sent_bytes or rate_bps is None:
         return 0.0
     return sent_bytes / rate_bps if rate_bps else inf
-
-
-def _check(holds: bool, wrong: str) -> None:
-    if not holds:
-        raise LocalError(wrong)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from math import inf
 from typing import TypeVar
 
@@ -22,6 +23,7 @@ ROUNDING_S = 1e-6  # that adding and subtracting times may cost
 R = TypeVar("R", BlockRecord, PeerRecord, SampleRecord, ServingRecord)
 
 
+@dataclass
 class Evidence:
     """The records of one run, and what was known beside them.
 
@@ -32,39 +34,32 @@ class Evidence:
     clocks_s  seconds by which the clocks of two peers may differ
     """
 
-    def __init__(
-        self,
-        content: Content,
-        records: Iterable[Record],
-        at_start: Mapping[str, int],
-        slots: int,
-        at_end: Mapping[str, int] | None = None,
-        clocks_s: float = 0.0,
-    ) -> None:
-        self.content = content
-        self.records = sorted(records, key=lambda record: record.at_s)
-        self.at_start = at_start
-        self.slots = slots
-        self.at_end = at_end or {}
-        self.slack_s = clocks_s + ROUNDING_S
+    content: Content
+    records: Iterable[Record]
+    at_start: Mapping[str, int]
+    slots: int
+    at_end: Mapping[str, int] = field(default_factory=dict)
+    clocks_s: float = 0.0
 
-    def by_peer(self, kind: type[R]) -> defaultdict[str, list[R]]:
-        """The records of a kind, those of each peer in order of time."""
+    def __post_init__(self) -> None:
+        self.records = sorted(self.records, key=lambda record: record.at_s)
+
+    def by_peer(self, kind: type[R], **fields: str) -> defaultdict[str, list[R]]:
+        """The records of a kind, with these values in their fields; those of each peer in order of time."""
         rows: defaultdict[str, list[R]] = defaultdict(list)
         for record in self.records:
-            if isinstance(record, kind):
+            if isinstance(record, kind) and all(getattr(record, name) == value for name, value in fields.items()):
                 rows[record.peer].append(record)
         return rows
 
-    def useful(self) -> dict[str, list[BlockRecord]]:
+    def useful(self) -> defaultdict[str, list[BlockRecord]]:
         """The blocks that each peer took."""
-        arrived = self.by_peer(BlockRecord)
-        return {peer: [row for row in rows if row.verdict == "useful"] for peer, rows in arrived.items()}
+        return self.by_peer(BlockRecord, verdict="useful")
 
     def moments(self, event: str) -> defaultdict[str, list[float]]:
         """The seconds at which that happened in the life of each peer."""
-        rows = self.by_peer(PeerRecord)
-        return defaultdict(list, {peer: [row.at_s for row in rows[peer] if row.event == event] for peer in rows})
+        found = self.by_peer(PeerRecord, event=event)
+        return defaultdict(list, {peer: [row.at_s for row in rows] for peer, rows in found.items()})
 
 
 Law = Callable[[Evidence], Iterator[str]]
@@ -74,7 +69,7 @@ def a_peer_takes_each_block_that_it_lacked_once(run: Evidence) -> Iterator[str]:
     """A block is useful to a peer that lacks it, and then no more: all that come later are `double`."""
     useful = run.useful()
     for peer in sorted({*useful, *run.at_end}):
-        taken = Counter(row.block for row in useful.get(peer, ()))
+        taken = Counter(row.block for row in useful[peer])
         if again := [block for block in taken if taken[block] > 1 or run.at_start.get(peer, 0) >> block & 1]:
             yield f"{peer} took what it held: {sorted(again)}"
         if peer in run.at_end and inventory.of(taken) != run.at_end[peer] & ~run.at_start[peer]:
@@ -117,14 +112,13 @@ def a_block_comes_from_a_peer_that_held_it_and_served_the_receiver(run: Evidence
     held_s = {(peer, block): -inf for peer, held in run.at_start.items() for block in inventory.indices(held)}
     held_s |= {(peer, row.block): row.at_s for peer, rows in run.useful().items() for row in rows}
     served_s: dict[tuple[str, str], float] = {}
-    for peer, served in run.by_peer(ServingRecord).items():
-        for row in served:
-            if row.slot != "none":
-                served_s.setdefault((peer, row.neighbour), row.at_s)
+    for served in run.records:
+        if isinstance(served, ServingRecord) and served.slot != "none":
+            served_s.setdefault((served.peer, served.neighbour), served.at_s)
     died = run.moments("died")
     for peer, rows in run.by_peer(BlockRecord).items():
         for got in rows:
-            before_s = got.at_s + run.slack_s
+            before_s = got.at_s + run.clocks_s + ROUNDING_S
             if peer in (got.source, TRACKER):
                 yield f"{peer} got {got.block} from {got.source}"
             elif not died[got.source] and held_s.get((got.source, got.block), inf) >= before_s:
@@ -136,8 +130,8 @@ def a_block_comes_from_a_peer_that_held_it_and_served_the_receiver(run: Evidence
 def a_peer_is_complete_when_the_last_block_is_there_and_only_then(run: Evidence) -> Iterator[str]:
     """At its start where it lacks none; and once."""
     completed, started, useful = run.moments("completed"), run.moments("started"), run.useful()
-    for peer in sorted({*started, *useful}):
-        taken = useful.get(peer, [])
+    for peer in sorted({*completed, *started, *useful}):
+        taken = useful[peer]
         held = run.at_start.get(peer, 0) | inventory.of(row.block for row in taken)
         due = [row.at_s for row in taken][-1:] or started[peer]
         if completed[peer] != (due if held == inventory.full(run.content.block_count) else []):
@@ -148,7 +142,7 @@ def nothing_comes_before_a_peer_started_or_after_it_left(run: Evidence) -> Itera
     """A peer starts once. A block is asked for after that, and arrives before the peer left."""
     started, left = run.moments("started"), run.moments("left")
     arrived = run.by_peer(BlockRecord)
-    for peer in sorted({*arrived, *started, *run.at_end}):
+    for peer in sorted({*arrived, *run.by_peer(PeerRecord), *run.at_end}):
         if len(started[peer]) != 1:
             yield f"{peer} started {len(started[peer])} times"
             continue

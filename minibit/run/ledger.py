@@ -7,6 +7,7 @@ simulation may have millions.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from statistics import median
 from typing import Any
@@ -142,10 +143,9 @@ class Ledger:
         moved_bytes = sum(record.bytes for record in arrivals)
         samples = [account.sample for account in self.accounts.values() if account.sample is not None]
         seed = self.seed.sample
-        messages = dict.fromkeys(MessageCounts.__struct_fields__, 0)
+        messages: Counter[str] = Counter()
         for account in self.accounts.values():
-            for verb, count in account.messages.items():
-                messages[verb] += count
+            messages.update(account.messages)
         bound_s, all_done = self.bound_s(), self.completed == len(self.peers)
         return Summary(
             run=self.run,

@@ -64,12 +64,11 @@ def class_shares(between: Mapping[tuple[str, str], int], class_of: Mapping[str, 
     SIGMETRICS 2007.)
     """
     sent: Counter[tuple[str, str]] = Counter()
+    totals: Counter[str] = Counter()
     for (source, target), size_bytes in between.items():
         if source in class_of and target in class_of:
             sent[class_of[source], class_of[target]] += size_bytes
-    totals: Counter[str] = Counter()
-    for (giver, _), size_bytes in sent.items():
-        totals[giver] += size_bytes
+            totals[class_of[source]] += size_bytes
     classes = sorted(totals)
     return {(giver, taker): sent[giver, taker] / totals[giver] for giver in classes for taker in classes}
 
@@ -90,13 +89,11 @@ _MOMENTS = {"started": "started_s", "completed": "completed_s", "left": "gone_s"
 
 def presences(records: Iterable[Record]) -> dict[str, Presence]:
     """The presence of each peer, by name. Only the first event of each kind counts."""
-    found: dict[str, Presence] = {}
+    found: dict[str, dict[str, float]] = {}
     for record in records:
         if isinstance(record, PeerRecord) and (moment := _MOMENTS.get(record.event)):
-            presence = found.get(record.peer, Presence())
-            if getattr(presence, moment) == inf:
-                found[record.peer] = presence._replace(**{moment: record.at_s})
-    return found
+            found.setdefault(record.peer, {}).setdefault(moment, record.at_s)
+    return {peer: Presence(**moments) for peer, moments in found.items()}
 
 
 def upload_utilisation(
@@ -112,20 +109,23 @@ def upload_utilisation(
         if peer in uplinks_bps:
             until_s[peer] = min(end_s, presence.gone_s, presence.completed_s if incomplete else inf)
             could += uplinks_bps[peer] * max(0.0, until_s[peer] - presence.started_s)
-    sent_bytes = sum(
+    return _sent_bytes(records, until_s) / could if could else 0.0
+
+
+def _sent_bytes(records: Iterable[Record], until_s: Mapping[str, float]) -> int:
+    """What these peers had sent, each until its time."""
+    return sum(
         record.bytes
         for record in records
         if isinstance(record, BlockRecord) and record.at_s <= until_s.get(record.source, -inf)
     )
-    return sent_bytes / could if could else 0.0
 
 
 # copies
 
 
 def spread_s(records: Iterable[Record], block_count: int) -> float:
-    """When the last block had come to some peer, in seconds; infinite if never. From then on (z = 0) no peer needs the
-    seed."""
+    """When the last block had come to some peer, in seconds; infinite if never. Then (z = 0) no peer needs the seed."""
     missing = inventory.full(block_count)
     for record in records:
         if isinstance(record, BlockRecord) and record.verdict == "useful":
@@ -137,12 +137,7 @@ def spread_s(records: Iterable[Record], block_count: int) -> float:
 
 def seed_copies(records: Iterable[Record], seed: str, content_bytes: int, until_s: float = inf) -> float:
     """Bytes that the seed had sent until `until_s` / the bytes of the content. At `spread_s` it is 1 at least."""
-    sent_bytes = sum(
-        record.bytes
-        for record in records
-        if isinstance(record, BlockRecord) and record.source == seed and record.at_s <= until_s
-    )
-    return sent_bytes / content_bytes
+    return _sent_bytes(records, {seed: until_s}) / content_bytes
 
 
 def percentile(ascending: Sequence[float], percent: float) -> float:

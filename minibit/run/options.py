@@ -68,10 +68,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         rules = Rules(**{field: fields.pop(field) for field in Rules.__struct_fields__ if field in fields})
         options = cls(rules=rules, **fields)
         needed = 0
-        for name, counts, less in (
-            ("behave", options.behave, "fewer of these"),
-            ("teams", options.teams, "smaller teams"),
-        ):
+        for name, less in (("behave", "fewer of these"), ("teams", "smaller teams")):
+            counts: dict[str, int] = getattr(options, name)
             needed += sum(counts.values())
             if counts and needed > options.peers:
                 there = f"needs {needed} peers in all, and there are {options.peers}: give more peers, or {less}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import combinations
+from itertools import accumulate, combinations
 from math import comb
 from random import Random
 from typing import Any, NamedTuple
@@ -39,10 +39,7 @@ def arrival_times(arrivals: Arrivals, peers: int, rng: Random) -> list[float]:
     later = max(0, peers - arrivals.already)
     times = [0.0] * (peers - later)
     if arrivals.pattern == "poisson":
-        now = 0.0
-        for _ in range(later):
-            now += rng.expovariate(arrivals.rate)
-            times.append(now)
+        times += accumulate(rng.expovariate(arrivals.rate) for _ in range(later))
     elif arrivals.pattern == "crowd" and arrivals.within_s:
         times += sorted(rng.expovariate(1 / arrivals.within_s) for _ in range(later))
     else:
@@ -72,8 +69,7 @@ def moments(faults: Iterable[Fault], names: Sequence[str], seed: int | str) -> l
             groups = [(name,) for name in _hit(fault, names, rng)]
         for group in groups:
             at_s = float(fault.at_s) if fault.until_s is None else rng.uniform(fault.at_s, fault.until_s)
-            lasts = fault.lasts_s is not None and fault.kind not in FOR_GOOD
-            until_s = at_s + fault.lasts_s if fault.lasts_s is not None and lasts else None
+            until_s = None if fault.lasts_s is None or fault.kind in FOR_GOOD else at_s + fault.lasts_s
             found.append(Moment(at_s, fault, tuple(group), until_s, index))
     return found
 
@@ -89,7 +85,7 @@ def _hit(fault: Fault, names: Sequence[str], rng: Random) -> list[str]:
 
 def _hit_pairs(fault: Fault, names: Sequence[str], rng: Random) -> list[tuple[str, str]]:
     if isinstance(fault.peers, tuple):
-        return list(combinations(_hit(fault, names, rng), 2))
+        return list(combinations(fault.peers, 2))
     if isinstance(fault.peers, int):  # drawn, because the list of all of them is long
         drawn: dict[tuple[int, int], None] = {}
         while len(drawn) < min(fault.peers, comb(len(names), 2)):

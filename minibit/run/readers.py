@@ -30,37 +30,34 @@ def whole(least: int | None = None) -> Reader:
     takes = "a whole number" if least is None else f"a whole number from {least}"
 
     def read(value: Any) -> int:
-        if isinstance(value, bool) or not (hasattr(value, "__index__") or re.fullmatch(r"-?[0-9]{1,18}", str(value))):
+        number = int(value) if isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,18}", value) else value
+        if isinstance(number, bool) or not hasattr(number, "__index__") or (least is not None and number < least):
             raise wrong(value, takes)
-        number = int(value) if isinstance(value, str) else operator.index(value)
-        if least is not None and number < least:
+        return operator.index(number)
+
+    return read
+
+
+def checked(parse: Reader, will_do: Callable[[Any], object], takes: str) -> Reader:
+    """What `parse` reads, if it will do; `takes` says what would."""
+
+    def read(value: Any) -> Any:
+        found = parse(value)
+        if not will_do(found):
             raise wrong(value, takes)
-        return number
+        return found
 
     return read
 
 
 def above_zero(parse: Reader) -> Reader:
     """What `parse` reads, if it is more than nothing."""
-
-    def read(value: Any) -> Any:
-        quantity = parse(value)
-        if quantity <= 0:
-            raise wrong(value, "more than nothing")
-        return quantity
-
-    return read
+    return checked(parse, lambda quantity: quantity > 0, "more than nothing")
 
 
 def one_of(*names: str) -> Reader:
     """One of these names."""
-
-    def read(value: Any) -> str:
-        if value not in names:
-            raise wrong(value, " or ".join(names))
-        return str(value)
-
-    return read
+    return checked(lambda value: value, names.__contains__, " or ".join(names))
 
 
 def strategy(find: Callable[[str], object]) -> Reader:
@@ -73,18 +70,10 @@ def strategy(find: Callable[[str], object]) -> Reader:
     return read
 
 
-def text(value: Any) -> str:
-    """A text, or a path, that is not empty."""
-    if not str(value):
-        raise wrong(value, "a text that is not empty")
-    return str(value)
-
-
-def flag(value: Any) -> bool:
-    """Yes or no."""
-    if not isinstance(value, bool):
-        raise wrong(value, "True or False")
-    return value
+text = checked(str, bool, "a text that is not empty")  # or a path
+flag = checked(lambda value: value, lambda value: isinstance(value, bool), "True or False")
+name = checked(str, re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}").fullmatch, "letters, digits and . _ - (100 at most)")
+"""The name of a run, which is that of a folder and of an actor too."""
 
 
 def block_size(value: Any) -> int | None:
@@ -139,10 +128,3 @@ def data_ports(value: Any) -> tuple[int, int]:
     if not 1 <= first <= last <= 65535:
         raise wrong(value, "the first and the last port, e.g. 40000-40100")
     return first, last
-
-
-def name(value: Any) -> str:
-    """A name that can be that of a folder and of an actor."""
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", str(value)):
-        raise wrong(value, "letters, digits and . _ - (100 at most)")
-    return str(value)

@@ -33,6 +33,7 @@ from msgspec import field
 
 from minibit import strategies
 from minibit.errors import LocalError
+from minibit.run.readers import Reader, above_zero
 from minibit.units import parse_duration, parse_rate
 
 
@@ -154,8 +155,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     def as_dict(self) -> dict[str, Any]:
         """The table of this scenario, in plain values and base units, without defaults."""
-        table: dict[str, Any] = _plain(self)
-        return table
+        return dict(_plain(self))
 
 
 def read(table: Mapping[str, Any], cls: Any) -> Any:
@@ -166,16 +166,14 @@ def read(table: Mapping[str, Any], cls: Any) -> Any:
         raise LocalError(_explained(str(error), cls)) from None
 
 
+_QUANTITIES: dict[type, Reader] = {Seconds: parse_duration, RateBps: above_zero(parse_rate)}
+
+
 def _read_quantity(kind: type, value: Any) -> Any:
     try:
-        if kind is Seconds:
-            return Seconds(parse_duration(value))
-        rate_bps = RateBps(parse_rate(value))
+        return kind(_QUANTITIES[kind](value))
     except LocalError as error:
         raise ValueError(str(error)) from None
-    if rate_bps <= 0:
-        raise ValueError(f"{value!r} won't do: give more than nothing")
-    return rate_bps
 
 
 def _plain(value: Any) -> Any:
@@ -201,12 +199,11 @@ def _explained(text: str, cls: Any) -> str:
     kind = cls
     for key in re.findall(r"[a-z_]+", path):
         kind = _inner(kind, key)
-    if found := re.fullmatch(r"Object contains unknown field `(.*)`", what):
+    if found := re.fullmatch(r"Object (contains unknown|missing required) field `(.*)`", what):
         keys = [one.encode_name for one in msgspec.structs.fields(kind)]
-        nearest = get_close_matches(found[1], keys, 1) or keys
-        return f"{path}{'.' * bool(path)}{found[1]}: there is no such key: give {', '.join(nearest)}"
-    if found := re.fullmatch(r"Object missing required field `(.*)`", what):
-        return f"{path}{'.' * bool(path)}{found[1]}: must be given"
+        nearest = ", ".join(get_close_matches(found[2], keys, 1) or keys)
+        wrong = "must be given" if found[2] in keys else f"there is no such key: give {nearest}"
+        return f"{path}{'.' * bool(path)}{found[2]}: {wrong}"
     if get_origin(kind) is Literal:
         wrong = what.removeprefix("Invalid enum value ")
         what = (f"{wrong} won't do: " if wrong != what else "") + f"give {', '.join(get_args(kind))}"

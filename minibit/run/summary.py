@@ -148,8 +148,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     def as_dict(self) -> dict[str, Any]:
         """The JSON object as Python values, rounded."""
-        rounded: dict[str, Any] = _rounded(msgspec.to_builtins(self))
-        return rounded
+        return dict(_rounded(msgspec.to_builtins(self)))
 
     def to_json(self) -> str:
         """The JSON object that `--json` prints, on one line."""

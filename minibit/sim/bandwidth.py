@@ -9,49 +9,40 @@ Then the rates of all ends connected by such downlinks are raised together until
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from math import inf
 from typing import Any
 
 from minibit.sim.clock import Clock
 
+Done = Callable[..., object]
+
 NOTHING_BYTES = 1e-6  # rounding may leave this much of a block that is over
 
 
+@dataclass(slots=True, eq=False)
 class End:
     """One machine's connection: `up_bps` and `down_bps` are bytes a second; 0 lets nothing pass."""
 
-    __slots__ = ("down_bps", "receiving", "sending", "up_bps", "version")
-
-    def __init__(self, up_bps: float, down_bps: float = inf) -> None:
-        self.up_bps = up_bps
-        self.down_bps = down_bps
-        self.sending: list[Flow] = []
-        self.receiving: list[Flow] = []
-        self.version = 0  # counts the plans for the end of its next flow; an older plan is void
+    up_bps: float
+    down_bps: float = inf
+    sending: list[Flow] = field(default_factory=list)
+    receiving: list[Flow] = field(default_factory=list)
+    version: int = 0  # counts the plans for the end of its next flow; an older plan is void
 
 
+@dataclass(slots=True, eq=False)
 class Flow:
     """The bytes of one block on their way."""
 
-    __slots__ = ("args", "ceiling_bps", "done", "left_bytes", "rate_bps", "settled_s", "source", "target")
-
-    def __init__(
-        self,
-        source: End,
-        target: End,
-        left_bytes: float,
-        done: Callable[..., object],
-        args: tuple[Any, ...],
-        ceiling_bps: float,
-    ) -> None:
-        self.source = source
-        self.target = target
-        self.left_bytes = left_bytes
-        self.done: Callable[..., object] | None = done  # None once it is over
-        self.args = args
-        self.ceiling_bps = ceiling_bps
-        self.rate_bps = 0.0
-        self.settled_s = 0.0  # left_bytes was right at this time
+    source: End
+    target: End
+    left_bytes: float
+    done: Done | None  # None once it is over
+    args: tuple[Any, ...]
+    ceiling_bps: float
+    settled_s: float  # left_bytes was right at this time
+    rate_bps: float = 0.0
 
 
 class Bandwidth:
@@ -63,17 +54,10 @@ class Bandwidth:
         self._gathering = False
 
     def start(
-        self,
-        source: End,
-        target: End,
-        size_bytes: float,
-        done: Callable[..., object],
-        *args: Any,
-        ceiling_bps: float = inf,
+        self, source: End, target: End, size_bytes: float, done: Done, *args: Any, ceiling_bps: float = inf
     ) -> Flow:
         """Send `size_bytes`; `done(*args)` is called when the last byte left."""
-        flow = Flow(source, target, size_bytes, done, args, ceiling_bps)
-        flow.settled_s = self._clock.now
+        flow = Flow(source, target, size_bytes, done, args, ceiling_bps, self._clock.now)
         source.sending.append(flow)
         target.receiving.append(flow)
         self._touch(source)

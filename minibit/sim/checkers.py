@@ -6,8 +6,10 @@ It believes no peer's books. What it finds is a `Violation`, which says which pe
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
+from dataclasses import dataclass
 from math import inf
+from traceback import walk_tb
 from typing import NoReturn
 
 from minibit import events, inventory, messages
@@ -48,7 +50,7 @@ class BytesAreKept(Checker):
     """
 
     def __init__(self) -> None:
-        self._under_way: dict[tuple[str, str], list[_Parcel]] = {}
+        self._under_way: defaultdict[tuple[str, str], list[_Parcel]] = defaultdict(list)  # by (sender, receiver)
         self._since_s: dict[str, float] = {}
         self._sent_bytes: Counter[str] = Counter()
         self._heard_bytes: Counter[str] = Counter()
@@ -58,28 +60,28 @@ class BytesAreKept(Checker):
         """A block is marked when its last byte has left, and taken from the list, in order, when it arrives."""
         self._recorded.clear()
         self._since_s.setdefault(machine.name, world.now)
-        if isinstance(event, events.Linked):
-            parcels = self._under_way.get((event.address.peer, machine.name), [])
-            parcels[:] = [parcel for parcel in parcels if parcel.way.open]  # the others were lost with their link
-        elif isinstance(event, events.Sent):
-            parcels = self._under_way.get((machine.name, event.peer), [])
-            way = machine.ways.get(event.peer)
-            parcel = next((parcel for parcel in parcels if parcel.left_s is None and parcel.way is way), None)
-            if parcel is None or parcel.block != event.block:
-                self.complain(world, machine.name, f"{event}, and that was not sent")
-            parcel.left_s = world.now
-            self._sent_bytes[machine.name] += world.content.length(event.block)
-        elif isinstance(event, events.Arrived):
-            parcels = self._under_way.get((event.sender, machine.name), [])
-            if not parcels or parcels.pop(0).block != event.block:
-                self.complain(world, machine.name, f"{event}, and that was not sent, or not in this order")
-            self._heard_bytes[machine.name] += world.content.length(event.block)
+        match event:
+            case events.Linked(address):
+                parcels = self._under_way[address.peer, machine.name]
+                parcels[:] = [parcel for parcel in parcels if parcel.way.open]  # the others were lost with their link
+            case events.Sent(peer, block):
+                parcels = self._under_way[machine.name, peer]
+                way = machine.ways.get(peer)
+                parcel = next((parcel for parcel in parcels if parcel.left_s is None and parcel.way is way), None)
+                if parcel is None or parcel.block != block:
+                    self.complain(world, machine.name, f"{event}, and that was not sent")
+                parcel.left_s = world.now
+                self._sent_bytes[machine.name] += world.content.length(block)
+            case events.Arrived(sender, block):
+                parcels = self._under_way[sender, machine.name]
+                if not parcels or parcels.pop(0).block != block:
+                    self.complain(world, machine.name, f"{event}, and that was not sent, or not in this order")
+                self._heard_bytes[machine.name] += world.content.length(block)
 
     def did(self, world: World, machine: Machine, effect: events.Effect) -> None:
-        """A block is sent, or recorded."""
         if isinstance(effect, events.SendBlock):
             if (way := machine.ways.get(effect.peer)) is not None:
-                self._under_way.setdefault((machine.name, effect.peer), []).append(_Parcel(way, effect.block))
+                self._under_way[machine.name, effect.peer].append(_Parcel(way, effect.block))
         elif isinstance(effect, events.Note) and isinstance(effect.record, BlockRecord):
             self._recorded.append(effect.record)
 
@@ -105,11 +107,10 @@ class BytesAreKept(Checker):
     def over(self, world: World, timed_out: bool) -> None:
         """The books agree, and every block that has not arrived is lost or on its way."""
         for name, machine in world.machines.items():
-            sent_bytes, heard_bytes = self._sent_bytes[name], self._heard_bytes[name]
-            if machine.sent_bytes != sent_bytes:
-                self.complain(world, name, f"{machine.sent_bytes} bytes sent, and {sent_bytes} seen")
-            if machine.up and machine.inbox is None and machine.received_bytes != heard_bytes:
-                self.complain(world, name, f"{machine.received_bytes} bytes taken, and {heard_bytes} seen")
+            if machine.sent_bytes != (seen := self._sent_bytes[name]):
+                self.complain(world, name, f"{machine.sent_bytes} bytes sent, and {seen} seen")
+            if machine.up and machine.inbox is None and machine.received_bytes != (seen := self._heard_bytes[name]):
+                self.complain(world, name, f"{machine.received_bytes} bytes taken, and {seen} seen")
         for (sender, receiver), parcels in self._under_way.items():
             for parcel in parcels:
                 way = parcel.way
@@ -119,15 +120,13 @@ class BytesAreKept(Checker):
                         self.complain(world, sender, f"block {parcel.block} never came to {receiver}")
 
 
+@dataclass(slots=True)
 class _Parcel:
     """A block that was sent on a way, and when its last byte left."""
 
-    __slots__ = ("block", "left_s", "way")
-
-    def __init__(self, way: Way, block: int) -> None:
-        self.way = way
-        self.block = block
-        self.left_s: float | None = None
+    way: Way
+    block: int
+    left_s: float | None = None
 
 
 class BlocksAreVerified(Checker):
@@ -146,21 +145,19 @@ class BlocksAreVerified(Checker):
             self._verified[machine.name] = held | 1 << event.block
 
     def did(self, world: World, machine: Machine, effect: events.Effect) -> None:
-        """It announces and sends only what it holds."""
         verified = self._verified[machine.name]
-        if isinstance(effect, events.SendBlock):
-            if not verified >> effect.block & 1:
-                self.complain(world, machine.name, f"sends block {effect.block}, which it lacks")
-            if effect.spoil and not machine.peer.behaviour.spoils:
-                self.complain(world, machine.name, f"sends block {effect.block} wrong, and is no corrupter")
-        elif isinstance(effect, events.Send) and isinstance(effect.message, messages.Estoque):
-            message = effect.message
-            false = (inventory.of(message.new) | int(message.whole or "0", 16)) & ~verified
-            if false and not reach.lies(machine):
-                self.complain(world, machine.name, f"announces {_blocks(false)}, which it lacks")
+        match effect:
+            case events.SendBlock(_, block, spoil):
+                if not verified >> block & 1:
+                    self.complain(world, machine.name, f"sends block {block}, which it lacks")
+                if spoil and not machine.peer.behaviour.spoils:
+                    self.complain(world, machine.name, f"sends block {block} wrong, and is no corrupter")
+            case events.Send(_, messages.Estoque(whole, new)):
+                false = (inventory.of(new) | int(whole or "0", 16)) & ~verified
+                if false and not reach.lies(machine):
+                    self.complain(world, machine.name, f"announces {_blocks(false)}, which it lacks")
 
     def after(self, world: World, machine: Machine, event: events.Event | None) -> None:
-        """It holds only what is noted."""
         if unverified := machine.peer.held & ~self._verified[machine.name]:
             self.complain(world, machine.name, f"holds {_blocks(unverified)}, which never passed")
 
@@ -169,25 +166,22 @@ class SlotsAreKept(Checker):
     """No peer serves more neighbours at once than it has slots; a choker without slots may serve any number."""
 
     def __init__(self) -> None:
-        self._served: dict[str, set[str]] = {}
+        self._served: defaultdict[str, set[str]] = defaultdict(set)
 
     def told(self, world: World, machine: Machine, event: events.Event | None) -> None:
-        """A link that is gone frees its slot."""
         if isinstance(event, events.Unlinked):
-            self._served.get(machine.name, set()).discard(event.peer)
+            self._served[machine.name].discard(event.peer)
 
     def did(self, world: World, machine: Machine, effect: events.Effect) -> None:
-        """DESBLOQUEIO gives a slot, BLOQUEIO takes it."""
-        served = self._served.setdefault(machine.name, set())
-        if isinstance(effect, events.Send) and isinstance(effect.message, messages.Desbloqueio):
-            served.add(effect.peer)
-            slots = world.rules.slots + world.rules.guests
-            if len(served) > slots and machine.peer.uploads.slots is not None:
-                self.complain(world, machine.name, f"serves {sorted(served)} with {slots} slots")
-        elif isinstance(effect, events.HangUp) or (
-            isinstance(effect, events.Send) and isinstance(effect.message, messages.Bloqueio)
-        ):
-            served.discard(effect.peer)
+        served = self._served[machine.name]
+        match effect:
+            case events.Send(peer, messages.Desbloqueio()):
+                served.add(peer)
+                slots = world.rules.slots + world.rules.guests
+                if len(served) > slots and machine.peer.uploads.slots is not None:
+                    self.complain(world, machine.name, f"serves {sorted(served)} with {slots} slots")
+            case events.Send(peer, messages.Bloqueio()) | events.HangUp(peer):
+                served.discard(peer)
 
 
 class BlocksAreAskedOnce(Checker):
@@ -199,11 +193,10 @@ class BlocksAreAskedOnce(Checker):
     """
 
     def __init__(self) -> None:
-        self._links: dict[str, dict[str, LinkBook]] = {}
+        self._links: defaultdict[str, dict[str, LinkBook]] = defaultdict(dict)
 
     def told(self, world: World, machine: Machine, event: events.Event | None) -> None:
-        """Note what the peer hears by its links."""
-        links = self._links.setdefault(machine.name, {})
+        links = self._links[machine.name]
         for link in links.values():
             link.look(world.now, world.rules.request_timeout_s)
         match event:
@@ -220,17 +213,15 @@ class BlocksAreAskedOnce(Checker):
                 links[sender].hear(message)
 
     def did(self, world: World, machine: Machine, effect: events.Effect) -> None:
-        """A PEDIDO must be one that may be sent."""
-        links = self._links.setdefault(machine.name, {})
-        if isinstance(effect, events.HangUp):
-            links.pop(effect.peer, None)
-        elif isinstance(effect, events.Send) and effect.peer in links:
-            link, message = links[effect.peer], effect.message
-            if isinstance(message, messages.Pedido):
-                self._need_place(world, machine, links, effect.peer, message.block)
-                link.ask(message.block, world.now)
-            elif isinstance(message, messages.Estoque):
-                link.call_off(inventory.of(message.new))
+        links = self._links[machine.name]
+        match effect:
+            case events.HangUp(peer):
+                links.pop(peer, None)
+            case events.Send(peer, messages.Pedido(block)) if peer in links:
+                self._need_place(world, machine, links, peer, block)
+                links[peer].ask(block, world.now)
+            case events.Send(peer, messages.Estoque(_, new)) if peer in links:
+                links[peer].call_off(inventory.of(new))
 
     def _need_place(self, world: World, machine: Machine, links: dict[str, LinkBook], peer: str, block: int) -> None:
         def need(holds: object, what: str) -> None:
@@ -254,17 +245,14 @@ class PeersAgree(Checker):
     """Every peer's own invariants hold after every event, and the tracker's too."""
 
     def after(self, world: World, machine: Machine, event: events.Event | None) -> None:
-        """Ask the peer and the tracker to check themselves."""
-        try:
-            if not machine.peer.left:
-                machine.peer.check()
-        except AssertionError as error:
-            self.complain(world, machine.name, f"its own check fails after {event}: {_said(error)}")
-        try:
-            if world.tracker is not None:
-                world.tracker.check()
-        except AssertionError as error:
-            self.complain(world, TRACKER, f"its own check fails after {event} of {machine.name}: {_said(error)}")
+        for name, one in ((machine.name, None if machine.peer.left else machine.peer), (TRACKER, world.tracker)):
+            try:
+                if one is not None:
+                    one.check()
+            except AssertionError as error:
+                *_, (frame, line) = walk_tb(error.__traceback__)
+                said = f"{error} {frame.f_code.co_qualname} line {line}".lstrip()
+                self.complain(world, name, f"its own check fails after {event} of {machine.name}: {said}")
 
 
 class NobodySpins(Checker):
@@ -282,7 +270,6 @@ class NobodySpins(Checker):
         self._wakes_in_second: Counter[str] = Counter()
 
     def told(self, world: World, machine: Machine, event: events.Event | None) -> None:
-        """Count."""
         if world.now != self._now:
             self._now = world.now
             self._events.clear()
@@ -291,16 +278,14 @@ class NobodySpins(Checker):
             self._second = int(world.now)
             self._wakes_in_second.clear()
         name = machine.name
-        self._events[name] += 1
-        if self._events[name] > EVENTS_AT_ONCE:
-            self.complain(world, name, f"{self._events[name]} events at one instant")
+        counted: list[tuple[Counter[str], float, str]] = [(self._events, EVENTS_AT_ONCE, "events at one instant")]
         if event is None:
-            self._wakes[name] += 1
-            if self._wakes[name] > WAKES_AT_ONCE:
-                self.complain(world, name, f"{self._wakes[name]} wakes at one instant")
-            self._wakes_in_second[name] += 1
-            if self._wakes_in_second[name] > _most_wakes(world, machine):
-                self.complain(world, name, f"{self._wakes_in_second[name]} wakes in a second")
+            counted.append((self._wakes, WAKES_AT_ONCE, "wakes at one instant"))
+            counted.append((self._wakes_in_second, _most_wakes(world, machine), "wakes in a second"))
+        for counts, most, what in counted:
+            counts[name] += 1
+            if counts[name] > most:
+                self.complain(world, name, f"{counts[name]} {what}")
 
 
 def _most_wakes(world: World, machine: Machine) -> float:
@@ -315,7 +300,6 @@ class AllComplete(Checker):
     """A peer that is up and awake in the end has completed, if all blocks that it lacks were within its reach."""
 
     def over(self, world: World, timed_out: bool) -> None:
-        """Check that, unless the time limit came first."""
         if timed_out or reach.hasty(world):
             return
         for name, blocks in reach.within(world, reach.reach(world)).items():
@@ -336,13 +320,11 @@ class NothingStalls(Checker):
         self._patience_s = 0.0
 
     def did(self, world: World, machine: Machine, effect: events.Effect) -> None:
-        """Note when a useful block comes."""
         record = effect.record if isinstance(effect, events.Note) else None
         if isinstance(record, BlockRecord) and record.verdict == "useful":
             self._since_s = world.now
 
     def after(self, world: World, machine: Machine, event: events.Event | None) -> None:
-        """Look at the world now and then."""
         now = world.now
         if now < self._looked_s + LOOK_S:
             return
@@ -372,12 +354,3 @@ def all_checkers() -> tuple[Checker, ...]:
 
 def _blocks(blocks: int) -> list[int]:
     return list(inventory.indices(blocks))
-
-
-def _said(error: AssertionError) -> str:
-    """What an assertion says, or where it stands."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    where = "" if trace is None else f"{trace.tb_frame.f_code.co_qualname} line {trace.tb_lineno}"
-    return " ".join(filter(None, (str(error), where)))

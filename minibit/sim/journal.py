@@ -43,34 +43,27 @@ class Entry(NamedTuple):
     event: Event | None
 
 
-class Journal:
+class Journal(msgspec.Struct):
     """One peer's head, and its entries in order of time."""
 
-    def __init__(self, head: Head, entries: list[Entry] | None = None) -> None:
-        self.head = head
-        self.entries = entries or []
+    head: Head
+    entries: list[Entry] = []
 
     @classmethod
     def of(cls, peer: Peer, seed: int | str) -> Journal:
         """An empty journal for a peer that has handled no event yet; `seed` is what the peer was made with."""
         content = peer.content
-        last = content.block_count - 1
-        block_bytes = content.length(0) if last >= 0 else 1
         return cls(
             Head(
                 peer=peer.name,
                 seed=seed,
                 behaviour=_name(type(peer.behaviour)),
-                content_bytes=last * block_bytes + content.length(last) if last >= 0 else 0,
-                block_bytes=block_bytes,
+                content_bytes=sum(map(content.length, range(content.block_count))),
+                block_bytes=content.length(0) if content.block_count else 1,
                 held=inventory.to_hex(peer.held),
                 rules=peer.rules,
             )
         )
-
-    def add(self, at_s: float, event: Event | None) -> None:
-        """Add an event that the peer handles now."""
-        self.entries.append(Entry(at_s, event))
 
     @property
     def end_s(self) -> float:

@@ -7,7 +7,7 @@ of its hash.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from math import inf
 from random import Random
 
@@ -87,15 +87,9 @@ class Network:
             machine.control_bytes += len(messages.encode(Bloco(block))) + PREFIX_BYTES
             share = self.corrupts(machine.name)
             ok = not (spoil or (share > 0 and self._rng.random() < share))
+            size_bytes = self._content.length(block)
             way.flow = self.bandwidth.start(
-                machine.end,
-                way.receiver.end,
-                self._content.length(block),
-                self._block_sent,
-                way,
-                block,
-                ok,
-                ceiling_bps=way.ceiling_bps,
+                machine.end, way.receiver.end, size_bytes, self._block_sent, way, block, ok, ceiling_bps=way.ceiling_bps
             )
             if not machine.progressing:
                 machine.progressing = True
@@ -165,7 +159,7 @@ class Network:
             forth, back = Way(machine, other), Way(other, machine)
             forth.back, back.back = back, forth
             machine.ways[peer], other.ways[machine.name] = forth, back
-            self._shape(forth)
+            self._shape(machine.name, peer)
             self._tell(machine, events.Linked(address(peer), True))
             self._tell(other, events.Linked(address(machine.name), False, alone))
 
@@ -175,9 +169,8 @@ class Network:
 
     def reachable(self, one: Machine, other: Machine) -> bool:
         """Whether a link between the two could be made if both were awake."""
-        if not (one.up and other.up and self.together(one.name, other.name)):
-            return False
-        return not self._cuts or frozenset((one.name, other.name)) not in self._cuts
+        there = one.up and other.up and self.together(one.name, other.name)
+        return there and not (self._cuts and frozenset((one.name, other.name)) in self._cuts)
 
     def together(self, one: str, other: str) -> bool:
         """Whether two names are on the same side of the network; the tracker's name is `tracker`."""
@@ -260,38 +253,32 @@ class Network:
     def slow(self, one: str, other: str, ceiling_bps: float = inf) -> None:
         """Let the link of two peers carry at most `ceiling_bps` bytes a second each way, from now on."""
         self._ceilings_bps[frozenset((one, other))] = ceiling_bps
-        if (way := self._way(one, other)) is not None:
-            self._shape(way)
+        self._shape(one, other)
 
     def delay(self, one: str, other: str, delay_s: float = 0.0) -> None:
         """Let messages on the link of two peers take `delay_s` longer, from now on."""
         self._delays_s[frozenset((one, other))] = delay_s
-        if (way := self._way(one, other)) is not None:
-            self._shape(way)
+        self._shape(one, other)
 
     def _way(self, one: str, other: str) -> Way | None:
         machine = self._machines.get(one)
         return None if machine is None else machine.ways.get(other)
 
-    def _shape(self, way: Way) -> None:
-        """Give both ways of a link the delay and the ceiling of their pair."""
-        if not (self._ceilings_bps or self._delays_s):
-            return
-        pair = frozenset((way.sender.name, way.receiver.name))
-        for one in (way, way.back):
-            one.delay_s = self._delays_s.get(pair, 0.0)
-            one.ceiling_bps = self._ceilings_bps.get(pair, inf)
-            if one.flow is not None:
-                self.bandwidth.cap(one.flow, one.ceiling_bps)
+    def _shape(self, one: str, other: str) -> None:
+        """Give both ways of a link, if it stands, the delay and the ceiling of their pair."""
+        pair, way = frozenset((one, other)), self._way(one, other)
+        for half in () if way is None else (way, way.back):
+            half.delay_s = self._delays_s.get(pair, 0.0)
+            half.ceiling_bps = self._ceilings_bps.get(pair, inf)
+            if half.flow is not None:
+                self.bandwidth.cap(half.flow, half.ceiling_bps)
 
-    def split(self, names: Iterable[str], side: int) -> None:
+    def split(self, names: Sequence[str], side: int) -> None:
         """Put these peers on that side of the network: their links to other sides break."""
-        moved = list(names)
-        self._sides.update(dict.fromkeys(moved, side))
-        for name in moved:
-            machine = self._machines.get(name)
-            for way in list(machine.ways.values()) if machine is not None else ():
-                if not self.together(name, way.receiver.name):
+        self._sides.update(dict.fromkeys(names, side))
+        for machine in [self._machines[name] for name in names if name in self._machines]:
+            for way in list(machine.ways.values()):
+                if not self.together(machine.name, way.receiver.name):
                     self._break(way, "split")
 
     @property

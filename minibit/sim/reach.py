@@ -12,7 +12,8 @@ and a liar gives what it holds and gets nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from math import inf
+from functools import reduce
+from operator import or_
 
 from minibit import inventory
 from minibit.contacts import LONGEST_RETRY_S, REMEMBERED
@@ -56,10 +57,7 @@ def within(world: World, links: Reach, *, at_best: bool = False) -> dict[str, in
 
 
 def _pooled(pools: dict[str, int | None], names: Iterable[str]) -> int:
-    blocks = inventory.EMPTY
-    for name in names:
-        blocks |= pools[name] or inventory.EMPTY
-    return blocks
+    return reduce(or_, (pools[name] or inventory.EMPTY for name in names), inventory.EMPTY)
 
 
 def lies(machine: Machine) -> bool:
@@ -108,10 +106,8 @@ def slowest_block_s(world: World) -> float:
     slots = max((len(there) if (own := machine.peer.uploads.slots) is None else own for machine in there), default=1)
     served = max(1, min(slots, len(there), world.rules.neighbours))
     feeding = max(1, min(len(there), world.rules.neighbours))
-    lines_bps = [machine.awake_bps / served for machine in there] + [
-        machine.end.down_bps / feeding for machine in there
-    ]
-    return world.content.length(0) / min(*lines_bps, world.network.slowest_bps, inf)
+    lines_bps = [min(machine.awake_bps / served, machine.end.down_bps / feeding) for machine in there]
+    return world.content.length(0) / min([*lines_bps, world.network.slowest_bps])
 
 
 def _could_take(world: World, one: Machine, other: Machine) -> bool:

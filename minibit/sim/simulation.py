@@ -85,7 +85,8 @@ class Simulation:
     @property
     def ledger(self) -> Ledger:
         """The books of the run so far."""
-        self._drain()
+        self._ledger.enter_all(self.world.records)
+        self.world.records.clear()
         return self._ledger
 
     @property
@@ -173,11 +174,6 @@ class Simulation:
     def _look(self) -> None:
         self._hopeless = self._why_hopeless()
         self.world.clock.at(self.world.now + LOOK_S, self._look)
-
-    def _drain(self) -> None:
-        records = self.world.records
-        self._ledger.enter_all(records)
-        records.clear()
 
     def _why_hopeless(self) -> str | None:
         """Why the run need not go on, though peers wait; None: it must."""

@@ -10,7 +10,7 @@ import sys
 from minibit import events
 from minibit.events import TRACKER
 from minibit.messages import Desligamento, ListaPeers, Message, NovoPeer, in_words
-from minibit.records import BlockRecord, PeerRecord, Record, ServingRecord
+from minibit.records import BlockRecord, PeerRecord, ServingRecord
 from minibit.sim.machine import Machine
 from minibit.sim.world import Watcher, World
 
@@ -58,16 +58,20 @@ def line_of(name: str, effect: events.Effect) -> str:
     match effect:
         case events.Call(message):
             return says(name, TRACKER, message)
-        case events.Send(peer, message):
+        case events.Send(peer, message) | events.HangUp(peer, Desligamento() as message):
             return says(name, peer, message)
         case events.SendBlock(peer, block, _):
             return f"{name} -> {peer} BLOCO {block}"
         case events.Dial(address, alone):
             return f"{name} dials {address.peer}" + " alone" * alone
-        case events.HangUp(peer, farewell) if farewell is not None:
-            return says(name, peer, farewell)
-        case events.Note(record):
-            return _noted(record)
+        case events.Note(BlockRecord(peer=peer, block=block, source=source, verdict="useful")):
+            return f"{peer} takes {block} from {source}"
+        case events.Note(BlockRecord(peer=peer, block=block, source=source, verdict=verdict)):
+            return f"{peer} finds {block} from {source} {verdict}"
+        case events.Note(ServingRecord(peer=peer, neighbour=neighbour, slot="fixed" | "guest" as slot)):
+            return f"{peer} gives {neighbour} a {slot} slot"
+        case events.Note(PeerRecord(peer=peer, event="completed" | "banned" as event, why=why)):
+            return f"{peer} is {event} {why}".rstrip()
         case events.Left(why):
             return f"{name} is gone: {why}"
     return ""
@@ -81,16 +85,3 @@ def says(sender: str, receiver: str, message: Message) -> str:
 def reason(sender: str, farewell: Desligamento) -> str:
     """Why a link ends, by the farewell that one end sent: it left the swarm, or it wants this link no more."""
     return f"{sender} left" if farewell.peer else farewell.why
-
-
-def _noted(record: Record) -> str:
-    match record:
-        case BlockRecord(peer=peer, block=block, source=source, verdict="useful"):
-            return f"{peer} takes {block} from {source}"
-        case BlockRecord(peer=peer, block=block, source=source, verdict=verdict):
-            return f"{peer} finds {block} from {source} {verdict}"
-        case ServingRecord(peer=peer, neighbour=neighbour, slot=slot) if slot != "none":
-            return f"{peer} gives {neighbour} a {slot} slot"
-        case PeerRecord(peer=peer, event=event, why=why) if event in ("completed", "banned"):
-            return f"{peer} is {event} {why}".rstrip()
-    return ""

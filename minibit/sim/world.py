@@ -8,10 +8,9 @@ comes from outside (arrivals, faults) is a method here, and `minibit.run.plan` s
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
 from math import inf
 from random import Random
-from typing import Any, Literal
+from typing import Literal
 
 from minibit import events, inventory
 from minibit.content import Content
@@ -24,7 +23,7 @@ from minibit.rules import Rules
 from minibit.seat import Seat
 from minibit.sim.bandwidth import End
 from minibit.sim.clock import Clock
-from minibit.sim.journal import Journal
+from minibit.sim.journal import Entry, Journal
 from minibit.sim.machine import Machine
 from minibit.sim.network import PROGRESS_S, Network, address
 from minibit.tracker import Tracker
@@ -97,11 +96,9 @@ class World:
         """
         assert seat.upload_bps is not None
         peer = seat.peer(self.content, self.seed, held)
-        machine = self.machines[seat.name] = Machine(
-            peer, End(seat.upload_bps, seat.download_bps or inf), stay_s=seat.stay_s
-        )
-        if journal:
-            machine.journal = Journal.of(peer, self.seed)
+        end = End(seat.upload_bps, seat.download_bps or inf)
+        kept = Journal.of(peer, self.seed) if journal else None
+        machine = self.machines[seat.name] = Machine(peer, end, seat.stay_s, kept)
         self.tell(machine, events.Joining(address(seat.name)))
         self.tell(machine, events.Starting())
         return machine
@@ -123,7 +120,7 @@ class World:
     def _handle(self, machine: Machine, event: events.Event | None) -> None:
         now = self.clock.now
         if machine.journal is not None:
-            machine.journal.add(now, event)
+            machine.journal.entries.append(Entry(now, event))
         for watcher in self._watchers:
             watcher.told(self, machine, event)
         try:
@@ -137,10 +134,19 @@ class World:
         for effect in effects:
             for watcher in self._watchers:
                 watcher.did(self, machine, effect)
-            if type(effect) is events.Send:  # nearly all are
-                self.network.send(machine, effect.peer, effect.message)
-            else:
-                _CARRY_OUT[type(effect)](self, machine, effect)
+            match effect:
+                case events.Send():  # nearly all are
+                    self.network.send(machine, effect.peer, effect.message)
+                case events.Note():
+                    self._note(machine, effect.record)
+                case events.SendBlock():
+                    self.network.send_block(machine, effect.peer, effect.block, effect.spoil)
+                case events.Dial():
+                    self.network.dial(machine, effect.address.peer, effect.alone)
+                case events.HangUp():
+                    self.network.hang_up(machine, effect.peer, effect.farewell)
+                case events.Call():
+                    self._call_tracker(machine, effect.message)
         self._arm(machine)
         for watcher in self._watchers:
             watcher.after(self, machine, event)
@@ -151,17 +157,7 @@ class World:
             machine.wake_s = wake_s
             self.clock.at(wake_s, self._wake, machine, wake_s)
 
-    def _send_block(self, machine: Machine, effect: events.SendBlock) -> None:
-        self.network.send_block(machine, effect.peer, effect.block, effect.spoil)
-
-    def _dial(self, machine: Machine, effect: events.Dial) -> None:
-        self.network.dial(machine, effect.address.peer, effect.alone)
-
-    def _hang_up(self, machine: Machine, effect: events.HangUp) -> None:
-        self.network.hang_up(machine, effect.peer, effect.farewell)
-
-    def _note(self, machine: Machine, effect: events.Note) -> None:
-        record = effect.record
+    def _note(self, machine: Machine, record: Record) -> None:
         self.records.append(record)
         if type(record) is PeerRecord and record.peer == machine.name:
             if record.event in ("completed", "left", "died", "failed"):
@@ -169,15 +165,12 @@ class World:
             if record.event == "completed" and machine.stay_s is not None:
                 self.clock.at(self.clock.now + machine.stay_s, self.leave, machine.name, "it stayed long enough")
 
-    def _nothing(self, machine: Machine, effect: events.Effect) -> None:
-        pass
-
     # the tracker
 
-    def _call_tracker(self, machine: Machine, effect: events.Call) -> None:
-        machine.sent[type(effect.message)] += 1
+    def _call_tracker(self, machine: Machine, message: Message) -> None:
+        machine.sent[type(message)] += 1
         if self.network.together(machine.name, TRACKER):
-            self.clock.at(self.clock.now + self.network.latency_s, self._tracker_hears, machine.name, effect.message)
+            self.clock.at(self.clock.now + self.network.latency_s, self._tracker_hears, machine.name, message)
 
     def _tracker_hears(self, sender: str, message: Message) -> None:
         if self.tracker is not None:
@@ -213,27 +206,26 @@ class World:
 
     def leave(self, name: str, why: str = "enough") -> None:
         """Let the peer say goodbye and leave."""
-        for machine in self._those((name,)):
+        if (machine := self._there(name)) is not None:
             self.tell(machine, events.Leaving(why))
 
     def kill(self, name: str) -> None:
         """End the peer without a word."""
-        for machine in self._those((name,)):
+        if (machine := self._there(name)) is not None:
             self._end(machine, "died", "killed")
 
     def _end(self, machine: Machine, event: Literal["died", "failed"], why: str) -> None:
         machine.alive = False
         machine.inbox = None
-        self._note(machine, events.Note(PeerRecord(self.clock.now, machine.name, event, why)))
+        self._note(machine, PeerRecord(self.clock.now, machine.name, event, why))
         self.network.drop_all(machine, "reset")
 
     def pause(self, name: str) -> None:
         """Let the peer do nothing; its links stand until they have been silent for too long."""
-        for machine in self._those((name,)):
-            if machine.inbox is None:
-                machine.inbox = []
-                self.network.bandwidth.limit(machine.end, 0.0, machine.end.down_bps)
-                self.clock.at(self.clock.now + IDLE_S, self._silent, machine, machine.inbox)
+        if (machine := self._there(name)) is not None and machine.inbox is None:
+            machine.inbox = []
+            self.network.bandwidth.limit(machine.end, 0.0, machine.end.down_bps)
+            self.clock.at(self.clock.now + IDLE_S, self._silent, machine, machine.inbox)
 
     def _silent(self, machine: Machine, inbox: list[events.Event]) -> None:
         if machine.inbox is inbox:  # it is the same pause
@@ -241,17 +233,17 @@ class World:
 
     def resume(self, name: str) -> None:
         """Let the peer go on: it handles at once all that it missed."""
-        for machine in self._those((name,)):
-            if machine.inbox is not None:
-                missed, machine.inbox = machine.inbox, None
-                self.network.bandwidth.limit(machine.end, machine.awake_bps, machine.end.down_bps)
-                for event in missed:
-                    self.tell(machine, event)
-                self._arm(machine)
+        if (machine := self._there(name)) is not None and machine.inbox is not None:
+            missed, machine.inbox = machine.inbox, None
+            self.network.bandwidth.limit(machine.end, machine.awake_bps, machine.end.down_bps)
+            for event in missed:
+                self.tell(machine, event)
+            self._arm(machine)
 
-    def _those(self, names: Iterable[str]) -> list[Machine]:
-        """The peers with these names that are there."""
-        return [self.machines[name] for name in names if name in self.machines and self.machines[name].up]
+    def _there(self, name: str) -> Machine | None:
+        """The peer of that name, if it is there."""
+        machine = self.machines.get(name)
+        return machine if machine is not None and machine.up else None
 
     # figures
 
@@ -268,14 +260,3 @@ class World:
     def sample(self) -> None:
         """Note how far every peer is."""
         self.records += [machine.sample(self.clock.now) for machine in self.machines.values() if machine.up]
-
-
-_CARRY_OUT: dict[type, Callable[[World, Machine, Any], None]] = {
-    events.SendBlock: World._send_block,
-    events.Note: World._note,
-    events.Dial: World._dial,
-    events.HangUp: World._hang_up,
-    events.Call: World._call_tracker,
-    events.Finish: World._nothing,
-    events.Left: World._nothing,
-}

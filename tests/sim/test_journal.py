@@ -23,7 +23,7 @@ from minibit.picker import PICKERS
 from minibit.rules import Rules
 from minibit.run.options import Options
 from minibit.sim import Scenario, Simulation
-from minibit.sim.journal import Journal, replay
+from minibit.sim.journal import Entry, Journal, replay
 from minibit.sim.machine import Machine
 from minibit.sim.world import Watcher, World
 
@@ -158,7 +158,7 @@ def journal_of(happenings: list[Event | None], content: Any = BLOCKS, **made: An
     made = {"rules": Rules(), "seed": 1, **made}
     journal = Journal.of(Peer("me", content, **made), made["seed"])
     for index, happening in enumerate(happenings):
-        journal.add(index / 3, happening)
+        journal.entries.append(Entry(index / 3, happening))
     return journal
 
 
