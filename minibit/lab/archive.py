@@ -23,21 +23,18 @@ import platform
 import random
 import string
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
 from minibit.errors import DiskFullError, LocalError
 from minibit.records import Record
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 RUNS = Path("runs")
 FORMAT = 1  # of run.json and the tables; a program that knows a smaller number cannot read them

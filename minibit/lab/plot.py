@@ -12,10 +12,11 @@ import json
 import sys
 from functools import cached_property
 from html import escape
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 from uuid import uuid4
 
 import bokeh
+import polars as pl
 from bokeh.embed import json_item
 from bokeh.models import Column
 from bokeh.models.annotations import Title
@@ -23,11 +24,7 @@ from bokeh.models.ui import UIElement
 
 from minibit.lab.pictures import MAKERS, PageClock, Picture
 from minibit.lab.pictures.page import packed_library
-
-if TYPE_CHECKING:
-    import polars as pl
-
-    from minibit.lab.run import Run
+from minibit.lab.run import Run
 
 WAIT_MS = 20_000  # how long a picture waits for the one that contains Bokeh
 SHOW = """

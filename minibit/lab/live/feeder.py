@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from threading import Lock
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 from bokeh.core.serialization import Serializer
@@ -16,9 +16,7 @@ from bokeh.document import Document
 
 from minibit.lab.live.budget import Budget
 from minibit.lab.pictures import MAKERS, Columns, PageClock, Picture
-
-if TYPE_CHECKING:
-    from minibit.lab.run import Run
+from minibit.lab.run import Run
 
 LATER_S = 1.0  # a page asks again after this, until all pictures are drawn
 

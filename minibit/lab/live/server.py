@@ -20,7 +20,7 @@ from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from functools import partial
 from threading import Thread, current_thread
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import msgspec
 from tornado.httpserver import HTTPServer
@@ -30,9 +30,7 @@ from tornado.web import Application, HTTPError, RequestHandler
 from minibit.errors import LocalError, MinibitError
 from minibit.lab.live import page
 from minibit.lab.live.feeder import Feeder
-
-if TYPE_CHECKING:
-    from minibit.lab.run import Run
+from minibit.lab.run import Run
 
 HOST = "127.0.0.1"
 MOST_BODY_BYTES = 16 << 10

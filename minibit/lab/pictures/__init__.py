@@ -11,7 +11,6 @@ title says so; if there is nothing, its title says that. A mark, a letter or a h
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from minibit.lab.pictures import (
     blocks,
@@ -26,9 +25,7 @@ from minibit.lab.pictures import (
 )
 from minibit.lab.pictures.clock import PageClock
 from minibit.lab.pictures.picture import Columns, Picture
-
-if TYPE_CHECKING:
-    from minibit.lab.run import Run
+from minibit.lab.run import Run
 
 __all__ = ["MAKERS", "Columns", "PageClock", "Picture", "all_pictures"]
 

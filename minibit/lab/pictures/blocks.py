@@ -7,21 +7,18 @@ are counted among the peers that are drawn and present, without the seed.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
 from bokeh.models import BasicTicker, ColumnDataSource, CustomJSHover, DataRange1d, Image, LinearColorMapper
+from numpy.typing import NDArray
 
 from minibit.lab.pictures.canvas import BLUE, GREY, ORANGE, PALE, RED, canvas, hover, key, legend, named_ticks
+from minibit.lab.pictures.clock import PageClock
 from minibit.lab.pictures.names import letters, moment, part, peers_of, shorts, spread
 from minibit.lab.pictures.picture import Columns, Picture, sources
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from minibit.lab.pictures.clock import PageClock
-    from minibit.lab.run import Run
+from minibit.lab.run import Run
 
 TITLE = "Who holds what"
 LOOK = (

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
 
 import polars as pl
 from bokeh.models import BasicTicker, DataRange1d
 
 from minibit.events import TRACKER
 from minibit.lab.pictures.canvas import BLUE, INK, ORANGE, begun, canvas, hover, legend, named_ticks
+from minibit.lab.pictures.clock import PageClock
 from minibit.lab.pictures.names import letters, moment, part, shorts
 from minibit.lab.pictures.picture import Columns, Picture, sources
-
-if TYPE_CHECKING:
-    from minibit.lab.pictures.clock import PageClock
-    from minibit.lab.run import Run
+from minibit.lab.run import Run
 
 TITLE = "Who serves whom"
 LOOK = (

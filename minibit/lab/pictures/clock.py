@@ -6,16 +6,14 @@ slider's end is the end of the run. If the slider stands at the end, it goes wit
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import polars as pl
 from bokeh.models import ColumnDataSource, CustomJS, Row
 from bokeh.models.widgets import Slider, Toggle
 
 from minibit.lab.pictures.picture import Columns, Picture
-
-if TYPE_CHECKING:
-    from minibit.lab.run import Run
+from minibit.lab.run import Run
 
 STEPS = 200  # from the start of a run to its end
 STEP_MS = 80

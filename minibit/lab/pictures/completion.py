@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from bokeh.models import NumeralTickFormatter, Range1d
 
 from minibit.lab.pictures.canvas import BLUE, ORANGE, RED, hover, legend, over_time
+from minibit.lab.pictures.clock import PageClock
 from minibit.lab.pictures.names import part, peers_of
 from minibit.lab.pictures.picture import Columns, Picture, sources
-
-if TYPE_CHECKING:
-    from minibit.lab.pictures.clock import PageClock
-    from minibit.lab.run import Run
+from minibit.lab.run import Run
 
 TITLE = "Completion"
 LOOK = (

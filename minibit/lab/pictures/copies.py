@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from bokeh.models import Column
 
 from minibit.lab.pictures.canvas import BLUE, GREEN, ORANGE, RED, hover, legend, over_time
+from minibit.lab.pictures.clock import PageClock
 from minibit.lab.pictures.picture import Columns, Picture, sources
-
-if TYPE_CHECKING:
-    from minibit.lab.pictures.clock import PageClock
-    from minibit.lab.run import Run
+from minibit.lab.run import Run
 
 TITLE = "Copies of a block"
 LOOK = (

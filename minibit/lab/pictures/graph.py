@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import polars as pl
 from bokeh.models import DataRange1d
+from numpy.typing import NDArray
 
 from minibit.events import TRACKER
 from minibit.lab.pictures.canvas import BLUE, INK, ORANGE, canvas, hover, legend
+from minibit.lab.pictures.clock import PageClock
 from minibit.lab.pictures.names import behaviours, letters, look_of, part, short, shorts
 from minibit.lab.pictures.picture import Columns, Picture, sources
+from minibit.lab.run import Run
 from minibit.units import show_bytes
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from minibit.lab.pictures.clock import PageClock
-    from minibit.lab.run import Run
 
 TITLE = "Who fed whom"
 LOOK = (

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import polars as pl
 from bokeh.models import DataRange1d, FactorRange, LogTicker, NumeralTickFormatter
 
 from minibit.lab.pictures.canvas import BLUE, GREY, INK, canvas
+from minibit.lab.pictures.clock import PageClock
 from minibit.lab.pictures.names import peers_of
 from minibit.lab.pictures.picture import Columns, Picture, sources
+from minibit.lab.run import Run
 from minibit.run.summary import MessageCounts
-
-if TYPE_CHECKING:
-    from minibit.lab.pictures.clock import PageClock
-    from minibit.lab.run import Run
 
 TITLE = "Messages by verb"
 LOOK = (

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 
 from minibit.events import TRACKER
 from minibit.lab.pictures.canvas import BLACK, BLUE, GREEN, PINK, RED, SKY
-
-if TYPE_CHECKING:
-    from minibit.lab.run import Run
+from minibit.lab.run import Run
 
 BEHAVIOURS = {
     "honest": ("", "circle", BLUE),

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import polars as pl
 from bokeh.models import ColumnDataSource
 from bokeh.models.ui import UIElement
 
-if TYPE_CHECKING:
-    from minibit.lab.run import Run
+from minibit.lab.run import Run
 
 Columns = dict[str, dict[str, Any]]
 """The columns of sources: lists or numpy arrays, by the name of the source, then of the column."""

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import polars as pl
 from bokeh.models import Column
 
 from minibit.events import TRACKER
 from minibit.lab.pictures.canvas import BLUE, GREEN, ORANGE, bytes_ticks, hover, legend, over_time
+from minibit.lab.pictures.clock import PageClock
 from minibit.lab.pictures.picture import Columns, Picture, sources
+from minibit.lab.run import Run
 from minibit.units import show_rate
-
-if TYPE_CHECKING:
-    from minibit.lab.pictures.clock import PageClock
-    from minibit.lab.run import Run
 
 TITLE = "Rates"
 LOOK = (

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import polars as pl
 from bokeh.models import Column, DataRange1d
 
 from minibit.events import TRACKER
 from minibit.lab.pictures.canvas import BLUE, INK, ORANGE, begun, bytes_ticks, canvas, hover, key, legend
+from minibit.lab.pictures.clock import PageClock
 from minibit.lab.pictures.names import look_of, part, shorts, spread
 from minibit.lab.pictures.picture import Columns, Picture, sources
+from minibit.lab.run import Run
 from minibit.run.summary import jain
-
-if TYPE_CHECKING:
-    from minibit.lab.pictures.clock import PageClock
-    from minibit.lab.run import Run
 
 TITLE = "Shares and fairness"
 LOOK = (

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import polars as pl
 from bokeh.models import FactorRange
 
 from minibit.lab.pictures.canvas import BLACK, BLUE, GREEN, ORANGE, PINK, RED, hover, over_time
+from minibit.lab.pictures.clock import PageClock
 from minibit.lab.pictures.names import short
 from minibit.lab.pictures.picture import Columns, Picture, sources
-
-if TYPE_CHECKING:
-    from minibit.lab.pictures.clock import PageClock
-    from minibit.lab.run import Run
+from minibit.lab.run import Run
 
 TITLE = "What happened"
 LOOK = (
