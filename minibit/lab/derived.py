@@ -167,10 +167,9 @@ def shares(members: pl.DataFrame, gave: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def reciprocity(members: pl.DataFrame, gave: pl.DataFrame) -> pl.DataFrame:
-    """The part of what moved between a peer and others that was returned; null where nothing moved."""
+def reciprocity(peers: list[str], gave: pl.DataFrame) -> pl.DataFrame:
+    """The part of what moved between each of these and other peers that was returned; null where nothing moved."""
     found = measures.reciprocities(*_among_peers(gave))
-    peers = [peer for peer in members["peer"] if peer != TRACKER]
     columns = {"peer": peers, "reciprocity": [found.get(peer) for peer in peers]}
     return pl.DataFrame(columns, schema={"peer": pl.String, "reciprocity": pl.Float64})
 

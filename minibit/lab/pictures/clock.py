@@ -71,13 +71,9 @@ class PageClock:
     def picture(self) -> Picture:
         """The clock itself, to be placed and fed like a picture."""
         look = "Move the slider, or press play: the pictures of a moment follow."
-        return Picture("time", "Time", look, self.model, self.feed, _table)
+        return Picture("time", "Time", look, self.model, self.feed, lambda run: pl.DataFrame({"end_s": [run.end_s]}))
 
     @staticmethod
     def feed(run: Run) -> Columns:
         """The end of the run, in seconds."""
         return {"time:axis": {"end_s": [run.end_s or 1.0]}}
-
-
-def _table(run: Run) -> pl.DataFrame:
-    return pl.DataFrame({"end_s": [run.end_s]})

@@ -51,11 +51,6 @@ def behaviours(run: Run) -> dict[str, str]:
     return dict(run.members.select("peer", pl.col("behaviour").fill_null("honest")).iter_rows())
 
 
-def peers_of(run: Run) -> list[str]:
-    """The names of all peers but the seed."""
-    return [peer for peer in run.members["peer"] if peer != TRACKER]
-
-
 def moment(run: Run, now: float) -> str:
     """A time of the clock in the words of the page: `at 36.5 s`."""
     return f"at {now:.{2 if run.end_s < 20 else 1}f} s"

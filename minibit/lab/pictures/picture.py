@@ -37,5 +37,5 @@ class Picture:
 
 
 def sources(columns: Columns) -> dict[str, ColumnDataSource]:
-    """One Bokeh source for each of these; a page finds it by its name."""
-    return {name: ColumnDataSource(data, name=name) for name, data in columns.items()}
+    """One Bokeh source for each of these, by the part of its name after the colon; a page finds it by the whole."""
+    return {name.partition(":")[2]: ColumnDataSource(data, name=name) for name, data in columns.items()}
