@@ -87,10 +87,8 @@ class RunFolder:
 
         `about` is what a ledger says of the run; `journals` are those of simulated peers, by the name of the file.
         """
-        text = (
-            msgspec.json.format(msgspec.json.encode({"format": FORMAT, **about, "versions": versions()}), indent=2)
-            + b"\n"
-        )
+        told = msgspec.json.encode({"format": FORMAT, **about, "versions": versions()})
+        text = msgspec.json.format(told, indent=2) + b"\n"
         beside: dict[Path, Path] = {}
         try:
             for name, data in _files(records, {**(journals or {}), "run.json": text}):

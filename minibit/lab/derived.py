@@ -52,16 +52,13 @@ def arrivals(blocks: pl.DataFrame, members: pl.DataFrame, lives: pl.DataFrame) -
     had = members.filter((pl.col("peer") != TRACKER) & (pl.col("held_at_start") != "0"))
     if had.is_empty():
         return came.collect()
+    blocks_had = [list(inventory.indices(int(held, 16))) for held in had["held_at_start"]]
     at_start = (
-        had.select("peer", block=had["held_at_start"].map_elements(_indices, return_dtype=pl.List(pl.Int64)))
+        had.select("peer", block=pl.Series(blocks_had, dtype=pl.List(pl.Int64)))
         .join(lives.select("peer", at_s=pl.col("joined_s").fill_null(0.0).clip(0.0)), on="peer", maintain_order="left")
         .explode("block")
     )
     return pl.concat([at_start.lazy(), came]).sort("at_s", maintain_order=True).collect()
-
-
-def _indices(held: str) -> list[int]:
-    return list(inventory.indices(int(held, 16)))
 
 
 def held(arrivals: pl.DataFrame, lives: pl.DataFrame, at_s: float) -> pl.DataFrame:
