@@ -5,6 +5,7 @@ It reads records and computes nothing about the protocol itself.
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -16,12 +17,6 @@ __all__ = ["Run", "load"]
 
 def __getattr__(name: str) -> Any:
     """`Run` and `load`, imported when they are used: polars is heavy, and writing a folder needs neither."""
-    if name == "Run":
-        from minibit.lab.run import Run  # noqa: PLC0415
-
-        return Run
-    if name == "load":
-        from minibit.lab.folder import load  # noqa: PLC0415
-
-        return load
+    if name in __all__:
+        return getattr(import_module("minibit.lab.run" if name == "Run" else "minibit.lab.folder"), name)
     raise AttributeError(f"module 'minibit.lab' has no attribute {name!r}")

@@ -23,21 +23,18 @@ import platform
 import random
 import string
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
 from minibit.errors import DiskFullError, LocalError
 from minibit.records import Record
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 RUNS = Path("runs")
 FORMAT = 1  # of run.json and the tables; a program that knows a smaller number cannot read them
@@ -90,10 +87,8 @@ class RunFolder:
 
         `about` is what a ledger says of the run; `journals` are those of simulated peers, by the name of the file.
         """
-        text = (
-            msgspec.json.format(msgspec.json.encode({"format": FORMAT, **about, "versions": versions()}), indent=2)
-            + b"\n"
-        )
+        told = msgspec.json.encode({"format": FORMAT, **about, "versions": versions()})
+        text = msgspec.json.format(told, indent=2) + b"\n"
         beside: dict[Path, Path] = {}
         try:
             for name, data in _files(records, {**(journals or {}), "run.json": text}):

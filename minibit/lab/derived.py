@@ -52,16 +52,13 @@ def arrivals(blocks: pl.DataFrame, members: pl.DataFrame, lives: pl.DataFrame) -
     had = members.filter((pl.col("peer") != TRACKER) & (pl.col("held_at_start") != "0"))
     if had.is_empty():
         return came.collect()
+    blocks_had = [list(inventory.indices(int(held, 16))) for held in had["held_at_start"]]
     at_start = (
-        had.select("peer", block=had["held_at_start"].map_elements(_indices, return_dtype=pl.List(pl.Int64)))
+        had.select("peer", block=pl.Series(blocks_had, dtype=pl.List(pl.Int64)))
         .join(lives.select("peer", at_s=pl.col("joined_s").fill_null(0.0).clip(0.0)), on="peer", maintain_order="left")
         .explode("block")
     )
     return pl.concat([at_start.lazy(), came]).sort("at_s", maintain_order=True).collect()
-
-
-def _indices(held: str) -> list[int]:
-    return list(inventory.indices(int(held, 16)))
 
 
 def held(arrivals: pl.DataFrame, lives: pl.DataFrame, at_s: float) -> pl.DataFrame:
@@ -167,10 +164,9 @@ def shares(members: pl.DataFrame, gave: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def reciprocity(members: pl.DataFrame, gave: pl.DataFrame) -> pl.DataFrame:
-    """The part of what moved between a peer and others that was returned; null where nothing moved."""
+def reciprocity(peers: list[str], gave: pl.DataFrame) -> pl.DataFrame:
+    """The part of what moved between each of these and other peers that was returned; null where nothing moved."""
     found = measures.reciprocities(*_among_peers(gave))
-    peers = [peer for peer in members["peer"] if peer != TRACKER]
     columns = {"peer": peers, "reciprocity": [found.get(peer) for peer in peers]}
     return pl.DataFrame(columns, schema={"peer": pl.String, "reciprocity": pl.Float64})
 

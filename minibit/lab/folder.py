@@ -67,15 +67,12 @@ def _table(folder: Path, name: str, missing: list[str]) -> pl.DataFrame | None:
     try:
         frame, lacking = fitted(name, pl.read_parquet(path))
     except (OSError, PolarsError) as error:
-        missing.append(f"{file} can't be read ({_first_line(error)}).")
+        first_line, *_ = str(error).split("\n")
+        missing.append(f"{file} can't be read ({first_line}).")
         return None
     if lacking:
         missing.append(f"{file} lacks {', '.join(lacking)}.")
     return frame
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0]
 
 
 def _written(folder: Path, name: str) -> Path | None:

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from functools import cached_property
 from html import escape
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 from uuid import uuid4
 
 import bokeh
+import polars as pl
 from bokeh.embed import json_item
 from bokeh.models import Column
 from bokeh.models.annotations import Title
@@ -23,11 +25,7 @@ from bokeh.models.ui import UIElement
 
 from minibit.lab.pictures import MAKERS, PageClock, Picture
 from minibit.lab.pictures.page import packed_library
-
-if TYPE_CHECKING:
-    import polars as pl
-
-    from minibit.lab.run import Run
+from minibit.lab.run import Run
 
 WAIT_MS = 20_000  # how long a picture waits for the one that contains Bokeh
 SHOW = """
@@ -54,47 +52,31 @@ SHOW = """
 """
 
 
+def _call(name: str, says: str) -> Callable[[Plot], Shown]:
+    """A method of `Plot` that shows the picture of this name; `says` is its docstring."""
+
+    def call(self: Plot) -> Shown:
+        return Shown(self._run, name)
+
+    call.__doc__ = says
+    return call
+
+
 class Plot:
     """All pictures of a run, by name."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
 
-    def blocks(self) -> Shown:
-        """Peers x blocks at a moment: the blocks that each peer holds, the rarest blocks marked."""
-        return Shown(self._run, "blocks")
-
-    def completion(self) -> Shown:
-        """The number of complete peers over time, and the lower bound."""
-        return Shown(self._run, "completion")
-
-    def rates(self) -> Shown:
-        """Payload a second: of all together, of the seed, of a peer."""
-        return Shown(self._run, "rates")
-
-    def copies(self) -> Shown:
-        """Copies of a block over time: fewest, mean, most; blocks that only the seed holds."""
-        return Shown(self._run, "copies")
-
-    def messages(self) -> Shown:
-        """Messages by verb."""
-        return Shown(self._run, "messages")
-
-    def choking(self) -> Shown:
-        """The slots of every peer at a moment, guests marked."""
-        return Shown(self._run, "choking")
-
-    def graph(self) -> Shown:
-        """Payload from peer to peer, as arrows."""
-        return Shown(self._run, "graph")
-
-    def shares(self) -> Shown:
-        """What each peer gave and took, and its share ratio."""
-        return Shown(self._run, "shares")
-
-    def timeline(self) -> Shown:
-        """Failed peers, faults, bans and departures on the axis of time."""
-        return Shown(self._run, "timeline")
+    blocks = _call("blocks", "Peers x blocks at a moment: the blocks that each peer holds, the rarest blocks marked.")
+    completion = _call("completion", "The number of complete peers over time, and the lower bound.")
+    rates = _call("rates", "Payload a second: of all together, of the seed, of a peer.")
+    copies = _call("copies", "Copies of a block over time: fewest, mean, most; blocks that only the seed holds.")
+    messages = _call("messages", "Messages by verb.")
+    choking = _call("choking", "The slots of every peer at a moment, guests marked.")
+    graph = _call("graph", "Payload from peer to peer, as arrows.")
+    shares = _call("shares", "What each peer gave and took, and its share ratio.")
+    timeline = _call("timeline", "Failed peers, faults, bans and departures on the axis of time.")
 
     def __repr__(self) -> str:
         return f"<the pictures of {self._run.name}: {', '.join(f'{name}()' for name in MAKERS)}>"

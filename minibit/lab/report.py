@@ -6,19 +6,15 @@ shows the rest. It is written under another name and then renamed, so there is n
 
 from __future__ import annotations
 
+import os
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from minibit.errors import LocalError
 from minibit.lab import words
-from minibit.lab.pictures import all_pictures
+from minibit.lab.pictures import each_picture
 from minibit.lab.pictures.page import STYLE, TWO, library, placed
-
-if TYPE_CHECKING:
-    import os
-
-    from minibit.lab.run import Run
+from minibit.lab.run import Run
 
 
 def write(run: Run, path: str | os.PathLike[str]) -> Path:
@@ -38,7 +34,7 @@ def write(run: Run, path: str | os.PathLike[str]) -> Path:
 
 def html(run: Run) -> str:
     """The report as text."""
-    sections, script = placed(all_pictures(run))
+    sections, script = placed(list(each_picture(run)))
     missing = "".join(f'<p class="missing">{escape(one)}</p>' for one in run.missing)
     rows = words.as_rows([(figure.question, figure.text) for figure in words.known(run)])
     return f"""<!DOCTYPE html>

@@ -48,10 +48,16 @@ DERIVED = (
 class Run:
     """All that is known of one run.
 
-    about    what run.json says, as `Ledger.about` gives it; parts may be missing
-    records  the tables `blocks`, `peers`, `serving`, `samples`, `links`
-    folder   where it is stored; None for a run that still goes on
-    missing  sentences on what is missing
+    about     what run.json says, as `Ledger.about` gives it; parts may be missing
+    summary   its `minibit.run.summary.Summary` as plain values; None while it goes on, or if it was killed
+    options   those that it was given
+    scenario  that of a simulated run
+    versions  of the programs that ran it
+    faults    the planned ones of a simulated run: `at_s`, `what`, `who`, `until_s` (None: it lasts)
+    records   the tables of records (`minibit.records`) by name: `blocks`, `peers`, `serving`, `samples`, `links`.
+              Each is an attribute too
+    folder    where it is stored; None for a run that still goes on
+    missing   sentences on what is missing
     """
 
     def __init__(
@@ -62,7 +68,13 @@ class Run:
         missing: tuple[str, ...] = (),
     ) -> None:
         self.about = dict(about)
+        self.summary: dict[str, Any] | None = about.get("summary")
+        self.options: dict[str, Any] = about.get("options") or {}
+        self.scenario: dict[str, Any] | None = about.get("scenario")
+        self.versions: dict[str, str] = about.get("versions") or {}
+        self.faults: list[dict[str, Any]] = about.get("faults") or []
         self.records = {name: tables[name] if name in tables else empty(name) for name in TABLES}
+        self.blocks, self.peers, self.serving, self.samples, self.links = self.records.values()
         self.folder = folder
         self.missing = missing
 
@@ -86,40 +98,14 @@ class Run:
         return world
 
     @property
-    def summary(self) -> dict[str, Any] | None:
-        """Its summary as plain values (`minibit.run.summary.Summary`); None while it goes on, or if it was killed."""
-        return self.about.get("summary")
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """The options that it was given."""
-        return self.about.get("options") or {}
-
-    @property
-    def scenario(self) -> dict[str, Any] | None:
-        """The scenario of a simulated run."""
-        return self.about.get("scenario")
-
-    @property
-    def versions(self) -> dict[str, str]:
-        """The versions of the programs that ran it."""
-        return self.about.get("versions") or {}
-
-    @property
-    def faults(self) -> list[dict[str, Any]]:
-        """The planned faults of a simulated run: `at_s`, `what`, `who`, `until_s` (None: it lasts)."""
-        return self.about.get("faults") or []
-
-    @property
     def content(self) -> dict[str, Any]:
         """The content: `name`, `bytes`, `blocks`, `block_bytes`, `digest`. If run.json lacks it, it is guessed from the
         records."""
         told = self.about.get("content") or (self.summary or {}).get("content")
         if told:
             return dict(told)
-        blocks = self.blocks
-        count = int(blocks.select(pl.col("block").max() + 1).item() or 0) if blocks.height else 0
-        block_bytes = int(blocks.select(pl.col("bytes").max()).item() or 0) if blocks.height else 0
+        most = self.blocks.select(pl.max("block") + 1, pl.max("bytes")).row(0)
+        count, block_bytes = (one or 0 for one in most)
         return {"name": None, "bytes": count * block_bytes, "blocks": count, "block_bytes": block_bytes, "digest": None}
 
     @cached_property
@@ -153,34 +139,12 @@ class Run:
             told = [{"peer": name} for name in sorted(names, key=lambda one: one != TRACKER)]
         return pl.DataFrame([{column: one.get(column) for column in MEMBERS} for one in told], schema=MEMBERS)
 
-    # the records
+    @cached_property
+    def peer_names(self) -> list[str]:
+        """The names of all peers but the seed."""
+        return [peer for peer in self.members["peer"] if peer != TRACKER]
 
-    @property
-    def blocks(self) -> pl.DataFrame:
-        """One row for each block that arrived (`BlockRecord`)."""
-        return self.records["blocks"]
-
-    @property
-    def peers(self) -> pl.DataFrame:
-        """Started, completed, left, died... (`PeerRecord`)."""
-        return self.records["peers"]
-
-    @property
-    def serving(self) -> pl.DataFrame:
-        """One row for each slot that was given or taken back (`ServingRecord`)."""
-        return self.records["serving"]
-
-    @property
-    def samples(self) -> pl.DataFrame:
-        """The progress of each peer, now and then (`SampleRecord`)."""
-        return self.records["samples"]
-
-    @property
-    def links(self) -> pl.DataFrame:
-        """The neighbours that each peer heard of, and its links (`LinkRecord`)."""
-        return self.records["links"]
-
-    # what follows from them
+    # what follows from its records
 
     def lives(self) -> pl.DataFrame:
         """`peer, joined_s, started_s, completed_s, gone_s` of each member; null for what did not happen."""
@@ -233,7 +197,7 @@ class Run:
 
     def reciprocity(self) -> pl.DataFrame:
         """`peer, reciprocity`: the share that was returned of all that moved between it and other peers."""
-        return derived.reciprocity(self.members, self._gave)
+        return derived.reciprocity(self.peer_names, self._gave)
 
     @property
     def reciprocity_of_all(self) -> float:

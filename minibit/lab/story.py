@@ -60,7 +60,8 @@ def of_block(run: Run, block: int) -> Story:
         told.append(f"At the start {_names(had)} had it beside the seed.")
     elif not run.members["held_at_start"].null_count():
         told.append("At the start only the seed had it.")
-    copies = [f"  {_at(at_s):>9}  {source} -> {peer}" for at_s, source, peer in _rows(came, "at_s", "source", "peer")]
+    ways = came.select("at_s", "source", "peer").iter_rows()
+    copies = [f"  {_at(at_s):>9}  {source} -> {peer}" for at_s, source, peer in ways]
     told += copies[:MOST_COPIES]
     if len(copies) > MOST_COPIES:
         last = came.tail(1).row(0, named=True)
@@ -82,12 +83,10 @@ def of_block(run: Run, block: int) -> Story:
 def _entered(run: Run, name: str) -> str:
     member = run.members.row(by_predicate=pl.col("peer") == name, named=True)
     life = _life(run, name)
-    sort = member["behaviour"] or ""
-    parts = [sort] if sort != "honest" else []
-    parts += [f"of class {member['class']}"] if member["class"] else []
-    what = ", ".join(part for part in parts if part)
     if name == TRACKER:
         return f"{name} is the seed: it had all {run.content_blocks} blocks."
+    odd = member["behaviour"] if member["behaviour"] != "honest" else None
+    what = ", ".join(part for part in (odd, member["class"] and f"of class {member['class']}") if part)
     when = f" at {_at(max(0.0, life['joined_s']))}" if life["joined_s"] is not None else ""
     return f"{name}{f' ({what})' if what else ''} joined{when}{_with_blocks(run, member['held_at_start'])}."
 
@@ -120,17 +119,14 @@ def _first(run: Run, got: pl.DataFrame) -> str:
     if useful.is_empty():
         return ""
     at_s, block, source = useful.select("at_s", "block", "source").row(0)
-    return f"Its first block was {block}, from {source} at {_at(at_s)}{_in_slot(_with_slots(run, useful)['slot'][0])}."
+    how = {"fixed": ", in a fixed slot", "guest": ", as a guest"}.get(_with_slots(run, useful)["slot"][0], "")
+    return f"Its first block was {block}, from {source} at {_at(at_s)}{how}."
 
 
 def _with_slots(run: Run, got: pl.DataFrame) -> pl.DataFrame:
     """Blocks that a peer got, and the slot in which it was served at that time; null if it was not noted."""
     slots = run.choking().select(source="peer", peer="neighbour", at_s="from_s", slot="slot").sort("at_s")
     return got.sort("at_s").join_asof(slots, on="at_s", by=["source", "peer"], check_sortedness=False)
-
-
-def _in_slot(slot: str | None) -> str:
-    return {"fixed": ", in a fixed slot", "guest": ", as a guest"}.get(slot or "", "")
 
 
 def _slots(run: Run, name: str, got: pl.DataFrame) -> str:
@@ -201,7 +197,7 @@ def _ended(run: Run, name: str) -> list[str]:
             held = run.arrivals().filter(peer=name).height
             told.append(f"It was never complete: it had {held} of {run.content_blocks} blocks.")
     gone = run.peers.filter(pl.col("event").is_in(["left", "died", "failed"]), peer=name)
-    for at_s, event, why in _rows(gone, "at_s", "event", "why"):
+    for at_s, event, why in gone.select("at_s", "event", "why").rows():
         told.append(f"It {event} at {_at(at_s)}{f': {why}' if why else ''}.")
     return told
 
@@ -237,10 +233,6 @@ def _rare(run: Run, block: int) -> str:
 
 
 # words
-
-
-def _rows(frame: pl.DataFrame, *columns: str) -> list[tuple[Any, ...]]:
-    return frame.select(columns).rows()
 
 
 def _at(at_s: float) -> str:

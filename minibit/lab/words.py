@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from minibit.events import TRACKER
 from minibit.run.summary import Summary
 from minibit.units import show_bytes, show_duration, show_rate
 
@@ -116,17 +115,13 @@ def glance(run: Run) -> tuple[str, list[tuple[str, str]]]:
 def _headline(run: Run) -> str:
     complete = run.completion().height if run.summary is None else run.summary["completed"]
     world = f" ({run.world})" if run.world else ""
-    return f"Run {run.name}{world}: {complete} of {_peers(run)} peers complete in {show_duration(run.end_s)}"
+    return f"Run {run.name}{world}: {complete} of {len(run.peer_names)} peers complete in {show_duration(run.end_s)}"
 
 
 def _so_far(run: Run) -> Iterator[Figure]:
     yield _content(run.content)
-    yield Figure("complete", f"{run.completion().height:,} of {_peers(run):,}")
+    yield Figure("complete", f"{run.completion().height:,} of {len(run.peer_names):,}")
     yield Figure("until", show_duration(run.end_s))
-
-
-def _peers(run: Run) -> int:
-    return sum(peer != TRACKER for peer in run.members["peer"])
 
 
 def _content(content: Mapping[str, Any]) -> Figure:

@@ -20,9 +20,9 @@ from minibit.lab.pictures import (
     Columns,
     PageClock,
     Picture,
-    all_pictures,
     blocks,
     choking,
+    each_picture,
     graph,
     messages,
     shares,
@@ -43,7 +43,7 @@ def run() -> Run:
 @pytest.fixture(scope="module")
 def document(run: Run) -> tuple[list[Picture], list[Model]]:
     """All pictures of the run, and all models in the document that they make."""
-    pictures, document = all_pictures(run), Document()
+    pictures, document = list(each_picture(run)), Document()
     with document.models.freeze():
         for picture in pictures:
             document.add_root(picture.model)
@@ -105,7 +105,7 @@ def test_every_picture_has_the_table_behind_it(run, document):
 @pytest.mark.parametrize("lacking", ["blocks", "peers", "serving", "samples"])
 def test_a_run_without_one_table_shows_the_others(run, lacking):
     tables = {name: table for name, table in run.records.items() if name != lacking}
-    for picture in all_pictures(Run(run.about, tables)):
+    for picture in each_picture(Run(run.about, tables)):
         assert picture.feed(Run(run.about, tables))
 
 
@@ -118,7 +118,7 @@ def test_an_empty_run_has_pictures_that_say_so(empty):
     assert title(empty, "graph") == "Nobody has given anything"
     assert title(empty, "shares") == "No peer has given anything"
     assert title(empty, "timeline") == "Nobody noted what happened"
-    assert len(all_pictures(empty)) == 1 + len(MAKERS)
+    assert len(list(each_picture(empty))) == 1 + len(MAKERS)
 
 
 def test_a_run_in_which_nobody_completed_shows_how_far_it_came(nobody_complete):

@@ -7,18 +7,17 @@ allows it; otherwise the page keeps what it has. All pages share what was made.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from threading import Lock
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 from bokeh.core.serialization import Serializer
-from bokeh.document import Document
 
 from minibit.lab.live.budget import Budget
-from minibit.lab.pictures import MAKERS, Columns, PageClock, Picture
-
-if TYPE_CHECKING:
-    from minibit.lab.run import Run
+from minibit.lab.pictures import Columns, Picture, each_picture
+from minibit.lab.pictures.page import document_of
+from minibit.lab.run import Run
 
 LATER_S = 1.0  # a page asks again after this, until all pictures are drawn
 
@@ -31,19 +30,11 @@ class Fed(NamedTuple):
     columns: bytes
 
 
-def following(run: Run) -> Iterator[Picture]:
-    """A clock that follows the end of the run, and every picture."""
-    clock = PageClock(run, follow=True)
-    yield clock.picture()
-    for make in MAKERS.values():
-        yield make(run, clock)
-
-
 class Feeder:
     """The pictures of one run, made one by one by `make`. Threads may share it."""
 
-    def __init__(self, make: Callable[[Run], Iterator[Picture]] = following, budget: Budget | None = None) -> None:
-        self._make = make
+    def __init__(self, make: Callable[[Run], Iterator[Picture]] | None = None, budget: Budget | None = None) -> None:
+        self._make = make or partial(each_picture, follow=True)
         self._budget = budget or Budget()
         self._lock = Lock()
         self._making: Iterator[Picture] | None = None
@@ -104,14 +95,10 @@ class Feeder:
 
 def _drawn(pictures: list[Picture]) -> dict[str, Any]:
     """The arguments of `Bokeh.embed.embed_items`, and a heading and a sentence for each picture."""
-    document = Document()
-    with document.models.freeze():  # otherwise each one that is added costs a walk through all
-        for picture in pictures:
-            document.add_root(picture.model)
     places = {picture.model.id: f"picture-{picture.name}" for picture in pictures}
     return {
         "sections": [{"name": picture.name, "title": picture.title, "look": picture.look} for picture in pictures],
-        "documents": {"live": document.to_json(deferred=False)},
+        "documents": {"live": document_of(pictures).to_json(deferred=False)},
         "items": [{"docid": "live", "roots": places, "root_ids": list(places)}],
     }
 

@@ -41,9 +41,7 @@ class Overview:
         self._ledger = ledger
         self.ended = False  # the swarm is closed
         self._seen = 0  # records
-        self._slots: dict[str, dict[str, tuple[str, float]]] = defaultdict(
-            dict
-        )  # peer -> neighbour -> slot, since when
+        self._slots: dict[str, dict[str, tuple[str, float]]] = defaultdict(dict)  # peer: neighbour: (slot, since when)
         self._linked: dict[str, set[str]] = defaultdict(set)
         self._samples: dict[str, deque[SampleRecord]] = defaultdict(deque)
         self._sent_at: dict[str, float] = {}  # when a block from this peer last arrived

@@ -106,17 +106,17 @@ function bar(share) {
 const peerLink = (name) =>
     Object.assign(element("a", name), {href: `peer?name=${encodeURIComponent(name)}&token=${encodeURIComponent(token)}`})
 
-// Fill a table: `rows` are lists of texts and elements, `kinds` the classes of their columns. A cell is touched only
+// Fill a table: `rows` are lists of texts and elements. A cell has the class of its column's head, and is touched only
 // if it changes, so that what is under the mouse, or selected, stays.
-function fill(id, rows, kinds, marks = []) {
-    const body = find(id).tBodies[0]
+function fill(id, rows, marks = []) {
+    const body = find(id).tBodies[0], heads = find(id).tHead.rows[0].cells
     while (body.rows.length > rows.length) body.deleteRow(-1)
     rows.forEach((cells, at) => {
         const row = body.rows[at] ?? body.insertRow()
         row.className = marks[at] ?? ""
         cells.forEach((cell, column) => {
             const place = row.cells[column] ?? row.insertCell()
-            if (kinds[column] && place.className !== kinds[column]) place.className = kinds[column]
+            if (place.className !== heads[column].className) place.className = heads[column].className
             const seen = cell instanceof Element ? cell.outerHTML : String(cell)
             if (place.seen === seen) return
             place.seen = seen
@@ -144,8 +144,7 @@ function showSwarm({head, peers, pictures}) {
     fill("peers", peers.map((row) => [
         peerLink(row.peer), row.flags, bar(row.share), rate(row.down_bps), rate(row.up_bps), size(row.got_bytes),
         size(row.gave_bytes), row.links || "", row.serves || "", row.note, killer(row),
-    ]), ["", "flags", "", "number", "number", "number wide", "number wide", "number wide", "number wide", "state wide", "number"],
-    peers.map((row) => row.there ? "" : "gone"))
+    ]), peers.map((row) => row.there ? "" : "gone"))
     const choice = document.querySelector("[data-control=limit] select")
     const there = peers.filter((row) => row.there).map((row) => row.peer)
     if (choice.seen !== String(there)) {
@@ -238,10 +237,9 @@ function showPeer({row, view, mailbox, seen_ago_s, ended}) {
     fill("neighbours", view.neighbours.map((one) => [
         peerLink(one.peer), one.flags, bar(one.share), rate(one.down_bps), rate(one.up_bps), one.blocks_in, one.blocks_out,
         one.asked || "", one.wanted || "", one.note,
-    ]), ["", "flags", "", "number", "number", "number wide", "number wide", "number wide", "number wide", "state wide"])
-    fill("verbs", mailbox.verbs, ["", "number", "number"])
-    fill("letters", mailbox.last.slice(0, 32).map(([ago_s, way, peer, text]) => [duration(ago_s), way === "in" ? "from" : "to", peer, text]),
-        ["number"])
+    ]))
+    fill("verbs", mailbox.verbs)
+    fill("letters", mailbox.last.slice(0, 32).map(([ago_s, way, peer, text]) => [duration(ago_s), way === "in" ? "from" : "to", peer, text]))
 }
 
 // the inventory: a bar for each block, held ones full, those asked for in the lower half

@@ -12,8 +12,6 @@ from pathlib import Path
 from string import Template
 from urllib.parse import quote
 
-from bokeh.resources import Resources
-
 HERE = Path(__file__).parent
 
 
@@ -25,12 +23,6 @@ def of_swarm(token: str) -> str:
 def of_peer(name: str, token: str) -> str:
     """The page of one peer."""
     return _page(token, name, "peer.html", peer=html.escape(name))
-
-
-@cache
-def bokeh_script() -> bytes:
-    """All of BokehJS that the pictures need, in one file."""
-    return "\n".join(Resources(mode="inline", components=["bokeh", "bokeh-widgets"]).js_raw).encode()
 
 
 def _page(token: str, what: str, body: str, **values: str) -> str:

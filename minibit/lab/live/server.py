@@ -20,7 +20,7 @@ from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from functools import partial
 from threading import Thread, current_thread
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import msgspec
 from tornado.httpserver import HTTPServer
@@ -30,9 +30,8 @@ from tornado.web import Application, HTTPError, RequestHandler
 from minibit.errors import LocalError, MinibitError
 from minibit.lab.live import page
 from minibit.lab.live.feeder import Feeder
-
-if TYPE_CHECKING:
-    from minibit.lab.run import Run
+from minibit.lab.pictures.page import scripts
+from minibit.lab.run import Run
 
 HOST = "127.0.0.1"
 MOST_BODY_BYTES = 16 << 10
@@ -245,7 +244,7 @@ def _stamps(text: str) -> dict[str, int]:
 PAGES: dict[str, tuple[str, Callable[[Handler], Any]]] = {
     "": (HTML, lambda handler: page.of_swarm(handler.server.token)),
     "peer": (HTML, lambda handler: page.of_peer(handler.get_query_argument("name"), handler.server.token)),
-    "bokeh.js": ("text/javascript; charset=utf-8", lambda _: page.bokeh_script()),
+    "bokeh.js": ("text/javascript; charset=utf-8", lambda _: scripts()),
     "pictures": (JSON, lambda handler: msgspec.Raw(handler.server.feeder.draw(handler.server.swarm.run))),
     "data": (JSON, _data),
     "peer-data": (JSON, _peer_data),

@@ -10,8 +10,7 @@ title says so; if there is nothing, its title says that. A mark, a letter or a h
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
 
 from minibit.lab.pictures import (
     blocks,
@@ -26,11 +25,9 @@ from minibit.lab.pictures import (
 )
 from minibit.lab.pictures.clock import PageClock
 from minibit.lab.pictures.picture import Columns, Picture
+from minibit.lab.run import Run
 
-if TYPE_CHECKING:
-    from minibit.lab.run import Run
-
-__all__ = ["MAKERS", "Columns", "PageClock", "Picture", "all_pictures"]
+__all__ = ["MAKERS", "Columns", "PageClock", "Picture", "each_picture"]
 
 MAKERS: dict[str, Callable[[Run, PageClock], Picture]] = {
     room.__name__.rpartition(".")[2]: room.picture
@@ -38,10 +35,12 @@ MAKERS: dict[str, Callable[[Run, PageClock], Picture]] = {
 }
 
 
-def all_pictures(run: Run, clock: PageClock | None = None) -> list[Picture]:
-    """The clock (named `time`) and every picture of the run, in the order of reading.
+def each_picture(run: Run, *, follow: bool = False) -> Iterator[Picture]:
+    """The clock (named `time`; at the end with `follow`) and every picture of the run, in the order of reading.
 
     Put all models into one document: otherwise the clock moves nothing.
     """
-    clock = clock or PageClock(run)
-    return [clock.picture(), *(make(run, clock) for make in MAKERS.values())]
+    clock = PageClock(run, follow=follow)
+    yield clock.picture()
+    for make in MAKERS.values():
+        yield make(run, clock)

@@ -7,21 +7,18 @@ are counted among the peers that are drawn and present, without the seed.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
-from bokeh.models import BasicTicker, ColumnDataSource, CustomJSHover, DataRange1d, Image, LinearColorMapper
+from bokeh.models import ColumnDataSource, CustomJSHover, Image, LinearColorMapper
+from numpy.typing import NDArray
 
-from minibit.lab.pictures.canvas import BLUE, GREY, ORANGE, PALE, RED, canvas, hover, key, legend, named_ticks
-from minibit.lab.pictures.names import letters, moment, part, peers_of, shorts, spread
+from minibit.lab.pictures.canvas import BLUE, GREY, ORANGE, PALE, RED, hover, key, legend, matrix, named_ticks
+from minibit.lab.pictures.clock import PageClock
+from minibit.lab.pictures.names import letters, moment, part, shorts, spread
 from minibit.lab.pictures.picture import Columns, Picture, sources
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from minibit.lab.pictures.clock import PageClock
-    from minibit.lab.run import Run
+from minibit.lab.run import Run
 
 TITLE = "Who holds what"
 LOOK = (
@@ -34,9 +31,9 @@ MISSING, HELD, RAREST, GONE = range(4)
 COLOURS = [PALE, BLUE, ORANGE, GREY]
 
 MOVE = """
-const {arrived, gone_s} = peers.data, image = picture.data.image[0]
+const {arrived, gone_s} = peers.data, cells = image.data.image[0]
 const rows = arrived.length, columns = blocks.data.block.length
-if (image === undefined || image.length !== rows * columns) return
+if (cells === undefined || cells.length !== rows * columns) return
 const copies = new Uint16Array(columns)
 let held = 0
 for (let row = 0; row < rows; row++) {
@@ -52,10 +49,10 @@ for (let row = 0, at = 0; row < rows; row++) {
     const times = arrived[row], gone = gone_s[row] <= now
     for (let column = 0; column < columns; column++, at++) {
         const rare = copies[column] === least && least < most
-        image[at] = gone ? 3 : !(times[column] <= now) ? 0 : rare ? 2 : 1
+        cells[at] = gone ? 3 : !(times[column] <= now) ? 0 : rare ? 2 : 1
     }
 }
-picture.change.emit()
+image.change.emit()
 rarest.data = {x: marked, y: marked.map(() => frame.data.mark[0])}
 const share = rows * columns ? 100 * held / (rows * columns) : 0
 const of_what = title.data.text[0].split("\\n")[0]
@@ -91,7 +88,7 @@ def seen(arrived: NDArray[np.float32], gone_s: NDArray[np.float64], now: float) 
 
 def columns(run: Run, now: float | None = None) -> Columns:
     """The columns of its sources; the image is that of `now`, or of the end."""
-    names = peers_of(run)
+    names = run.peer_names
     drawn = [names[at] for at in spread(len(names), ROWS_MAX)]
     blocks = spread(run.content_blocks, COLUMNS_MAX)
     arrived = _arrived(run, drawn, blocks)
@@ -114,13 +111,9 @@ def columns(run: Run, now: float | None = None) -> Columns:
 
 def _arrived(run: Run, peers: list[str], blocks: list[int]) -> NDArray[np.float32]:
     """When each of these peers (rows) first held each of these blocks (columns); infinite for never."""
-    rows = pl.DataFrame({"peer": peers, "row": range(len(peers))}, schema={"peer": pl.String, "row": pl.Int64})
-    places = {"block": blocks, "column": range(len(blocks))}
-    found = (
-        run.arrivals()
-        .join(rows, on="peer")
-        .join(pl.DataFrame(places, schema=dict.fromkeys(places, pl.Int64)), on="block")
-    )
+    rows = pl.DataFrame({"peer": peers}, schema={"peer": pl.String}).with_row_index("row")
+    columns = pl.DataFrame({"block": blocks}, schema={"block": pl.Int64}).with_row_index("column")
+    found = run.arrivals().join(rows, on="peer").join(columns, on="block")
     arrived = np.full((len(peers), len(blocks)), np.inf, dtype=np.float32)
     at_s = found["at_s"].to_numpy()
     rounded = at_s.astype(np.float32)  # rounded down, so that the last block has come by the end
@@ -132,35 +125,21 @@ def _arrived(run: Run, peers: list[str], blocks: list[int]) -> NDArray[np.float3
 def picture(run: Run, clock: PageClock) -> Picture:
     """Peers x blocks, at the clock's time."""
     of = sources(columns(run, clock.at_s))
-    title, peers, blocks, image = (of[f"blocks:{name}"] for name in ("title", "peers", "blocks", "image"))
-    made = canvas(
-        title,
-        min(640, 140 + 9 * max(12, len(peers.data["peer"]))),
-        "block",
-        "peer",
-        x_range=DataRange1d(range_padding=0),
-        y_range=DataRange1d(range_padding=0, flipped=True),
-    )
+    peers, blocks = of["peers"], of["blocks"]
+    height = min(640, 140 + 9 * max(12, len(peers.data["peer"])))
+    made = matrix(of["title"], height, "block", "peer", ticks=8)
     made.grid.visible = False
     made.xaxis.formatter, made.yaxis.formatter = named_ticks(blocks, "block"), named_ticks(peers, "peer")
-    for axis in made.axis:
-        axis.ticker = BasicTicker(min_interval=1, desired_num_ticks=8)
     mapper = LinearColorMapper(palette=COLOURS, low=-0.5, high=len(COLOURS) - 0.5)
-    cells = made.add_glyph(image, Image(color_mapper=mapper))
-    made.scatter("x", "y", source=of["blocks:frame"], size=0, alpha=0)  # room for marks also while there are none
-    marks = made.scatter(source=of["blocks:rarest"], marker="inverted_triangle", size=7, color=RED, line_color=None)
+    cells = made.add_glyph(of["image"], Image(color_mapper=mapper))
+    made.scatter("x", "y", source=of["frame"], size=0, alpha=0)  # room for marks also while there are none
+    marks = made.scatter(source=of["rarest"], marker="inverted_triangle", size=7, color=RED, line_color=None)
     keys = [key(made, "square", one) for one in COLOURS]
     said = ("missing", "held", "held and rarest", "peer gone")
     legend(made, [*((text, [one]) for text, one in zip(said, keys, strict=True)), ("a rarest block", [marks])], 3)
-    hover(
-        made,
-        [cells],
-        ("peer", "$y{custom}"),
-        ("block", "$x{custom}"),
-        formatters={"$y": _named(peers, "y", "peer"), "$x": _named(blocks, "x", "block")},
-    )
-    shown = {"picture": image, "frame": of["blocks:frame"], "rarest": of["blocks:rarest"]}
-    clock.moves(MOVE, peers, figure=made, title=title, peers=peers, blocks=blocks, **shown)
+    formatters = {"$y": _named(peers, "y", "peer"), "$x": _named(blocks, "x", "block")}
+    hover(made, [cells], ("peer", "$y{custom}"), ("block", "$x{custom}"), formatters=formatters)
+    clock.moves(MOVE, peers, figure=made, **of)
     return Picture("blocks", TITLE, LOOK + letters(run), made, columns, lambda run: run.arrivals())
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from bokeh.models import (
     AdaptiveTicker,
+    BasicTicker,
     ColumnDataSource,
     CustomJS,
     CustomJSTickFormatter,
@@ -24,6 +25,9 @@ BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, RED, PINK = (
     "#000000", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7",
 )  # fmt: skip
 PALE, GREY, INK = "#EEF1F4", "#B0B5BA", "#222222"
+
+AT = ("at", "@at_s{0.0} s")
+"""A row for `hover`."""
 
 
 def canvas(title: ColumnDataSource, height: int, x_label: str, y_label: str, **given: Any) -> figure:
@@ -65,6 +69,15 @@ def over_time(title: ColumnDataSource, height: int, y_label: str, **given: Any) 
     made = canvas(title, height, "seconds", y_label, x_range=DataRange1d(start=0, range_padding=0.02), **given)
     if isinstance(made.y_range, DataRange1d):
         begun(made)
+    return made
+
+
+def matrix(title: ColumnDataSource, height: int, x_label: str, y_label: str, ticks: int) -> figure:
+    """An empty figure of cells at 0, 1, 2..., the first row above; about so many have a tick."""
+    x_range, y_range = DataRange1d(range_padding=0), DataRange1d(range_padding=0, flipped=True)
+    made = canvas(title, height, x_label, y_label, x_range=x_range, y_range=y_range)
+    for axis in made.axis:
+        axis.ticker = BasicTicker(min_interval=1, desired_num_ticks=ticks)
     return made
 
 

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
 
 import polars as pl
-from bokeh.models import BasicTicker, DataRange1d
 
 from minibit.events import TRACKER
-from minibit.lab.pictures.canvas import BLUE, INK, ORANGE, begun, canvas, hover, legend, named_ticks
+from minibit.lab.pictures.canvas import BLUE, INK, ORANGE, begun, hover, legend, matrix, named_ticks
+from minibit.lab.pictures.clock import PageClock
 from minibit.lab.pictures.names import letters, moment, part, shorts
 from minibit.lab.pictures.picture import Columns, Picture, sources
-
-if TYPE_CHECKING:
-    from minibit.lab.pictures.clock import PageClock
-    from minibit.lab.run import Run
+from minibit.lab.run import Run
 
 TITLE = "Who serves whom"
 LOOK = (
@@ -95,35 +91,17 @@ def _cells(found: pl.DataFrame, names: list[str]) -> dict[str, list[object]]:
 def picture(run: Run, clock: PageClock) -> Picture:
     """The matrix, at the clock's time."""
     of = sources(columns(run, clock.at_s))
-    title, peers = of["choking:title"], of["choking:peers"]
-    made = canvas(
-        title,
-        560,
-        "is served",
-        "serves",
-        x_range=DataRange1d(range_padding=0),
-        y_range=DataRange1d(range_padding=0, flipped=True),
-    )
+    made = matrix(of["title"], 560, "is served", "serves", ticks=10)
     for axis in made.axis:
-        axis.formatter = named_ticks(peers, "peer")
-        axis.ticker = BasicTicker(min_interval=1, desired_num_ticks=10)
+        axis.formatter = named_ticks(of["peers"], "peer")
     # the diagonal, where no slot can be, gives the axes their length
-    made.rect("at", "at", 1, 1, source=peers, fill_color="#DDE1E5", line_color=None)
+    made.rect("at", "at", 1, 1, source=of["peers"], fill_color="#DDE1E5", line_color=None)
     begun(made)
-    fixed = made.rect("x", "y", 0.9, 0.9, source=of["choking:fixed"], fill_color=BLUE, line_color=None)
-    guest = made.rect("x", "y", 0.9, 0.9, source=of["choking:guest"], fill_color=ORANGE, line_color=None)
-    made.text("x", "y", {"value": "G"}, source=of["choking:guest"], text_align="center", text_baseline="middle",
+    fixed = made.rect("x", "y", 0.9, 0.9, source=of["fixed"], fill_color=BLUE, line_color=None)
+    guest = made.rect("x", "y", 0.9, 0.9, source=of["guest"], fill_color=ORANGE, line_color=None)
+    made.text("x", "y", {"value": "G"}, source=of["guest"], text_align="center", text_baseline="middle",
               text_font_size="9px", text_font_style="bold", text_color=INK)  # fmt: skip
     legend(made, [("fixed slot", [fixed]), ("G: the guest", [guest])])
     hover(made, [fixed, guest], ("serves", "@serves"), ("is served", "@served"))
-    clock.moves(
-        MOVE,
-        of["choking:intervals"],
-        figure=made,
-        title=title,
-        peers=peers,
-        intervals=of["choking:intervals"],
-        fixed=of["choking:fixed"],
-        guest=of["choking:guest"],
-    )
+    clock.moves(MOVE, of["intervals"], figure=made, **of)
     return Picture("choking", TITLE, LOOK + letters(run), made, columns, lambda run: run.choking())

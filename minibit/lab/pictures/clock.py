@@ -6,16 +6,14 @@ slider's end is the end of the run. If the slider stands at the end, it goes wit
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import polars as pl
 from bokeh.models import ColumnDataSource, CustomJS, Row
 from bokeh.models.widgets import Slider, Toggle
 
 from minibit.lab.pictures.picture import Columns, Picture
-
-if TYPE_CHECKING:
-    from minibit.lab.run import Run
+from minibit.lab.run import Run
 
 STEPS = 200  # from the start of a run to its end
 STEP_MS = 80
@@ -73,13 +71,9 @@ class PageClock:
     def picture(self) -> Picture:
         """The clock itself, to be placed and fed like a picture."""
         look = "Move the slider, or press play: the pictures of a moment follow."
-        return Picture("time", "Time", look, self.model, self.feed, _table)
+        return Picture("time", "Time", look, self.model, self.feed, lambda run: pl.DataFrame({"end_s": [run.end_s]}))
 
     @staticmethod
     def feed(run: Run) -> Columns:
         """The end of the run, in seconds."""
         return {"time:axis": {"end_s": [run.end_s or 1.0]}}
-
-
-def _table(run: Run) -> pl.DataFrame:
-    return pl.DataFrame({"end_s": [run.end_s]})

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from bokeh.models import NumeralTickFormatter, Range1d
 
-from minibit.lab.pictures.canvas import BLUE, ORANGE, RED, hover, legend, over_time
-from minibit.lab.pictures.names import part, peers_of
+from minibit.lab.pictures.canvas import AT, BLUE, ORANGE, RED, hover, legend, over_time
+from minibit.lab.pictures.clock import PageClock
+from minibit.lab.pictures.names import part
 from minibit.lab.pictures.picture import Columns, Picture, sources
-
-if TYPE_CHECKING:
-    from minibit.lab.pictures.clock import PageClock
-    from minibit.lab.run import Run
+from minibit.lab.run import Run
 
 TITLE = "Completion"
 LOOK = (
@@ -25,7 +21,7 @@ STEPS = 200
 
 def columns(run: Run) -> Columns:
     """The columns of its sources."""
-    done, there = run.completion(), len(peers_of(run))
+    done, there = run.completion(), len(run.peer_names)
     all_blocks = there * run.content_blocks
     arrived_s = run.arrivals()["at_s"].to_numpy()
     axis_s = np.linspace(0, run.end_s, STEPS + 1)
@@ -53,12 +49,12 @@ def columns(run: Run) -> Columns:
 def picture(run: Run, clock: PageClock) -> Picture:
     """A stair of the complete peers, a curve of the blocks that all hold, the bound."""
     of = sources(columns(run))
-    made = over_time(of["completion:title"], 420, "share", y_range=Range1d(start=0, end=1.04))
+    made = over_time(of["title"], 420, "share", y_range=Range1d(start=0, end=1.04))
     made.yaxis.formatter = NumeralTickFormatter(format="0 %")
-    held = made.line("at_s", "share", source=of["completion:held"], color=ORANGE, line_width=2, line_dash="dotted")
-    stair = made.step("at_s", "share", source=of["completion:complete"], color=BLUE, line_width=2.5, mode="after")
-    bound = made.ray("at_s", 0, source=of["completion:bound"], length=0, angle=np.pi / 2, color=RED, line_dash=[10, 4])
+    held = made.line("at_s", "share", source=of["held"], color=ORANGE, line_width=2, line_dash="dotted")
+    stair = made.step("at_s", "share", source=of["complete"], color=BLUE, line_width=2.5, mode="after")
+    bound = made.ray("at_s", 0, source=of["bound"], length=0, angle=np.pi / 2, color=RED, line_dash=[10, 4])
     bound.glyph.line_width = 2
     legend(made, [("peers complete", [stair]), ("blocks held", [held]), ("bound", [bound])], 3)
-    hover(made, [stair], ("at", "@at_s{0.0} s"), ("complete", "@share{0 %}"), ("peer", "@peer"), mode="mouse")
+    hover(made, [stair], AT, ("complete", "@share{0 %}"), ("peer", "@peer"), mode="mouse")
     return Picture("completion", TITLE, LOOK, made, columns, lambda run: run.completion())

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from bokeh.models import Column
 
-from minibit.lab.pictures.canvas import BLUE, GREEN, ORANGE, RED, hover, legend, over_time
+from minibit.lab.pictures.canvas import AT, BLUE, GREEN, ORANGE, RED, hover, legend, over_time
+from minibit.lab.pictures.clock import PageClock
 from minibit.lab.pictures.picture import Columns, Picture, sources
-
-if TYPE_CHECKING:
-    from minibit.lab.pictures.clock import PageClock
-    from minibit.lab.run import Run
+from minibit.lab.run import Run
 
 TITLE = "Copies of a block"
 LOOK = (
@@ -37,26 +33,18 @@ def columns(run: Run) -> Columns:
 def picture(run: Run, clock: PageClock) -> Picture:
     """Two figures: copies of a block, and blocks without a copy."""
     of = sources(columns(run))
-    source = of["copies:all"]
-    above = over_time(of["copies:title"], 240, "copies")
+    source = of["all"]
+    above = over_time(of["title"], 240, "copies")
     above.varea("at_s", "least", "most", source=source, fill_color=BLUE, fill_alpha=0.12)
     most = above.line("at_s", "most", source=source, color=ORANGE, line_width=2, line_dash="dashed")
     mean = above.line("at_s", "mean", source=source, color=BLUE, line_width=2.5)
     least = above.line("at_s", "least", source=source, color=RED, line_width=2.5, line_dash="dotted")
     legend(above, [("most", [most]), ("mean", [mean]), ("fewest", [least])], 3)
-    below = over_time(of["copies:alone-title"], 180, "blocks")
+    below = over_time(of["alone-title"], 180, "blocks")
     below.x_range = above.x_range
     alone = below.varea("at_s", 0, "alone", source=source, fill_color=GREEN, fill_alpha=0.35)
     below.line("at_s", "alone", source=source, color=GREEN, line_width=2)
     legend(below, [("held by the seed alone", [alone])])
-    hover(
-        above,
-        [mean],
-        ("at", "@at_s{0.0} s"),
-        ("most", "@most"),
-        ("mean", "@mean{0.0}"),
-        ("fewest", "@least"),
-        mode="vline",
-    )
+    hover(above, [mean], AT, ("most", "@most"), ("mean", "@mean{0.0}"), ("fewest", "@least"), mode="vline")
     both = Column(children=[above, below], sizing_mode="stretch_width")
     return Picture("copies", TITLE, LOOK, both, columns, lambda run: run.availability())

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 import polars as pl
 from bokeh.models import DataRange1d
+from numpy.typing import NDArray
 
 from minibit.events import TRACKER
 from minibit.lab.pictures.canvas import BLUE, INK, ORANGE, canvas, hover, legend
+from minibit.lab.pictures.clock import PageClock
 from minibit.lab.pictures.names import behaviours, letters, look_of, part, short, shorts
 from minibit.lab.pictures.picture import Columns, Picture, sources
+from minibit.lab.run import Run
 from minibit.units import show_bytes
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from minibit.lab.pictures.clock import PageClock
-    from minibit.lab.run import Run
 
 TITLE = "Who fed whom"
 LOOK = (
@@ -38,7 +35,7 @@ def columns(run: Run) -> Columns:
     """The columns of its sources."""
     gave = run.gave().filter(pl.col("bytes") > 0)
     strongest = gave.sort("bytes", "source", "peer", descending=[True, False, False]).head(EDGES_MAX)
-    peers = [name for name in run.members["peer"] if name != TRACKER]
+    peers = run.peer_names
     if len(peers) > NODES_MAX:
         there = set(strongest["source"]) | set(strongest["peer"])
         peers = [name for name in peers if name in there]
@@ -53,6 +50,7 @@ def columns(run: Run) -> Columns:
     share = f", {100 * edges['bytes'].sum() / moved:.3g} % of {show_bytes(moved)}" if moved else ""
     sort = behaviours(run)
     nodes = [*peers, TRACKER]
+    looks = [("hex", ORANGE) if name == TRACKER else look_of(sort[name])[1:] for name in nodes]
     return {
         "graph:title": {"text": [f"{drawn}{share}" if gave.height else "Nobody has given anything"]},
         "graph:peers": _arrows(edges.filter(~by_seed), places, most),
@@ -61,8 +59,8 @@ def columns(run: Run) -> Columns:
             "x": [places[name][0] for name in nodes],
             "y": [places[name][1] for name in nodes],
             "peer": nodes,
-            "marker": [_look(sort, name)[0] for name in nodes],
-            "color": [_look(sort, name)[1] for name in nodes],
+            "marker": [marker for marker, _ in looks],
+            "color": [colour for _, colour in looks],
             "size": [16 if name == TRACKER else 9 if len(nodes) <= NAMES_MAX else 4 for name in nodes],
         },
         "graph:names": _names(run, peers, turn),
@@ -102,14 +100,6 @@ def _bend(source: tuple[float, float], target: tuple[float, float]) -> NDArray[n
     return bend
 
 
-def _look(sort: dict[str, str], name: str) -> tuple[str, str]:
-    """The marker and the colour of a node."""
-    if name == TRACKER:
-        return "hex", ORANGE
-    _, marker, colour = look_of(sort.get(name, "honest"))
-    return marker, colour
-
-
 def _names(run: Run, peers: list[str], turn: NDArray[np.float64]) -> dict[str, list[object]]:
     """The short names around the circle, if there is room, and the name of the seed."""
     shown = shorts(run, peers) if len(peers) <= NAMES_MAX else []
@@ -125,35 +115,19 @@ def _names(run: Run, peers: list[str], turn: NDArray[np.float64]) -> dict[str, l
 def picture(run: Run, clock: PageClock) -> Picture:
     """The whole run's arrows."""
     of = sources(columns(run))
-    made = canvas(
-        of["graph:title"],
-        560,
-        "",
-        "",
-        match_aspect=True,
-        x_range=DataRange1d(range_padding=0.1),
-        y_range=DataRange1d(range_padding=0.1),
-    )
+    x_range, y_range = DataRange1d(range_padding=0.1), DataRange1d(range_padding=0.1)
+    made = canvas(of["title"], 560, "", "", match_aspect=True, x_range=x_range, y_range=y_range)
     made.axis.visible = made.grid.visible = False
     drawn = []
-    for source, colour, dash in ((of["graph:peers"], BLUE, "solid"), (of["graph:seed"], ORANGE, [5, 2])):
-        drawn.append(
-            made.multi_line("xs", "ys", source=source, line_width="width", color=colour, alpha=0.45, line_dash=dash)
-        )
-        made.scatter(
-            "x", "y", source=source, marker="triangle", angle="angle", size="head", color=colour, line_color=None
-        )
-    nodes = made.scatter("x", "y", source=of["graph:nodes"], marker="marker", color="color", size="size")
-    made.text("x", "y", "name", source=of["graph:names"], text_align="align", text_baseline="middle",
+    for source, colour, dash in ((of["peers"], BLUE, "solid"), (of["seed"], ORANGE, [5, 2])):
+        look: dict[str, Any] = {"source": source, "color": colour}
+        drawn.append(made.multi_line("xs", "ys", line_width="width", alpha=0.45, line_dash=dash, **look))
+        made.scatter("x", "y", marker="triangle", angle="angle", size="head", line_color=None, **look)
+    nodes = made.scatter("x", "y", source=of["nodes"], marker="marker", color="color", size="size")
+    made.text("x", "y", "name", source=of["names"], text_align="align", text_baseline="middle",
               text_font_size="10px", text_color=INK)  # fmt: skip
     legend(made, [("peer to peer", [drawn[0]]), ("from the seed", [drawn[1]])])
-    hover(
-        made,
-        drawn,
-        ("from", "@source"),
-        ("to", "@peer"),
-        ("gave", "@bytes{0.0 ib}, @blocks blocks"),
-        line_policy="interp",
-    )
+    told = (("from", "@source"), ("to", "@peer"), ("gave", "@bytes{0.0 ib}, @blocks blocks"))
+    hover(made, drawn, *told, line_policy="interp")
     hover(made, [nodes], ("", "@peer"))
     return Picture("graph", TITLE, LOOK + letters(run), made, columns, lambda run: run.gave())

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import polars as pl
 from bokeh.models import DataRange1d, FactorRange, LogTicker, NumeralTickFormatter
 
 from minibit.lab.pictures.canvas import BLUE, GREY, INK, canvas
-from minibit.lab.pictures.names import peers_of
+from minibit.lab.pictures.clock import PageClock
 from minibit.lab.pictures.picture import Columns, Picture, sources
+from minibit.lab.run import Run
 from minibit.run.summary import MessageCounts
-
-if TYPE_CHECKING:
-    from minibit.lab.pictures.clock import PageClock
-    from minibit.lab.run import Run
 
 TITLE = "Messages by verb"
 LOOK = (
@@ -39,7 +34,7 @@ def columns(run: Run) -> Columns:
     """The columns of its sources."""
     sent = dict(table(run).group_by("verb").agg(pl.col("messages").sum()).iter_rows())
     counts = [sent.get(verb, 0) for verb in VERBS]
-    total, peers = sum(counts), max(1, len(peers_of(run)))
+    total, peers = sum(counts), max(1, len(run.peer_names))
     title = f"{total:,} messages, {total / peers:,.0f} a peer" if total else "No message was counted"
     return {
         "messages:title": {"text": [title]},
@@ -55,16 +50,9 @@ def columns(run: Run) -> Columns:
 def picture(run: Run, clock: PageClock) -> Picture:
     """A dot for each verb on a logarithmic scale, with its number."""
     of = sources(columns(run))
-    source = of["messages:verbs"]
-    made = canvas(
-        of["messages:title"],
-        420,
-        "messages sent",
-        "",
-        x_axis_type="log",
-        x_range=DataRange1d(start=0.7, range_padding=0.7),
-        y_range=FactorRange(factors=list(reversed(VERBS))),
-    )
+    source = of["verbs"]
+    x_range, y_range = DataRange1d(start=0.7, range_padding=0.7), FactorRange(factors=list(reversed(VERBS)))
+    made = canvas(of["title"], 420, "messages sent", "", x_axis_type="log", x_range=x_range, y_range=y_range)
     made.ygrid.visible = False
     made.xaxis.formatter = NumeralTickFormatter(format="0a")
     made.xaxis.ticker = LogTicker(desired_num_ticks=4)

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 
 from minibit.events import TRACKER
 from minibit.lab.pictures.canvas import BLACK, BLUE, GREEN, PINK, RED, SKY
-
-if TYPE_CHECKING:
-    from minibit.lab.run import Run
+from minibit.lab.run import Run
 
 BEHAVIOURS = {
     "honest": ("", "circle", BLUE),
@@ -52,11 +49,6 @@ def letters(run: Run) -> str:
 def behaviours(run: Run) -> dict[str, str]:
     """The behaviour of each actor; `honest` if it is not known."""
     return dict(run.members.select("peer", pl.col("behaviour").fill_null("honest")).iter_rows())
-
-
-def peers_of(run: Run) -> list[str]:
-    """The names of all peers but the seed."""
-    return [peer for peer in run.members["peer"] if peer != TRACKER]
 
 
 def moment(run: Run, now: float) -> str:

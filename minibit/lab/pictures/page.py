@@ -7,13 +7,10 @@ from __future__ import annotations
 
 import gzip
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from html import escape
-from pathlib import Path
-from typing import Literal
 
-import bokeh
 from bokeh.document import Document
 from bokeh.embed import components
 from bokeh.resources import Resources
@@ -21,7 +18,7 @@ from bokeh.resources import Resources
 from minibit.lab.pictures.picture import Picture
 
 WIDE = ("time", "blocks", "shares", "timeline")  # pictures that take the whole width of a wide page
-SCRIPTS: list[Literal["bokeh", "bokeh-widgets"]] = ["bokeh", "bokeh-widgets"]
+BOKEH = Resources(mode="inline", components=["bokeh", "bokeh-widgets"])
 STYLE = """
 :root { color-scheme: only light; }
 * { box-sizing: border-box; }
@@ -62,13 +59,18 @@ TWO = (
 """A script of the page: a page that has two columns on the screen is printed in two columns."""
 
 
-def placed(pictures: Sequence[Picture]) -> tuple[str, str]:
-    """The sections of these pictures, and the script that fills them."""
+def document_of(pictures: Iterable[Picture]) -> Document:
+    """One document of these pictures."""
     document = Document()
-    with document.models.freeze():  # one update for all roots, not one for each
+    with document.models.freeze():  # one walk through all models, not one for each picture
         for picture in pictures:
             document.add_root(picture.model)
-    script, divs = components([picture.model for picture in pictures])
+    return document
+
+
+def placed(pictures: Sequence[Picture]) -> tuple[str, str]:
+    """The sections of these pictures, and the script that fills them."""
+    script, divs = components(document_of(pictures).roots)
     return "\n".join(map(section, pictures, divs)), script
 
 
@@ -81,12 +83,16 @@ def section(picture: Picture, div: str) -> str:
 
 def library() -> str:
     """Bokeh, as it is installed, in script elements."""
-    return str(Resources(mode="inline", components=[*SCRIPTS]).render())
+    return str(BOKEH.render())
+
+
+@cache
+def scripts() -> bytes:
+    """The same scripts alone, in one file."""
+    return "\n".join(BOKEH.js_raw).encode()
 
 
 @cache
 def packed_library() -> str:
-    """The same scripts compressed (gzip) in base64: a third of their size."""
-    folder = Path(bokeh.__file__).parent / "server" / "static" / "js"
-    scripts = "\n".join((folder / f"{name}.min.js").read_text(encoding="utf-8") for name in SCRIPTS)
-    return b64encode(gzip.compress(scripts.encode(), mtime=0)).decode()
+    """The same compressed (gzip) in base64: a third of their size."""
+    return b64encode(gzip.compress(scripts(), mtime=0)).decode()

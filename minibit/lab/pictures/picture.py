@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import polars as pl
 from bokeh.models import ColumnDataSource
 from bokeh.models.ui import UIElement
 
-if TYPE_CHECKING:
-    from minibit.lab.run import Run
+from minibit.lab.run import Run
 
 Columns = dict[str, dict[str, Any]]
 """The columns of sources: lists or numpy arrays, by the name of the source, then of the column."""
@@ -38,5 +37,5 @@ class Picture:
 
 
 def sources(columns: Columns) -> dict[str, ColumnDataSource]:
-    """One Bokeh source for each of these; a page finds it by its name."""
-    return {name: ColumnDataSource(data, name=name) for name, data in columns.items()}
+    """One Bokeh source for each of these, by the part of its name after the colon; a page finds it by the whole."""
+    return {name.partition(":")[2]: ColumnDataSource(data, name=name) for name, data in columns.items()}

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import polars as pl
 from bokeh.models import Column
 
 from minibit.events import TRACKER
-from minibit.lab.pictures.canvas import BLUE, GREEN, ORANGE, bytes_ticks, hover, legend, over_time
+from minibit.lab.pictures.canvas import AT, BLUE, GREEN, ORANGE, bytes_ticks, hover, legend, over_time
+from minibit.lab.pictures.clock import PageClock
 from minibit.lab.pictures.picture import Columns, Picture, sources
+from minibit.lab.run import Run
 from minibit.units import show_rate
-
-if TYPE_CHECKING:
-    from minibit.lab.pictures.clock import PageClock
-    from minibit.lab.run import Run
 
 TITLE = "Rates"
 LOOK = (
@@ -57,28 +53,20 @@ def columns(run: Run) -> Columns:
 def picture(run: Run, clock: PageClock) -> Picture:
     """Two figures: all together and the seed; the peers one by one, as a band."""
     of = sources(columns(run))
-    above = over_time(of["rates:title"], 210, "bytes a second")
-    down = above.step("at_s", "all_bps", source=of["rates:all"], color=BLUE, line_width=2.5, mode="after")
-    seed = above.step(
-        "at_s", "seed_bps", source=of["rates:all"], color=ORANGE, line_width=2, line_dash="dashed", mode="after"
-    )
+    together, each = of["all"], of["each"]
+    above = over_time(of["title"], 210, "bytes a second")
+    down = above.step("at_s", "all_bps", source=together, color=BLUE, line_width=2.5, mode="after")
+    seed = above.step("at_s", "seed_bps", source=together, color=ORANGE, line_width=2, line_dash="dashed", mode="after")
     legend(above, [("all peers receive", [down]), ("the seed gives", [seed])])
-    below = over_time(of["rates:each-title"], 210, "bytes a second")
+    below = over_time(of["each-title"], 210, "bytes a second")
     below.x_range = above.x_range
-    band = below.varea("at_s", "low_bps", "high_bps", source=of["rates:each"], fill_color=GREEN, fill_alpha=0.25)
-    middle = below.line("at_s", "middle_bps", source=of["rates:each"], color=GREEN, line_width=2.5)
+    band = below.varea("at_s", "low_bps", "high_bps", source=each, fill_color=GREEN, fill_alpha=0.25)
+    middle = below.line("at_s", "middle_bps", source=each, color=GREEN, line_width=2.5)
     legend(below, [("the middle one receives", [middle]), ("four fifths of them", [band])])
     for made in (above, below):
         bytes_ticks(made, "/s")
-    hover(
-        above,
-        [down],
-        ("at", "@at_s{0.0} s"),
-        ("received", "@all_bps{0.0 ib}/s"),
-        ("by the seed", "@seed_bps{0.0 ib}/s"),
-        mode="vline",
-    )
-    hover(below, [middle], ("at", "@at_s{0.0} s"), ("middle", "@middle_bps{0.0 ib}/s"),
-          ("band", "@low_bps{0.0 ib}/s to @high_bps{0.0 ib}/s"))  # fmt: skip
+    hover(above, [down], AT, ("received", "@all_bps{0.0 ib}/s"), ("by the seed", "@seed_bps{0.0 ib}/s"), mode="vline")
+    band_bps = "@low_bps{0.0 ib}/s to @high_bps{0.0 ib}/s"
+    hover(below, [middle], AT, ("middle", "@middle_bps{0.0 ib}/s"), ("band", band_bps))
     both = Column(children=[above, below], sizing_mode="stretch_width")
     return Picture("rates", TITLE, LOOK, both, columns, lambda run: run.rates())

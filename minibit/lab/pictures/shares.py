@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import polars as pl
 from bokeh.models import Column, DataRange1d
 
 from minibit.events import TRACKER
 from minibit.lab.pictures.canvas import BLUE, INK, ORANGE, begun, bytes_ticks, canvas, hover, key, legend
+from minibit.lab.pictures.clock import PageClock
 from minibit.lab.pictures.names import look_of, part, shorts, spread
 from minibit.lab.pictures.picture import Columns, Picture, sources
+from minibit.lab.run import Run
 from minibit.run.summary import jain
-
-if TYPE_CHECKING:
-    from minibit.lab.pictures.clock import PageClock
-    from minibit.lab.run import Run
 
 TITLE = "Shares and fairness"
 LOOK = (
@@ -54,8 +50,8 @@ def columns(run: Run) -> Columns:
 def picture(run: Run, clock: PageClock) -> Picture:
     """Two figures over the same peers: bytes given and taken, and the ratio of the two."""
     of = sources(columns(run))
-    source = of["shares:peers"]
-    above = canvas(of["shares:title"], 260, "", "taken  |  given", x_range=DataRange1d(range_padding=0.02))
+    source = of["peers"]
+    above = canvas(of["title"], 260, "", "taken  |  given", x_range=DataRange1d(range_padding=0.02))
     begun(above)
     given = above.vbar("at", 0.8, "up", source=source, color=BLUE, line_color=None)
     taken = above.vbar("at", 0.8, "down", source=source, color=ORANGE, line_color=None,
@@ -63,7 +59,7 @@ def picture(run: Run, clock: PageClock) -> Picture:
     bytes_ticks(above)
     above.xaxis.visible = above.xgrid.visible = False
     legend(above, [("given", [given]), ("taken", [taken])])
-    below = canvas(of["shares:ratio-title"], 220, "peers, by share ratio", "share ratio", x_range=above.x_range)
+    below = canvas(of["ratio-title"], 220, "peers, by share ratio", "share ratio", x_range=above.x_range)
     below.y_range = DataRange1d(start=0, range_padding=0.1)
     below.xaxis.major_label_text_font_size = "0px"
     below.xaxis.major_tick_line_color = None
@@ -74,13 +70,8 @@ def picture(run: Run, clock: PageClock) -> Picture:
     there = sorted(set(source.data["behaviour"]), reverse=True)
     if there:
         legend(below, [(one, [key(below, *look_of(one)[1:])]) for one in there], 3)
-    told = (
-        ("peer", "@peer, @behaviour"),
-        ("gave", "@up{0.0 ib}"),
-        ("took", "@down_bytes{0.0 ib}"),
-        ("ratio", "@ratio{0.00}"),
-    )
-    hover(above, [given, taken], *told)
-    hover(below, [dots], *told)
+    for made, drawn in ((above, [given, taken]), (below, [dots])):
+        hover(made, drawn, ("peer", "@peer, @behaviour"), ("gave", "@up{0.0 ib}"), ("took", "@down_bytes{0.0 ib}"),
+              ("ratio", "@ratio{0.00}"))  # fmt: skip
     both = Column(children=[above, below], sizing_mode="stretch_width")
     return Picture("shares", TITLE, LOOK, both, columns, lambda run: run.shares())

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import polars as pl
 from bokeh.models import FactorRange
 
-from minibit.lab.pictures.canvas import BLACK, BLUE, GREEN, ORANGE, PINK, RED, hover, over_time
+from minibit.lab.pictures.canvas import AT, BLACK, BLUE, GREEN, ORANGE, PINK, RED, hover, over_time
+from minibit.lab.pictures.clock import PageClock
 from minibit.lab.pictures.names import short
 from minibit.lab.pictures.picture import Columns, Picture, sources
-
-if TYPE_CHECKING:
-    from minibit.lab.pictures.clock import PageClock
-    from minibit.lab.run import Run
+from minibit.lab.run import Run
 
 TITLE = "What happened"
 LOOK = (
@@ -62,9 +58,9 @@ def columns(run: Run) -> Columns:
 def picture(run: Run, clock: PageClock) -> Picture:
     """A row for each kind of event, a mark for each time."""
     of = sources(columns(run))
-    made = over_time(of["timeline:title"], 230, "", y_range=FactorRange(factors=list(reversed(KINDS))))
-    made.scatter("at_s", "kind", source=of["timeline:axis"], size=0, alpha=0)
-    marks = made.scatter("at_s", "kind", source=of["timeline:events"], marker="marker", line_color="color",
+    made = over_time(of["title"], 230, "", y_range=FactorRange(factors=list(reversed(KINDS))))
+    made.scatter("at_s", "kind", source=of["axis"], size=0, alpha=0)
+    marks = made.scatter("at_s", "kind", source=of["events"], marker="marker", line_color="color",
                          fill_color="color", fill_alpha=0.4, size=10, line_width=1.5)  # fmt: skip
-    hover(made, [marks], ("at", "@at_s{0.0} s"), ("who", "@peer"), ("what", "@kind @why"))
+    hover(made, [marks], AT, ("who", "@peer"), ("what", "@kind @why"))
     return Picture("timeline", TITLE, LOOK, made, columns, table)
