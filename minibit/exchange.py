@@ -25,7 +25,7 @@ from minibit.life import LEAVING, TRADING, Lifetime
 from minibit.messages import Bloco, Bloqueio, Desbloqueio, Estoque, Message, Pedido
 from minibit.neighbour import SHARING, UNSERVED, Move, Neighbour
 from minibit.pipeline import Pipeline
-from minibit.records import BlockRecord, ServingRecord
+from minibit.records import BlockRecord, Record, ServingRecord
 from minibit.rules import Rules
 from minibit.uploads import Changes, Uploads
 
@@ -101,7 +101,7 @@ class Exchange:
         self.pipeline.void_all(neighbour)
         self.uploads.forget(neighbour)
         if neighbour.slot is not UNSERVED:
-            self._effects.append(events.Note(ServingRecord(now, self._life.name, neighbour.peer, "none")))
+            self._note(ServingRecord(now, self._life.name, neighbour.peer, "none"))
 
     # messages
 
@@ -187,8 +187,7 @@ class Exchange:
         double = took_s is None or (ok and self.held >> block & 1)
         verdict: Any = "double" if double else "useful" if ok else "rejected"
         length_bytes = self._content.length(block)
-        record = BlockRecord(now, self._life.name, block, neighbour.peer, took_s or 0.0, verdict, length_bytes)
-        self._effects.append(events.Note(record))
+        self._note(BlockRecord(now, self._life.name, block, neighbour.peer, took_s or 0.0, verdict, length_bytes))
         if took_s is None:
             _uninvited(neighbour, "blocks that nobody asked for")
         elif not ok:
@@ -307,7 +306,7 @@ class Exchange:
         """Tell the neighbours whose slot has changed, and note it."""
         for neighbour, before in changes:
             slot = neighbour.slot
-            self._effects.append(events.Note(ServingRecord(now, self._life.name, neighbour.peer, slot.value)))
+            self._note(ServingRecord(now, self._life.name, neighbour.peer, slot.value))
             if slot is UNSERVED:
                 self._send(neighbour, Bloqueio())
             elif before is UNSERVED:
@@ -317,6 +316,9 @@ class Exchange:
 
     def _send(self, neighbour: Neighbour, message: Message) -> None:
         self._effects.append(events.Send(neighbour.peer, message))
+
+    def _note(self, record: Record) -> None:
+        self._effects.append(events.Note(record))
 
     def check(self) -> None:
         """Assert the invariants."""
