@@ -108,15 +108,13 @@ def show_neighbours(peer: Peer, now: float) -> None:
             ("", "holds", "of use", "serves us", "asked", "gave", "rate", "slot", "wants", "took", "rate", "strikes"),
             [neighbour_row(peer, neighbour, now) for neighbour in up],
         )
-    known = [neighbour for neighbour in peer.contacts.known.values() if not neighbour.up]
+    known = [
+        one.peer if one.standing is Standing.KNOWN else f"{one.peer} ({one.standing.value})"
+        for one in peer.contacts.known.values()
+        if not one.up
+    ]
     if known:
-        click.echo(f"known besides: {some([shown(one) for one in known])}")
-
-
-def shown(neighbour: Neighbour) -> str:
-    """A neighbour without a link, and what is odd about it."""
-    odd = "" if neighbour.standing is Standing.KNOWN else f" ({neighbour.standing.value})"
-    return neighbour.peer + odd
+        click.echo(f"known besides: {some(known)}")
 
 
 def neighbour_row(peer: Peer, neighbour: Neighbour, now: float) -> tuple[object, ...]:

@@ -6,13 +6,11 @@
     minibit runs export tuesday --to tables --format parquet
 
 A run is named by its folder, or by its name in runs/ (or in --runs DIR). Results go to standard output; a note about
-records that a run lacks goes to standard error. Exit codes: 0 done, 2 there is no such run or it can't be read, 8 disk
-full.
+records that a run lacks goes to standard error.
 """
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -24,10 +22,10 @@ import polars as pl
 from minibit.cli.commands import Subcommands
 from minibit.cli.ending import complain
 from minibit.cli.table import show as show_table
-from minibit.errors import DiskFullError, LocalError
+from minibit.errors import LocalError
 from minibit.events import TRACKER
 from minibit.lab import Run, load
-from minibit.lab.archive import RUNS
+from minibit.lab.archive import RUNS, explained
 from minibit.lab.folder import read_about
 from minibit.run.options import Options
 from minibit.units import show_bytes, show_duration
@@ -52,11 +50,10 @@ def main() -> None:
 @in_runs
 def ls(runs: Path) -> None:
     """A line for each run, by name."""
-    if not runs.is_dir():
-        raise LocalError(f"there is no folder {runs}: run a swarm first, or give --runs DIR")
-    rows = [_line(folder) for folder in sorted(runs.iterdir()) if _is_run(folder)]
+    rows = [_line(folder) for folder in sorted(runs.glob("*")) if _is_run(folder)]
     if not rows:
-        raise LocalError(f"there is no run in {runs}: run a swarm first, or give --runs DIR")
+        what = "run in" if runs.is_dir() else "folder"
+        raise LocalError(f"there is no {what} {runs}: run a swarm first, or give --runs DIR")
     show_table(["run", "world", "complete", "content", "transfer", "efficiency", "picker", "choker", "seed"], rows)
 
 
@@ -108,14 +105,10 @@ def export(run: str, to: Path, form: str, runs: Path) -> None:
     found = _load(run, runs)
     if to.exists() and (not to.is_dir() or any(to.iterdir())):
         raise LocalError(f"--to {to}: there is something already: give a new folder")
-    try:
+    with explained(to):
         to.mkdir(parents=True, exist_ok=True)
         for name, table in found.each_table():
             FORMATS[form](table, to / f"{name}.{form}")
-    except OSError as error:
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            raise DiskFullError(f"no room for {to}: free some, or give another --to") from None
-        raise LocalError(f"--to {to}: {error.strerror or error}: give another folder") from None
     click.echo(f"{len(list(to.iterdir()))} tables in {to}")
 
 
