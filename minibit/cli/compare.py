@@ -3,7 +3,7 @@
     minibit compare experiments/grids/pickers.toml
     minibit compare my.toml --out shared/my --address auto --json
 
-A grid file (see compare/grid.py) says what is compared. Each run is a process on this machine, one for each core at a
+A grid file (see docs/compare.md) says what is compared. Each run is a process on this machine, one for each core at a
 time; with --address it is a task on a Ray cluster. Swarms of real actors (`world = "ray"` in the grid) run one after
 the other, when all simulations are done. A run that is lost takes no other along: it is named, and tried again at the
 next start. Each result is kept in the folder at once. After Ctrl-C, or a power cut, the same command goes on where it
@@ -33,8 +33,8 @@ from minibit.compare.results import ResultsFolder, RunResult, replace
 from minibit.compare.rows import as_markdown, as_object, as_parquet, cells_of, incomplete, lost_runs, row
 from minibit.compare.workers import Outcome, Processes, Tasks, Workers
 from minibit.errors import LocalError
+from minibit.lab.archive import RUNS
 
-RUNS = Path("runs")
 LOST = 4
 
 

@@ -4,8 +4,8 @@
     minibit replay mine/peer-07.journal
     minibit replay mine/peer-07.journal --until 12s --messages 30
 
-The journal says all that happened to the peer. The peer runs again with the rules, the strategies and the random seed
-that it had. Strategies of one's own (module:Class) must be where they were, and unchanged.
+The peer runs again with the rules, the strategies and the random seed that it had. Strategies of one's own
+(module:Class) must be where they were, and unchanged.
 """
 
 from __future__ import annotations
@@ -83,8 +83,7 @@ def show_peer(journal: Journal, peer: Peer) -> None:
         stand += f", {'gone' if peer.left else 'leaving'} ({peer.leaving})"
     asked = set(peer.pipeline.requesters)
     count = peer.content.block_count
-    open_pedidos = f", {len(asked)} asked for" if asked else ""
-    click.echo(f"{stand}: {peer.held.bit_count()} of {count} blocks{open_pedidos}\n")
+    click.echo(f"{stand}: {peer.held.bit_count()} of {count} blocks{f', {len(asked)} asked for' if asked else ''}\n")
     signs, each = blocks_map(peer.held, inventory.of(asked), count)
     click.echo(f"{signs}\n{each} a sign: # held, + some of them, ? asked for, . missing")
 

@@ -64,8 +64,7 @@ def show(run: str, runs: Path) -> None:
     """One run: its options, what it came to, and each sort of peer."""
     found = _load(run, runs)
     click.echo(repr(found))
-    given = _differing(_flat(found.options), _flat(msgspec.to_builtins(Options())))
-    if given:
+    if given := _differing(_flat(found.options), _flat(msgspec.to_builtins(Options()))):
         click.echo("\noptions that aren't the defaults")
         show_table(["option", "value"], [(name, _text(value)) for name, value, _ in given])
     click.echo()
@@ -159,12 +158,10 @@ def _line(folder: Path) -> tuple[object, ...]:
 
 def _sorts(run: Run) -> list[tuple[object, ...]]:
     """For each sort of peer: how many, how many became complete, after how long, what they gave for what they got."""
-    sort = pl.concat_str(pl.col("behaviour").fill_null("peers"), pl.format(", class {}", "class").fill_null("")).alias(
-        "sort"
-    )
+    sort = pl.concat_str(pl.col("behaviour").fill_null("peers"), pl.format(", class {}", "class").fill_null(""))
     peers = (
         run.members.filter(pl.col("peer") != TRACKER)
-        .select("peer", sort)
+        .select("peer", sort=sort)
         .join(run.lives(), on="peer", how="left")
         .join(run.shares().drop("behaviour"), on="peer", how="left")
     )
@@ -190,9 +187,7 @@ def _figures(run: Run) -> dict[str, Any]:
     summary = run.summary or {}
     kept = {name: value for name, value in summary.items() if name not in {"world", "preset", "seed", "content"}}
     kept["failed"] = len(summary["failed"]) if "failed" in summary else None
-    figures = _flat(kept)
-    figures["reciprocity"] = round(run.reciprocity_of_all, 4)
-    return figures
+    return _flat({**kept, "reciprocity": round(run.reciprocity_of_all, 4)})
 
 
 def _flat(table: Mapping[str, Any], before: str = "") -> dict[str, Any]:
@@ -224,9 +219,7 @@ def _text(value: Any) -> str:
     match value:
         case None:
             return "-"
-        case bool() | str():
-            return str(value)
-        case int():
+        case int() if not isinstance(value, bool):
             return f"{value:,}"
         case float():
             return f"{value:,.4g}" if abs(value) < 1e4 else f"{value:,.0f}"

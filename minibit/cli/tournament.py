@@ -5,14 +5,9 @@
     minibit tournament tit-for-tat mine:Fair --world ray --seeds 2 --upload 512KiB/s --round 2s
 
 What a contestant doesn't name is as the options say. The places of its peers are random, and differ from run to run.
-All peers have the same uplink, and leave when they are complete.
 
-It ranks by the time until a peer was complete, and by the share ratio: what a peer gave / what it took. A rank is 1
-plus the number of contestants that are surely better, by the differences within each run, with 95 % confidence. A
-single run is ranked by its figures. Contestants that can't be told apart share a rank. A contestant with incomplete
-peers comes after those without.
-
-A contestant that raises fails with its peers, and is named; the others go on. Nothing is kept.
+docs/strategies.md says how they are ranked. A single run is ranked by its figures, and a contestant with incomplete
+peers comes after those without. Nothing is kept.
 """
 
 from __future__ import annotations

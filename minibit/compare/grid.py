@@ -1,26 +1,7 @@
 """A grid file says which runs are compared, how often each is repeated, and what is shown of them.
 
-    title = "Which block first?"
-    repeats = 5                                 # every cell runs with the seeds 1 to 5
-    measures = ["transfer_s", "efficiency"]     # see columns.py; without it the usual ones are shown
-
-    [options]                                   # of the command line, with underscores; the same in every cell
-    peers = 40
-    upload = "128KiB/s"
-
-    [scenario]                                  # see minibit/run/scenario.py
-    stay = "30s"
-
-    [grid]                                      # every combination of these values is a cell
-    picker = ["rarest-first", "random"]
-    behave.free-rider = [0, 4, 8]
-    scenario.arrivals.within = ["0s", "60s"]
-
-    [[cases]]                                   # and each of these, where several keys change together
-    name = "the seed leaves"
-    choker = "none"
-    scenario.faults = [{ kind = "leaves", at = "60s", peers = ["tracker"] }]
-
+docs/compare.md shows a file with all tables. The cells are every combination of the values of [grid], for each of
+[[cases]], where several keys change together. [options] and [scenario] (see minibit/run/scenario.py) hold in all cells.
 The world is `sim` unless the file says otherwise. A mistake in a file is found here, before anything runs: the options,
 the scenario and the simulation of every cell are built once.
 """

@@ -64,10 +64,7 @@ class ResultsFolder(AbstractContextManager["ResultsFolder"]):
             raise LocalError(f"another comparison runs in {folder}: wait for it, or give another --out") from None
         if fresh:
             os.ftruncate(self._file, 0)
-        self._read()
-
-    def _read(self) -> None:
-        text = (self.folder / "results.jsonl").read_bytes()
+        text = (folder / "results.jsonl").read_bytes()
         for line in text.splitlines():
             try:
                 result = msgspec.json.decode(line, type=RunResult)
