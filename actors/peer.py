@@ -129,7 +129,7 @@ class PeerActor:
         manifest, folder = self.setup.manifest, copies_folder(self.setup.folder)
         if self._path:
             return Source(Path(self._path), manifest)
-        advice = "make room, give fewer --peers, or set TMPDIR to a larger disk"
+        advice = "make room, give fewer peers, or set TMPDIR to a larger disk"
         check_room(copies * manifest.content_bytes, folder, f"{copies} copies", advice)
         return Store.open(folder / self.name, manifest)
 

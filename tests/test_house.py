@@ -428,3 +428,13 @@ def test_docstrings_and_comments_name_the_peer_instead_of_asking_who():
     ]
     asked = [word for word in words if word in {"who", "whom", "whoever"}]
     assert 1000 * len(asked) / len(words) <= WHO_MAX
+
+
+def test_no_message_that_a_program_may_see_names_an_option_as_the_command_line_does():
+    assert [
+        f"{path.relative_to(ROOT)}: {node.value}"
+        for path in on(*FLOORS.keys() - {"minibit.compare", "minibit.cli"})
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        if re.search(r"(?<!ray start )--[a-z]", node.value) and node.value not in prose(path)
+    ] == []

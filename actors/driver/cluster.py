@@ -106,7 +106,7 @@ def _join(address: str) -> None:
     except (ConnectionError, RayError, RuntimeError, OSError, ValueError) as error:
         raise ClusterError(
             f"there is no Ray cluster at {address} that this machine is a node of: start one (ray start --head) and "
-            f"give its address, or leave out --address: {_first_sentence(error.__cause__ or error)}"
+            f"give its address, or give no address: {_first_sentence(error.__cause__ or error)}"
         ) from None
 
 
@@ -174,7 +174,7 @@ def _knock(address: str) -> None:
         socket.create_connection((host.strip("[]"), int(port)), KNOCK_S).close()
     except OSError as error:
         raise ClusterError(
-            f"nobody answers at {address} ({error}): start a cluster there (ray start --head), or leave out --address"
+            f"nobody answers at {address} ({error}): start a cluster there (ray start --head), or give no address"
         ) from None
     client = _private("ray._raylet", "GcsClient")
     if client is None:  # without that name: something listens, and ray.init finds out whether it is a cluster

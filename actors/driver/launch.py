@@ -45,7 +45,7 @@ def source(path: str | os.PathLike[str] | None, options: Options, folder: Path) 
     """The content: the one that was named, or content made in `folder`."""
     if path is not None:
         return Path(path)
-    advice = "give a smaller --size, or set TMPDIR to a larger disk"
+    advice = "give a smaller size, or set TMPDIR to a larger disk"
     files.check_room(options.size_bytes, Path(tempfile.gettempdir()), "the content", advice)
     folder.mkdir(parents=True, exist_ok=True)
     return files.make(folder / "content", options.size_bytes, options.seed)
@@ -167,7 +167,7 @@ class Launcher:
             raise ClusterError(f"an actor died while the swarm was started: {error}") from None
         except GetTimeoutError:
             raise ClusterError(
-                f"the swarm did not start within {timeout_s:.0f} s: give fewer --peers, or a larger cluster"
+                f"the swarm did not start within {timeout_s:.0f} s: give fewer peers, or a larger cluster"
             ) from None
 
     def _offset(self, name: str) -> float:

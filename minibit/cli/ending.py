@@ -19,8 +19,7 @@ from click.core import ParameterSource
 
 from minibit.errors import MinibitError, OptionError
 
-LAB = {"polars", "bokeh"}
-"""The modules of the extra `lab` that commands import."""
+LAB = {"polars", "bokeh"}  # the modules of the extra `lab` that commands import
 
 
 @contextmanager

@@ -5,6 +5,8 @@ Each can be given in the environment too: `MINIBIT_PEERS=20`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -80,6 +82,22 @@ class Given(click.Option):
         )
         self.option, self.group = option, group
         self.shown = default or option.shown
+
+
+def many_runs(main: Callable[..., None]) -> Callable[..., None]:
+    """The options of each command that does many runs, in the reverse order of the help."""
+    at_once, page = Read(readers.whole(1)), click.Path(path_type=Path)
+    for option in (
+        click.option("--quiet", is_flag=True, help="Show no progress."),
+        click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the table."),
+        click.option("--into", metavar="FILE", type=page, help="Renew the table in this Markdown file."),
+        click.option(
+            "--address", metavar="ADDR", help="Run on this Ray cluster (HOST:PORT or auto). [on this machine]"
+        ),
+        click.option("--jobs", metavar="N", type=at_once, help="Runs at a time. [one a core; on Ray, what fits]"),
+    ):
+        main = option(main)
+    return main
 
 
 def swarm_options() -> list[click.Parameter]:

@@ -1,15 +1,14 @@
 """What a person sees of a run: progress while it goes, a table when it is over.
 
-Drawn by the driver only, from plain numbers. Progress goes to standard error: bars on a terminal, elsewhere
-a line every few seconds. rich honours NO_COLOR.
+Progress goes to standard error: bars on a terminal, elsewhere a line every few seconds. rich honours NO_COLOR.
 """
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
-from types import TracebackType
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import TextIO
 
 from rich.console import Console
@@ -25,9 +24,11 @@ from minibit.units import show_duration, show_rate
 LINE_EVERY_S = 5.0
 DRAW_EVERY_S = 0.2
 
+Drawn = tuple[str, int, int, str, str]  # a bar: its name, how far of what, what stands beside it and behind it
 
-class Progress:
-    """Progress of one run, as a context manager; `quiet` shows nothing."""
+
+class Progress(AbstractContextManager["Progress"]):
+    """Progress of one run, or of many, as a context manager; `quiet` shows nothing."""
 
     def __init__(
         self, quiet: bool = False, file: TextIO | None = None, clock: Callable[[], float] = time.monotonic
@@ -58,68 +59,65 @@ class Progress:
 
         `virtual_s` is the time in a simulation, and `rate_bps` then by that time.
         """
+        virtual = "" if virtual_s is None else f"{show_duration(round(virtual_s, 1))} simulated"
+        rate = show_rate(rate_bps)
+        line = (
+            f"{virtual and f'{virtual} in '}{show_duration(round(self._clock() - self._started_at))}: "
+            f"{100 * (held / total if total else 1):.0f} % of the blocks, "
+            f"{completed} of {peers} peers complete, {rate}"
+        )
+        blocks = ("blocks", held, total, rate, virtual)
+        self._show(line, completed == peers, blocks, ("peers", completed, peers, f"{completed} of {peers}", ""))
+
+    def update_runs(self, ended: int, lost: int, runs: int) -> None:
+        """`ended` of so many `runs`, and `lost` of these."""
+        left = show_duration((self._clock() - self._started_at) / ended * (runs - ended))
+        count, text = f"{ended} of {runs}", (f"{lost} lost, " if lost else "") + f"{left} to go"
+        self._show(f"{count} runs, {text}", ended == runs, ("runs", ended, runs, count, text))
+
+    def _show(self, line: str, done: bool, *bars: Drawn) -> None:
+        """Draw the bars on a terminal; elsewhere print the line, if one is due or all is done."""
+        now = self._clock()
         if self._quiet:
             return
-        virtual = "" if virtual_s is None else f"{show_duration(round(virtual_s, 1))} simulated"
-        now, done = self._clock(), completed == peers
         if self._console.is_interactive:
             self._shown_at = now
-            self._draw(completed, peers, held, total, rate_bps, virtual)
+            self._draw(bars)
         elif now - self._shown_at >= LINE_EVERY_S or (done and not self._done):
             self._shown_at, self._done = now, done
-            share = held / total if total else 1.0
-            self._console.print(
-                f"{virtual and f'{virtual} in '}{show_duration(round(now - self._started_at))}: "
-                f"{100 * share:.0f} % of the blocks, "
-                f"{completed} of {peers} peers complete, {show_rate(rate_bps)}"
-            )
+            self._console.print(line)
 
-    def close(self) -> None:
-        """No more progress; what is drawn stays."""
-        if self._bars is not None:
-            self._bars.stop()
-            self._bars = None
-
-    def _draw(self, completed: int, peers: int, held: int, total: int, rate_bps: float, virtual: str) -> None:
+    def _draw(self, bars: Sequence[Drawn]) -> None:
         if self._bars is None:
             self._bars = Bars(
                 TextColumn("{task.description:>6}"),
                 BarColumn(),
                 TaskProgressColumn(),
-                TextColumn("{task.fields[beside]}"),
+                TextColumn("{task.fields[beside]:>10}"),
                 TimeElapsedColumn(),
-                TextColumn("{task.fields[virtual]}"),
+                TextColumn("{task.fields[behind]}"),
                 console=self._console,
                 auto_refresh=False,
             )
-            self._bars.add_task("blocks", beside="", virtual="")
-            self._bars.add_task("peers", beside="", virtual="")
+            for name, *_ in bars:
+                self._bars.add_task(name, beside="", behind="")
             self._bars.start()
-        blocks, complete = self._bars.task_ids
-        self._bars.update(blocks, completed=held, total=total, beside=f"{show_rate(rate_bps):>10}", virtual=virtual)
-        self._bars.update(complete, completed=completed, total=peers, beside=f"{completed} of {peers}".rjust(10))
+        for task, (_, completed, total, beside, behind) in zip(self._bars.task_ids, bars, strict=True):
+            self._bars.update(task, completed=completed, total=total, beside=beside, behind=behind)
         self._bars.refresh()
 
-    def __enter__(self) -> Progress:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+    def __exit__(self, *_: object) -> None:
+        """No more progress; what is drawn stays."""
+        if self._bars is not None:
+            self._bars.stop()
 
 
-def summary_table(summary: Summary) -> Table:
-    """The summary for a person: each row a question, its answer, and what stands behind it."""
+def show_summary(summary: Summary, file: TextIO | None = None) -> None:
+    """Print the summary for a person: each row a question, its answer, and what stands behind it."""
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 3, 0, 0))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(justify="right", no_wrap=True)
     table.add_column(style="dim", overflow="fold")
     for figure in figures(summary):
         table.add_row(figure.question, Text(figure.answer), Text(", ".join(figure.behind)))
-    return table
-
-
-def show_summary(summary: Summary, file: TextIO | None = None) -> None:
-    """Print the table, on standard output unless told otherwise."""
-    Console(file=file or sys.stdout, highlight=False).print(summary_table(summary))
+    Console(file=file or sys.stdout, highlight=False).print(table)

@@ -4,8 +4,8 @@
     minibit replay mine/peer-07.journal
     minibit replay mine/peer-07.journal --until 12s --messages 30
 
-The journal says all that happened to the peer. The peer runs again with the rules, the strategies and the random seed
-that it had. Strategies of one's own (module:Class) must be where they were, and unchanged.
+The peer runs again with the rules, the strategies and the random seed that it had. Strategies of one's own
+(module:Class) must be where they were, and unchanged.
 """
 
 from __future__ import annotations
@@ -83,8 +83,7 @@ def show_peer(journal: Journal, peer: Peer) -> None:
         stand += f", {'gone' if peer.left else 'leaving'} ({peer.leaving})"
     asked = set(peer.pipeline.requesters)
     count = peer.content.block_count
-    open_pedidos = f", {len(asked)} asked for" if asked else ""
-    click.echo(f"{stand}: {peer.held.bit_count()} of {count} blocks{open_pedidos}\n")
+    click.echo(f"{stand}: {peer.held.bit_count()} of {count} blocks{f', {len(asked)} asked for' if asked else ''}\n")
     signs, each = blocks_map(peer.held, inventory.of(asked), count)
     click.echo(f"{signs}\n{each} a sign: # held, + some of them, ? asked for, . missing")
 
@@ -108,15 +107,13 @@ def show_neighbours(peer: Peer, now: float) -> None:
             ("", "holds", "of use", "serves us", "asked", "gave", "rate", "slot", "wants", "took", "rate", "strikes"),
             [neighbour_row(peer, neighbour, now) for neighbour in up],
         )
-    known = [neighbour for neighbour in peer.contacts.known.values() if not neighbour.up]
+    known = [
+        one.peer if one.standing is Standing.KNOWN else f"{one.peer} ({one.standing.value})"
+        for one in peer.contacts.known.values()
+        if not one.up
+    ]
     if known:
-        click.echo(f"known besides: {some([shown(one) for one in known])}")
-
-
-def shown(neighbour: Neighbour) -> str:
-    """A neighbour without a link, and what is odd about it."""
-    odd = "" if neighbour.standing is Standing.KNOWN else f" ({neighbour.standing.value})"
-    return neighbour.peer + odd
+        click.echo(f"known besides: {some(known)}")
 
 
 def neighbour_row(peer: Peer, neighbour: Neighbour, now: float) -> tuple[object, ...]:

@@ -6,13 +6,11 @@
     minibit runs export tuesday --to tables --format parquet
 
 A run is named by its folder, or by its name in runs/ (or in --runs DIR). Results go to standard output; a note about
-records that a run lacks goes to standard error. Exit codes: 0 done, 2 there is no such run or it can't be read, 8 disk
-full.
+records that a run lacks goes to standard error.
 """
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -24,10 +22,10 @@ import polars as pl
 from minibit.cli.commands import Subcommands
 from minibit.cli.ending import complain
 from minibit.cli.table import show as show_table
-from minibit.errors import DiskFullError, LocalError
+from minibit.errors import LocalError
 from minibit.events import TRACKER
 from minibit.lab import Run, load
-from minibit.lab.archive import RUNS
+from minibit.lab.archive import RUNS, explained
 from minibit.lab.folder import read_about
 from minibit.run.options import Options
 from minibit.units import show_bytes, show_duration
@@ -52,11 +50,10 @@ def main() -> None:
 @in_runs
 def ls(runs: Path) -> None:
     """A line for each run, by name."""
-    if not runs.is_dir():
-        raise LocalError(f"there is no folder {runs}: run a swarm first, or give --runs DIR")
-    rows = [_line(folder) for folder in sorted(runs.iterdir()) if _is_run(folder)]
+    rows = [_line(folder) for folder in sorted(runs.glob("*")) if _is_run(folder)]
     if not rows:
-        raise LocalError(f"there is no run in {runs}: run a swarm first, or give --runs DIR")
+        what = "run in" if runs.is_dir() else "folder"
+        raise LocalError(f"there is no {what} {runs}: run a swarm first, or give --runs DIR")
     show_table(["run", "world", "complete", "content", "transfer", "efficiency", "picker", "choker", "seed"], rows)
 
 
@@ -67,8 +64,7 @@ def show(run: str, runs: Path) -> None:
     """One run: its options, what it came to, and each sort of peer."""
     found = _load(run, runs)
     click.echo(repr(found))
-    given = _differing(_flat(found.options), _flat(msgspec.to_builtins(Options())))
-    if given:
+    if given := _differing(_flat(found.options), _flat(msgspec.to_builtins(Options()))):
         click.echo("\noptions that aren't the defaults")
         show_table(["option", "value"], [(name, _text(value)) for name, value, _ in given])
     click.echo()
@@ -108,14 +104,10 @@ def export(run: str, to: Path, form: str, runs: Path) -> None:
     found = _load(run, runs)
     if to.exists() and (not to.is_dir() or any(to.iterdir())):
         raise LocalError(f"--to {to}: there is something already: give a new folder")
-    try:
+    with explained(to):
         to.mkdir(parents=True, exist_ok=True)
         for name, table in found.each_table():
             FORMATS[form](table, to / f"{name}.{form}")
-    except OSError as error:
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            raise DiskFullError(f"no room for {to}: free some, or give another --to") from None
-        raise LocalError(f"--to {to}: {error.strerror or error}: give another folder") from None
     click.echo(f"{len(list(to.iterdir()))} tables in {to}")
 
 
@@ -166,12 +158,10 @@ def _line(folder: Path) -> tuple[object, ...]:
 
 def _sorts(run: Run) -> list[tuple[object, ...]]:
     """For each sort of peer: how many, how many became complete, after how long, what they gave for what they got."""
-    sort = pl.concat_str(pl.col("behaviour").fill_null("peers"), pl.format(", class {}", "class").fill_null("")).alias(
-        "sort"
-    )
+    sort = pl.concat_str(pl.col("behaviour").fill_null("peers"), pl.format(", class {}", "class").fill_null(""))
     peers = (
         run.members.filter(pl.col("peer") != TRACKER)
-        .select("peer", sort)
+        .select("peer", sort=sort)
         .join(run.lives(), on="peer", how="left")
         .join(run.shares().drop("behaviour"), on="peer", how="left")
     )
@@ -197,9 +187,7 @@ def _figures(run: Run) -> dict[str, Any]:
     summary = run.summary or {}
     kept = {name: value for name, value in summary.items() if name not in {"world", "preset", "seed", "content"}}
     kept["failed"] = len(summary["failed"]) if "failed" in summary else None
-    figures = _flat(kept)
-    figures["reciprocity"] = round(run.reciprocity_of_all, 4)
-    return figures
+    return _flat({**kept, "reciprocity": round(run.reciprocity_of_all, 4)})
 
 
 def _flat(table: Mapping[str, Any], before: str = "") -> dict[str, Any]:
@@ -231,9 +219,7 @@ def _text(value: Any) -> str:
     match value:
         case None:
             return "-"
-        case bool() | str():
-            return str(value)
-        case int():
+        case int() if not isinstance(value, bool):
             return f"{value:,}"
         case float():
             return f"{value:,.4g}" if abs(value) < 1e4 else f"{value:,.0f}"

@@ -5,9 +5,7 @@
     minibit swarm model.bin --peers 16 --address auto --out shared --keep
     minibit swarm --world sim --peers 1000 --upload 1MiB/s --scenario faults.toml
 
-The summary goes to standard output, everything else to standard error. How it ended is the exit code:
-0 done, 1 other, 2 usage, 3 source, 4 some peers incomplete, 5 time limit, 6 integrity, 7 no cluster,
-8 disk full, 130 interrupted by Ctrl-C (143 by SIGTERM, 129 by SIGHUP; all three leave nothing behind).
+The summary goes to standard output, everything else to standard error.
 """
 
 from __future__ import annotations
@@ -114,11 +112,10 @@ def report(folder: Path, progress: Progress) -> None:
     """Write the pictures of the run beside its records, where what draws them is installed."""
     try:
         from minibit.lab import load, report  # noqa: PLC0415  heavy, and not everybody has it
+
+        path = report.write(load(folder), folder / "report.html")
     except ImportError as error:
         progress.say(f"no report: {lacking(error) or error}")
-        return
-    try:
-        path = report.write(load(folder), folder / "report.html")
     except Exception as error:  # the run is done and its records are written: the report is the lesser thing
         complain(f"no report: {error}")
     else:
@@ -180,13 +177,11 @@ def read_scenario(path: str | None, peers: int) -> Scenario:
     if path is None:
         return Scenario()
     try:
-        table = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        return Scenario.build(tomllib.loads(Path(path).read_text(encoding="utf-8")), peers)
     except OSError as error:
         raise LocalError(f"--scenario {path}: {error.strerror}: give a TOML file, as in docs/simulation.md") from None
-    except ValueError as error:  # no TOML, or not even UTF-8
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise LocalError(f"--scenario {path}: it is no TOML: {error}") from None
-    try:
-        return Scenario.build(table, peers)
     except LocalError as error:
         raise LocalError(f"--scenario {path}: {error}") from None
 

@@ -4,24 +4,15 @@
     minibit tournament rarest-first random+none mine:Greedy free-rider
     minibit tournament tit-for-tat mine:Fair --world ray --seeds 2 --upload 512KiB/s --round 2s
 
-A contestant is a picker, a choker or a behaviour, or some of these joined by +; what it doesn't name is as the options
-say. The places of its peers are random, and differ from run to run. All peers have the same uplink, and leave when they
-are complete.
+What a contestant doesn't name is as the options say. The places of its peers are random, and differ from run to run.
 
-It ranks by the time until a peer was complete, and by the share ratio: what a peer gave / what it took. A rank is 1
-plus the number of contestants that are surely better, by the differences within each run, with 95 % confidence. A
-single run is ranked by its figures. Contestants that can't be told apart share a rank. A contestant with incomplete
-peers comes after those without.
-
-A contestant that raises fails with its peers, and is named; the others go on. The table goes to standard output, all
-else to standard error; nothing is kept. Exit codes: 0 done, 1 other, 2 something is wrong with the command, 4 runs were
-lost, 7 no cluster, 130 interrupted by Ctrl-C (143 by SIGTERM, 129 by SIGHUP).
+docs/strategies.md says how they are ranked. A single run is ranked by its figures, and a contestant with incomplete
+peers comes after those without. Nothing is kept.
 """
 
 from __future__ import annotations
 
 import json
-import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from itertools import product
@@ -34,9 +25,9 @@ import click
 from minibit import strategies
 from minibit.choker import CHOKERS
 from minibit.cli.commands import Subcommand
-from minibit.cli.compare import LOST, do_missing, marked, put_into
+from minibit.cli.compare import do_missing, end, marked, put_into
 from minibit.cli.ending import complain
-from minibit.cli.options import Read, some_options
+from minibit.cli.options import Read, many_runs, some_options
 from minibit.cli.table import show
 from minibit.compare.columns import Estimate, estimate, shown
 from minibit.compare.grid import File, Grid, GridRun, of_file
@@ -85,11 +76,7 @@ class Ranking(NamedTuple):
 @click.argument("contestants", metavar="[CONTESTANT]...", nargs=-1)
 @click.option("--peers", metavar="N", default=10, type=Read(whole(1)), help="Peers of each contestant.")
 @click.option("--seeds", metavar="N", default=5, type=Read(whole(1)), help="Runs, each with another random seed.")
-@click.option("--jobs", metavar="N", type=Read(whole(1)), help="Simulations at a time. [one a core]")
-@click.option("--address", metavar="ADDR", help="Run on this Ray cluster (HOST:PORT or auto). [on this machine]")
-@click.option("--into", metavar="FILE", type=click.Path(path_type=Path), help="Renew the table in this Markdown file.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the table.")
-@click.option("--quiet", is_flag=True, help="Show no progress.")
+@many_runs
 def main(
     contestants: tuple[str, ...],
     peers: int,
@@ -130,9 +117,7 @@ def main(
         if one.incomplete:
             why = f", e.g. {one.why}" if one.why else ""
             complain(f"incomplete: {one.contestant}: {one.incomplete} of {one.peers} peers{why}")
-    for run, why in lost.items():
-        complain(f"lost: {run}: {why}")
-    sys.exit(LOST if lost else 0)
+    end(lost)
 
 
 # before

@@ -1,26 +1,7 @@
 """A grid file says which runs are compared, how often each is repeated, and what is shown of them.
 
-    title = "Which block first?"
-    repeats = 5                                 # every cell runs with the seeds 1 to 5
-    measures = ["transfer_s", "efficiency"]     # see columns.py; without it the usual ones are shown
-
-    [options]                                   # of the command line, with underscores; the same in every cell
-    peers = 40
-    upload = "128KiB/s"
-
-    [scenario]                                  # see minibit/run/scenario.py
-    stay = "30s"
-
-    [grid]                                      # every combination of these values is a cell
-    picker = ["rarest-first", "random"]
-    behave.free-rider = [0, 4, 8]
-    scenario.arrivals.within = ["0s", "60s"]
-
-    [[cases]]                                   # and each of these, where several keys change together
-    name = "the seed leaves"
-    choker = "none"
-    scenario.faults = [{ kind = "leaves", at = "60s", peers = ["tracker"] }]
-
+docs/compare.md shows a file with all tables. The cells are every combination of the values of [grid], for each of
+[[cases]], where several keys change together. [options] and [scenario] (see minibit/run/scenario.py) hold in all cells.
 The world is `sim` unless the file says otherwise. A mistake in a file is found here, before anything runs: the options,
 the scenario and the simulation of every cell are built once.
 """
@@ -52,7 +33,6 @@ OURS = {  # options that no grid file may set
     "keep": "copies are not kept here",
     "address": "give --address on the command line",
 }
-
 
 Keys = tuple[str, ...]  # the way to a value through tables
 
@@ -126,7 +106,7 @@ def load(path: Path) -> Grid:
 def of_file(text: str, file: File) -> Grid:
     """The grid that the tables of a file say, which has this text."""
     axes = dict(_axes(file.grid))
-    names = (["case"] if file.cases else []) + [_heading(path) for path in axes]
+    names = (["case"] if file.cases else []) + [".".join(path).removeprefix("scenario.") for path in axes]
     cells = []
     for case in file.cases or ({},):
         for values in product(*axes.values()):
@@ -184,7 +164,14 @@ def _cell(values: dict[str, str], file: File, settings: list[tuple[Keys, Any]]) 
             raise LocalError('real actors have none: leave it out, or give world = "sim"')
     except LocalError as error:
         raise LocalError(f"scenario: {error}") from None
-    runs = [_run(values, seed, built, world, options, scenario) for seed in range(1, file.repeats + 1)]
+    runs = []
+    for seed in range(1, file.repeats + 1):
+        parameters = {
+            "options": msgspec.to_builtins(msgspec.structs.replace(built, seed=seed)),
+            "scenario": msgspec.to_builtins(world, enc_hook=float),  # durations and rates are floats of their own class
+        }
+        key = hashlib.sha256(msgspec.json.encode(_canonical(parameters), order="sorted")).hexdigest()[:20]
+        runs.append(GridRun(key, parameters, values, seed, {**options, "seed": seed}, scenario))
     sorts: list[PeerClass | strategies.Team] = [*world.classes, *map(strategies.team, built.teams)]
     behaviours = [*(sort.behaviour for sort in sorts), *built.behave]
     odd = sum(kind.peers for kind in world.classes) + sum([*built.teams.values(), *built.behave.values()])
@@ -205,22 +192,6 @@ def _put(table: Any, path: Keys, value: Any) -> None:
         raise LocalError(f"{'.'.join(path)}: there is no table to set that in") from None
 
 
-def _run(
-    cell: dict[str, str],
-    seed: int,
-    built: Options,
-    world: Scenario,
-    options: dict[str, Any],
-    scenario: dict[str, Any],
-) -> GridRun:
-    parameters = {
-        "options": msgspec.to_builtins(msgspec.structs.replace(built, seed=seed)),
-        "scenario": msgspec.to_builtins(world, enc_hook=float),  # durations and rates are floats of their own class
-    }
-    text = msgspec.json.encode(_canonical(parameters), order="sorted")
-    return GridRun(hashlib.sha256(text).hexdigest()[:20], parameters, cell, seed, {**options, "seed": seed}, scenario)
-
-
 def _canonical(value: Any) -> Any:
     """The same with whole numbers as such: `64KiB/s` is a float and 65536 is not, and both are one rate."""
     if isinstance(value, dict):
@@ -238,10 +209,6 @@ def _measures(named: tuple[str, ...], groups: list[str]) -> list[str]:
             nearest = get_close_matches(name, there) or there
             raise LocalError(f"measures: there is no {name!r}: give {', '.join(nearest)}")
     return list(named) or [*USUAL, *(of_groups(groups) if len(groups) > 1 else [])]
-
-
-def _heading(path: Keys) -> str:
-    return ".".join(path[1:] if path[0] == "scenario" else path)
 
 
 def _label(value: Any) -> str:

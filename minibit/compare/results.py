@@ -15,15 +15,16 @@ import errno
 import fcntl
 import hashlib
 import os
+from contextlib import AbstractContextManager
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import msgspec
 
 import minibit
 from minibit.compare.grid import GridRun
-from minibit.errors import DiskFullError, LocalError
+from minibit.errors import LocalError
+from minibit.lab.archive import explained
 
 
 class RunResult(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -44,7 +45,7 @@ class RunResult(msgspec.Struct, kw_only=True, omit_defaults=True):
     lost: str | None = None
 
 
-class ResultsFolder:
+class ResultsFolder(AbstractContextManager["ResultsFolder"]):
     """The results in a folder; `by_key` has the last one of each run."""
 
     def __init__(self, folder: Path, fresh: bool = False) -> None:
@@ -53,11 +54,9 @@ class ResultsFolder:
         self.by_key: dict[str, RunResult] = {}
         self.strange = 0  # lines that are none of ours, or cut
         self.program = _program()
-        try:
+        with explained(folder):
             folder.mkdir(parents=True, exist_ok=True)
             self._file = os.open(folder / "results.jsonl", os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
-        except OSError as error:
-            raise LocalError(f"can't write {folder} ({error.strerror}): give another --out") from None
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -65,10 +64,7 @@ class ResultsFolder:
             raise LocalError(f"another comparison runs in {folder}: wait for it, or give another --out") from None
         if fresh:
             os.ftruncate(self._file, 0)
-        self._read()
-
-    def _read(self) -> None:
-        text = (self.folder / "results.jsonl").read_bytes()
+        text = (folder / "results.jsonl").read_bytes()
         for line in text.splitlines():
             try:
                 result = msgspec.json.decode(line, type=RunResult)
@@ -81,9 +77,8 @@ class ResultsFolder:
 
     def add(self, run: GridRun, outcome: dict[str, Any]) -> RunResult:
         """Keep what a run came to."""
-        kept = {name: outcome[name] for name in ("figures", "summary", "lost", "took_s") if name in outcome}
         result = RunResult(
-            key=run.key, cell=run.cell, seed=run.seed, program=self.program, parameters=run.parameters, **kept
+            key=run.key, cell=run.cell, seed=run.seed, program=self.program, parameters=run.parameters, **outcome
         )
         self._write(msgspec.json.encode(result) + b"\n")
         self.by_key[run.key] = result
@@ -95,40 +90,25 @@ class ResultsFolder:
         return None if result is None or result.lost is not None else result
 
     def _write(self, data: bytes) -> None:
-        try:
+        with explained(self.folder):
             if os.write(self._file, data) < len(data):
                 raise OSError(errno.ENOSPC, "")
             os.fsync(self._file)
-        except OSError as error:
-            raise DiskFullError(f"no room in {self.folder} ({error.strerror}): free some, and start again") from None
 
-    def put(self, name: str, data: bytes) -> None:
-        """A file of the folder, whole or not at all."""
-        replace(self.folder / name, data)
-
-    def close(self) -> None:
+    def __exit__(self, *_: object) -> None:
         """Let other processes write."""
         os.close(self._file)
-
-    def __enter__(self) -> ResultsFolder:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def replace(path: Path, data: bytes) -> None:
     """Write a file beside its place, then rename it."""
     beside = path.with_name(f".{path.name}.new")
-    try:
-        beside.write_bytes(data)
-        beside.replace(path)
-    except OSError as error:
-        raise LocalError(f"can't write {path} ({error.strerror}): make it writable") from None
-    finally:
-        beside.unlink(missing_ok=True)
+    with explained(path):
+        try:
+            beside.write_bytes(data)
+            beside.replace(path)
+        finally:
+            beside.unlink(missing_ok=True)
 
 
 def _program() -> str:

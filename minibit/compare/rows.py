@@ -67,15 +67,10 @@ def in_markdown(headings: list[str], texts: list[list[str]], names: int = 1) -> 
 
 def as_object(grid: Grid, rows: list[TableRow], lost: dict[str, str], out: Path) -> dict[str, Any]:
     """What --json prints: all measures, in base units."""
-    cells = [
-        {
-            "cell": one.cell,
-            "runs": one.runs,
-            "lost": one.lost,
-            "measures": {name: found._asdict() for name, found in one.estimates.items()},
-        }
-        for one in rows
-    ]
+    cells = []
+    for one in rows:
+        measures = {name: found._asdict() for name, found in one.estimates.items()}
+        cells.append({"cell": one.cell, "runs": one.runs, "lost": one.lost, "measures": measures})
     return {"title": grid.title, "out": str(out), "cells": cells, "lost": lost}
 
 

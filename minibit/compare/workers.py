@@ -1,7 +1,7 @@
 """Workers do the runs of a comparison: processes of this machine, or tasks on a Ray cluster.
 
-Both take a run and give a `Future` of its result. The future never raises: a run that is lost says why. `stop`, and the
-end of the `with`, leave no process behind.
+Both take a run and give a `Future` of its result. The future never raises: a run that is lost says why. The end of the
+`with` leaves no process behind.
 """
 
 from __future__ import annotations
@@ -12,11 +12,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from threading import Lock
-from types import TracebackType
 from typing import Any
 
 import msgspec
@@ -33,24 +32,12 @@ Outcome = dict[str, Any]  # see `one_run.run`
 GOODBYE_S = 60.0  # for a swarm of real actors to end by itself
 
 
-class Workers(ABC):
-    """They do runs; the end of the `with` stops them."""
+class Workers(AbstractContextManager["Workers"]):
+    """They do runs; the end of the `with` ends what is going on, and waits until it is gone."""
 
     @abstractmethod
     def submit(self, run: GridRun) -> Future[Outcome]:
         """Have this run done as soon as there is room."""
-
-    @abstractmethod
-    def stop(self) -> None:
-        """End what is going on, and wait until it is gone."""
-
-    def __enter__(self) -> Workers:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
 
 class Processes(Workers):
@@ -69,7 +56,7 @@ class Processes(Workers):
     def submit(self, run: GridRun) -> Future[Outcome]:
         return self._threads.submit(self._done, run)
 
-    def stop(self) -> None:
+    def __exit__(self, *_: object) -> None:
         with self._lock:
             self._stopped = True
             running = list(self._processes)
@@ -105,26 +92,26 @@ class Processes(Workers):
                 )
                 self._processes.add(process)
             try:
-                answer, code = _answer(process, {"options": options, "scenario": run.scenario})
+                answer = _answer(process, {"options": options, "scenario": run.scenario})
             finally:
                 self._processes.discard(process)
             try:
                 return msgspec.json.decode(answer, type=Outcome)
             except msgspec.DecodeError:  # nothing, or not all of it
-                return {"lost": _last_words(code, err)}
+                return {"lost": _last_words(process.returncode, err)}
 
 
-def _answer(process: subprocess.Popen[bytes], told: dict[str, Any]) -> tuple[bytes, int]:
-    """What the process answers, and its exit code. Its standard input stays open until it is gone."""
+def _answer(process: subprocess.Popen[bytes], told: dict[str, Any]) -> bytes:
+    """What the process answers, when it is gone; its standard input stays open until then."""
     assert process.stdin is not None and process.stdout is not None
     answer = b""
-    with suppress(BrokenPipeError), process.stdout, process.stdin:
+    with suppress(BrokenPipeError), process:
         with suppress(BrokenPipeError):  # it may end before it listens
             process.stdin.write(msgspec.json.encode(told) + b"\n")
             process.stdin.flush()
         answer = process.stdout.read()
         process.wait()
-    return answer, process.wait()
+    return answer
 
 
 def _last_words(code: int, err: Any) -> str:
@@ -166,7 +153,7 @@ class Tasks(Workers):
         ref.future().add_done_callback(lambda done: outcome.set_result(_outcome(done)))
         return outcome
 
-    def stop(self) -> None:
+    def __exit__(self, *_: object) -> None:
         import ray  # noqa: PLC0415
 
         for ref in self._refs:

@@ -59,15 +59,15 @@ class RunFolder:
         name = name or new_name()
         path = Path(out) if out is not None else RUNS / name
         ours = not path.exists()
-        with _explained(path):
+        with explained(path):
             path.mkdir(parents=True, exist_ok=True)
         if (path / "run.json").exists():
-            raise LocalError(f"there is a run in {path} already: remove it, or give another --out or --name")
+            raise LocalError(f"there is a run in {path} already: remove it, or give another folder or name")
         return cls(name, path, ours=ours)
 
     @classmethod
     def _create_unique(cls) -> RunFolder:
-        with _explained(RUNS):
+        with explained(RUNS):
             while True:
                 name = new_name()
                 with suppress(FileExistsError):
@@ -94,10 +94,10 @@ class RunFolder:
             for name, data in _files(records, {**(journals or {}), "run.json": text}):
                 path = self.path / name
                 beside[path] = path.with_name(f".{name}.new")
-                with _explained(path):
+                with explained(path):
                     beside[path].write_bytes(data)
             for path, new in beside.items():
-                with _explained(path):
+                with explained(path):
                     new.replace(path)
         finally:
             for new in beside.values():
@@ -140,11 +140,11 @@ def _files(records: Iterable[Record], others: dict[str, bytes]) -> Iterator[tupl
 
 
 @contextmanager
-def _explained(path: Path) -> Iterator[None]:
+def explained(path: Path) -> Iterator[None]:
     """Turn an error of the system about `path` into one that says what to do."""
     try:
         yield
     except OSError as error:
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            raise DiskFullError(f"no room for {path}: free some, or give another --out") from None
-        raise LocalError(f"can't write {path} ({error.strerror or error}): give another --out") from None
+            raise DiskFullError(f"no room for {path}: free some, or give another folder") from None
+        raise LocalError(f"can't write {path} ({error.strerror or error}): give another folder") from None

@@ -51,7 +51,7 @@ def test_out_may_be_there_already_so_that_a_killed_run_can_be_resumed():
 @pytest.mark.parametrize("where", [{"out": "shared"}, {"name": "tuesday"}])
 def test_a_whole_run_is_never_overwritten(where):
     RunFolder.create(**where).write(ABOUT, RECORDS)
-    with pytest.raises(LocalError, match="remove it, or give another --out or --name"):
+    with pytest.raises(LocalError, match="remove it, or give another folder or name"):
         RunFolder.create(**where)
 
 
@@ -59,7 +59,7 @@ def test_a_folder_that_can_not_be_made_says_what_to_do():
     Path("file").write_text("in the way")
     with pytest.raises(LocalError, match="can't write file"):
         RunFolder.create(out="file")
-    with pytest.raises(LocalError, match="give another --out"):
+    with pytest.raises(LocalError, match="give another folder"):
         RunFolder.create(out="file/below")
 
 
