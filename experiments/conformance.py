@@ -31,7 +31,6 @@ from minibit.units import show_bytes, show_duration
 BLOCK_BYTES = 32 << 10
 ANSWER_S = 5.0  # a peer that comes or goes this shortly before or after an answer may be named in it or not
 MOST_ASKED = 20_000  # the most PEDIDOs that are checked; of more, only every n-th is
-ARRIVAL = ("at_s", "took_s", "peer", "source", "block")
 
 
 class SheetRow(NamedTuple):
@@ -113,7 +112,7 @@ def exchange(seen: Hindsight) -> Finding:
     useful = run.blocks.filter(run.blocks["verdict"] == "useful")
     rows = [
         AnsweredPedido(at_s - took_s, peer, source, block, at_s)
-        for at_s, took_s, peer, source, block in useful.select(ARRIVAL).iter_rows()
+        for at_s, took_s, peer, source, block in useful.select("at_s", "took_s", "peer", "source", "block").rows()
     ]
     could = [one for one in rows if _elsewhere(seen, one)]
     if not could:

@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 
 import click
 from fault_worlds import Plain, members, random_world
+from results import SHOWN
 
 from minibit import events
 from minibit.cli.ending import ending
@@ -244,10 +245,10 @@ def _hunt_one(which: tuple[str, int]) -> Outcome:
     return shrink(outcome) if outcome.kind else outcome
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--runs", type=click.IntRange(1), default=100, show_default=True, help="Worlds.")
-@click.option("--seed", type=int, default=1, show_default=True, help="Of chance.")
-@click.option("--peers-max", type=click.IntRange(2), default=40, show_default=True, help="Peers in a world.")
+@click.command(context_settings=SHOWN)
+@click.option("--runs", type=click.IntRange(1), default=100, help="Worlds.")
+@click.option("--seed", type=int, default=1, help="Of chance.")
+@click.option("--peers-max", type=click.IntRange(2), default=40, help="Peers in a world.")
 @click.option("--jobs", type=click.IntRange(1), default=None, help="Worlds at once. [all cores]")
 @click.option("--world", metavar="JSON", help="Just this one, as a failure printed it.")
 def main(runs: int, seed: int, peers_max: int, jobs: int | None, world: str | None) -> None:

@@ -159,14 +159,6 @@ def _decode_stream(path: Path, streams: str, seconds: float) -> None:
         raise MediaError(f"{path}: {played_s:.2f} s of {streams}, not {seconds} s")
 
 
-def _decode_song(path: Path) -> None:
-    _decode_stream(path, "sound", SONG_S)
-
-
-def _decode_film(path: Path) -> None:
-    _decode_stream(path, "film", FILM_S)
-
-
 def _ffmpeg(*arguments: str) -> str:
     """The standard output of ffmpeg; `MediaError` if it fails or prints an error."""
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-nostdin", "-y", *arguments]
@@ -185,6 +177,6 @@ def _same(found: object, expected: object, what: str, path: Path) -> None:
 MEDIA = {
     "png": Medium("photo.png", _encode_image, _decode_image),
     "pdf": Medium("document.pdf", _encode_document, _decode_document),
-    "mp3": Medium("song.mp3", _encode_song, _decode_song),
-    "mp4": Medium("film.mp4", _encode_film, _decode_film),
+    "mp3": Medium("song.mp3", _encode_song, functools.partial(_decode_stream, streams="sound", seconds=SONG_S)),
+    "mp4": Medium("film.mp4", _encode_film, functools.partial(_decode_stream, streams="film", seconds=FILM_S)),
 }

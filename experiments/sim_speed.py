@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import gc
 import heapq
-import json
 import multiprocessing
 import os
 import re
@@ -36,9 +35,9 @@ from typing import Any
 
 import click
 from msgspec import structs
+from results import SHOWN, tell
 
 from minibit.cli.ending import ending
-from minibit.cli.table import show
 from minibit.errors import LocalError
 from minibit.run.options import Options
 from minibit.run.summary import Summary
@@ -179,9 +178,9 @@ def _most_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--peers", default="100,1000,10000", show_default=True, metavar="N,N,SWARMSxN,...")
-@click.option("--blocks", default=256, show_default=True, type=click.IntRange(1))
+@click.command(context_settings=SHOWN)
+@click.option("--peers", default="100,1000,10000", metavar="N,N,SWARMSxN,...")
+@click.option("--blocks", default=256, type=click.IntRange(1))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
 def main(peers: str, blocks: int, as_json: bool) -> None:
     """Measure what simulated swarms of several sizes cost."""
@@ -201,42 +200,24 @@ def main(peers: str, blocks: int, as_json: bool) -> None:
                 elif not size.runs:
                     size.take(LARGEST_TURN_S)
     rows = [told(size.runs) for size in sizes]
-    if as_json:
-        click.echo(json.dumps({"runs": rows}))
-        return
-    show(
-        (
-            "peers",
-            "blocks",
-            "complete",
-            "virtual",
-            "core time",
-            "of each run",
-            "transfers/s",
-            "memory",
-            "a peer",
-            "messages",
-            "a transfer",
-            "growth",
-        ),
-        [
-            (
-                row["peers"] if row["swarms"] == 1 else f"{row['swarms']} x {row['peers']}",
-                row["blocks"],
-                row["completed"],
-                f"{row['virtual_s']:.1f} s",
-                f"{row['cpu_s']:.1f} s",
-                f"{min(row['cpu_s_each']):.1f} to {max(row['cpu_s_each']):.1f} s",
-                f"{row['transfers_per_s']:,.0f}",
-                f"{row['memory_bytes'] / 1e6:,.0f} MB",
-                f"{row['peer_bytes'] / 1e3:.0f} kB",
-                f"{row['transfer_messages']:.1f}",
-                f"{1e6 * row['transfer_s']:.0f} µs",
-                f"{row['transfer_s'] / rows[0]['transfer_s']:.2f}",
-            )
-            for row in rows
-        ],
-    )
+    shown = [
+        {
+            "peers": row["peers"] if row["swarms"] == 1 else f"{row['swarms']} x {row['peers']}",
+            "blocks": row["blocks"],
+            "complete": row["completed"],
+            "virtual": f"{row['virtual_s']:.1f} s",
+            "core time": f"{row['cpu_s']:.1f} s",
+            "of each run": f"{min(row['cpu_s_each']):.1f} to {max(row['cpu_s_each']):.1f} s",
+            "transfers/s": f"{row['transfers_per_s']:,.0f}",
+            "memory": f"{row['memory_bytes'] / 1e6:,.0f} MB",
+            "a peer": f"{row['peer_bytes'] / 1e3:.0f} kB",
+            "messages": f"{row['transfer_messages']:.1f}",
+            "a transfer": f"{1e6 * row['transfer_s']:.0f} µs",
+            "growth": f"{row['transfer_s'] / rows[0]['transfer_s']:.2f}",
+        }
+        for row in rows
+    ]
+    tell(as_json, {"runs": rows}, shown)
 
 
 if __name__ == "__main__":
