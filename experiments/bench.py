@@ -45,16 +45,12 @@ TIMEOUT_S = 900.0
 MB = 1e6
 
 
-class Numbers(click.ParamType):
+def _numbers(context: click.Context, option: click.Parameter, value: str) -> list[int]:
     """Whole numbers from 1, with commas between them."""
-
-    name = "N,N,..."
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[int]:
-        numbers = [int(part) if part.strip().isdecimal() else 0 for part in value.split(",")]
-        if min(numbers) < 1:
-            self.fail(f"{value!r}: give whole numbers from 1, e.g. 10,20,50", param, ctx)
-        return numbers
+    numbers = [int(part) if part.strip().isdecimal() else 0 for part in value.split(",")]
+    if min(numbers) < 1:
+        raise click.BadParameter(f"{value!r}: give whole numbers from 1, e.g. 10,20,50", context, option)
+    return numbers
 
 
 @click.group(context_settings=SHOWN)
@@ -181,7 +177,7 @@ def wait_for_end(pids: list[int]) -> None:
 
 
 @main.command()
-@click.option("--peers", default="10,20,30,40,50", type=Numbers())
+@click.option("--peers", default="10,20,30,40,50", metavar="N,N,...", callback=_numbers)
 @click.option("--size", default="100MiB", metavar="SIZE")
 @click.option("--preset", default="lan", metavar="NAME")
 @click.option("--repeat", default=1, type=click.IntRange(1), help="Runs of each, in turn; medians count.")

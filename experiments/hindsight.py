@@ -10,6 +10,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from math import inf
 from typing import NamedTuple
 
@@ -208,19 +209,13 @@ class Hindsight:
         return stays and self.wants(neighbour, peer, at_s - 2 * SAME_S, at_s + self.late_s)
 
     def guests(self) -> list[Stay]:
-        """The stays of all guests, in the order of their ends."""
-        since_s: dict[tuple[str, str], float] = {}
+        """The stays of all guests."""
         stays = []
-        for change in self.changes:
-            for neighbour, slot in change.after.items():
-                if slot == "guest" and change.before.get(neighbour) != "guest":
-                    since_s[change.peer, neighbour] = change.at_s
-            for neighbour, slot in change.before.items():
-                if slot == "guest" and change.after.get(neighbour) != "guest":
-                    stays.append(Stay(change.peer, neighbour, since_s.pop((change.peer, neighbour)), change.at_s))
-        # these slots were not taken back: the run was over, or their peers died
-        for (peer, neighbour), from_s in since_s.items():
-            stays.append(Stay(peer, neighbour, from_s, min(self.run.end_s, self.gone.get(peer, inf))))
+        for (peer, neighbour), (times, slots) in self._slots.items():
+            end_s = min(self.run.end_s, self.gone.get(peer, inf))  # of a slot that was not taken back
+            for slot, (from_s, until_s) in zip(slots, pairwise([*times, end_s]), strict=True):
+                if slot == "guest":
+                    stays.append(Stay(peer, neighbour, from_s, until_s))
         return stays
 
 

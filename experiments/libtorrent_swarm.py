@@ -123,9 +123,8 @@ def share(
     deadline = started_at + timeout_s
     torrent = make_torrent(content, piece_bytes)
     nodes = range(peers + 1)
-    settings = ALONE | (TUNED if tuned else {})
     parts = [nodes[first::processes] for first in range(min(processes, len(nodes)))]
-    shares = [_Share(part, torrent, content.parent, folder, settings) for part in parts]
+    shares = [_Share(part, torrent, content.parent, folder, ALONE | TUNED if tuned else ALONE) for part in parts]
     edges = graph(len(nodes), neighbours, random.Random(f"{seed}/graph"))
 
     with _processes(shares) as pipes:

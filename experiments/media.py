@@ -84,7 +84,8 @@ def _decode_image(path: Path) -> None:
     try:
         with Image.open(path) as image:
             image.load()
-            _same(image.size, PHOTO_SIZE, "pixels", path)
+            if image.size != PHOTO_SIZE:
+                raise MediaError(f"{path}: {image.size} pixels, not {PHOTO_SIZE}")
     except (OSError, SyntaxError) as error:  # Pillow raises SyntaxError for a broken PNG
         raise MediaError(f"{path}: {error}") from None
 
@@ -113,7 +114,8 @@ def _page(number: int) -> Image.Image:
 def _decode_document(path: Path) -> None:
     try:
         with pypdf.PdfReader(path, strict=True) as reader:
-            _same(len(reader.pages), PAGES, "pages", path)
+            if len(reader.pages) != PAGES:
+                raise MediaError(f"{path}: {len(reader.pages)} pages, not {PAGES}")
             for number, page in enumerate(reader.pages, start=1):
                 picture = Image.open(io.BytesIO(page.images[0].data))
                 # a JPEG has no checksum: only its pixels tell whether a part is wrong
@@ -167,11 +169,6 @@ def _ffmpeg(*arguments: str) -> str:
         complaint = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
         raise MediaError(f"ffmpeg: {complaint[0]}")
     return done.stdout
-
-
-def _same(found: object, expected: object, what: str, path: Path) -> None:
-    if found != expected:
-        raise MediaError(f"{path}: {found} {what}, not {expected}")
 
 
 MEDIA = {

@@ -50,8 +50,8 @@ ENDING = {signal.SIGINT, signal.SIGTERM}
 SWARMS = re.compile(r"(?:(\d+)x)?(\d+)", re.ASCII)
 
 
-def measured(swarms: int, peers: int, blocks: int) -> dict[str, Any]:
-    """Run so many simulated swarms at once, in a process that has done nothing else."""
+def measure(results: Connection, swarms: int, peers: int, blocks: int) -> None:
+    """Run so many simulated swarms at once, in a process that has done nothing else, and send what they cost."""
     before_bytes = _most_bytes()
     began_cpu_s = time.process_time()
     options = Options.build(
@@ -68,7 +68,7 @@ def measured(swarms: int, peers: int, blocks: int) -> dict[str, Any]:
     summaries = _run([Simulation(structs.replace(options, seed=seed), scenario) for seed in range(swarms)])
     cpu_s = time.process_time() - began_cpu_s
     most_bytes = _most_bytes()
-    return {
+    found = {
         "swarms": swarms,
         "peers": peers,
         "blocks": blocks,
@@ -79,6 +79,7 @@ def measured(swarms: int, peers: int, blocks: int) -> dict[str, Any]:
         "memory_bytes": most_bytes,
         "peer_bytes": (most_bytes - before_bytes) / (swarms * peers),
     }
+    results.send(found)
 
 
 def _run(simulations: list[Simulation]) -> list[Summary]:
@@ -86,8 +87,7 @@ def _run(simulations: list[Simulation]) -> list[Summary]:
     if len(simulations) > 1:
         gc.disable()  # as each simulation does while it runs
         clocks = [simulation.world.clock for simulation in simulations]
-        ahead = [(clock.next_s, number) for number, clock in enumerate(clocks)]
-        heapq.heapify(ahead)
+        ahead = sorted((clock.next_s, number) for number, clock in enumerate(clocks))  # a heap
         while ahead:
             _, number = ahead[0]
             clocks[number].step()
@@ -96,10 +96,6 @@ def _run(simulations: list[Simulation]) -> list[Summary]:
             else:
                 heapq.heappop(ahead)
     return [simulation.run() for simulation in simulations]
-
-
-def _send_measured(results: Connection, swarms: int, peers: int, blocks: int) -> None:
-    results.send(measured(swarms, peers, blocks))
 
 
 class Turns:
@@ -117,7 +113,7 @@ class Turns:
         if self._process is None:
             fresh = multiprocessing.get_context("spawn")
             self._results, sending = fresh.Pipe(duplex=False)
-            self._process = fresh.Process(target=_send_measured, args=(sending, *self._args))
+            self._process = fresh.Process(target=measure, args=(sending, *self._args))
             with deaf():
                 self._process.start()
             sending.close()

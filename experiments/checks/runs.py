@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from minibit.events import TRACKER
-from minibit.run import measures
 from minibit.run.options import Options
 from minibit.run.summary import Summary
 from minibit.sim import Scenario, Simulation
@@ -83,10 +81,3 @@ def settled(simulation: Simulation) -> tuple[int, int]:
     while clock.next_s <= until_s:
         clock.step()
     return sum(machine.sent_bytes for machine in machines), sum(machine.received_bytes for machine in machines)
-
-
-def seed_copies_when_spread(simulation: Simulation) -> float:
-    """The copies that the seed had sent when every block was at some peer too."""
-    records = list(simulation.records)
-    spread_s = measures.spread_s(records, simulation.content.block_count)
-    return measures.seed_copies(records, TRACKER, simulation.content.content_bytes, spread_s)

@@ -7,7 +7,9 @@ from typing import Any
 
 from checks import rounds
 from checks.check import Check, CheckRow, Found, Scale, Task, at_least, at_most, average
-from checks.runs import UPLOAD_BPS, Figures, figures, run, seed_copies_when_spread, standard
+from checks.runs import UPLOAD_BPS, Figures, figures, run, standard
+from minibit.events import TRACKER
+from minibit.run import measures
 
 IN_ROUNDS = "random, in rounds"  # the cost of whole blocks even with perfect information
 TIMES = (1, 2, 4)  # the uplink of the seed / of a peer
@@ -26,9 +28,12 @@ def tasks(scale: Scale) -> list[Task]:
 
 
 def one(seed: int, picker: str, times: int, size: dict[str, Any]) -> Figures:
-    """One run."""
+    """One run, with the copies that the seed had sent when every block was at some peer too."""
     simulation, summary = run(standard(seed, picker=picker, seed_upload=times * UPLOAD_BPS, **size))
-    return figures(simulation, summary) | {"copies": seed_copies_when_spread(simulation)}
+    records, content = list(simulation.records), simulation.content
+    spread_s = measures.spread_s(records, content.block_count)
+    copies = measures.seed_copies(records, TRACKER, content.content_bytes, spread_s)
+    return figures(simulation, summary) | {"copies": copies}
 
 
 def in_rounds(seed: int, peers: int, blocks: int) -> Figures:
