@@ -32,10 +32,10 @@ from typing import Any
 import click
 import libtorrent
 from libtorrent_swarm import RivalResult, share
+from results import SHOWN, tell
 
 from minibit.actors.disk.files import make
 from minibit.cli.ending import ending
-from minibit.cli.table import show
 from minibit.errors import LocalError
 from minibit.units import parse_bytes, parse_duration, show_bytes, show_duration, show_rate
 
@@ -44,23 +44,16 @@ REST_S = 15.0  # longer than freed memory stays with the virtual machine
 GOODBYE_S = 60.0  # the time that an interrupted swarm has to end by itself
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--peers", default=50, show_default=True, type=click.IntRange(1), help="Beside the seed.")
-@click.option("--size", default="100MiB", show_default=True, metavar="SIZE", help="Size of the content, which is made.")
-@click.option("--neighbours", default=20, show_default=True, type=click.IntRange(2), help="Most links of one peer.")
-@click.option("--repeat", default=1, show_default=True, type=click.IntRange(1), help="Rounds; medians count.")
-@click.option("--preset", default="lan", show_default=True, metavar="NAME", help="Preset of Minibit.")
-@click.option(
-    "--piece-size",
-    multiple=True,
-    default=("256KiB", "1MiB"),
-    show_default=True,
-    metavar="SIZE",
-    help="Piece size of libtorrent.",
-)
-@click.option("--processes", default=1, show_default=True, type=click.IntRange(1), help="Processes of libtorrent.")
+@click.command(context_settings=SHOWN)
+@click.option("--peers", default=50, type=click.IntRange(1), help="Beside the seed.")
+@click.option("--size", default="100MiB", metavar="SIZE", help="Size of the content, which is made.")
+@click.option("--neighbours", default=20, type=click.IntRange(2), help="Most links of one peer.")
+@click.option("--repeat", default=1, type=click.IntRange(1), help="Rounds; medians count.")
+@click.option("--preset", default="lan", metavar="NAME", help="Preset of Minibit.")
+@click.option("--piece-size", multiple=True, default=("256KiB", "1MiB"), metavar="SIZE", help="Pieces of libtorrent.")
+@click.option("--processes", default=1, type=click.IntRange(1), help="Processes of libtorrent.")
 @click.option("--untuned", is_flag=True, help="Leave libtorrent's settings as they are.")
-@click.option("--timeout", default="10m", show_default=True, metavar="TIME", help="Time limit of each swarm.")
+@click.option("--timeout", default="10m", metavar="TIME", help="Time limit of each swarm.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.argument("ours", nargs=-1)
 def main(
@@ -107,10 +100,7 @@ def main(
                     minibits.append(minibit(content, [*map(str, options), "--out", folder]))
                 say("Minibit", minibits[-1]["seconds"]["transfer"], minibits[-1]["goodput_bps"])
     found = compared(rivals, minibits)
-    if as_json:
-        click.echo(json.dumps(found))
-    else:
-        show_compared(found)
+    tell(as_json, found, shown(found), f"Minibit / libtorrent's best: {found['ratio']:.2f}")
 
 
 def minibit(content: Path, options: list[str]) -> dict[str, Any]:
@@ -171,32 +161,21 @@ def compared(rivals: dict[int, list[RivalResult]], minibits: list[dict[str, Any]
     }
 
 
-def show_compared(found: dict[str, Any]) -> None:
-    """Print the comparison as a table."""
+def shown(found: dict[str, Any]) -> list[dict[str, str]]:
+    """The comparison as the rows of a table."""
     rows = [(f"libtorrent {found['libtorrent_version']}", row["piece_bytes"], row) for row in found["libtorrent"]]
     rows.append(("Minibit", found["minibit"]["block_bytes"], found["minibit"]))
-    show(
-        (
-            f"{found['peers']} x {show_bytes(found['content_bytes'])}",
-            "blocks",
-            "spawn",
-            "transfer",
-            "goodput",
-            "verified",
-        ),
-        [
-            (
-                name,
-                show_bytes(block_bytes),
-                show_duration(row["spawn_s"]),
-                show_duration(row["transfer_s"]),
-                show_rate(row["goodput_bps"]),
-                f"{row['verified']} of {found['peers']}",
-            )
-            for name, block_bytes, row in rows
-        ],
-    )
-    click.echo(f"\nMinibit / libtorrent's best: {found['ratio']:.2f}")
+    return [
+        {
+            f"{found['peers']} x {show_bytes(found['content_bytes'])}": name,
+            "blocks": show_bytes(block_bytes),
+            "spawn": show_duration(row["spawn_s"]),
+            "transfer": show_duration(row["transfer_s"]),
+            "goodput": show_rate(row["goodput_bps"]),
+            "verified": f"{row['verified']} of {found['peers']}",
+        }
+        for name, block_bytes, row in rows
+    ]
 
 
 if __name__ == "__main__":

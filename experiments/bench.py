@@ -21,20 +21,21 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from statistics import mean, median
+from threading import Event, Thread
 from typing import Any, NamedTuple
+from urllib.request import urlopen
 
 import bare_trees
 import click
 import psutil
 import ray
-from onlooker import looked_at
+from results import SHOWN, tell
 
 from minibit.actors import Swarm
 from minibit.actors.driver import cluster
 from minibit.actors.driver.live import make_ready
 from minibit.actors.driver.own_swarm import OwnSwarm
 from minibit.cli.ending import complain, ending
-from minibit.cli.table import show
 from minibit.errors import LocalError
 from minibit.run import bounds
 from minibit.run.summary import Summary
@@ -44,22 +45,15 @@ TIMEOUT_S = 900.0
 MB = 1e6
 
 
-class Numbers(click.ParamType):
+def _numbers(context: click.Context, option: click.Parameter, value: str) -> list[int]:
     """Whole numbers from 1, with commas between them."""
-
-    name = "N,N,..."
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[int]:
-        try:
-            numbers = [int(part) for part in value.split(",")]
-        except ValueError:
-            numbers = []
-        if not numbers or min(numbers) < 1:
-            self.fail(f"{value!r}: give whole numbers from 1, e.g. 10,20,50", param, ctx)
-        return numbers
+    numbers = [int(part) if part.strip().isdecimal() else 0 for part in value.split(",")]
+    if min(numbers) < 1:
+        raise click.BadParameter(f"{value!r}: give whole numbers from 1, e.g. 10,20,50", context, option)
+    return numbers
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(context_settings=SHOWN)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
 @click.pass_context
 def main(context: click.Context, as_json: bool) -> None:
@@ -115,10 +109,8 @@ class Start(NamedTuple):
 
 
 @main.command()
-@click.option("--peers", default=50, show_default=True, type=click.IntRange(1))
-@click.option(
-    "--repeat", default=2, show_default=True, type=click.IntRange(1), help="Runs of each, in turn; medians count."
-)
+@click.option("--peers", default=50, type=click.IntRange(1))
+@click.option("--repeat", default=2, type=click.IntRange(1), help="Runs of each, in turn; medians count.")
 @click.pass_obj
 def spawn(as_json: bool, peers: int, repeat: int) -> None:
     """Compare the start of a swarm with that of as many actors that do nothing."""
@@ -135,17 +127,16 @@ def spawn(as_json: bool, peers: int, repeat: int) -> None:
         "peer_private_bytes": ours.private_bytes,
         "extra_private_bytes": ours.private_bytes - nothing.private_bytes,
     }
-    if as_json:
-        click.echo(json.dumps(found))
-        return
-    show(
-        (f"{peers + 1} actors", "up in", "private memory, each"),
-        [
-            (who, show_duration(start.spawn_s), f"{start.private_bytes / MB:.1f} MB")
-            for who, start in (("no-op", nothing), ("a swarm", ours))
-        ],
-    )
-    click.echo(f"\nspawn ratio {found['spawn_ratio']:.2f}, {found['extra_private_bytes'] / MB:.1f} MB more a peer")
+    rows = [
+        {
+            f"{peers + 1} actors": which,
+            "up in": show_duration(start.spawn_s),
+            "private memory, each": f"{start.private_bytes / MB:.1f} MB",
+        }
+        for which, start in (("no-op", nothing), ("a swarm", ours))
+    ]
+    more = f"spawn ratio {found['spawn_ratio']:.2f}, {found['extra_private_bytes'] / MB:.1f} MB more a peer"
+    tell(as_json, found, rows, more)
 
 
 def noops(count: int) -> Start:
@@ -186,12 +177,10 @@ def wait_for_end(pids: list[int]) -> None:
 
 
 @main.command()
-@click.option("--peers", default="10,20,30,40,50", show_default=True, type=Numbers())
-@click.option("--size", default="100MiB", show_default=True, metavar="SIZE")
-@click.option("--preset", default="lan", show_default=True, metavar="NAME")
-@click.option(
-    "--repeat", default=1, show_default=True, type=click.IntRange(1), help="Runs of each, in turn; medians count."
-)
+@click.option("--peers", default="10,20,30,40,50", metavar="N,N,...", callback=_numbers)
+@click.option("--size", default="100MiB", metavar="SIZE")
+@click.option("--preset", default="lan", metavar="NAME")
+@click.option("--repeat", default=1, type=click.IntRange(1), help="Runs of each, in turn; medians count.")
 @click.pass_obj
 def growth(as_json: bool, peers: list[int], size: str, preset: str, repeat: int) -> None:
     """Measure the goodput of all peers together, for more and more peers and the same content.
@@ -202,26 +191,24 @@ def growth(as_json: bool, peers: list[int], size: str, preset: str, repeat: int)
     with ray_cluster():
         rounds = [[beside_bare(peers=count, size=size, preset=preset) for count in peers] for _ in range(repeat)]
     medians = [Both(*map(median, zip(*same, strict=True))) for same in zip(*rounds, strict=True)]
-    rows = [{"peers": count, **both._asdict(), "ratio": both.ratio} for count, both in zip(peers, medians, strict=True)]
+    rows = [
+        {"peers": count, **both._asdict(), "ratio": both.goodput_bps / both.bare_bps}
+        for count, both in zip(peers, medians, strict=True)
+    ]
     spreads = {who: spread([row[who] for row in rows]) for who in ("goodput_bps", "bare_bps")}
-    if as_json:
-        click.echo(json.dumps({"content_bytes": parse_bytes(size), "runs": rows, "spread": spreads}))
-        return
-    show(
-        ("peers", "transfer", "goodput", "bare sockets", "ratio"),
-        [
-            (
-                row["peers"],
-                show_duration(row["transfer_s"]),
-                show_rate(row["goodput_bps"]),
-                show_rate(row["bare_bps"]),
-                f"{row['ratio']:.2f}",
-            )
-            for row in rows
-        ],
-    )
+    shown = [
+        {
+            "peers": row["peers"],
+            "transfer": show_duration(row["transfer_s"]),
+            "goodput": show_rate(row["goodput_bps"]),
+            "bare sockets": show_rate(row["bare_bps"]),
+            "ratio": f"{row['ratio']:.2f}",
+        }
+        for row in rows
+    ]
     ours, bare = spreads.values()
-    click.echo(f"\nspread (max - min) / mean: {ours:.2f}, of bare sockets {bare:.2f}")
+    found = {"content_bytes": parse_bytes(size), "runs": rows, "spread": spreads}
+    tell(as_json, found, shown, f"spread (max - min) / mean: {ours:.2f}, of bare sockets {bare:.2f}")
 
 
 class Both(NamedTuple):
@@ -230,11 +217,6 @@ class Both(NamedTuple):
     transfer_s: float
     goodput_bps: float
     bare_bps: float
-
-    @property
-    def ratio(self) -> float:
-        """Our goodput / theirs."""
-        return self.goodput_bps / self.bare_bps
 
 
 def beside_bare(**options: Any) -> Both:
@@ -254,10 +236,10 @@ def spread(figures: list[float]) -> float:
 
 
 @main.command()
-@click.option("--peers", default=20, show_default=True, type=click.IntRange(1))
-@click.option("--size", default="32MiB", show_default=True, metavar="SIZE")
-@click.option("--upload", default="2MiB/s", show_default=True, metavar="RATE", help="Upload limit of each peer.")
-@click.option("--seed-upload", default="2MiB/s", show_default=True, metavar="RATE", help="Upload limit of the tracker.")
+@click.option("--peers", default=20, type=click.IntRange(1))
+@click.option("--size", default="32MiB", metavar="SIZE")
+@click.option("--upload", default="2MiB/s", metavar="RATE", help="Upload limit of each peer.")
+@click.option("--seed-upload", default="2MiB/s", metavar="RATE", help="Upload limit of the tracker.")
 @click.option("--preset", default=None, metavar="NAME")
 @click.option("--block-size", default=None, metavar="SIZE")
 @click.pass_obj
@@ -266,34 +248,28 @@ def limited(as_json: bool, /, seed_upload: str, upload: str, **options: Any) -> 
     with ray_cluster():
         summary = run(upload=upload, seed_upload=seed_upload, **options)
     content, peers, transfer_s = summary.content, summary.peers, summary.seconds.transfer
-    upload_bps, seed_upload_bps = parse_rate(upload), parse_rate(seed_upload)
-    members = [bounds.Capacity(upload_bps)] * peers
-    fluid_s = bounds.fluid(content.bytes, members, seed_upload_bps=seed_upload_bps)
-    bound_s = bounds.makespan(content.bytes, content.block_bytes, members, seed_upload_bps=seed_upload_bps) or 0.0
+    bound_s = summary.bound_s or 0.0
+    members = [bounds.Capacity(parse_rate(upload))] * peers
     found = {
         "peers": peers,
         "content_bytes": content.bytes,
         "blocks": content.blocks,
         "transfer_s": transfer_s,
         "bound_s": bound_s,
-        "fluid_bound_s": fluid_s,
+        "fluid_bound_s": bounds.fluid(content.bytes, members, seed_upload_bps=parse_rate(seed_upload)),
         "over_bound": transfer_s / bound_s,
         "fairness_jain": summary.fairness_jain,
         "seed_copies": summary.bytes.seed_sent / content.bytes,
     }
-    if as_json:
-        click.echo(json.dumps(found))
-    else:
-        show(
-            (f"{peers} peers, {show_bytes(content.bytes)} in {content.blocks} blocks", ""),
-            [
-                ("transfer", show_duration(transfer_s)),
-                ("lower bound", show_duration(bound_s)),
-                ("transfer / bound", f"{found['over_bound']:.3f}"),
-                ("copies that the seed sent", f"{found['seed_copies']:.2f}"),
-                ("fairness (Jain)", f"{found['fairness_jain']:.3f}"),
-            ],
-        )
+    shown = {
+        "transfer": show_duration(transfer_s),
+        "lower bound": show_duration(bound_s),
+        "transfer / bound": f"{found['over_bound']:.3f}",
+        "copies that the seed sent": f"{found['seed_copies']:.2f}",
+        "fairness (Jain)": f"{found['fairness_jain']:.3f}",
+    }
+    title = f"{peers} peers, {show_bytes(content.bytes)} in {content.blocks} blocks"
+    tell(as_json, found, [{title: what, "": value} for what, value in shown.items()])
     if transfer_s < bound_s:
         complain("the transfer is faster than possible: bytes or time are counted wrong")
         sys.exit(1)
@@ -303,10 +279,10 @@ def limited(as_json: bool, /, seed_upload: str, upload: str, **options: Any) -> 
 
 
 @main.command()
-@click.option("--peers", default=20, show_default=True, type=click.IntRange(1))
-@click.option("--size", default="64MiB", show_default=True, metavar="SIZE")
-@click.option("--preset", default="lan", show_default=True, metavar="NAME")
-@click.option("--block-size", multiple=True, default=("64KiB", "1MiB"), show_default=True, metavar="SIZE")
+@click.option("--peers", default=20, type=click.IntRange(1))
+@click.option("--size", default="64MiB", metavar="SIZE")
+@click.option("--preset", default="lan", metavar="NAME")
+@click.option("--block-size", multiple=True, default=("64KiB", "1MiB"), metavar="SIZE")
 @click.pass_obj
 def control(as_json: bool, /, block_size: tuple[str, ...], **options: Any) -> None:
     """Measure the bytes beside the blocks, for the same content in small and in large blocks."""
@@ -324,36 +300,30 @@ def control(as_json: bool, /, block_size: tuple[str, ...], **options: Any) -> No
         }
         for summary in summaries
     ]
-    if as_json:
-        click.echo(json.dumps({"peers": options["peers"], "content_bytes": parse_bytes(options["size"]), "runs": rows}))
-        return
-    show(
-        ("blocks", "count", "transfer", "actor calls", "messages", "control / payload", "waste / payload"),
-        [
-            (
-                show_bytes(row["block_bytes"]),
-                row["blocks"],
-                show_duration(row["transfer_s"]),
-                row["actor_calls"],
-                row["messages"],
-                f"{100 * row['control_share']:.3f} %",
-                f"{100 * row['waste_share']:.3f} %",
-            )
-            for row in rows
-        ],
-    )
+    shown = [
+        {
+            "blocks": show_bytes(row["block_bytes"]),
+            "count": row["blocks"],
+            "transfer": show_duration(row["transfer_s"]),
+            "actor calls": row["actor_calls"],
+            "messages": row["messages"],
+            "control / payload": f"{100 * row['control_share']:.3f} %",
+            "waste / payload": f"{100 * row['waste_share']:.3f} %",
+        }
+        for row in rows
+    ]
+    found = {"peers": options["peers"], "content_bytes": parse_bytes(options["size"]), "runs": rows}
+    tell(as_json, found, shown)
 
 
 # live
 
 
 @main.command()
-@click.option("--peers", default=50, show_default=True, type=click.IntRange(1))
-@click.option("--size", default="100MiB", show_default=True, metavar="SIZE")
-@click.option("--preset", default="lan", show_default=True, metavar="NAME")
-@click.option(
-    "--repeat", default=3, show_default=True, type=click.IntRange(1), help="Runs of each, in turn; medians count."
-)
+@click.option("--peers", default=50, type=click.IntRange(1))
+@click.option("--size", default="100MiB", metavar="SIZE")
+@click.option("--preset", default="lan", metavar="NAME")
+@click.option("--repeat", default=3, type=click.IntRange(1), help="Runs of each, in turn; medians count.")
 @click.pass_obj
 def live(as_json: bool, /, repeat: int, **options: Any) -> None:
     """Measure goodput with an open live page, all its pictures in sight, and without.
@@ -372,12 +342,44 @@ def live(as_json: bool, /, repeat: int, **options: Any) -> None:
         "live_bps": looked,
         "ratio": median(looked) / median(without),
     }
-    if as_json:
-        click.echo(json.dumps(found))
-        return
     pairs = zip(without, looked, strict=True)
-    show(("nobody looks", "live page"), [(show_rate(one), show_rate(other)) for one, other in pairs])
-    click.echo(f"\nlive / nobody looks, medians: {found['ratio']:.3f}")
+    rows = [{"nobody looks": show_rate(one), "live page": show_rate(other)} for one, other in pairs]
+    tell(as_json, found, rows, f"live / nobody looks, medians: {found['ratio']:.3f}")
+
+
+@contextmanager
+def looked_at(running: OwnSwarm) -> Iterator[None]:
+    """Open the live page of a swarm meanwhile; a thread asks what the page's script asks, and draws nothing."""
+    page, over = running.live(), Event()
+    watcher = Thread(target=look_at, args=(page.url, over))
+    watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watcher.join()
+        page.close()
+
+
+def look_at(url: str, over: Event) -> None:
+    """Ask what the page's script asks, until `over` is set."""
+    base, _, token = url.partition("?")
+
+    def ask(path: str) -> bytes:
+        with urlopen(f"{base}{path}{'&' if '?' in path else '?'}{token}") as answer:
+            told: bytes = answer.read()
+            return told
+
+    for path in ("", "bokeh.js"):
+        ask(path)
+    stamps: dict[str, int] = {}
+    poll_s = 0.0
+    while not over.wait(poll_s):
+        if not stamps:  # the first time, not all pictures are drawn yet
+            stamps = {section["name"]: 0 for section in json.loads(ask("pictures")).get("sections", ())}
+        told = json.loads(ask("data?pictures=" + ",".join(f"{name}:{stamp}" for name, stamp in stamps.items())))
+        stamps |= {name: fed["stamp"] for name, fed in told["pictures"].items()}
+        poll_s = told["poll_s"]
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ from typing import Any, NamedTuple
 import click
 from conformance import SheetRow, sheet
 from media import MEDIA, open_whole
+from results import SHOWN
 from rich.console import Console
 from rich.table import Table
 
@@ -72,14 +73,12 @@ class Original(NamedTuple):
 ORIGINALS = {"mp3": Original(61, "61 to 87 s", "170 to 195"), "mp4": Original(131, "124 s", "360")}
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(context_settings=SHOWN)
 @click.option("--peers", type=click.IntRange(1), help="Number of peers.  [5; with --check 16]")
 @click.option("--only", type=click.Choice(tuple(MEDIA)), multiple=True, help="Share only this medium; may be repeated.")
 @click.option("--check", is_flag=True, help="Say which of the original's rules a run kept.")
-@click.option(
-    "--world", type=click.Choice(("ray", "sim")), default="ray", show_default=True, help="World of the run of --check."
-)
-@click.option("--seed", default=1, show_default=True, help="Random seed of the run of --check.")
+@click.option("--world", type=click.Choice(("ray", "sim")), default="ray", help="World of the run of --check.")
+@click.option("--seed", default=1, help="Random seed of the run of --check.")
 @click.option("--out", metavar="DIR", help="The folder for the run of --check.  [none stays]")
 @click.option("--of", metavar="DIR", help="Check the run in this folder, and run none.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
@@ -98,10 +97,8 @@ def main(
         if check or of:
             given = {"seed": seed, **({"peers": peers} if peers else {})}
             run = load(of) if of else checked(world, out=out or str(Path(name, "run")), **given)
-            code = show_sheet(run, sheet(run), as_json)
-        else:
-            code = show_media(Path(name), only, peers or 5, as_json)
-    sys.exit(code)
+            sys.exit(show_sheet(run, sheet(run), as_json))
+        show_media(Path(name), only, peers or 5, as_json)
 
 
 def checked(world: str, *, out: str, **given: Any) -> Run:
@@ -137,8 +134,8 @@ def show_sheet(run: Run, rows: list[SheetRow], as_json: bool) -> int:
     return code
 
 
-def show_media(folder: Path, only: tuple[str, ...], peers: int, as_json: bool) -> int:
-    """Share the media, all or only some, print the results, and return the exit code."""
+def show_media(folder: Path, only: tuple[str, ...], peers: int, as_json: bool) -> None:
+    """Share the media, all or only some, and print our figures beside the original's."""
     try:
         cluster.connect()
         rows = [shared(kind, folder, peers) for kind in only or MEDIA]
@@ -146,9 +143,21 @@ def show_media(folder: Path, only: tuple[str, ...], peers: int, as_json: bool) -
         cluster.disconnect()
     if as_json:
         click.echo(json.dumps({"peers": peers, "media": rows}))
-    else:
-        show_rows(rows)
-    return 0
+        return
+    show(
+        ("", "blocks", "time", "messages a peer", "opened", "the original: blocks", "time", "messages a peer"),
+        [
+            (
+                row["name"],
+                row["blocks"],
+                show_duration(row["seconds"]),
+                f"{row['messages_a_peer']:.0f}",
+                f"{row['opened']} of {row['peers']}",
+                *(row["original"] or dict.fromkeys(Original._fields, "-")).values(),
+            )
+            for row in rows
+        ],
+    )
 
 
 def shared(kind: str, folder: Path, peers: int = 5) -> dict[str, Any]:
@@ -178,24 +187,6 @@ def shared(kind: str, folder: Path, peers: int = 5) -> dict[str, Any]:
         "opened": len(copies),
         "original": ORIGINALS[kind]._asdict() if kind in ORIGINALS else None,
     }
-
-
-def show_rows(rows: list[dict[str, Any]]) -> None:
-    """Print our figures beside the original's."""
-    show(
-        ("", "blocks", "time", "messages a peer", "opened", "the original: blocks", "time", "messages a peer"),
-        [
-            (
-                row["name"],
-                row["blocks"],
-                show_duration(row["seconds"]),
-                f"{row['messages_a_peer']:.0f}",
-                f"{row['opened']} of {row['peers']}",
-                *(row["original"] or dict.fromkeys(Original._fields, "-")).values(),
-            )
-            for row in rows
-        ],
-    )
 
 
 if __name__ == "__main__":

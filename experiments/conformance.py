@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from hindsight import AnsweredPedido, Hindsight, at_least
 from slot_rules import guest, rarity, rounds, slots
-from verdict import ENOUGH, SIGMAS, Case, Finding, Verdict, decided, deviates
+from verdict import ENOUGH, SIGMAS, Case, Finding, Verdict, decided, deviates, judged
 
 from minibit import inventory
 from minibit.errors import LocalError
@@ -31,7 +31,6 @@ from minibit.units import show_bytes, show_duration
 BLOCK_BYTES = 32 << 10
 ANSWER_S = 5.0  # a peer that comes or goes this shortly before or after an answer may be named in it or not
 MOST_ASKED = 20_000  # the most PEDIDOs that are checked; of more, only every n-th is
-ARRIVAL = ("at_s", "took_s", "peer", "source", "block")
 
 
 class SheetRow(NamedTuple):
@@ -75,9 +74,7 @@ def blocks(seen: Hindsight) -> Finding:
         f"{run.options['hash']}, {twice} taken twice; {short} of {len(seen.completed)} were complete without all; "
         f"{right} of {done} finished copies are right"
     )
-    if not rows:
-        return "not seen", evidence
-    return "broken" if odd or twice or short or right < done else "kept", evidence
+    return judged(evidence, broken=rows and (odd or twice or short or right < done), seen=rows)
 
 
 def start(seen: Hindsight) -> Finding:
@@ -113,7 +110,7 @@ def exchange(seen: Hindsight) -> Finding:
     useful = run.blocks.filter(run.blocks["verdict"] == "useful")
     rows = [
         AnsweredPedido(at_s - took_s, peer, source, block, at_s)
-        for at_s, took_s, peer, source, block in useful.select(ARRIVAL).iter_rows()
+        for at_s, took_s, peer, source, block in useful.select("at_s", "took_s", "peer", "source", "block").rows()
     ]
     could = [one for one in rows if _elsewhere(seen, one)]
     if not could:
@@ -126,12 +123,10 @@ def exchange(seen: Hindsight) -> Finding:
         f"{nowhere.bit_count()} had to, since no peer started with them. {len(could):,} were asked for when another "
         f"peer was known to hold them, and of these {given / len(could):.0%} came from peers"
     )
-    seed_bps = dict(run.members.select("peer", "upload_bps").iter_rows())[TRACKER]
-    if seed_bps:
+    if seed_bps := dict(run.members.select("peer", "upload_bps").iter_rows())[TRACKER]:
         evidence += f". Alone, the seed would have taken {show_duration(len(rows) * BLOCK_BYTES / seed_bps)}"
-    if given >= len(could) / 2:
-        return "kept", evidence
-    return ("broken" if deviates(given, len(could) / 2, len(could) / 4) < -SIGMAS else "not seen"), evidence
+    half = len(could) / 2
+    return judged(evidence, broken=deviates(given, half, half / 2) < -SIGMAS, seen=given >= half)
 
 
 def _elsewhere(seen: Hindsight, one: AnsweredPedido) -> bool:
@@ -172,9 +167,8 @@ def tracker(seen: Hindsight) -> Finding:
         before = named
     sigmas = deviates(found, mean, variance)
     evidence += f"; {drawn} draw from more: {found:.0f} names again, by chance {mean:.0f} ({sigmas:+.1f} sigma)"
-    if selves or large or left or abs(sigmas) > SIGMAS:
-        return "broken", evidence
-    return ("kept" if mean > SIGMAS * sqrt(variance) and drawn >= ENOUGH else "not seen"), evidence
+    enough = mean > SIGMAS * sqrt(variance) and drawn >= ENOUGH
+    return judged(evidence, broken=selves or large or left or abs(sigmas) > SIGMAS, seen=enough)
 
 
 def everybody(seen: Hindsight) -> Finding:
@@ -199,9 +193,7 @@ def everybody(seen: Hindsight) -> Finding:
         f"askers {strangers} were not told of each other; {whole + partial} later answers in so small a swarm, "
         f"{partial} of them not whole"
     )
-    if not pairs and not whole + partial:
-        return "not seen", evidence
-    return "broken" if strangers or partial else "kept", evidence
+    return judged(evidence, broken=strangers or partial, seen=pairs or whole)
 
 
 # rarest first
@@ -252,8 +244,8 @@ def leaving(seen: Hindsight) -> Finding:
     early = [peer for peer in left if seen.held(peer, seen.left[peer]) != seen.all]
     evidence = f"{len(left)} of {len(seen.peers)} left, {len(early)} of them incomplete"
     if early:
-        return "broken", f"{evidence}: {', '.join(early)}"
-    return ("kept" if left else "not seen"), evidence
+        evidence += f": {', '.join(early)}"
+    return judged(evidence, broken=early, seen=left)
 
 
 RULES: dict[str, tuple[str, Callable[[Hindsight], Finding]]] = {

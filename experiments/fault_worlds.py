@@ -44,16 +44,14 @@ def random_world(seed: str, peers_max: int) -> Plain:
     options.setdefault("upload", _rate(rng))
     about_s = 2 * size_bytes / (options.get("seed_upload") or options["upload"])  # that the transfer may take
     scenario: Plain = {"faults": [_fault(rng, peers, about_s) for _ in range(rng.choice([0, 1, 2, 3, 5, 8, 12]))]}
-    if rng.random() < 0.3:
-        scenario["latency"] = rng.choice([0.0, 0.001, 0.1, 0.5])
-    if rng.random() < 0.15:
-        scenario["connect"] = rng.choice([0.0, 0.5, 3.0])
-    if rng.random() < 0.15:
-        scenario["stay"] = rng.choice([0.0, 1.0, 30.0])
-    if rng.random() < 0.3:
-        scenario["classes"] = list(_classes(rng, peers, blocks))
-    if rng.random() < 0.5:
-        scenario["arrivals"] = _arrivals(rng, peers)
+    more: dict[str, tuple[float, Callable[[], Any]]] = {  # with the probability of each
+        "latency": (0.3, lambda: rng.choice([0.0, 0.001, 0.1, 0.5])),
+        "connect": (0.15, lambda: rng.choice([0.0, 0.5, 3.0])),
+        "stay": (0.15, lambda: rng.choice([0.0, 1.0, 30.0])),
+        "classes": (0.3, lambda: list(_classes(rng, peers, blocks))),
+        "arrivals": (0.5, lambda: _arrivals(rng, peers)),
+    }
+    scenario |= {name: choose() for name, (odds, choose) in more.items() if rng.random() < odds}
     return {"options": options, "scenario": scenario}
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from math import inf
 from typing import NamedTuple
 
@@ -80,7 +81,11 @@ class Hindsight:
         self.start = {peer: int(held, 16) for peer, _, held in members}
         self.peers = [peer for peer in self.start if peer != TRACKER]
         self.honest = {peer for peer, behaviour, _ in members if behaviour == "honest"}
-        self.started, self.completed, self.left, self.gone = self._lives()
+        lives: dict[str, dict[str, float]] = defaultdict(dict)
+        for at_s, peer, event in run.peers.select("at_s", "peer", "event").iter_rows():
+            lives[event].setdefault(peer, at_s)
+        self.started, self.completed, self.left = (lives[event] for event in ("started", "completed", "left"))
+        self.gone = lives["failed"] | lives["died"] | lives["left"]
         self._moments = sorted([*self.started.values(), *self.gone.values()])
         self._died_s = min((at_s for peer, at_s in self.gone.items() if peer not in self.left), default=inf)
         self._rosters: dict[int, frozenset[str]] = {}  # by the number of peers that had come or gone
@@ -90,13 +95,6 @@ class Hindsight:
         self.changes, self._slots = self._servings()
 
     # from the tables
-
-    def _lives(self) -> tuple[dict[str, float], dict[str, float], dict[str, float], dict[str, float]]:
-        found: dict[str, dict[str, float]] = defaultdict(dict)
-        for at_s, peer, event in self.run.peers.select("at_s", "peer", "event").iter_rows():
-            found[event].setdefault(peer, at_s)
-        gone = {**found["failed"], **found["died"], **found["left"]}
-        return found["started"], found["completed"], found["left"], gone
 
     def _holdings(self) -> tuple[dict[str, list[float]], dict[str, list[int]]]:
         came_s = {peer: [-inf] for peer in self.start}
@@ -211,21 +209,13 @@ class Hindsight:
         return stays and self.wants(neighbour, peer, at_s - 2 * SAME_S, at_s + self.late_s)
 
     def guests(self) -> list[Stay]:
-        """The stays of all guests, in the order of their ends."""
-        since_s: dict[tuple[str, str], float] = {}
+        """The stays of all guests."""
         stays = []
-        for change in self.changes:
-            for neighbour, slot in change.after.items():
-                if slot == "guest" and change.before.get(neighbour) != "guest":
-                    since_s[change.peer, neighbour] = change.at_s
-            for neighbour, slot in change.before.items():
-                if slot == "guest" and change.after.get(neighbour) != "guest":
-                    stays.append(Stay(change.peer, neighbour, since_s.pop((change.peer, neighbour)), change.at_s))
-        for (
-            peer,
-            neighbour,
-        ), from_s in since_s.items():  # the slot was not taken back: the run was over, or its peer died
-            stays.append(Stay(peer, neighbour, from_s, min(self.run.end_s, self.gone.get(peer, inf))))
+        for (peer, neighbour), (times, slots) in self._slots.items():
+            end_s = min(self.run.end_s, self.gone.get(peer, inf))  # of a slot that was not taken back
+            for slot, (from_s, until_s) in zip(slots, pairwise([*times, end_s]), strict=True):
+                if slot == "guest":
+                    stays.append(Stay(peer, neighbour, from_s, until_s))
         return stays
 
 

@@ -25,7 +25,7 @@ import multiprocessing
 import random
 import signal
 import time
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
@@ -123,9 +123,8 @@ def share(
     deadline = started_at + timeout_s
     torrent = make_torrent(content, piece_bytes)
     nodes = range(peers + 1)
-    settings = ALONE | (TUNED if tuned else {})
     parts = [nodes[first::processes] for first in range(min(processes, len(nodes)))]
-    shares = [_Share(part, torrent, content.parent, folder, settings) for part in parts]
+    shares = [_Share(part, torrent, content.parent, folder, ALONE | TUNED if tuned else ALONE) for part in parts]
     edges = graph(len(nodes), neighbours, random.Random(f"{seed}/graph"))
 
     with _processes(shares) as pipes:
@@ -138,7 +137,11 @@ def share(
             pipe.send("end")
     began_at = ends_at.pop(SEED)
     transfer_s = max(ends_at.values()) - began_at
-    verified = _verified(content, [folder / f"{node}" / content.name for node in nodes[1:]])
+    expected = _digest(content)
+    for node in nodes[1:]:
+        copy = folder / f"{node}" / content.name
+        if _digest(copy) != expected:
+            raise RivalError(f"{copy} is not the content")
     return RivalResult(
         peers=peers,
         piece_bytes=piece_bytes,
@@ -146,7 +149,7 @@ def share(
         link_s=began_at - spawned_at,
         transfer_s=transfer_s,
         goodput_bps=peers * content.stat().st_size / transfer_s,
-        verified=verified,
+        verified=peers,
     )
 
 
@@ -157,16 +160,13 @@ def graph(nodes: int, neighbours: int, chance: random.Random) -> list[tuple[int,
     """
     ring = chance.sample(range(nodes), nodes)
     edges = {frozenset(pair) for pair in zip(ring, ring[1:] + ring[:1], strict=True) if len(set(pair)) == 2}
-    degree: dict[int, int] = defaultdict(int)
-    for node in (node for edge in edges for node in edge):
-        degree[node] += 1
+    degree = Counter(node for edge in edges for node in edge)
     pairs = [(one, other) for one in range(nodes) for other in range(one)]
     chance.shuffle(pairs)
     for one, other in pairs:
         if max(degree[one], degree[other]) < neighbours and frozenset((one, other)) not in edges:
             edges.add(frozenset((one, other)))
-            degree[one] += 1
-            degree[other] += 1
+            degree.update((one, other))
     return [(one, other) if chance.random() < 0.5 else (other, one) for one, other in sorted(map(sorted, edges))]
 
 
@@ -222,15 +222,6 @@ def _merged(pipes: list[Connection], deadline: float) -> dict[int, Any]:
             answers.update(answer)
             waiting.discard(pipe)
     return answers
-
-
-def _verified(content: Path, copies: list[Path]) -> int:
-    """The number of copies; `RivalError` if one differs from the content."""
-    expected = _digest(content)
-    for copy in copies:
-        if _digest(copy) != expected:
-            raise RivalError(f"{copy} is not the content")
-    return len(copies)
 
 
 def _digest(path: Path) -> bytes:

@@ -173,28 +173,22 @@ def main(mib: int, blocks_kib: tuple[int, ...], rounds: int, folder: Path | None
         content = make(Path(name) / "content", mib << 20, seed=1)
         for block_kib in blocks_kib:
             manifest = scan(content, block_kib << 10)
-            kinds = {"link": (link_sender, link_receiver), "bare": (bare_sender, bare_receiver)}
-            runs: dict[str, list[Timing]] = {kind: [] for kind in kinds}
-            for _ in range(rounds):
-                for kind, (sender, receiver) in kinds.items():
-                    runs[kind].append(transfer(sender, receiver, manifest, content))
-            mibps = {kind: mib / min(run.wall_s for run in some) for kind, some in runs.items()}
-            cpu_s = {kind: min(run.cpu_s for run in some) for kind, some in runs.items()}
+            ends = ((link_sender, link_receiver), (bare_sender, bare_receiver))
+            runs = [[transfer(*pair, manifest, content) for pair in ends] for _ in range(rounds)]
+            link, bare = (Timing(*map(min, zip(*some, strict=True))) for some in zip(*runs, strict=True))
             row = {
                 "block_kib": block_kib,
-                "link_mibps": round(mibps["link"]),
-                "bare_mibps": round(mibps["bare"]),
-                "ratio": round(mibps["link"] / mibps["bare"], 3),
-                "link_cpu_s_per_gib": round(cpu_s["link"] * 1024 / mib, 3),
-                "bare_cpu_s_per_gib": round(cpu_s["bare"] * 1024 / mib, 3),
+                "link_mibps": round(mib / link.wall_s),
+                "bare_mibps": round(mib / bare.wall_s),
+                "ratio": round(bare.wall_s / link.wall_s, 3),
+                "link_cpu_s_per_gib": round(link.cpu_s * 1024 / mib, 3),
+                "bare_cpu_s_per_gib": round(bare.cpu_s * 1024 / mib, 3),
             }
-            if as_json:
-                click.echo(json.dumps(row))
-            else:
-                click.echo(
-                    f"blocks of {block_kib} KiB: link {row['link_mibps']} MiB/s, bare {row['bare_mibps']} MiB/s, "
-                    f"ratio {row['ratio']}; CPU s/GiB {row['link_cpu_s_per_gib']} and {row['bare_cpu_s_per_gib']}"
-                )
+            told = (
+                f"blocks of {block_kib} KiB: link {row['link_mibps']} MiB/s, bare {row['bare_mibps']} MiB/s, "
+                f"ratio {row['ratio']}; CPU s/GiB {row['link_cpu_s_per_gib']} and {row['bare_cpu_s_per_gib']}"
+            )
+            click.echo(json.dumps(row) if as_json else told)
 
 
 if __name__ == "__main__":

@@ -84,7 +84,8 @@ def _decode_image(path: Path) -> None:
     try:
         with Image.open(path) as image:
             image.load()
-            _same(image.size, PHOTO_SIZE, "pixels", path)
+            if image.size != PHOTO_SIZE:
+                raise MediaError(f"{path}: {image.size} pixels, not {PHOTO_SIZE}")
     except (OSError, SyntaxError) as error:  # Pillow raises SyntaxError for a broken PNG
         raise MediaError(f"{path}: {error}") from None
 
@@ -113,7 +114,8 @@ def _page(number: int) -> Image.Image:
 def _decode_document(path: Path) -> None:
     try:
         with pypdf.PdfReader(path, strict=True) as reader:
-            _same(len(reader.pages), PAGES, "pages", path)
+            if len(reader.pages) != PAGES:
+                raise MediaError(f"{path}: {len(reader.pages)} pages, not {PAGES}")
             for number, page in enumerate(reader.pages, start=1):
                 picture = Image.open(io.BytesIO(page.images[0].data))
                 # a JPEG has no checksum: only its pixels tell whether a part is wrong
@@ -159,14 +161,6 @@ def _decode_stream(path: Path, streams: str, seconds: float) -> None:
         raise MediaError(f"{path}: {played_s:.2f} s of {streams}, not {seconds} s")
 
 
-def _decode_song(path: Path) -> None:
-    _decode_stream(path, "sound", SONG_S)
-
-
-def _decode_film(path: Path) -> None:
-    _decode_stream(path, "film", FILM_S)
-
-
 def _ffmpeg(*arguments: str) -> str:
     """The standard output of ffmpeg; `MediaError` if it fails or prints an error."""
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-nostdin", "-y", *arguments]
@@ -177,14 +171,9 @@ def _ffmpeg(*arguments: str) -> str:
     return done.stdout
 
 
-def _same(found: object, expected: object, what: str, path: Path) -> None:
-    if found != expected:
-        raise MediaError(f"{path}: {found} {what}, not {expected}")
-
-
 MEDIA = {
     "png": Medium("photo.png", _encode_image, _decode_image),
     "pdf": Medium("document.pdf", _encode_document, _decode_document),
-    "mp3": Medium("song.mp3", _encode_song, _decode_song),
-    "mp4": Medium("film.mp4", _encode_film, _decode_film),
+    "mp3": Medium("song.mp3", _encode_song, functools.partial(_decode_stream, streams="sound", seconds=SONG_S)),
+    "mp4": Medium("film.mp4", _encode_film, functools.partial(_decode_stream, streams="film", seconds=FILM_S)),
 }

@@ -16,7 +16,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ from checks import (
 from checks.check import Check, CheckRow, Found, Scale, Task
 from checks.page import write
 from checks.runs import Figures
+from results import SHOWN
 
 from minibit.cli.ending import ending
 from minibit.cli.table import show
@@ -72,15 +73,13 @@ class CheckRuns(msgspec.Struct):
         return by_case
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(context_settings=SHOWN)
 @click.argument("names", nargs=-1, type=click.Choice(tuple(CHECKS)), metavar="[NAMES]...")
 @click.option("--quick", is_flag=True, help="Small forms; nothing is kept.")
 @click.option("--seeds", type=click.IntRange(1), help="Random seeds for each case. [1 to 5]")
 @click.option("--jobs", type=click.IntRange(1), default=os.cpu_count() or 1, show_default="one a core")
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), default="runs/paper-checks", show_default=True)
-@click.option(
-    "--write", "only_write", is_flag=True, help="Run nothing: make the tables and the page from the results in --out."
-)
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), default="runs/paper-checks")
+@click.option("--write", "only_write", is_flag=True, help="Run nothing: write all from the results in --out.")
 def main(names: tuple[str, ...], quick: bool, seeds: int | None, jobs: int, out: Path, only_write: bool) -> None:
     """Check the laws that every right swarm follows: those named NAMES, or all ten.
 
@@ -90,16 +89,15 @@ def main(names: tuple[str, ...], quick: bool, seeds: int | None, jobs: int, out:
     """
     with ending():
         if only_write:
-            results = {name: found for name in names or CHECKS if (found := kept(out, name)) is not None}
-            if not results:
+            if not (results := kept(out, names or CHECKS)):
                 raise click.ClickException(f"there are no results in {out}: leave --write out, and wait")
         else:
             results = run_all(names or tuple(CHECKS), Scale(quick, seeds), jobs, None if quick else out)
-    everything = results if quick else {name: found for name in CHECKS if (found := kept(out, name)) is not None}
+    everything = results if quick else kept(out, CHECKS)
     show(
         ("check", "expected", "measured", "verdict"),
         [
-            (f"{name}: {row.what}", row.expected, row.measured, verdict(row))
+            (f"{name}: {row.what}", row.expected, row.measured, "as expected" if row.good else "differs")
             for name, rows in judge(results, everything).items()
             for row in rows
         ],
@@ -110,10 +108,10 @@ def main(names: tuple[str, ...], quick: bool, seeds: int | None, jobs: int, out:
         click.echo(f"wrote {DOCS / 'paper-checks.md'}", err=True)
 
 
-def kept(folder: Path, name: str) -> CheckRuns | None:
-    """The results of an earlier run; None if there are none."""
-    path = folder / f"{name}.json"
-    return msgspec.json.decode(path.read_bytes(), type=CheckRuns) if path.exists() else None
+def kept(folder: Path, names: Iterable[str]) -> dict[str, CheckRuns]:
+    """The results of earlier runs of these checks, as far as there are any."""
+    paths = {name: path for name in names if (path := folder / f"{name}.json").exists()}
+    return {name: msgspec.json.decode(path.read_bytes(), type=CheckRuns) for name, path in paths.items()}
 
 
 def judge(results: dict[str, CheckRuns], everything: dict[str, CheckRuns]) -> dict[str, list[CheckRow]]:
@@ -122,16 +120,10 @@ def judge(results: dict[str, CheckRuns], everything: dict[str, CheckRuns]) -> di
     for name, found in results.items():
         cases = dict(found.found())
         if name == "bound":
-            cases[bound.ELSEWHERE] = [
-                figures for other, one in everything.items() if other != name for _, figures in one.runs
-            ]
+            others = [one for other, one in everything.items() if other != name]
+            cases[bound.ELSEWHERE] = [figures for one in others for _, figures in one.runs]
         rows[name] = CHECKS[name].rows(cases)
     return rows
-
-
-def verdict(row: CheckRow) -> str:
-    """The verdict on a row, in words."""
-    return "as expected" if row.good else "differs"
 
 
 # running
@@ -157,21 +149,17 @@ def run_all(names: Iterable[str], scale: Scale, jobs: int, keep_in: Path | None)
             (keep_in / f"{name}.json").write_bytes(msgspec.json.encode(results[name]))
 
     together = sorted((one for one in tasks if not one[1].alone), key=lambda one: -one[1].cost)
-    pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), max_tasks_per_child=1)
-    running: dict[Future[tuple[Figures, float]], tuple[str, Task]] = {
-        pool.submit(timed, task.call): (name, task) for name, task in together
-    }
-    try:
-        for future in as_completed(running):
-            enter(*running[future], future.result())
-    except BaseException:
-        for future in running:
-            future.cancel()
-        for child in multiprocessing.active_children():
-            child.terminate()
-        raise
-    finally:
-        pool.shutdown()
+    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), max_tasks_per_child=1) as pool:
+        running = {pool.submit(timed, task.call): (name, task) for name, task in together}
+        try:
+            for future in as_completed(running):
+                enter(*running[future], future.result())
+        except BaseException:
+            for future in running:
+                future.cancel()
+            for child in multiprocessing.active_children():
+                child.terminate()
+            raise
     for name, task in tasks:
         if task.alone:
             enter(name, task, timed(task.call))

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import gc
 import heapq
-import json
 import multiprocessing
 import os
 import re
@@ -36,9 +35,9 @@ from typing import Any
 
 import click
 from msgspec import structs
+from results import SHOWN, tell
 
 from minibit.cli.ending import ending
-from minibit.cli.table import show
 from minibit.errors import LocalError
 from minibit.run.options import Options
 from minibit.run.summary import Summary
@@ -51,8 +50,8 @@ ENDING = {signal.SIGINT, signal.SIGTERM}
 SWARMS = re.compile(r"(?:(\d+)x)?(\d+)", re.ASCII)
 
 
-def measured(swarms: int, peers: int, blocks: int) -> dict[str, Any]:
-    """Run so many simulated swarms at once, in a process that has done nothing else."""
+def measure(results: Connection, swarms: int, peers: int, blocks: int) -> None:
+    """Run so many simulated swarms at once, in a process that has done nothing else, and send what they cost."""
     before_bytes = _most_bytes()
     began_cpu_s = time.process_time()
     options = Options.build(
@@ -69,7 +68,7 @@ def measured(swarms: int, peers: int, blocks: int) -> dict[str, Any]:
     summaries = _run([Simulation(structs.replace(options, seed=seed), scenario) for seed in range(swarms)])
     cpu_s = time.process_time() - began_cpu_s
     most_bytes = _most_bytes()
-    return {
+    found = {
         "swarms": swarms,
         "peers": peers,
         "blocks": blocks,
@@ -80,6 +79,7 @@ def measured(swarms: int, peers: int, blocks: int) -> dict[str, Any]:
         "memory_bytes": most_bytes,
         "peer_bytes": (most_bytes - before_bytes) / (swarms * peers),
     }
+    results.send(found)
 
 
 def _run(simulations: list[Simulation]) -> list[Summary]:
@@ -87,8 +87,7 @@ def _run(simulations: list[Simulation]) -> list[Summary]:
     if len(simulations) > 1:
         gc.disable()  # as each simulation does while it runs
         clocks = [simulation.world.clock for simulation in simulations]
-        ahead = [(clock.next_s, number) for number, clock in enumerate(clocks)]
-        heapq.heapify(ahead)
+        ahead = sorted((clock.next_s, number) for number, clock in enumerate(clocks))  # a heap
         while ahead:
             _, number = ahead[0]
             clocks[number].step()
@@ -97,10 +96,6 @@ def _run(simulations: list[Simulation]) -> list[Summary]:
             else:
                 heapq.heappop(ahead)
     return [simulation.run() for simulation in simulations]
-
-
-def _send_measured(results: Connection, swarms: int, peers: int, blocks: int) -> None:
-    results.send(measured(swarms, peers, blocks))
 
 
 class Turns:
@@ -118,7 +113,7 @@ class Turns:
         if self._process is None:
             fresh = multiprocessing.get_context("spawn")
             self._results, sending = fresh.Pipe(duplex=False)
-            self._process = fresh.Process(target=_send_measured, args=(sending, *self._args))
+            self._process = fresh.Process(target=measure, args=(sending, *self._args))
             with deaf():
                 self._process.start()
             sending.close()
@@ -179,9 +174,9 @@ def _most_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--peers", default="100,1000,10000", show_default=True, metavar="N,N,SWARMSxN,...")
-@click.option("--blocks", default=256, show_default=True, type=click.IntRange(1))
+@click.command(context_settings=SHOWN)
+@click.option("--peers", default="100,1000,10000", metavar="N,N,SWARMSxN,...")
+@click.option("--blocks", default=256, type=click.IntRange(1))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
 def main(peers: str, blocks: int, as_json: bool) -> None:
     """Measure what simulated swarms of several sizes cost."""
@@ -201,42 +196,24 @@ def main(peers: str, blocks: int, as_json: bool) -> None:
                 elif not size.runs:
                     size.take(LARGEST_TURN_S)
     rows = [told(size.runs) for size in sizes]
-    if as_json:
-        click.echo(json.dumps({"runs": rows}))
-        return
-    show(
-        (
-            "peers",
-            "blocks",
-            "complete",
-            "virtual",
-            "core time",
-            "of each run",
-            "transfers/s",
-            "memory",
-            "a peer",
-            "messages",
-            "a transfer",
-            "growth",
-        ),
-        [
-            (
-                row["peers"] if row["swarms"] == 1 else f"{row['swarms']} x {row['peers']}",
-                row["blocks"],
-                row["completed"],
-                f"{row['virtual_s']:.1f} s",
-                f"{row['cpu_s']:.1f} s",
-                f"{min(row['cpu_s_each']):.1f} to {max(row['cpu_s_each']):.1f} s",
-                f"{row['transfers_per_s']:,.0f}",
-                f"{row['memory_bytes'] / 1e6:,.0f} MB",
-                f"{row['peer_bytes'] / 1e3:.0f} kB",
-                f"{row['transfer_messages']:.1f}",
-                f"{1e6 * row['transfer_s']:.0f} µs",
-                f"{row['transfer_s'] / rows[0]['transfer_s']:.2f}",
-            )
-            for row in rows
-        ],
-    )
+    shown = [
+        {
+            "peers": row["peers"] if row["swarms"] == 1 else f"{row['swarms']} x {row['peers']}",
+            "blocks": row["blocks"],
+            "complete": row["completed"],
+            "virtual": f"{row['virtual_s']:.1f} s",
+            "core time": f"{row['cpu_s']:.1f} s",
+            "of each run": f"{min(row['cpu_s_each']):.1f} to {max(row['cpu_s_each']):.1f} s",
+            "transfers/s": f"{row['transfers_per_s']:,.0f}",
+            "memory": f"{row['memory_bytes'] / 1e6:,.0f} MB",
+            "a peer": f"{row['peer_bytes'] / 1e3:.0f} kB",
+            "messages": f"{row['transfer_messages']:.1f}",
+            "a transfer": f"{1e6 * row['transfer_s']:.0f} µs",
+            "growth": f"{row['transfer_s'] / rows[0]['transfer_s']:.2f}",
+        }
+        for row in rows
+    ]
+    tell(as_json, {"runs": rows}, shown)
 
 
 if __name__ == "__main__":

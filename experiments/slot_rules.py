@@ -12,7 +12,7 @@ from math import comb
 from operator import itemgetter
 
 from hindsight import SAME_S, Change, Hindsight, Stay, at_least
-from verdict import ENOUGH, Case, Finding, decided
+from verdict import ENOUGH, Case, Finding, decided, judged
 
 from minibit.run.measures import percentile
 
@@ -32,9 +32,7 @@ def slots(seen: Hindsight) -> Finding:
         f"after {len(served):,} changes at most {fixed} fixed, {guests} as guest, {most} together; more than "
         f"{SLOTS} + {GUESTS} after {over}"
     )
-    if over:
-        return "broken", evidence
-    return ("kept" if most == SLOTS + GUESTS else "not seen"), evidence
+    return judged(evidence, broken=over, seen=most == SLOTS + GUESTS)
 
 
 def rarity(seen: Hindsight) -> Finding:
@@ -86,9 +84,7 @@ def guest(seen: Hindsight) -> Finding:
         f"{overdue} stayed for a second round while another waited; {lacking} rounds without a guest while somebody "
         "waited"
     )
-    if overdue or lacking:
-        return "broken", evidence
-    return ("kept" if len(went) >= ENOUGH else "not seen"), evidence
+    return judged(evidence, broken=overdue or lacking, seen=len(went) >= ENOUGH)
 
 
 def _overdue(seen: Hindsight, stay: Stay) -> bool:

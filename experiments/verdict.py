@@ -38,6 +38,11 @@ def decided(cases: Sequence[Case]) -> Finding:
     return "kept" if wrong < blind / 2 else "broken", evidence
 
 
+def judged(evidence: str, *, broken: object, seen: object) -> Finding:
+    """Broken, if anything spoke against the rule; kept, if enough was seen."""
+    return "broken" if broken else "kept" if seen else "not seen", evidence
+
+
 def deviates(found: float, mean: float, variance: float) -> float:
     """The distance from the mean, in standard deviations."""
     return (found - mean) / sqrt(variance) if variance else 0.0

@@ -27,11 +27,8 @@ def tasks(scale: Scale) -> list[Task]:
 
 
 def one(seed: int, peers: int, blocks: int, slots: int) -> Figures:
-    """One run. The start-up is its time beyond the bound, in blocks of one uplink."""
-    simulation, summary = run(standard(seed, peers=peers, blocks=blocks, slots=slots - 1))
-    found = figures(simulation, summary)
-    tau_s = simulation.content.block_bytes / UPLOAD_BPS
-    return found | {"startup_tau": (found["makespan_s"] - found["bound_s"]) / tau_s}
+    """One run."""
+    return figures(*run(standard(seed, peers=peers, blocks=blocks, slots=slots - 1)))
 
 
 def rows(found: Found) -> list[CheckRow]:
@@ -59,8 +56,7 @@ def draw(found: Found, figure: Any) -> None:
     fluid_s = PEERS * CONTENT_BYTES / ((PEERS + 4) * UPLOAD_BPS)
     law = [1 + bounds.startup_s(PEERS, SLOTS, CONTENT_BYTES / blocks / UPLOAD_BPS) / fluid_s for blocks in BLOCKS]
     left.semilogx(BLOCKS, law, color="black", linewidth=1, linestyle="--", base=2, label="law")
-    left.set_xlabel("blocks")
-    left.set_ylabel("makespan / lower bound")
+    left.set(xlabel="blocks", ylabel="makespan / lower bound")
     left.legend()
     right.plot(SLOTS_TRIED, [average(found[128, slots], "over_bound") for slots in SLOTS_TRIED], marker="o")
     right.set_xlabel("slots, the guest's included")

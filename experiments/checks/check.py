@@ -55,7 +55,7 @@ class Check(NamedTuple):
     law     the law that it tests, in a sentence, with its source
     tasks   gives the runs
     rows    gives what was expected and measured
-    draw    draws on a figure of matplotlib; None: there is no picture
+    draw    draws on a figure of matplotlib
     notes   the text below the table, in Markdown
     """
 
@@ -63,7 +63,7 @@ class Check(NamedTuple):
     law: str
     tasks: Callable[[Scale], list[Task]]
     rows: Callable[[Found], list[CheckRow]]
-    draw: Callable[[Found, Any], None] | None = None
+    draw: Callable[[Found, Any], None]
     notes: str = ""
 
 

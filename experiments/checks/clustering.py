@@ -69,22 +69,16 @@ def draw(found: Found, figure: Any) -> None:
     """Shares from class to class, with a fast seed: with tit-for-tat and without choking."""
     titles = ("tit-for-tat, fast seed", "tit-for-tat, slow seed", "no choking")
     for axes, case, title in zip(figure.subplots(1, 3, sharey=True), CASES, titles, strict=True):
-        shares = [
-            [mean(cells) for cells in zip(*rows, strict=True)] for rows in zip(*_shares(found[case]), strict=True)
-        ]
+        runs = [one["shares"] for one in found[case]]
+        shares = [[mean(cells) for cells in zip(*rows, strict=True)] for rows in zip(*runs, strict=True)]
         axes.imshow(shares, vmin=0, vmax=0.7, cmap="Blues")
         for row, giver in enumerate(shares):
             for column, share in enumerate(giver):
                 axes.text(column, row, f"{share:.2f}", ha="center", va="center", color="w" if share > 0.45 else "k")
         axes.set_xticks(range(3), CLASSES)
         axes.set_yticks(range(3), CLASSES)
-        axes.set_xlabel("to")
-        axes.set_title(title)
+        axes.set(xlabel="to", title=title)
     figure.axes[0].set_ylabel("from")
-
-
-def _shares(some: list[Figures]) -> list[list[list[float]]]:
-    return [one["shares"] for one in some]
 
 
 CHECK = Check(

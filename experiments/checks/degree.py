@@ -48,20 +48,11 @@ def rows(found: Found) -> list[CheckRow]:
 def draw(found: Found, figure: Any) -> None:
     """Efficiency by the most neighbours of a peer."""
     axes = figure.subplots()
-    axes.plot(
-        DEGREES, [average(found[degree], "efficiency") for degree in DEGREES], marker="o", label="at most so many"
-    )
-    axes.plot(
-        [average(found[degree], "links") for degree in DEGREES],
-        [average(found[degree], "efficiency") for degree in DEGREES],
-        marker="x",
-        linestyle=":",
-        label="on average so many",
-    )
+    efficiencies, links = ([average(found[degree], of) for degree in DEGREES] for of in ("efficiency", "links"))
+    axes.plot(DEGREES, efficiencies, marker="o", label="at most so many")
+    axes.plot(links, efficiencies, marker="x", linestyle=":", label="on average so many")
     axes.axhline(0.85, color="black", linewidth=1, linestyle="--", label="expected from 7 on")
-    axes.set_xlabel("neighbours")
-    axes.set_ylabel("lower bound / makespan")
-    axes.set_ylim(0, 1)
+    axes.set(xlabel="neighbours", ylabel="lower bound / makespan", ylim=(0, 1))
     axes.legend()
 
 

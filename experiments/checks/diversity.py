@@ -7,7 +7,7 @@ from statistics import mean
 from typing import Any
 
 from checks.check import Check, CheckRow, Found, Scale, Task, at_most, average, between
-from checks.runs import SLOTS, UPLOAD_BPS, Figures, figures, run, seed_copies_when_spread, standard
+from checks.runs import SLOTS, UPLOAD_BPS, Figures, figures, run, standard
 from minibit.lab import Run
 from minibit.run import bounds, measures
 
@@ -36,7 +36,6 @@ def one(seed: int, peers: int, blocks: int) -> Figures:
         "spread_s": spread_s,
         "fall": blocks * simulation.content.block_bytes / spread_s / seed_bps,
         "common": (max(rare, default=spread_s) + SAMPLE_S - spread_s) / startup_s,
-        "copies": seed_copies_when_spread(simulation),
         "interest": [measures.percentile(shares, percent) for percent in (20, 50, 80)],
         "curve": copies,
     }
@@ -58,12 +57,10 @@ def draw(found: Found, figure: Any) -> None:
     left, right = figure.subplots(1, 2)
     at_s, alone, least, middle, most = zip(*found["rarest-first"][0]["curve"], strict=True)
     left.plot(at_s, alone)
-    left.set_xlabel("seconds")
-    left.set_ylabel("blocks held by the seed alone")
+    left.set(xlabel="seconds", ylabel="blocks held by the seed alone")
     right.fill_between(at_s, least, most, alpha=0.3, label="rarest to commonest")
     right.plot(at_s, middle, label="mean")
-    right.set_xlabel("seconds")
-    right.set_ylabel("copies of a block")
+    right.set(xlabel="seconds", ylabel="copies of a block")
     right.legend()
 
 

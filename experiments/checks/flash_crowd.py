@@ -6,12 +6,11 @@ from functools import partial
 from typing import Any
 
 from checks.check import Check, CheckRow, Found, Scale, Task, at_most, average, between
-from checks.runs import BLOCK_BYTES, SLOTS, UPLOAD_BPS, Figures, everybody, figures, run, standard
+from checks.runs import BLOCK_BYTES, SLOTS, Figures, everybody, figures, run, standard
 from minibit.run import bounds
 
 PEERS = (25, 50, 100, 200, 400, 800, 1600)
 MORE = 16  # so many times the peers take little longer
-TAU_S = BLOCK_BYTES / UPLOAD_BPS
 MOST_NEIGHBOURS = 80  # up to 39 peers all know each other; beyond, this is the limit of links
 
 
@@ -25,13 +24,9 @@ def tasks(scale: Scale) -> list[Task]:
 
 
 def one(seed: int, peers: int, blocks: int) -> Figures:
-    """One run. The start-up is its time beyond the bound, in blocks of one uplink."""
-    neighbours = min(everybody(peers), MOST_NEIGHBOURS)
-    options = standard(seed, peers=peers, blocks=blocks, size=blocks * BLOCK_BYTES, block_size=BLOCK_BYTES,
-                       neighbours=neighbours)  # fmt: skip
-    simulation, summary = run(options)
-    found = figures(simulation, summary)
-    return found | {"startup_tau": (found["makespan_s"] - found["bound_s"]) / TAU_S}
+    """One run, with blocks of the same size whatever their number."""
+    size = {"size": blocks * BLOCK_BYTES, "block_size": BLOCK_BYTES}
+    return figures(*run(standard(seed, peers=peers, neighbours=min(everybody(peers), MOST_NEIGHBOURS), **size)))
 
 
 def rows(found: Found) -> list[CheckRow]:
@@ -48,14 +43,12 @@ def rows(found: Found) -> list[CheckRow]:
 def draw(found: Found, figure: Any) -> None:
     """The start-up by the number of peers, beside the law."""
     axes = figure.subplots()
-    axes.semilogx(
-        PEERS, [average(found[peers], "startup_tau") for peers in PEERS], marker="o", base=2, label="measured"
-    )
+    startups = [average(found[peers], "startup_tau") for peers in PEERS]
+    axes.semilogx(PEERS, startups, marker="o", base=2, label="measured")
     law = [bounds.startup_s(peers, SLOTS, 1.0) for peers in PEERS]
     axes.semilogx(PEERS, law, color="black", linewidth=1, linestyle="--", base=2, label="law")
     axes.set_xticks(PEERS, PEERS)
-    axes.set_xlabel("peers")
-    axes.set_ylabel("(makespan - bound) / τ")
+    axes.set(xlabel="peers", ylabel="(makespan - bound) / τ")
     axes.set_ylim(bottom=0)
     axes.legend()
 

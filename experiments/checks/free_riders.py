@@ -55,17 +55,11 @@ def rate_share(simulation: Simulation, from_s: float, until_s: float) -> float:
 
 def rows(found: Found) -> list[CheckRow]:
     """The share with tit-for-tat, and without choking."""
-    law = bounds.free_rider_share(SLOTS - 1)
+    choked, law = found["tit-for-tat"], bounds.free_rider_share(SLOTS - 1)
+    near = law - 0.07, law + 0.07
     return [
-        between(
-            "rate of a free rider / an honest peer", average(found["tit-for-tat"], "share"), law - 0.07, law + 0.07
-        ),
-        between(
-            "the same, once every block is elsewhere",
-            average(found["tit-for-tat"], "share_when_spread"),
-            law - 0.07,
-            law + 0.07,
-        ),
+        between("rate of a free rider / an honest peer", average(choked, "share"), *near),
+        between("the same, once every block is elsewhere", average(choked, "share_when_spread"), *near),
         between("the same without choking", average(found["none"], "share"), 0.9, 1.1),
     ]
 
@@ -77,9 +71,7 @@ def draw(found: Found, figure: Any) -> None:
         bins = list(zip(*(one["over_time"] for one in found[choker]), strict=False))
         axes.step([BIN_S * step for step in range(len(bins))], list(map(mean, bins)), where="post", label=choker)
     axes.axhline(bounds.free_rider_share(SLOTS - 1), color="black", linewidth=1, linestyle="--", label="1 / (n + 1)")
-    axes.set_xlabel("seconds")
-    axes.set_ylabel("rate of a free rider / an honest peer")
-    axes.set_ylim(0, 1.5)
+    axes.set(xlabel="seconds", ylabel="rate of a free rider / an honest peer", ylim=(0, 1.5))
     axes.legend()
 
 

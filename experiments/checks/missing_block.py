@@ -6,11 +6,10 @@ from functools import partial
 from typing import Any
 
 from checks.check import Check, CheckRow, Found, Scale, Task, at_most, average, between
-from checks.runs import BLOCK_BYTES, Figures
+from checks.runs import BLOCK_BYTES, Figures, run, standard
 from minibit.events import TRACKER
 from minibit.run import bounds
-from minibit.run.options import Options
-from minibit.sim import Scenario, Simulation
+from minibit.sim import Simulation
 
 BLOCKS = 8
 SEED_BLOCKS_PER_S = 1.0  # the uplink of the seed, and of every peer
@@ -33,50 +32,43 @@ def tasks(scale: Scale) -> list[Task]:
 def one(seed: int, arrivals_per_s: float, club: int, until_s: float) -> Figures:
     """One run: the number of peers there, every few seconds and at the end."""
     peers = club + int(2 * arrivals_per_s * until_s)  # more than will arrive
-    options = Options.build(
+    upload_bps = SEED_BLOCKS_PER_S * BLOCK_BYTES
+    options = standard(
+        seed,
         peers=peers,
         size=BLOCKS * BLOCK_BYTES,
         block_size=BLOCK_BYTES,
-        upload=SEED_BLOCKS_PER_S * BLOCK_BYTES,
-        seed_upload=SEED_BLOCKS_PER_S * BLOCK_BYTES,
-        slots=3,
-        guests=1,
+        upload=upload_bps,
+        seed_upload=upload_bps,
         neighbours=NEIGHBOURS,
         leave="complete",
         timeout=until_s,
-        seed=seed,
-        world="sim",
     )
-    table = {
-        "classes": [{"name": "club", "peers": club, "lacks": [0]}],
-        "arrivals": {"pattern": "poisson", "rate": arrivals_per_s, "already": club},
-        "sample": "5s",
-    }
-    simulation = Simulation(options, Scenario.build(table, peers))
-    world = simulation.world
     curve: list[tuple[float, int]] = []
 
-    def look(_: Simulation) -> None:
-        curve.append((world.now, sum(machine.up for name, machine in world.machines.items() if name != TRACKER)))
+    def look(simulation: Simulation) -> None:
+        machines = simulation.world.machines
+        curve.append((simulation.world.now, sum(machines[name].up for name in machines if name != TRACKER)))
 
-    simulation.run(look)
-    seed_machine = world.machines[TRACKER]
-    return {
-        "there": curve[-1][1],
-        "curve": curve,
-        "seed_use": seed_machine.sent_bytes / (SEED_BLOCKS_PER_S * BLOCK_BYTES * until_s),
-    }
+    simulation, _ = run(
+        options,
+        look,
+        classes=[{"name": "club", "peers": club, "lacks": [0]}],
+        arrivals={"pattern": "poisson", "rate": arrivals_per_s, "already": club},
+        sample="5s",
+    )
+    seed_use = simulation.world.machines[TRACKER].sent_bytes / (upload_bps * until_s)
+    return {"there": curve[-1][1], "curve": curve, "seed_use": seed_use}
 
 
 def rows(found: Found) -> list[CheckRow]:
     """The number of peers at the end."""
     grown = CLUB + UNTIL_S * (UNSTABLE - SEED_BLOCKS_PER_S)
+    few, many = (average(found[rate], "there") for rate in (STABLE, UNSTABLE))
     assert bounds.stable(SEED_BLOCKS_PER_S, STABLE) and not bounds.stable(SEED_BLOCKS_PER_S, UNSTABLE)
     return [
-        between(
-            "peers after 400 s, 2 arrivals a second", average(found[UNSTABLE], "there"), 0.75 * grown, 1.25 * grown
-        ),
-        at_most("peers after 400 s, 1 arrival in 2 s", average(found[STABLE], "there"), 30),
+        between("peers after 400 s, 2 arrivals a second", many, 0.75 * grown, 1.25 * grown),
+        at_most("peers after 400 s, 1 arrival in 2 s", few, 30),
     ]
 
 
@@ -89,8 +81,7 @@ def draw(found: Found, figure: Any) -> None:
         times_s = (0.0, UNTIL_S)
         law = [max(0.0, CLUB + at_s * (rate - SEED_BLOCKS_PER_S)) for at_s in times_s]
         axes.plot(times_s, law, color=colour, linestyle="--", label=f"law, {rate:g} arrivals a second")
-    axes.set_xlabel("seconds")
-    axes.set_ylabel("peers")
+    axes.set(xlabel="seconds", ylabel="peers")
     axes.set_ylim(bottom=0)
     axes.legend()
 

@@ -1,4 +1,4 @@
-"""The page of the ten checks: docs/paper-checks.md, and a picture for each check that draws one."""
+"""The page of the ten checks: docs/paper-checks.md, and a picture for each check."""
 
 from __future__ import annotations
 
@@ -41,21 +41,19 @@ def write(
 ) -> None:
     """Write the page and its pictures, from all checks."""
     runs = sum(len(some) for cases in found.values() for some in cases.values())
-    overview = [_overview(number, check, rows[name]) for number, (name, check) in enumerate(checks.items(), 1)]
-    parts = [HEAD.format(runs=runs, cpu=show_duration(core_s), overview="\n".join(overview))]
+    overview, sections = [], []
     for number, (name, check) in enumerate(checks.items(), 1):
-        parts.append(_section(number, name, check, rows[name]))
-        if check.draw is not None:
-            picture(docs / "img" / f"check-{name}.svg", check.draw, found[name])
-    (docs / "paper-checks.md").write_text("\n".join(parts))
+        overview.append(_overview(number, check, rows[name]))
+        sections.append(_section(number, name, check, rows[name]))
+        picture(docs / "img" / f"check-{name}.svg", check.draw, found[name])
+    head = HEAD.format(runs=runs, cpu=show_duration(core_s), overview="\n".join(overview))
+    (docs / "paper-checks.md").write_text("\n".join([head, *sections]))
 
 
 def _overview(number: int, check: Check, rows: Sequence[CheckRow]) -> str:
     good = sum(row.good for row in rows)
-    anchor = f"{number}-{check.title.lower().replace(' ', '-')}"
-    return (
-        f"| [{number}. {check.title}](#{anchor}) | {good} of {len(rows)} | {'' if good == len(rows) else 'differs'} |"
-    )
+    link = f"[{number}. {check.title}](#{number}-{check.title.lower().replace(' ', '-')})"
+    return f"| {link} | {good} of {len(rows)} | {'' if good == len(rows) else 'differs'} |"
 
 
 def _section(number: int, name: str, check: Check, rows: Sequence[CheckRow]) -> str:
@@ -63,7 +61,6 @@ def _section(number: int, name: str, check: Check, rows: Sequence[CheckRow]) -> 
         f"| {row.what} | {row.expected} | {row.measured} | {'as expected' if row.good else '**differs**'} |"
         for row in rows
     )
-    seen = f"\n![{check.title}](img/check-{name}.svg)\n" if check.draw is not None else ""
     notes = f"\n{check.notes.strip()}\n" if check.notes else ""
     return f"""\
 ## {number}. {check.title}
@@ -73,20 +70,18 @@ def _section(number: int, name: str, check: Check, rows: Sequence[CheckRow]) -> 
 | | expected | measured | verdict |
 |---|---|---|---|
 {table}
-{notes}{seen}"""
+{notes}
+![{check.title}](img/check-{name}.svg)
+"""
 
 
 def picture(path: Path, draw: Callable[[Found, Any], None], found: Found) -> None:
     """Write the picture of one check: the same bytes for the same figures."""
-    import matplotlib as mpl  # noqa: PLC0415  only the pictures need it
+    from matplotlib import rc_context  # noqa: PLC0415  only the pictures need it
+    from matplotlib.figure import Figure  # noqa: PLC0415
 
-    mpl.use("svg")
-    from matplotlib import pyplot  # noqa: PLC0415
-
-    mpl.rcParams.update({"svg.hashsalt": path.stem, "font.size": 9, "axes.spines.top": False,
-                         "axes.spines.right": False})  # fmt: skip
-    figure = pyplot.figure(figsize=(8, 3.2), layout="constrained")
-    draw(found, figure)
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, metadata={"Date": None})
-    pyplot.close(figure)
+    with rc_context({"svg.hashsalt": path.stem, "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}):
+        figure = Figure(figsize=(8, 3.2), layout="constrained")
+        draw(found, figure)
+        figure.savefig(path, metadata={"Date": None})

@@ -6,10 +6,9 @@ each other; 128 blocks of 128 kB; 3 + 1 slots, rounds of 10 s, a guest stays for
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from minibit.events import TRACKER
-from minibit.run import measures
 from minibit.run.options import Options
 from minibit.run.summary import Summary
 from minibit.sim import Scenario, Simulation
@@ -47,26 +46,27 @@ def everybody(peers: int) -> int:
     return 2 * (peers + 1)
 
 
-def run(options: Options, **scenario: Any) -> tuple[Simulation, Summary]:
+def run(
+    options: Options, look: Callable[[Simulation], None] | None = None, **scenario: Any
+) -> tuple[Simulation, Summary]:
     """One simulated run. The peers join within a second, unless the scenario says otherwise."""
     table = {"arrivals": {"within": 1.0}} | scenario
     simulation = Simulation(options, Scenario.build(table, options.peers))
-    return simulation, simulation.run()
+    return simulation, simulation.run(look)
 
 
 def figures(simulation: Simulation, summary: Summary) -> Figures:
-    """The figures of every run."""
+    """The figures of every run. The start-up is its time beyond the bound, in blocks of one uplink (τ)."""
+    tau_s = simulation.content.block_bytes / UPLOAD_BPS
     sent_bytes, received_bytes = settled(simulation)
     transfer_s, bound_s = summary.seconds.transfer, summary.bound_s
     return {
         "makespan_s": transfer_s,
         "bound_s": bound_s,
         "over_bound": transfer_s / bound_s if bound_s else None,
-        "incomplete": summary.peers - summary.completed,
+        "startup_tau": (transfer_s - bound_s) / tau_s if bound_s else None,
         "sent_bytes": sent_bytes,
         "received_bytes": received_bytes,
-        "waste": summary.bytes.wasted_share,
-        "chokes_a_block": summary.messages.BLOQUEIO / summary.messages.BLOCO,
     }
 
 
@@ -81,10 +81,3 @@ def settled(simulation: Simulation) -> tuple[int, int]:
     while clock.next_s <= until_s:
         clock.step()
     return sum(machine.sent_bytes for machine in machines), sum(machine.received_bytes for machine in machines)
-
-
-def seed_copies_when_spread(simulation: Simulation) -> float:
-    """The copies that the seed had sent when every block was at some peer too."""
-    records = list(simulation.records)
-    spread_s = measures.spread_s(records, simulation.content.block_count)
-    return measures.seed_copies(records, TRACKER, simulation.content.content_bytes, spread_s)

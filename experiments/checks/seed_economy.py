@@ -7,10 +7,13 @@ from typing import Any
 
 from checks import rounds
 from checks.check import Check, CheckRow, Found, Scale, Task, at_least, at_most, average
-from checks.runs import UPLOAD_BPS, Figures, figures, run, seed_copies_when_spread, standard
+from checks.runs import UPLOAD_BPS, Figures, figures, run, standard
+from minibit.events import TRACKER
+from minibit.run import measures
 
 IN_ROUNDS = "random, in rounds"  # the cost of whole blocks even with perfect information
-CASES = [(picker, times) for picker in ("rarest-first", "random") for times in (1, 2, 4)] + [("sequential", 1)]
+TIMES = (1, 2, 4)  # the uplink of the seed / of a peer
+CASES = [(picker, times) for picker in ("rarest-first", "random") for times in TIMES] + [("sequential", 1)]
 
 
 def tasks(scale: Scale) -> list[Task]:
@@ -25,9 +28,12 @@ def tasks(scale: Scale) -> list[Task]:
 
 
 def one(seed: int, picker: str, times: int, size: dict[str, Any]) -> Figures:
-    """One run."""
+    """One run, with the copies that the seed had sent when every block was at some peer too."""
     simulation, summary = run(standard(seed, picker=picker, seed_upload=times * UPLOAD_BPS, **size))
-    return figures(simulation, summary) | {"copies": seed_copies_when_spread(simulation)}
+    records, content = list(simulation.records), simulation.content
+    spread_s = measures.spread_s(records, content.block_count)
+    copies = measures.seed_copies(records, TRACKER, content.content_bytes, spread_s)
+    return figures(simulation, summary) | {"copies": copies}
 
 
 def in_rounds(seed: int, peers: int, blocks: int) -> Figures:
@@ -41,10 +47,7 @@ def rows(found: Found) -> list[CheckRow]:
     copies = {case: average(some, "copies") for case, some in found.items()}
     ratio = average(found[IN_ROUNDS], "ratio")
     return [
-        *(
-            at_most(f"seed copies, rarest first, seed {times} u", copies["rarest-first", times], 1.3)
-            for times in (1, 2, 4)
-        ),
+        *(at_most(f"seed copies, rarest first, seed {one} u", copies["rarest-first", one], 1.3) for one in TIMES),
         at_least("seed copies, random, seed 1 u", copies["random", 1], copies[IN_ROUNDS]),
         at_most("makespan / bound, rarest first, seed 1 u", average(found["rarest-first", 1], "over_bound"), 1.4),
         at_least("makespan / bound, random, seed 1 u", average(found["random", 1], "over_bound"), ratio),
@@ -56,11 +59,9 @@ def draw(found: Found, figure: Any) -> None:
     """Copies by picker and by the speed of the seed."""
     axes = figure.subplots()
     for picker, marker in (("rarest-first", "o"), ("random", "s")):
-        times = (1, 2, 4)
-        axes.plot(times, [average(found[picker, one], "copies") for one in times], marker=marker, label=picker)
+        axes.plot(TIMES, [average(found[picker, times], "copies") for times in TIMES], marker=marker, label=picker)
     axes.axhline(1.3, color="black", linewidth=1, linestyle="--", label="most expected of rarest first")
-    axes.set_xlabel("uplink of the seed / of a peer")
-    axes.set_ylabel("copies sent by the seed\nuntil every block is elsewhere")
+    axes.set(xlabel="uplink of the seed / of a peer", ylabel="copies sent by the seed\nuntil every block is elsewhere")
     axes.set_ylim(bottom=1)
     axes.legend()
 

@@ -82,9 +82,10 @@ def rows(found: Found) -> list[CheckRow]:
     told = []
     for peers in sorted({peers for peers, _ in found}):
         ray, sim = found[peers, "ray"], found[peers, "sim"]
+        incomplete = sum(one["incomplete"] > 0 for one in ray + sim)
         ratio = median(one["median_s"] for one in ray) / median(one["median_s"] for one in sim)
         told += [
-            CheckRow(f"{peers} peers: runs in which somebody is incomplete", "0", *_none(ray + sim)),
+            CheckRow(f"{peers} peers: runs in which somebody is incomplete", "0", str(incomplete), not incomplete),
             between(f"{peers} peers: median time, real / simulated", ratio, 1.0, 1.3),
         ]
         for world, some in (("real", ray), ("simulated", sim)):
@@ -96,11 +97,6 @@ def rows(found: Found) -> list[CheckRow]:
     return told
 
 
-def _none(runs: list[Figures]) -> tuple[str, bool]:
-    incomplete = sum(one["incomplete"] > 0 for one in runs)
-    return str(incomplete), not incomplete
-
-
 def draw(found: Found, figure: Any) -> None:
     """When the peers were complete, in both worlds."""
     for axes, peers in zip(figure.subplots(1, len(SWARMS)), SWARMS, strict=True):
@@ -109,8 +105,7 @@ def draw(found: Found, figure: Any) -> None:
                 shares = [(place + 1) / peers for place in range(peers)]
                 axes.step(one["completed_s"], shares, where="post", color=colour, linewidth=1)
             axes.plot([], [], color=colour, label={"sim": "simulated", "ray": "real actors"}[world])
-        axes.set_xlabel("seconds")
-        axes.set_title(f"{peers} peers")
+        axes.set(xlabel="seconds", title=f"{peers} peers")
         axes.legend()
     figure.axes[0].set_ylabel("share of the peers that are complete")
 
