@@ -14,7 +14,9 @@ from minibit.errors import LocalError
 from minibit.events import TRACKER
 from minibit.rules import Rules
 from minibit.run import plan
-from minibit.run.scenario import Arrivals, Fault, RateBps, Seconds
+from minibit.run.options import Options
+from minibit.run.scenario import Arrivals, Fault, RateBps, Scenario, Seconds
+from minibit.sim import Simulation
 from minibit.sim.faults import put_in
 from minibit.sim.world import World
 
@@ -190,4 +192,17 @@ def test_what_was_planned_is_said_in_plain_values():
         (("at_s", 9.0), ("what", "dies"), ("who", "peer-1"), ("until_s", None)),
         (("at_s", 3.0), ("what", "split"), ("who", "peer-1, peer-2"), ("until_s", 7.0)),
         (("at_s", 5.0), ("what", "tracker-gone"), ("who", "tracker"), ("until_s", None)),
+    ]
+
+
+def test_what_was_planned_is_recorded_in_order_of_time():
+    plain = Fault(kind="dies", at_s=Seconds(9), peers=("peer-01",))
+    timed = Fault(kind="split", at_s=Seconds(3), lasts_s=Seconds(4), peers=("peer-01", "peer-02"))
+    gone = Fault(kind="tracker-gone", at_s=Seconds(5))
+    scenario = Scenario(faults=(plain, timed, gone))
+    recorded = Simulation(Options.build(world="sim", peers=3, size="1MiB"), scenario).ledger.faults
+    assert [tuple(one.values()) for one in recorded] == [
+        (3.0, "split", "peer-01, peer-02", 7.0),
+        (5.0, "tracker-gone", "tracker", None),
+        (9.0, "dies", "peer-01", None),
     ]

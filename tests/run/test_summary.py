@@ -69,3 +69,10 @@ def test_jain_is_one_for_equal_shares_and_one_over_n_when_one_has_all():
     assert jain([5, 0, 0, 0]) == pytest.approx(1 / 4)
     assert jain([1, 2, 3]) == pytest.approx(36 / 42)
     assert jain([]) == jain([0, 0]) == 1
+
+
+def test_waste_and_control_are_shares_of_the_payload_that_arrived():
+    traffic = Traffic(moved=200, wasted=10, seed_sent=0, control=5)
+    assert (traffic.wasted_share, traffic.control_share) == (0.05, 0.025)
+    nothing = Traffic(moved=0, wasted=0, seed_sent=0, control=7)
+    assert nothing.wasted_share is nothing.control_share is None
