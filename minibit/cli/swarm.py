@@ -14,7 +14,6 @@ import contextlib
 import sys
 import threading
 import time
-import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from minibit.cli.ending import complain, lacking
 from minibit.cli.options import Given, swarm_options
 from minibit.cli.progress import Progress, show_summary
 from minibit.errors import LocalError, OptionError
+from minibit.lab import formats
 from minibit.lab.archive import RUNS, RunFolder
 from minibit.run.options import TABLE, Options
 from minibit.run.summary import Summary
@@ -177,11 +177,11 @@ def read_scenario(path: str | None, peers: int) -> Scenario:
     if path is None:
         return Scenario()
     try:
-        return Scenario.build(tomllib.loads(Path(path).read_text(encoding="utf-8")), peers)
-    except OSError as error:
-        raise LocalError(f"--scenario {path}: {error.strerror}: give a TOML file, as in docs/simulation.md") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise LocalError(f"--scenario {path}: it is no TOML: {error}") from None
+        table = formats.parse_toml(formats.read_text(path, "a TOML file, as in docs/simulation.md"), path)
+    except LocalError as error:
+        raise LocalError(f"--scenario {error}") from None
+    try:
+        return Scenario.build(table, peers)
     except LocalError as error:
         raise LocalError(f"--scenario {path}: {error}") from None
 
