@@ -148,6 +148,7 @@ def test_every_run_can_be_written_read_and_shown(
     assert run.missing == ()
     assert not as_text(run).startswith("Run: ") and not as_html(run).startswith("<div><b>Run: ")
     assert (run.summary is None) == (summary is None)
+    assert all(run.story(peer=name) for name in run.members["peer"])
     for arguments in (["show", path], ["ls", "--runs", path.parent], ["diff", path, path]):
         result = CliRunner().invoke(runs.main, [str(one) for one in arguments])
         assert result.exit_code == 0, result.output
