@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 from bokeh.models import FactorRange
 
-from minibit.lab.pictures.canvas import AT, BLACK, BLUE, GREEN, ORANGE, PINK, RED, hover, over_time
+from minibit.lab.pictures.canvas import ASH, AT, BLUE, GREEN, ORANGE, PINK, RED, hover, over_time
 from minibit.lab.pictures.clock import PageClock
 from minibit.lab.pictures.names import short
 from minibit.lab.pictures.picture import Columns, Picture, sources
@@ -21,7 +21,7 @@ KINDS = {
     "left": ("triangle", GREEN),
     "fault": ("diamond", ORANGE),
     "died": ("x", RED),
-    "failed": ("square_x", BLACK),
+    "failed": ("square_x", ASH),
     "banned": ("asterisk", PINK),
 }
 EVENTS_MAX = 2000
