@@ -1,4 +1,4 @@
-"""How a run was told to go: its limits, its hosts, its date, and the command that runs the same again.
+"""How a run was told to go: its limits, its hosts, its date; and the command that runs the same again.
 
 All of it is read off what run.json says. What an older run does not say has no row.
 """
@@ -45,8 +45,6 @@ def told(run: Run) -> Iterator[Figure]:
         yield Figure("hosts", said[0], tuple(said[1:]))
     if written := run.about.get("written"):
         yield Figure("date", str(written).replace("T", " "))
-    if line := command(run):
-        yield Figure("command", line)
 
 
 def command(run: Run) -> str | None:

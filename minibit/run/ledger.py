@@ -14,7 +14,6 @@ from typing import Any, Literal
 
 import msgspec
 
-from minibit import strategies
 from minibit.content import SharedContent
 from minibit.records import BlockRecord, PeerRecord, Record, SampleRecord, shifted
 from minibit.run import bounds, verdict
@@ -220,7 +219,7 @@ class Ledger:
                 upload_bps=account.seat.upload_bps,
                 download_bps=account.seat.download_bps,
                 wants=account.waited_for or (account.wanted and account.completed_at is not None),
-                serves=_gives(account.seat.behaviour),
+                serves=account.seat.behaviour not in verdict.USELESS,
                 held_bytes=self._bytes_of(account.held_at_start),
             )
             for account in self.peers.values()
@@ -234,9 +233,3 @@ class Ledger:
         last = content.block_count - 1
         short_bytes = content.block_bytes - content.length(last) if last >= 0 and held >> last else 0
         return held.bit_count() * content.block_bytes - short_bytes
-
-
-def _gives(behaviour: str) -> bool:
-    """Whether others can use what a peer of this behaviour sends."""
-    kind = strategies.behaviour(behaviour)
-    return kind.serves and not kind.spoils

@@ -14,6 +14,7 @@ import polars as pl
 from bokeh.models import ColumnDataSource, CustomJSHover, Image, LinearColorMapper
 from numpy.typing import NDArray
 
+from minibit.events import TRACKER
 from minibit.lab.pictures.canvas import (
     BLUE,
     GREY,
@@ -29,7 +30,7 @@ from minibit.lab.pictures.canvas import (
     shown_where,
 )
 from minibit.lab.pictures.clock import PageClock
-from minibit.lab.pictures.names import every_nth, letters, moment, part, shorts
+from minibit.lab.pictures.names import every_nth, letters, moment, part, short, shorts
 from minibit.lab.pictures.picture import Columns, Picture, sources
 from minibit.lab.run import Run
 
@@ -117,11 +118,12 @@ def seen(arrived: NDArray[np.float32], joined_s: NDArray[np.float64], gone_s: ND
 
 def columns(run: Run, now: float | None = None) -> Columns:
     """The columns of its sources; the image is that of `now`, or of the end."""
-    names = run.peer_names
+    members, names = run.members["peer"].to_list(), run.peer_names
     drawn = [names[at] for at in every_nth(len(names), ROWS_MAX, FIRST_ROW)]
     blocks = every_nth(run.content_blocks, COLUMNS_MAX)
     arrived, source = _arrived(run, drawn, blocks)
     joined_s, gone_s = _there(run, drawn)
+    joined_s = np.minimum(joined_s, arrived.min(axis=1, initial=np.inf))  # also where only its blocks are known
     now = run.end_s if now is None else now
     shown = seen(arrived, joined_s, gone_s, now)
     title = f"{part(len(drawn), len(names), 'peers')} x {part(len(blocks), run.content_blocks, 'blocks')}"
@@ -131,7 +133,7 @@ def columns(run: Run, now: float | None = None) -> Columns:
     return {
         "blocks:title": {"text": [f"{title}\n{moment(run, now)}: {shown.said}" if arrived.size else NOTHING]},
         "blocks:blocks": {"block": blocks},
-        "blocks:sources": {"name": ["from the start", *(f"from {one}" for one in shorts(run, run.members["peer"]))]},
+        "blocks:sources": {"name": ["from the start", *map(_from, shorts(run, members))]},
         "blocks:peers": {
             **{"peer": shorts(run, drawn), "joined_s": joined_s, "gone_s": gone_s},
             **{"arrived": list(arrived), "source": list(source)},
@@ -140,6 +142,10 @@ def columns(run: Run, now: float | None = None) -> Columns:
         "blocks:frame": {"x": [-0.5], "y": [2 * mark - above], "mark": [mark]},
         "blocks:rarest": {"x": shown.rarest, "y": [mark] * len(shown.rarest)},
     }
+
+
+def _from(name: str) -> str:
+    return "from the seed" if name == short(TRACKER) else f"from peer {name}"
 
 
 def _arrived(run: Run, peers: list[str], blocks: list[int]) -> tuple[NDArray[np.float32], NDArray[np.uint16]]:
