@@ -219,7 +219,7 @@ class Ledger:
                 upload_bps=account.seat.upload_bps,
                 download_bps=account.seat.download_bps,
                 wants=account.waited_for or (account.wanted and account.completed_at is not None),
-                serves=account.seat.behaviour not in verdict.USELESS,
+                serves=account.seat.behaviour != "free-rider",
                 held_bytes=self._bytes_of(account.held_at_start),
             )
             for account in self.peers.values()
