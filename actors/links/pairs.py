@@ -9,12 +9,17 @@ The rule of the pair. A link counts from the moment both ends have proved the ke
    again has lost the old connection, for instance because it was killed and started again.
 
 The owner hears of the old link's end before it hears of the new link.
+
+Strangers, which dialled us and have not proved the key, are few: one too many makes the oldest go that is silent, of
+those that come from where most come from. So the one that proves itself at once gets in, however many others come
+again and again.
 """
 
 from __future__ import annotations
 
 import asyncio
 import socket
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import Any
@@ -26,11 +31,12 @@ from minibit.actors.links.pool import BlockPool
 from minibit.errors import LocalError, RemoteError
 from minibit.messages import Desligamento, PeerAddress
 from minibit.wire import frame
-from minibit.wire.carriage import DIAL_S, IDLE_S, PREFIX_BYTES
+from minibit.wire.carriage import DIAL_S, IDLE_S, PREFIX_BYTES, SEAL_BYTES
 
 PROOF_S = 5.0
 RACE_S = 10.0  # longer than a successful dial takes from its start to the proof
 STRANGERS_MAX = 64  # connections dialled by others that haven't proved the key yet
+DOUBTED_MAX = 1024  # neighbours remembered to be doubted; a member may take any name
 INBOX_BYTES = 4 << 10  # for many small frames in one call; payload bytes that land here are copied once more
 SOCKET_BYTES = 1 << 20  # the kernel's buffer, each way
 
@@ -60,9 +66,10 @@ class Links:
         self.upload = Gate(loop, upload_bps)
         self.download = Gate(loop, download_bps)
         self.pool = BlockPool(owner.manifest.length(0) if block_count else 0)
-        self.inbox = memoryview(bytearray(PREFIX_BYTES + frame.header_limit(block_count) + INBOX_BYTES))
+        self.inbox = memoryview(bytearray(PREFIX_BYTES + frame.header_limit(block_count) + SEAL_BYTES + INBOX_BYTES))
+        self.doubted: set[str] = set()
         self._by_peer: dict[str, Link] = {}
-        self._connections: set[Link] = set()
+        self._connections: dict[Link, str] = {}  # and their origins; the oldest first
         self._dialling: set[str] = set()
         self._server: asyncio.Server | None = None
         self._closed = False
@@ -160,17 +167,26 @@ class Links:
         except socket.gaierror:
             return await self.loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
 
+    def doubt(self, peer: str) -> None:
+        """A block of this neighbour came wrong: on its next link its blocks must be sealed."""
+        if len(self.doubted) >= DOUBTED_MAX:
+            self.doubted.pop()
+        self.doubted.add(peer)
+
     # -- to the links
 
     def connected(self, link: Link) -> None:
-        """The connection of `link` is made; `RemoteError` when it is one too many."""
-        self._connections.add(link)
+        """The connection of `link` is made; one too many makes another go."""
+        self._connections[link] = origin(link.host)
         self._empty.clear()
         if self._closed:
             raise RemoteError("we are leaving")
-        strangers_count = sum(one.state is State.GREETING and not one.dialled for one in self._connections)
-        if not link.dialled and strangers_count > STRANGERS_MAX:
-            raise RemoteError(f"{STRANGERS_MAX} connections wait for their proof already")
+        strangers = [one for one in self._connections if one.state is State.GREETING and not one.dialled]
+        if len(strangers) > STRANGERS_MAX:
+            count = Counter(self._connections[one] for one in strangers)
+            others = [one for one in strangers if one is not link]
+            loser = min(others, key=lambda one: (-count[self._connections[one]], not one.greeting.silent))  # oldest
+            loser.close(why := f"{STRANGERS_MAX} others wait for their proof", Desligamento(why=why))
 
     def check_pair(self, link: Link) -> None:
         """`RemoteError` when `link` must not be the one of its pair; see the rule above."""
@@ -200,9 +216,14 @@ class Links:
 
     def disconnected(self, link: Link) -> None:
         """The connection of `link` is gone."""
-        self._connections.discard(link)
+        self._connections.pop(link, None)
         if not self._connections:
             self._empty.set()
+
+
+def origin(host: str) -> str:
+    """What counts as one address: with IPv6, everybody has a whole network of 64 bits of them."""
+    return socket.inet_pton(socket.AF_INET6, host.partition("%")[0])[:8].hex() if ":" in host else host
 
 
 def block_socket(family: int) -> socket.socket:

@@ -23,14 +23,16 @@ from minibit import messages
 from minibit.actors import links
 from minibit.actors.links import outbox, pairs
 from minibit.actors.links.gate import Gate
-from minibit.actors.links.link import NOTHING_NEW, Link, State
+from minibit.actors.links.link import Link, State
+from minibit.actors.links.outbox import NOTHING_NEW
 from minibit.actors.links.pairs import Links
 from minibit.actors.links.pool import BlockPool
 from minibit.errors import LocalError, RemoteError
 from minibit.messages import Bloco, Bloqueio, Desbloqueio, Desligamento, Estoque, Message, Pedido, PeerAddress, Registro
 from minibit.wire import frame
-from minibit.wire.carriage import PREFIX_BYTES
+from minibit.wire.carriage import PREFIX_BYTES, SEAL_BYTES
 from minibit.wire.greeting import Greeting
+from minibit.wire.seal import Seal
 
 KEY = b"k" * 32
 BOUND_S = 10.0
@@ -179,19 +181,59 @@ class Node:
         return self.links[other.owner.me.peer], other.links[self.owner.me.peer]
 
 
+class Sealer:
+    """Puts the seals into a stream of plain frames, or checks and takes them away again."""
+
+    def __init__(self, seal: Seal, *, blocks: bool = False) -> None:
+        self.seal = seal
+        self.blocks = blocks
+        self._payload_bytes = 0  # still to come, of the last frame
+
+    def put(self, data: bytes) -> bytes:
+        """`data` with seals; behind the last whole head it is as it was."""
+        return self._through(data, 0)
+
+    def take(self, data: bytes) -> bytes:
+        """`data` without its seals, which are right."""
+        return self._through(data, SEAL_BYTES)
+
+    def _through(self, data: bytes, seal_bytes: int) -> bytes:
+        done = b""
+        while data:
+            part, data = data[: self._payload_bytes], data[self._payload_bytes :]
+            self._payload_bytes -= len(part)
+            done += part
+            if self.blocks and part:
+                self.seal.add(part)
+            header_bytes, payload_bytes = struct.unpack_from("<II", data) if len(data) >= PREFIX_BYTES else (1 << 32, 0)
+            end = PREFIX_BYTES + header_bytes
+            if len(data) < end + seal_bytes:
+                return done + data
+            head, found, data = data[:end], data[end : end + seal_bytes], data[end + seal_bytes :]
+            seal = self.seal.over(head)
+            assert found in (b"", seal)
+            done += head if seal_bytes else head + seal
+            self._payload_bytes = payload_bytes
+        return done
+
+
 class Stranger:
     """A bare socket that says what a test wants, after a greeting or without one."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader = reader
         self.writer = writer
+        self.sealer: Sealer | None = None  # once it has proved itself
 
     @classmethod
     async def at(cls, node: Node) -> Stranger:
         return cls(*await asyncio.open_connection(node.owner.me.host, node.owner.me.port))
 
     def say(self, message: Message, payload: bytes = b"") -> None:
-        self.writer.write(frame.encode(message, len(payload)) + payload)
+        self.write(frame.encode(message, len(payload)) + payload)
+
+    def write(self, data: bytes) -> None:
+        self.writer.write(data if self.sealer is None else self.sealer.put(data))
 
     async def hear(self) -> Message:
         async with asyncio.timeout(BOUND_S):
@@ -213,6 +255,7 @@ class Stranger:
         proof = greeting.handle(await self.hear())
         assert proof is not None
         self.say(proof)
+        self.sealer = Sealer(greeting.seal(ours=True))
         await node.owner.until(lambda: (name,) in node.owner.of("linked"))
         return self
 
@@ -226,12 +269,17 @@ class Stranger:
 
 
 class Paper(asyncio.Transport):
-    """A transport without a network: it notes what is written, and is full above `room_bytes`."""
+    """A transport without a network: it notes what is written, and is full above `room_bytes`.
+
+    Once the link is proved, it takes the seals away from what is written, and puts them into what it feeds.
+    """
 
     def __init__(self, link: Link, room_bytes: float = float("inf")) -> None:
         super().__init__()
         self.link = link
         self.written = bytearray()
+        self.unread = b""
+        self.sealers: tuple[Sealer, Sealer] | None = None  # of what the link hears, and of what it says
         self.room_bytes = room_bytes
         self.reading = True
         self.gone = False
@@ -244,7 +292,7 @@ class Paper(asyncio.Transport):
 
     def write(self, data: Any) -> None:
         assert not self.gone
-        self.written += data
+        self.written += data if self.sealers is None else self.sealers[1].take(bytes(data))
         if len(self.written) > self.room_bytes:
             self.link.pause_writing()
 
@@ -273,9 +321,9 @@ class Paper(asyncio.Transport):
             self.gone = True
             asyncio.get_running_loop().call_soon(self.link.connection_lost, None)
 
-    def feed(self, data: bytes | memoryview, cut: int = 1 << 20) -> memoryview:
-        """Let the link receive `data`, at most `cut` bytes at a time; returns what it didn't read."""
-        left = memoryview(data)
+    def feed(self, data: bytes, cut: int = 1 << 20) -> bytes:
+        """Let the link receive what it didn't read and `data`, at most `cut` bytes at a time; returns what it left."""
+        left = memoryview(self.unread + (data if self.sealers is None else self.sealers[0].put(data)))
         while left and self.reading and not self.gone:
             buffer = self.link.get_buffer(-1)
             take = min(len(buffer), len(left), cut)
@@ -283,7 +331,8 @@ class Paper(asyncio.Transport):
             buffer[:take] = left[:take]
             self.link.buffer_updated(take)
             left = left[take:]
-        return left
+        self.unread = bytes(left)
+        return self.unread
 
 
 async def turn() -> None:
@@ -308,6 +357,7 @@ async def on_paper(home: Links, name: str = "them", room_bytes: float = float("i
     assert proof is not None
     paper.feed(frame.encode(proof), cut)
     assert paper.link.state is State.LINKED
+    paper.sealers = Sealer(greeting.seal(ours=True)), Sealer(greeting.seal(ours=False))
     paper.written.clear()
     paper.room_bytes = room_bytes
     return paper
@@ -518,7 +568,7 @@ async def test_garbage_before_the_proof_closes_at_once(said: bytes) -> None:
 async def test_a_breach_of_the_protocol_closes_with_the_reason(said: bytes, why: str) -> None:
     node = await Node("a").serve()
     stranger = await (await Stranger.at(node)).greet(node)
-    stranger.writer.write(said)
+    stranger.write(said)
     ended = await stranger.hear_end()
     assert why.encode() in ended
     ((_, told),) = node.owner.of("unlinked")
@@ -541,7 +591,7 @@ async def test_a_breach_of_the_protocol_closes_with_the_reason(said: bytes, why:
 async def test_the_end_of_the_stream_says_where_it_came(said: bytes, why: str) -> None:
     node = await Node("a").serve()
     stranger = await (await Stranger.at(node)).greet(node)
-    stranger.writer.write(said)
+    stranger.write(said)
     stranger.writer.close()
     await node.owner.until(lambda: node.owner.of("unlinked"))
     assert node.owner.of("unlinked") == [("stranger", why)]
@@ -722,7 +772,8 @@ async def test_with_an_upload_limit_pedido_and_estoque_pass_the_block_and_nothin
     control_bytes = link.outbox.control_bytes - before_bytes[0]
     assert control_bytes == their_paper.link.control_bytes_in - before_bytes[1]
     said = (Bloqueio(), Desbloqueio(), Pedido(2), Estoque(new=(0,)), Bloco(0), Bloco(1))
-    assert control_bytes == sum(len(frame.encode(message)) for message in said) + 2 * 63 * PREFIX_BYTES
+    head_bytes = sum(len(frame.encode(message)) for message in said) + 2 * 63 * PREFIX_BYTES
+    assert control_bytes == head_bytes + (len(said) + 2 * 63) * SEAL_BYTES
     assert other.links.pool.taken_count == 0
 
 
@@ -791,7 +842,7 @@ def test_whatever_is_sent_under_whatever_limits_arrives_whole_and_in_its_order(
         ours.links.upload = Gate(clock)
         theirs.links.download = Gate(clock, 400_000 if thirsty else None)
         paper, their_paper = await on_paper(ours.links, room_bytes=room_bytes), await on_paper(theirs.links)
-        link, flying, sent = paper.link, b"", []
+        link, sent = paper.link, []
         began_count = {}  # of blocks, when a message that may not pass was sent
         for step in [*steps, ("limit", None), *[("drain", 0), ("time", 1)] * 100]:
             match step:
@@ -800,7 +851,7 @@ def test_whatever_is_sent_under_whatever_limits_arrives_whole_and_in_its_order(
                 case "time", ticks:
                     await pass_time(clock, ticks * 0.01)
                 case "drain", _:
-                    flying = bytes(their_paper.feed(flying + paper.drain(), cut))
+                    their_paper.feed(paper.drain(), cut)
                 case Bloco(block):
                     link.send_block(block)
                     sent.append(step)
@@ -869,16 +920,18 @@ async def test_the_download_limit_holds_and_no_payload_slips_past_it(part_bytes:
     papers = [await on_paper(home.links, name) for name in "xy"]
     manifest = home.owner.manifest
     one = b"".join(in_parts(manifest, 3, *[part_bytes] * (((256 << 10) - 1) // part_bytes)))
-    left = [memoryview(one * 30)] * 2
+    for paper in papers:
+        paper.feed(one * 30)
     for second in range(1, 6):
         for _ in range(100):
             clock.run_for(0.01)
-            left = [paper.feed(data) for paper, data in zip(papers, left, strict=True)]
+            for paper in papers:
+                paper.feed(b"")
         got = [paper.link.payload_bytes_in for paper in papers]
         assert rate_bps * (second - 0.2) <= sum(got) <= rate_bps * second
         assert max(got) - min(got) <= 64 << 10
     home.links.download.limit(None)
-    assert [paper.feed(data) for paper, data in zip(papers, left, strict=True)] == [b"", b""]
+    assert [paper.feed(b"") for paper in papers] == [b"", b""]
     assert home.owner.blocks == [(3, manifest.data(3))] * 60
     home.links.download.limit(rate_bps)  # and again, in the middle of a block
     assert papers[0].feed(one) != b""
