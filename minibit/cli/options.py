@@ -70,7 +70,7 @@ class Given(click.Option):
         values = option.values
         super().__init__(
             [f"--{option.name.replace('_', '-')}"],
-            help=option.explained,
+            help=option.explained + (f" Only with --world {option.world}." if option.world else ""),
             metavar=option.metavar or None,
             is_flag=not option.metavar,
             type=kind if option.metavar else _Switch(),

@@ -29,6 +29,7 @@ from minibit.cli.progress import Progress, show_summary
 from minibit.errors import LocalError, OptionError
 from minibit.lab import formats
 from minibit.lab.archive import RUNS, RunFolder
+from minibit.lab.words import told_of
 from minibit.run.options import TABLE, Options
 from minibit.run.summary import Summary
 from minibit.sim import Scenario, Simulation
@@ -69,8 +70,8 @@ def main(file: str | None, no_report: bool, json: bool, quiet: bool, **given: An
         click.echo(summary.to_json())
     else:
         show_summary(summary)
-    for why, names in summary.failed_by_reason().items():
-        complain(f"incomplete: {', '.join(names)}: {why}")
+    for why, failures in summary.failed_by_reason().items():
+        complain(f"incomplete: {told_of(failures, why, summary.nodes)}")
     if live:
         keep_page()
     sys.exit(summary.exit_code)

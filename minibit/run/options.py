@@ -118,9 +118,8 @@ class Option(NamedTuple):
 
     @property
     def explained(self) -> str:
-        """What it means, what it takes, and where."""
-        takes = f" {self.bounds[0]} to {self.bounds[1]}." if self.bounds else ""
-        return self.help + takes + (f" Only with --world {self.world}." if self.world else "")
+        """What it means, and its bounds."""
+        return self.help + (f" {self.bounds[0]} to {self.bounds[1]}." if self.bounds else "")
 
     @property
     def variables(self) -> tuple[str, ...]:

@@ -7,7 +7,6 @@ option: one reader serves many. Any value may come: what a user types, what a fi
 from __future__ import annotations
 
 import operator
-import os
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -58,7 +57,7 @@ def one_of(*names: str) -> Reader:
 
 def text(value: Any) -> str:
     """A text or a path, which must be written into the records of the run as UTF-8."""
-    told = os.fspath(value) if isinstance(value, str | os.PathLike) else ""
+    told = value.__fspath__() if hasattr(value, "__fspath__") else value
     if not isinstance(told, str) or not told or "\0" in told:
         raise wrong(value, "a text that is not empty")
     if told != told.encode(errors="ignore").decode():
