@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
+from fractions import Fraction
+from math import floor
 
 from minibit.errors import LocalError
 
@@ -61,6 +63,12 @@ def show_duration(seconds: float) -> str:
         return f"{minutes} min {rest:02d} s"
     hours, minutes = divmod(round(seconds / 60), 60)
     return f"{hours} h {minutes:02d} min"
+
+
+def show_share(part: float, whole: float, digits: int = 0) -> str:
+    """`part` of `whole` in per cent, rounded down: `99 %` until all is there. Of nothing, all is there."""
+    share = Fraction(str(part)) / Fraction(str(whole)) if whole else Fraction(1)
+    return f"{floor(share * 100 * 10**digits) / 10**digits:.{digits}f} %"
 
 
 def _quantity(value: object, units: dict[str, Decimal], takes: str) -> Decimal | float:

@@ -66,7 +66,6 @@ class Given(click.Option):
     def __init__(
         self, option: Option, group: str, *, default: str | None = None, environment: bool = False, **more: Any
     ) -> None:
-        names = [f"MINIBIT_{option.name.upper()}", *(["RAY_ADDRESS"] if option.name == "address" else [])]
         kind: click.ParamType[Any] = click.Path() if option.metavar in {"FILE", "DIR"} else click.STRING
         values = option.values
         super().__init__(
@@ -76,7 +75,7 @@ class Given(click.Option):
             is_flag=not option.metavar,
             type=kind if option.metavar else _Switch(),
             default=default,
-            envvar=names if environment else None,
+            envvar=list(option.variables) if environment else None,
             shell_complete=(lambda _c, _p, begun: [one for one in values if one.startswith(begun)]) if values else None,
             **more,
         )

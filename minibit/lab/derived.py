@@ -13,7 +13,7 @@ import polars as pl
 
 from minibit import inventory
 from minibit.events import TRACKER
-from minibit.records import PeerRecord
+from minibit.records import BY_HAND, PeerRecord
 from minibit.run import measures
 
 STEPS = 200  # the most steps of a time axis, unless the caller says how many
@@ -38,7 +38,8 @@ def lives(members: pl.DataFrame, peers: pl.DataFrame, links: pl.DataFrame) -> pl
         schema={"peer": pl.String} | dict.fromkeys(measures.Presence._fields, pl.Float64),
         orient="row",
     )
-    joined = pl.concat([peers.select("peer", "at_s"), links.select("peer", "at_s")]).group_by("peer")
+    own = peers.filter(~pl.col("event").is_in(BY_HAND))
+    joined = pl.concat([own.select("peer", "at_s"), links.select("peer", "at_s")]).group_by("peer")
     return (
         members.select("peer")
         .join(joined.agg(joined_s=pl.col("at_s").min()), on="peer", how="left", maintain_order="left")

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from statistics import median
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -34,7 +34,7 @@ class Ledger:
         self.accounts: dict[str, Account] = {}
         self.actor_calls = 0  # those of the driver
         self.started_at: float | None = None
-        self.limits_changed = False  # while the swarm ran
+        self.limits_changed = False  # by hand, while the swarm ran
         self.scenario: dict[str, Any] | None = None  # None in a real run
         self.faults: list[dict[str, Any]] = []  # planned moments of a simulated run
         self.noted: list[Record] = []  # append-only; times are on the ledger's clock
@@ -85,6 +85,11 @@ class Ledger:
         """Note that a peer is gone without a word, and its copy with it, unless that was verified before."""
         if self.accounts[name].die(why):
             self.noted.append(PeerRecord(now, name, "died", why))
+
+    def by_hand(self, name: str, event: Literal["added", "killed", "limited"], now: float, why: str = "") -> None:
+        """Note what the user did to a peer while the swarm ran."""
+        self.noted.append(PeerRecord(now, name, event, why))
+        self.limits_changed |= event == "limited"
 
     def records(self) -> Iterator[Record]:
         """All records, on the run's axis."""

@@ -104,6 +104,11 @@ class Option(NamedTuple):
     values: tuple[str, ...] = ()
 
     @property
+    def variables(self) -> tuple[str, ...]:
+        """The variables of the environment that may give it, the first that is set; every front door honours them."""
+        return (f"MINIBIT_{self.name.upper()}", *(["RAY_ADDRESS"] if self.name == "address" else []))
+
+    @property
     def default(self) -> Any:
         """The value of its field where it is not given."""
         return getattr(Rules() if self.field in Rules.__struct_fields__ else Options(), self.field, None)

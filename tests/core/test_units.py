@@ -3,7 +3,7 @@
 import pytest
 
 from minibit.errors import LocalError
-from minibit.units import parse_bytes, parse_duration, parse_rate, show_bytes, show_duration, show_rate
+from minibit.units import parse_bytes, parse_duration, parse_rate, show_bytes, show_duration, show_rate, show_share
 
 
 @pytest.mark.parametrize(
@@ -93,3 +93,20 @@ def test_a_size_that_was_shown_can_be_read_again_and_is_half_a_per_cent_off_at_m
 )
 def test_durations_are_shown_as_one_would_say_them(seconds, shown):
     assert show_duration(seconds) == shown
+
+
+@pytest.mark.parametrize(
+    ("part", "whole", "digits", "shown"),
+    [
+        (0, 7, 0, "0 %"),
+        (1, 2, 0, "50 %"),
+        (999, 1000, 0, "99 %"),
+        (10**20 - 1, 10**20, 2, "99.99 %"),
+        (0.29, 1, 0, "29 %"),  # 100 * 0.29 is 28.999999999999996
+        (7, 7, 0, "100 %"),
+        (0, 0, 0, "100 %"),
+        (0.00057, 1, 2, "0.05 %"),
+    ],
+)
+def test_a_share_is_rounded_down_so_that_all_is_there_only_when_it_is(part, whole, digits, shown):
+    assert show_share(part, whole, digits) == shown

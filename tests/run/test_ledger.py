@@ -82,6 +82,18 @@ def summary(made: Ledger, now: float = 100.0, why: str = "", timed_out: bool = F
 # who is done, and who is waited for
 
 
+def test_what_the_user_did_by_hand_is_in_the_records_and_a_limit_ends_the_bound():
+    run = ledger("honest", "honest", seed_upload=100.0, upload=100.0)
+    enter(run, "c", upload_bps=100.0)
+    run.by_hand("c", "added", 3.0)
+    run.by_hand("a", "killed", 4.0)
+    assert run.bound_s() is not None
+    run.by_hand("b", "limited", 5.0, "upload 1 KiB/s")
+    assert run.bound_s() is None
+    noted = [(record.at_s, record.peer, record.event, record.why) for record in run.noted]
+    assert noted == [(3.0, "c", "added", ""), (4.0, "a", "killed", ""), (5.0, "b", "limited", "upload 1 KiB/s")]
+
+
 def test_all_are_waited_for_until_they_are_complete():
     run = ledger("honest", "free-rider", "slow")
     assert verdict.waiting(run.accounts) == ["a", "b", "c"]
