@@ -29,7 +29,7 @@ def _open_streams() -> None:
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free, which no other file may have
-            setattr(sys, name, open(number, "r" if name == "stdin" else "w", closefd=False))  # noqa: PTH123, SIM115
+            setattr(sys, name, open(number, "r" if name == "stdin" else "w", closefd=False))  # noqa: SIM115
     sys.stdout.reconfigure(errors="escape")  # type: ignore[union-attr]
 
 
