@@ -93,6 +93,7 @@ class Progress(AbstractContextManager["Progress"]):
         if new := what != self._stage:
             self._stage, self._pace = what, Pace()
             self._shown_at = self._clock()
+            self._let_go()
             if not total or not self._console.is_interactive:
                 self.say(what)
         left = self._pace.left(self._clock(), done, total)
@@ -147,8 +148,7 @@ class Progress(AbstractContextManager["Progress"]):
     def _draw(self, bars: Sequence[Drawn]) -> None:
         """Draw these bars; others that were there before stay above them."""
         if self._bars is None or [task.description for task in self._bars.tasks] != [bar.name for bar in bars]:
-            if self._bars is not None:
-                self._bars.stop()
+            self._let_go()
             self._bars = Bars(
                 TextColumn("{task.description:>6}", markup=False),
                 BarColumn(),
@@ -169,10 +169,15 @@ class Progress(AbstractContextManager["Progress"]):
             )
         self._bars.refresh()
 
-    def __exit__(self, *_: object) -> None:
-        """No more progress; what is drawn stays."""
+    def _let_go(self) -> None:
+        """Leave the bars as they are drawn."""
         if self._bars is not None:
             self._bars.stop()
+            self._bars = None
+
+    def __exit__(self, *_: object) -> None:
+        """No more progress; what is drawn stays."""
+        self._let_go()
 
 
 def show_summary(summary: Summary, file: TextIO | None = None) -> None:
