@@ -102,7 +102,6 @@ class OwnSwarm(Swarm):
                 why, timed_out = self._collector.until_over(timeout_s, progress)
                 ended_at = time.monotonic()
                 self._collector.verify()
-                self._collector.drain()
                 verified_at = time.monotonic()
             except KeyboardInterrupt:
                 self.close()
