@@ -11,8 +11,9 @@ import shutil
 import tempfile
 import time
 from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import ray
 from ray.exceptions import RayError
@@ -40,6 +41,19 @@ STOP_S = 5.0  # for peers to say goodbye
 SWEEP_S = 20.0  # for nodes to remove what killed peers left
 
 
+class Stage(Protocol):
+    """Called with what happens before and after the transfer, again and again: `hashing film.mp4`.
+
+    `done` of `total` says how far that is, where anything can tell; `counted` says it in words: `37 are up`.
+    """
+
+    def __call__(self, what: str, done: int = 0, total: int = 0, counted: str = "") -> object: ...
+
+
+def unseen(what: str, done: int = 0, total: int = 0, counted: str = "") -> None:
+    """The stages of a swarm that nobody looks at."""
+
+
 class OwnSwarm(Swarm):
     """The swarm that `Swarm.launch` gives."""
 
@@ -61,11 +75,13 @@ class OwnSwarm(Swarm):
         self._spawn_s = 0.0
         self._undo = undo
         self._own_cluster = own_cluster
+        self._stage: Stage = unseen
 
     @classmethod
-    def start(cls, path: str | os.PathLike[str] | None, options: Options) -> OwnSwarm:
+    def start(cls, path: str | os.PathLike[str] | None, options: Options, stage: Stage = unseen) -> OwnSwarm:
         """A new swarm, which transfers (`Swarm.launch`)."""
         began_at = time.monotonic()
+        cluster.check(options.address)
         if path is not None:
             files.check_source(path)
         with ExitStack() as undo:
@@ -74,19 +90,26 @@ class OwnSwarm(Swarm):
             made = Path(tempfile.gettempdir()) / f"minibit-{folder.name}-content"
             undo.callback(shutil.rmtree, made, ignore_errors=True)
             source = launch.source(path, options, made)
-            manifest = files.scan(source, options.block_bytes_for, options.hash)
+            hashing = partial(stage, f"hashing {source.name}")
+            manifest = files.scan(source, options.block_bytes_for, options.hash, hashing)
+            stage("starting Ray" if options.address in (None, "local") else f"joining the cluster at {options.address}")
             if own_cluster := cluster.connect(options.address):
                 undo.callback(cluster.disconnect)
             launcher = launch.Launcher(folder, options, source, manifest, cluster.nodes())
             swarm = cls(folder, launcher, began_at, undo.pop_all(), own_cluster=own_cluster)
         try:
             spawned_at = time.monotonic()
-            names = launcher.spawn(seats(options))
+            opening = list(seats(options))
+            starting = f"starting {len(opening)} actors"
+            stage(starting, 0, len(opening))
+            names = launcher.spawn(opening, lambda up: stage(starting, up, len(opening), f"{up} are up"))
             swarm._spawn_s = time.monotonic() - spawned_at
+            stage("the peers join")
             launcher.begin(names)
         except BaseException:
             swarm.close()
             raise
+        swarm._stage = stage
         return swarm
 
     def wait(self, timeout_s: float | None = None, progress: Progressing | None = None) -> Summary:
@@ -101,7 +124,7 @@ class OwnSwarm(Swarm):
             try:
                 why, timed_out = self._collector.until_over(timeout_s, progress)
                 ended_at = time.monotonic()
-                self._collector.verify()
+                self._collector.verify(self._stage)
                 verified_at = time.monotonic()
             except KeyboardInterrupt:
                 self.close()
