@@ -12,7 +12,7 @@ import hashlib
 from bisect import bisect_right
 from functools import cached_property
 from itertools import accumulate
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from blake3 import blake3
@@ -166,6 +166,11 @@ def auto_block_bytes(content_bytes: int) -> int:
     while block_bytes < largest and content_bytes >= 2 * block_bytes * AUTO_BLOCKS_MIN:
         block_bytes *= 2
     return block_bytes
+
+
+def hasher(name: HashName) -> Any:
+    """A hash to be fed with bytes; large ones are hashed without the interpreter's lock."""
+    return blake3() if name == "blake3" else hashlib.sha256()
 
 
 def block_hash(name: HashName, data: bytes | bytearray | memoryview) -> bytes:

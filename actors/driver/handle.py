@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 import ray
 from ray import cloudpickle
-from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskError
+from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 
 from minibit.actors.driver import tables
+from minibit.actors.driver.calls import Calls, is_gone
 from minibit.errors import LocalError, MinibitError
 from minibit.messages import Bloco, Message
 
@@ -24,8 +25,8 @@ ANSWER_S = 10.0  # for an actor to answer a user's question
 
 
 class Answers(NamedTuple, Generic[T]):
-    """The answers of the actors called `names`: `found` by name; `slow` are those that gave none in time or are not
-    ready yet. Names in neither are gone."""
+    """The answers of the actors called `names`: `found` by name; `slow` are those that gave none in time, can't be
+    reached or are not ready yet. Names in neither are gone."""
 
     names: list[str]
     found: dict[str, T]
@@ -36,20 +37,10 @@ def ask_all(
     actors: Mapping[str, ActorHandle], ask: Callable[[ActorHandle], ray.ObjectRef[T]], timeout_s: float = ANSWER_S
 ) -> Answers[T]:
     """Ask all actors at once, and wait at most `timeout_s` for their answers."""
-    calls = {name: ask(actor) for name, actor in list(actors.items())}
-    answers: Answers[T] = Answers(list(calls), {}, [])
-    ready = ray.wait(list(calls.values()), num_returns=len(calls), timeout=timeout_s)[0] if calls else []
-    for name, call in calls.items():
-        if call not in ready:
-            answers.slow.append(name)
-            continue
-        try:
-            answers.found[name] = ray.get(call)
-        except RayActorError:
-            continue
-        except RayTaskError:  # the live page has just added it, and it is not open yet
-            answers.slow.append(name)
-    return answers
+    asked = dict(actors)
+    replies = Calls(lambda name: ask(asked[name])).some(asked, timeout_s)
+    # one that failed: the live page has just added it, and it is not open yet
+    return Answers(list(asked), replies.found, [*replies.silent, *replies.failed])
 
 
 class PeerHandle:
@@ -94,12 +85,11 @@ class PeerHandle:
             return ray.get(getattr(self.actor, method).remote(*args), timeout=ANSWER_S)
         except RayTaskError as error:
             raise _raised_by(self.name, error) from None
-        except RayActorError:
-            raise LocalError(f"{self.name} is not there any more") from None
         except GetTimeoutError:
             raise LocalError(f"{self.name} gave no answer within {ANSWER_S:g} s: try again") from None
         except RayError as error:
-            raise LocalError(f"{self.name} can't be asked: {_first_line(error)}") from None
+            why = "is not there any more" if is_gone(error) else f"can't be asked now ({_first_line(error)}): try again"
+            raise LocalError(f"{self.name} {why}") from None
 
     def __repr__(self) -> str:
         try:

@@ -11,8 +11,9 @@ import atexit
 import os
 import time
 from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import ray
 from ray.exceptions import RayError
@@ -44,6 +45,19 @@ OPEN: dict[str, OwnSwarm] = {}
 """The swarms of this process that are not closed, by name."""
 
 
+class Stage(Protocol):
+    """Called with what happens before and after the transfer, again and again: `hashing film.mp4`.
+
+    `done` of `total` says how far that is, where anything can tell; `counted` says it in words: `37 are up`.
+    """
+
+    def __call__(self, what: str, done: int = 0, total: int = 0, counted: str = "") -> object: ...
+
+
+def unseen(what: str, done: int = 0, total: int = 0, counted: str = "") -> None:
+    """The stages of a swarm that nobody looks at."""
+
+
 class OwnSwarm(Swarm):
     """The swarm that `Swarm.launch` gives."""
 
@@ -62,13 +76,15 @@ class OwnSwarm(Swarm):
         self._began_at = began_at
         self._spawn_s = 0.0
         self._undo = undo
+        self._stage: Stage = unseen
 
     @classmethod
-    def start(cls, path: str | os.PathLike[str] | None, options: Options) -> OwnSwarm:
+    def start(cls, path: str | os.PathLike[str] | None, options: Options, stage: Stage = unseen) -> OwnSwarm:
         """A new swarm, which transfers (`Swarm.launch`)."""
         began_at = time.monotonic()
         if options.name in OPEN:
             raise LocalError(f"this program has a swarm {options.name} already: close() that, or give another name")
+        cluster.check(options.address)
         if path is not None:
             files.check_source(path)
         with ExitStack() as undo:
@@ -79,19 +95,27 @@ class OwnSwarm(Swarm):
                 made = Scratch.use(scratch.new_name(f"{folder.name}-content"), 0o755)  # peers may be of another user
                 undo.callback(made.remove)
                 path = launch.source(options, made.path)
-            manifest = files.scan(Path(path), options.block_bytes_for, options.hash)
+            source = Path(path)
+            hashing = partial(stage, f"hashing {source.name}")
+            manifest = files.scan(source, options.block_bytes_for, options.hash, hashing)
+            stage("starting Ray" if options.address in (None, "local") else f"joining the cluster at {options.address}")
             undo.callback(CONNECTION.give_back, CONNECTION.take(options.address))
-            launcher = launch.Launcher(folder, options, Path(path), manifest, cluster.nodes())
+            launcher = launch.Launcher(folder, options, source, manifest, cluster.nodes())
             swarm = cls(folder, launcher, began_at, undo.pop_all())
         OPEN[swarm.name] = swarm
         try:
             spawned_at = time.monotonic()
-            names = launcher.spawn(seats(options))
+            opening = list(seats(options))
+            starting = f"starting {len(opening)} actors"
+            stage(starting, 0, len(opening))
+            names = launcher.spawn(opening, lambda up: stage(starting, up, len(opening), f"{up} are up"))
             swarm._spawn_s = time.monotonic() - spawned_at
+            stage("the peers join")
             launcher.begin(names)
         except BaseException:
             swarm.close()
             raise
+        swarm._stage = stage
         return swarm
 
     def wait(self, timeout: float | str | None = None, progress: Progressing | None = None) -> Summary:
@@ -108,8 +132,7 @@ class OwnSwarm(Swarm):
             try:
                 why, timed_out = self._collector.until_over(timeout_s, progress)
                 ended_at = time.monotonic()
-                self._collector.verify()
-                self._collector.drain()
+                self._collector.verify(self._stage)
                 verified_at = time.monotonic()
             except KeyboardInterrupt:
                 self.close()

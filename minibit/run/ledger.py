@@ -123,7 +123,7 @@ class Ledger:
     @property
     def completed(self) -> int:
         """Peers that are complete."""
-        return sum(account.completed_at is not None for account in self.peers.values())
+        return sum(account.complete for account in self.peers.values())
 
     @property
     def held(self) -> int:

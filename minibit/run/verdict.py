@@ -10,6 +10,7 @@ from minibit.run.summary import Failure
 
 Accounts = Mapping[str, Account]
 
+AWAY_S = 5.0  # a peer that is silent for longer is out of reach, or its machine is overloaded
 USELESS = ("corrupter", "free-rider")  # nobody gets a right block from them
 
 
@@ -49,7 +50,10 @@ def failures(accounts: Accounts, block_count: int, why: str) -> list[Failure]:
     for name, account in accounts.items():
         if account.completed_at is None and account.wanted:
             missing = block_count - account.held.bit_count()
-            failed.append(Failure(peer=name, why=str(account.gone or f"{why}, {missing} blocks missing")))
+            away = f", it gave no answer for {account.silent_s:.0f} s" if account.silent_s > AWAY_S else ""
+            failed.append(Failure(peer=name, why=str(account.gone or f"{why}{away}, {missing} blocks missing")))
         elif account.verified is False:
             failed.append(Failure(peer=name, why="its finished copy is not what the manifest says"))
+        elif account.unproved and account.wanted:
+            failed.append(Failure(peer=name, why=account.unproved))
     return failed
