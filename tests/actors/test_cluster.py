@@ -126,7 +126,7 @@ def test_a_cluster_that_is_started_here_listens_on_the_loopback_only(ray_cluster
 
     from minibit.actors.driver import cluster  # noqa: PLC0415  imports Ray
 
-    ray.get(ray.remote(num_cpus=0)(lambda: os.getpid()).remote())  # so there is a worker too
+    ray.get(ray.remote(num_cpus=0)(lambda: 0).remote())  # so there is a worker too
     processes = [psutil.Process(), *cluster._below()]
     listening = {
         (process.name(), socket.laddr.ip)
