@@ -107,7 +107,7 @@ def launch(file: str | None, options: Options, live: bool, progress: Progress) -
     with OwnSwarm.start(file, options, progress.stage) as swarm:
         if live:
             click.echo(f"live page: {swarm.live().url}", err=True)
-        return swarm.wait(timeout_s=options.timeout_s, progress=progress.update)
+        return swarm.wait(progress=progress.update)
 
 
 def report(folder: Path, progress: Progress) -> None:

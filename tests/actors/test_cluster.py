@@ -41,12 +41,12 @@ try:
     with Swarm.launch(address=cluster.address, peers=6, size="1MiB", out={out!r} + "/whole") as swarm:
         found["driver"] = ray.get_runtime_context().get_node_id()
         found["node_of"] = {{name: node_of(actor) for name, actor in swarm._actors.items()}}
-        found["whole"] = swarm.wait(timeout_s=60).as_dict()
+        found["whole"] = swarm.wait(timeout=60).as_dict()
 
     with Swarm.launch(peers=3, size="1MiB", seed_upload="256KiB/s", out={out!r} + "/cut") as swarm:
         lost = node_of(swarm["peer-02"].actor)
         cluster.remove_node(next(node for node in nodes if node.node_id == lost), allow_graceful=False)
-        summary = swarm.wait(timeout_s=60)
+        summary = swarm.wait(timeout=60)
         found["cut"], found["exit_code"] = summary.as_dict(), summary.exit_code
     found["still"] = [one["name"] for one in ray.util.list_named_actors(all_namespaces=True)]
 finally:
@@ -250,7 +250,7 @@ else:
         except ClusterError as error:
             print(str(error)[:29])
     with Swarm.launch(peers=1, size="64KiB", out="run") as swarm:
-        print(swarm.wait(timeout_s=60).exit_code, flush=True)
+        print(swarm.wait(timeout=60).exit_code, flush=True)
         head = os.environ["RAY_ADDRESS"] = ray.get_runtime_context().gcs_address
         for address in ("auto", head):
             subprocess.run([sys.executable, sys.argv[0], address], check=True)
