@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -69,7 +71,9 @@ def test_of_a_stream_with_one_bit_changed_only_what_came_before_is_heard(said: l
         pytest.param(lambda frames: frames[1:], 0, id="left out"),
         pytest.param(lambda frames: [frames[0], frames[3], *frames[2:]], 1, id="the same words from another place"),
         pytest.param(lambda frames: [frames[0][:-SEAL_BYTES], *frames[1:]], 0, id="without a seal"),
-        pytest.param(lambda frames: [*frames[:2], frame.encode(Estoque()) + bytes(SEAL_BYTES)], 2, id="a seal of zeros"),
+        pytest.param(
+            lambda frames: [*frames[:2], frame.encode(Estoque()) + bytes(SEAL_BYTES)], 2, id="a seal of zeros"
+        ),
     ],
 )
 def test_a_head_that_was_not_said_there_is_not_heard_nor_anything_behind_it(tamper, count: int) -> None:
@@ -95,7 +99,7 @@ def test_a_seal_covers_the_bytes_that_were_added_before_however_they_were_cut(
     whole, parts, other = Seal(KEY), Seal(KEY), Seal(KEY)
     whole.add(payload)
     ends = [0, *sorted(cuts), len(payload)]
-    for begin, end in zip(ends, ends[1:], strict=False):
+    for begin, end in pairwise(ends):
         parts.add(payload[begin:end])
     changed = bytearray(payload)
     changed[place % len(payload)] ^= 1
