@@ -11,7 +11,6 @@ import asyncio
 import logging
 import os
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
@@ -24,7 +23,9 @@ import ray
 from ray.exceptions import ActorUnavailableError, RayError
 
 from minibit import inventory, records, strategies
+from minibit.actors.disk import scratch
 from minibit.actors.disk.files import check_room
+from minibit.actors.disk.scratch import Scratch
 from minibit.actors.disk.source import Source
 from minibit.actors.disk.store import Store
 from minibit.actors.names import NAMESPACE, actor_name
@@ -46,7 +47,7 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
 
     key             the key of the swarm, which both ends of every link must prove
     by_actor_calls  whether control messages between peers go by actor calls, and not by links
-    folder          where the copies go; a relative one is below each machine's own temporary folder
+    folder          where the copies go; a relative one is the name of a scratch folder of each machine
     strategies      strategies from outside Minibit, by name: a worker need not have their modules
     """
 
@@ -74,11 +75,6 @@ class Drained(msgspec.Struct, frozen=True):
     records: bytes
     messages: dict[str, int]
     actor_calls: int
-
-
-def copies_folder(folder: str) -> Path:
-    """Where the copies of a run's peers lie on this machine: `folder`, in the temporary one unless absolute."""
-    return Path(tempfile.gettempdir(), folder)
 
 
 P = ParamSpec("P")
@@ -148,9 +144,12 @@ class PeerActor:
         return Opened(address, machine(), self.node.peer.held)
 
     def _open_store(self, copies: int) -> Store | Source:
-        manifest, folder = self.setup.manifest, copies_folder(self.setup.folder)
+        manifest, folder = self.setup.manifest, Path(self.setup.folder)
         if self._path:
             return Source(Path(self._path), manifest)
+        if not folder.is_absolute():
+            scratch.sweep()
+            folder = Scratch.use(self.setup.folder).path  # until this process ends
         advice = "make room, give fewer peers, or set TMPDIR to a larger disk"
         check_room(copies * manifest.content_bytes, folder, f"{copies} copies", advice)
         return Store.open(folder / self.name, manifest)

@@ -96,7 +96,7 @@ class Collector:
             return f"the seed is gone ({gone}), and {why}" if why and gone else why
         return None
 
-    def verify(self) -> None:
+    def verify(self, stage: Callable[[str, int, int], object] = lambda what, done, total: None) -> None:
         """Collect the last news, then have every finished copy read back from disk.
 
         So what is verified is what is complete: no news is taken after this.
@@ -105,7 +105,10 @@ class Collector:
         ledger = self.ledger
         complete = [name for name, account in ledger.peers.items() if account.completed_at is not None]
         calls = Calls(lambda name: self.actors[name].verify.remote())
-        replies = calls.all(complete, VERIFY_S)
+        verifying = f"verifying {len(complete)} {'copy' if len(complete) == 1 else 'copies'}"
+        replies = calls.all(
+            complete, VERIFY_S, look=lambda replies: stage(verifying, len(replies.found), len(complete))
+        )
         ledger.actor_calls += calls.count
         for name in complete:
             account = ledger.accounts[name]

@@ -121,6 +121,7 @@ def do_missing(grid: Grid, results: ResultsFolder, jobs: int | None, address: st
 
     with Progress(quiet) as progress:
         progress.say(f"runs to do: {len(missing)} of {len(grid.runs())}")
+        progress.update_runs(0, 0, len(missing))
         if simulated := [run for run in missing if not run.real]:
             if address is not None:
                 do(simulated, Tasks(address), jobs or len(simulated))

@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -96,21 +97,23 @@ def of_this_world(given: dict[str, Any]) -> dict[str, Any]:
 
 def launch(file: str | None, options: Options, live: bool, progress: Progress) -> Summary:
     """One whole swarm of real actors."""
-    from minibit.actors.driver.swarm import Swarm  # noqa: PLC0415  imports Ray, which nothing else here needs to wait for
+    if file is not None:
+        files.check_source(file)
+    from minibit.actors.driver.own_swarm import OwnSwarm  # noqa: PLC0415  imports Ray, for which nothing else waits
 
     if live:
         from minibit.actors.driver.live import make_ready  # noqa: PLC0415  now, and not while blocks move
 
         make_ready()
-    progress.say(f"starting {everybody(options)}")
-    with Swarm.launch(file, options) as swarm:
+    with OwnSwarm.start(file, options, progress.stage) as swarm:
         if live:
             click.echo(f"live page: {swarm.live().url}", err=True)
-        return swarm.wait(timeout_s=options.timeout_s, progress=progress.update)
+        return swarm.wait(progress=progress.update)
 
 
 def report(folder: Path, progress: Progress) -> None:
     """Write the pictures of the run beside its records, where what draws them is installed."""
+    progress.stage("drawing the report")
     try:
         from minibit.lab import load, report  # noqa: PLC0415  heavy, and not everybody has it
 
@@ -146,7 +149,8 @@ def simulate(
     manifest = None
     if file is not None:
         files.check_source(file)
-        manifest = files.scan(Path(file), options.block_bytes_for, options.hash)
+        hashing = partial(progress.stage, f"hashing {Path(file).name}")
+        manifest = files.scan(Path(file), options.block_bytes_for, options.hash, hashing)
     lived = read_scenario(scenario, options.peers)
     try:
         simulation = Simulation(options, lived, content=manifest, journal=journals)

@@ -50,17 +50,17 @@ def failures(accounts: Accounts, block_count: int, why: str) -> list[Failure]:
     return [
         Failure(peer=name, node=account.node, **_told(account, block_count, why))
         for name, account in accounts.items()
-        if (account.wanted and not account.complete) or (account.complete and account.verified is False)
+        if (account.wanted and not account.done) or (account.finished and account.verified is False)
     ]
 
 
 def _told(account: Account, block_count: int, why: str) -> dict[str, Any]:
     """Why a member failed: of several reasons, the first."""
-    if account.complete:
+    if account.finished and account.verified is False:
         return {"why": "its finished copy is not what the manifest says"}
-    if account.gone is not None and not (account.gone.kind == "left" and account.unproved):
+    if account.finished:
+        return {"why": account.unproved or "it was complete too late to be verified"}
+    if account.gone is not None:
         return {"why": str(account.gone)}
-    if account.unproved:
-        return {"why": account.unproved}
-    away = ", and it gave no answer at the end" if account.silent_s > AWAY_S else ""
-    return {"why": f"{why or 'it was still waiting'}{away}", "missing": block_count - account.held.bit_count()}
+    away = ", and it gave no answer" if account.silent_s > AWAY_S else ""
+    return {"why": (why or "it was still waiting") + away, "missing": block_count - account.held.bit_count()}

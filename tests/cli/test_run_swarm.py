@@ -31,7 +31,8 @@ class FakeSwarm:
         self.timeout_s = None
         self.closed = False
 
-    def launch(self, file, options):
+    def start(self, file, options, stage):
+        stage("starting Ray")
         self.launched_with = (file, options)
         print("noise of Ray")
         if self.at_launch:
@@ -60,7 +61,7 @@ def ran(monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "path", list(sys.path))
 
     def run(swarm: FakeSwarm, *arguments: str) -> Result:
-        monkeypatch.setitem(sys.modules, "minibit.actors.driver.swarm", types.SimpleNamespace(Swarm=swarm))
+        monkeypatch.setitem(sys.modules, "minibit.actors.driver.own_swarm", types.SimpleNamespace(OwnSwarm=swarm))
         return CliRunner().invoke(command.main, arguments, prog_name="run_swarm.py")
 
     return run
@@ -87,6 +88,7 @@ def test_quiet_shows_no_progress(ran):
 
 def test_the_swarm_is_launched_with_what_was_given_and_no_more(ran):
     swarm = FakeSwarm()
+    Path("film.mp4").touch()
     ran(swarm, "film.mp4", "--peers", "3", "--seed-upload", "4MiB/s", "--timeout", "2m", "--keep", "--json")
     assert swarm.launched_with == (
         "film.mp4",

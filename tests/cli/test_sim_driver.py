@@ -342,8 +342,8 @@ def test_lines_come_by_the_clock_on_the_wall_and_say_both_times():
             progress.update(completed=0, peers=5, held=call, total=200, rate_bps=1024, virtual_s=call * 60.04)
     assert file.getvalue().splitlines() == [
         "0 s simulated in 0 s: 0 % of the blocks, 0 of 5 peers complete, 1 KiB/s",
-        "50 min 02 s simulated in 5 s: 25 % of the blocks, 0 of 5 peers complete, 1 KiB/s",
-        "1 h 40 min simulated in 10 s: 50 % of the blocks, 0 of 5 peers complete, 1 KiB/s",
+        "50 min 02 s simulated in 5 s: 25 % of the blocks, 0 of 5 peers complete, 1 KiB/s, 15 s to go",
+        "1 h 40 min simulated in 10 s: 50 % of the blocks, 0 of 5 peers complete, 1 KiB/s, 10 s to go",
     ]
     assert [call for call, was_due in enumerate(due) if was_due] == [0, 50, 100]
 

@@ -75,7 +75,11 @@ def sample(peer: str, sent: int = 0, received: int = 0, control: int = 0) -> Sam
     return SampleRecord(0.0, peer, 0, 0, 0, 0, sent, received, control)
 
 
-def summary(made: Ledger, now: float = 100.0, why: str = "", timed_out: bool = False) -> Summary:
+def summary(made: Ledger, now: float = 100.0, why: str = "", timed_out: bool = False, verified: bool = True) -> Summary:
+    """The summary; with `verified`, all finished copies that nobody compared are right."""
+    for account in made.peers.values():
+        if verified and account.finished and account.verified is None:
+            account.verified = True
     return made.summary(nodes=1, spawn_s=1.0, verify_s=0.5, total_s=9.0, now=now, why=why, timed_out=timed_out)
 
 
@@ -192,6 +196,18 @@ def test_a_peer_that_failed_after_its_copy_was_there_has_it():
     tell(run, "a", event("a", "completed", 3.0), event("a", "failed", 4.0, "its strategy raised"))
     run.accounts["a"].verified = True
     assert (summary(run).completed, summary(run).failed) == (1, [])
+
+
+@pytest.mark.parametrize("behaviour", ["honest", "corrupter"])
+def test_a_copy_that_came_too_late_to_be_verified_is_not_counted_as_wrong(behaviour):
+    run = ledger("honest", behaviour)
+    tell(run, "a", event("a", "completed", 3.0))
+    run.accounts["a"].verified = True
+    tell(run, "b", event("b", "completed", 99.0))  # its record came with the last collection
+    found = summary(run, verified=False)
+    assert (found.completed, found.verified) == (1, 1)
+    late = [Failure(peer="b", why="it was complete too late to be verified")]
+    assert (found.failed, found.exit_code) == ((late, 4) if behaviour == "honest" else ([], 0))
 
 
 def test_a_peer_that_failed_is_named_with_its_host():

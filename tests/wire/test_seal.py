@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -97,7 +99,7 @@ def test_a_seal_covers_the_bytes_that_were_added_before_however_they_were_cut(
     whole, parts, other = Seal(KEY), Seal(KEY), Seal(KEY)
     whole.add(payload)
     ends = [0, *sorted(cuts), len(payload)]
-    for begin, end in zip(ends, ends[1:], strict=False):
+    for begin, end in pairwise(ends):
         parts.add(payload[begin:end])
     changed = bytearray(payload)
     changed[place % len(payload)] ^= 1
