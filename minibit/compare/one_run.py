@@ -25,7 +25,9 @@ import msgspec
 from minibit import strategies
 from minibit.errors import MinibitError
 from minibit.events import TRACKER
+from minibit.lab.machine import free_memory_bytes
 from minibit.records import Record
+from minibit.run import needs
 from minibit.run.measures import bytes_between, presences
 from minibit.run.options import Options
 from minibit.run.seating import seats
@@ -58,6 +60,7 @@ def run(options: dict[str, Any], scenario: dict[str, Any], shipped: Mapping[str,
 
 def _simulated(given: dict[str, Any], scenario: dict[str, Any]) -> tuple[Summary, Figures]:
     options = Options.build(**given)
+    needs.block_bytes_for(options, free_memory_bytes())(options.size_bytes)
     simulation = Simulation(options, Scenario.build(scenario, options.peers))
     summary = simulation.run()
     return summary, figures(summary, simulation.records, _groups(simulation.seats))
