@@ -44,8 +44,8 @@ from minibit.units import show_duration
 def main(file: str | None, no_report: bool, json: bool, quiet: bool, **given: Any) -> None:
     """Share FILE (a file or a folder), or made content, among a swarm of Ray actors.
 
-    Sizes take B, kB, KiB, MB, MiB, GB, GiB; rates the same with /s; times ms, s, m, h. An option may stand in the
-    environment too: MINIBIT_PEERS=20 is --peers 20.
+    Sizes take kB, MB, GB, KiB, MiB, GiB, also without the B; rates the same and kbit, Mbit, Gbit, all with or without
+    /s; times ms, s, m, h. An option may stand in the environment too: MINIBIT_PEERS=20 is --peers 20.
 
     With --world sim the swarm is simulated, in virtual time and without Ray. A peer without --upload then has a line
     of 1 Gbit/s.
