@@ -47,9 +47,11 @@ class PeerRecord(Noted, frozen=True, tag="peer"):
     died       it was gone without DESLIGAMENTO
     banned     a neighbour refuses it, because of the wrong blocks that it sent
     failed     it gave up by itself (its disk is full, its code is broken)
+    added, killed, limited
+               the user did that by hand while the swarm ran (`BY_HAND`)
     """
 
-    event: Literal["started", "completed", "left", "died", "banned", "failed"]
+    event: Literal["started", "completed", "left", "died", "banned", "failed", "added", "killed", "limited"]
     why: str = ""
 
 
@@ -77,6 +79,8 @@ class LinkRecord(Noted, frozen=True, tag="link"):
     neighbour: str
     event: Literal["listed", "announced", "linked", "lost"]
 
+
+BY_HAND = ("added", "killed", "limited")  # noted by the driver, and not by a peer
 
 Record = BlockRecord | ServingRecord | PeerRecord | SampleRecord | LinkRecord
 
