@@ -307,13 +307,13 @@ class Node:
         self.mailbox.came(link.peer, Bloco(block), time.monotonic())
         if self.peer.expects(link.peer, block):
             assert isinstance(self.store, Store)
-            if ok := self.store.verify(block, data):
-                try:
+            try:
+                if ok := self.store.verify(block, data):
                     self.store.write(block, data)
-                except Exception as error:
-                    self.fail(error)
-                    return
-            elif not link.sealed:
+            except Exception as error:
+                self.fail(error)
+                return
+            if not ok and not link.sealed:
                 self.links.doubt(link.peer)
         self.handle(events.Arrived(link.peer, block, ok, link.sealed))
 

@@ -362,7 +362,7 @@ def test_a_peers_process_loads_these_rooms_and_no_more():
         *("availability", "behaviour", "choker", "contacts", "content", "errors", "events", "exchange", "inventory"),
         *("life", "mailbox", "manifest", "membership", "messages", "neighbour", "peer", "picker", "pipeline", "rate"),
         *("records", "rules", "seat", "snapshots", "strategies", "timers", "tracker", "units", "uploads", "wire"),
-        *("wire.carriage", "wire.frame", "wire.greeting"),
+        *("wire.carriage", "wire.frame", "wire.greeting", "wire.seal"),
     ]
 
 
