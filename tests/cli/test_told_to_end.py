@@ -34,7 +34,11 @@ def said(pattern: str) -> Callable[[Run], object]:
 
 
 def has(process: str) -> Callable[[Run], object]:
-    return lambda run: until(lambda: any(re.match(process, command) for command in run.children().values()))
+    def begun(run: Run) -> None:
+        until(lambda: any(re.match(process, one) for one in run.children().values()) or run.process.poll() is not None)
+        assert run.process.poll() is None, run.stderr
+
+    return begun
 
 
 QUICK = ("--peers", "1", "--size", "64KiB")
