@@ -47,7 +47,7 @@ OPEN: dict[str, OwnSwarm] = {}
 """The swarms of this process that are not closed, by name."""
 
 
-class Stage(Protocol):
+class Telling(Protocol):
     """Called with what happens before and after the transfer, again and again: `hashing film.mp4`.
 
     `done` of `total` says how far that is, where anything can tell; `counted` says it in words: `37 are up`.
@@ -78,10 +78,10 @@ class OwnSwarm(Swarm):
         self._began_at = began_at
         self._spawn_s = 0.0
         self._undo = undo
-        self._stage: Stage = unseen
+        self._stage: Telling = unseen
 
     @classmethod
-    def start(cls, path: str | os.PathLike[str] | None, options: Options, stage: Stage = unseen) -> OwnSwarm:
+    def start(cls, path: str | os.PathLike[str] | None, options: Options, stage: Telling = unseen) -> OwnSwarm:
         """A new swarm, which transfers (`Swarm.launch`)."""
         began_at = time.monotonic()
         if options.name in OPEN:
@@ -95,6 +95,7 @@ class OwnSwarm(Swarm):
             undo.callback(folder.remove_if_empty)
             scratch.sweep()
             if path is None:
+                stage("making content")
                 made = Scratch.use(scratch.new_name(f"{folder.name}-content"), 0o755)  # peers may be of another user
                 undo.callback(made.remove)
                 path = launch.source(options, made.path)
