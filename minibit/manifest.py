@@ -12,7 +12,7 @@ import hashlib
 from bisect import bisect_right
 from functools import cached_property
 from itertools import accumulate
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from blake3 import blake3
@@ -23,6 +23,7 @@ HashName = Literal["blake3", "sha256"]
 
 DIGEST_BYTES = 32
 BLOCK_BYTES_MAX = 64 << 20
+BLOCKS_MAX = 1 << 18  # their digests are 8 MiB, and an inventory is 32 KiB for each peer and each of its neighbours
 CONTENT_BYTES_MAX = 1 << 62
 NAME_BYTES_MAX = 224  # a file name may have 255; the store appends `.minibit-partial` and the like
 COMPONENT_BYTES_MAX = 255
@@ -166,6 +167,11 @@ def auto_block_bytes(content_bytes: int) -> int:
     while block_bytes < largest and content_bytes >= 2 * block_bytes * AUTO_BLOCKS_MIN:
         block_bytes *= 2
     return block_bytes
+
+
+def hasher(name: HashName) -> Any:
+    """A hash to be fed with bytes; large ones are hashed without the interpreter's lock."""
+    return blake3() if name == "blake3" else hashlib.sha256()
 
 
 def block_hash(name: HashName, data: bytes | bytearray | memoryview) -> bytes:

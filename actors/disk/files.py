@@ -7,9 +7,9 @@ import os
 import shutil
 import stat
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from pathlib import Path
+from threading import Event, Thread
 from typing import get_args
 
 import msgspec
@@ -17,13 +17,20 @@ from blake3 import blake3
 
 from minibit import inventory
 from minibit.errors import DiskFullError, LocalError, SourceError
-from minibit.manifest import BLOCK_BYTES_MAX, DIGEST_BYTES, FileEntry, HashName, Manifest, auto_block_bytes, block_hash
+from minibit.manifest import BLOCK_BYTES_MAX, DIGEST_BYTES, FileEntry, HashName, Manifest, auto_block_bytes, hasher
 from minibit.units import show_bytes
 
 OPEN_FILES_MAX = 64
 HASH_THREADS = min(4, os.cpu_count() or 1)
 HASH_RANGE_BYTES = 16 << 20  # a thread takes this much at a time, so a hard disk still reads nearly in order
+PART_BYTES = 1 << 20  # and reads this much of it at a time, so that it can be stopped soon
+PROGRESS_S = 0.1
+STOP_S = 1.0
 MADE_CHUNK_BYTES = 1 << 20
+
+Progress = Callable[[int, int], object]
+"""Called again and again, in the thread of the caller, with the bytes that are hashed and those of the whole content.
+What it raises ends the work at once."""
 
 
 class BlockFiles:
@@ -53,6 +60,15 @@ class BlockFiles:
         if any(len(part) < count for part, (_, _, count) in zip(parts, spans, strict=True)):
             raise OSError(errno.EIO, "a file is shorter than its manifest says")
         return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def digest(self, block: int, stopped: Event) -> bytes:
+        """The digest of a block as it lies on the disk; `InterruptedError` soon after `stopped` is set."""
+        state = hasher(self.manifest.hash)
+        for at in range(0, length := self.manifest.length(block), PART_BYTES):
+            if stopped.is_set():
+                raise InterruptedError
+            state.update(self.read(block, at, min(PART_BYTES, length - at)))
+        return bytes(state.digest())
 
     def write(self, block: int, data: memoryview) -> None:
         for index, at, count in self.manifest.spans(block):
@@ -107,10 +123,16 @@ def check_source(path: str | os.PathLike[str]) -> None:
         raise SourceError(f"there is no {path}: give a file or a folder, or leave it out to share made content")
 
 
-def scan(path: Path, block_bytes: int | Callable[[int], int] = auto_block_bytes, hash: HashName = "blake3") -> Manifest:
+def scan(
+    path: Path,
+    block_bytes: int | Callable[[int], int] = auto_block_bytes,
+    hash: HashName = "blake3",
+    progress: Progress = lambda done_bytes, content_bytes: None,
+) -> Manifest:
     """The manifest of one file, or of a folder with all the files below it in the order of their paths.
 
-    `block_bytes` may be a function of the content's size in bytes, which is known before anything is hashed.
+    `block_bytes` may be a function of the content's size in bytes, which is known before anything is hashed. Whatever
+    is raised here meanwhile, by `progress` or by Ctrl-C, stops the threads that hash within a fraction of a second.
 
     A link to a file counts as that file if it stays inside the folder. Folders without a file are left out.
     `SourceError` if something is missing, unreadable or neither file nor folder, for a link to a folder or out
@@ -124,7 +146,7 @@ def scan(path: Path, block_bytes: int | Callable[[int], int] = auto_block_bytes,
     try:
         before = _listing(path)
         manifest = _unhashed(path, before, block_bytes, hash)
-        manifest = msgspec.structs.replace(manifest, digests=_digests(path, manifest))
+        manifest = msgspec.structs.replace(manifest, digests=_digests(path, manifest, progress))
         after = _listing(path)
     except OSError as error:
         raise SourceError(f"can't share {path}: {error.strerror} ({error.filename or path})") from None
@@ -167,17 +189,39 @@ def _unhashed(
     return manifest
 
 
-def _digests(path: Path, manifest: Manifest) -> bytes:
+def _digests(path: Path, manifest: Manifest, progress: Progress) -> bytes:
     """The digest of every block as it lies on the disk; reading and hashing leave the interpreter's lock."""
     step = max(1, HASH_RANGE_BYTES // manifest.block_bytes)
+    firsts = iter(range(0, manifest.block_count, step))
+    found: dict[int, bytes] = {}  # by the first block of a range
+    errors: list[Exception] = []
+    stopped = Event()
 
-    def hashed(first: int) -> bytes:
-        blocks = range(first, min(first + step, manifest.block_count))
-        with closing(BlockFiles(manifest, path, os.O_RDONLY)) as files:
-            return b"".join(block_hash(manifest.hash, files.read(block)) for block in blocks)
+    def work() -> None:
+        try:
+            with closing(BlockFiles(manifest, path, os.O_RDONLY)) as files:
+                for first in firsts:
+                    blocks = range(first, min(first + step, manifest.block_count))
+                    found[first] = b"".join(files.digest(block, stopped) for block in blocks)
+        except Exception as error:
+            errors.append(error)
+            stopped.set()
 
-    with ThreadPoolExecutor(HASH_THREADS) as threads:
-        return b"".join(threads.map(hashed, range(0, manifest.block_count, step)))
+    threads = [Thread(target=work, daemon=True) for _ in range(HASH_THREADS)]  # daemon: a disk may hang for ever
+    try:
+        for thread in threads:
+            thread.start()
+        while threads_alive := [thread for thread in threads if thread.is_alive()]:
+            progress(min(len(found) * step * manifest.block_bytes, manifest.content_bytes), manifest.content_bytes)
+            threads_alive[0].join(PROGRESS_S)
+    finally:
+        stopped.set()
+        for thread in threads:
+            thread.join(STOP_S)
+    if errors:
+        raise errors[0]
+    progress(manifest.content_bytes, manifest.content_bytes)
+    return b"".join(found[first] for first in sorted(found))
 
 
 def make(path: Path, content_bytes: int, seed: int) -> Path:

@@ -18,6 +18,7 @@ import polars as pl
 from minibit.errors import LocalError
 from minibit.events import TRACKER
 from minibit.lab import derived, story, words
+from minibit.lab.extra import installed
 from minibit.lab.frames import empty, frames
 from minibit.records import TABLES
 from minibit.seat import number_of
@@ -267,13 +268,15 @@ class Run:
     @property
     def plot(self) -> Plot:
         """Its pictures, each by one call: `run.plot.blocks()`."""
-        from minibit.lab.plot import Plot  # noqa: PLC0415  Bokeh is heavy, and tables don't need it
+        with installed():
+            from minibit.lab.plot import Plot  # noqa: PLC0415  Bokeh is heavy, and tables don't need it
 
         return Plot(self)
 
     def report(self, path: str | os.PathLike[str]) -> Path:
         """Write all pictures into one HTML file that needs no network."""
-        from minibit.lab.report import write  # noqa: PLC0415
+        with installed():
+            from minibit.lab.report import write  # noqa: PLC0415
 
         return write(self, Path(path))
 

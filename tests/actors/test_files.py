@@ -6,6 +6,7 @@ import os
 import shutil
 import socket
 import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -47,8 +48,8 @@ def open_files() -> int:
 
 
 def changes_while_hashed(monkeypatch: pytest.MonkeyPatch, change) -> None:
-    def changing(path: Path, manifest: Manifest) -> bytes:
-        digests = original(path, manifest)
+    def changing(path: Path, manifest: Manifest, progress: files.Progress) -> bytes:
+        digests = original(path, manifest, progress)
         change()
         return digests
 
@@ -71,6 +72,53 @@ def test_many_ranges_hashed_by_threads_come_back_in_order(tmp_path: Path, monkey
     data = make(tmp_path / "f", 5_000, seed=1).read_bytes()
     expected = b"".join(block_hash("blake3", data[at : at + 10]) for at in range(0, 5_000, 10))
     assert scan(tmp_path / "f", block_bytes=10).digests == expected
+
+
+def test_the_progress_of_hashing_is_told_to_its_caller_from_nothing_to_all(tmp_path: Path, monkeypatch):
+    pread, begun = os.pread, threading.Event()
+    told: list[tuple[int, int]] = []
+
+    def waiting(descriptor: int, count: int, at: int) -> bytes:
+        begun.wait()
+        return pread(descriptor, count, at)
+
+    def progress(done_bytes: int, content_bytes: int) -> None:
+        assert threading.current_thread() is threading.main_thread()
+        told.append((done_bytes, content_bytes))
+        begun.set()
+
+    monkeypatch.setattr(files, "HASH_RANGE_BYTES", 100)
+    monkeypatch.setattr(files.os, "pread", waiting)
+    manifest = scan(make(tmp_path / "f", 1_050, seed=1), 100, progress=progress)
+    assert manifest == scan(tmp_path / "f", 100)
+    assert (told[0], told[-1]) == ((0, 1_050), (1_050, 1_050))
+    assert told == sorted(told)
+
+
+@pytest.mark.parametrize("block_bytes", [1, 1 << 20, 64 << 20])
+@pytest.mark.parametrize("error", [KeyboardInterrupt, LocalError])
+def test_hashing_stops_at_once_when_its_caller_has_enough(tmp_path: Path, monkeypatch, block_bytes: int, error):
+    reads, raised_at = [], []
+    threads = threading.active_count()
+    pread = os.pread
+
+    def counting(descriptor: int, count: int, at: int) -> bytes:
+        reads.append(count)
+        return pread(descriptor, count, at)
+
+    def enough(done_bytes: int, content_bytes: int) -> None:
+        raised_at.append(len(reads))
+        raise error
+
+    monkeypatch.setattr(files.os, "pread", counting)
+    with (tmp_path / "f").open("wb") as file:
+        file.truncate(min(block_bytes * 100_000, 1 << 40))  # a hole: nobody could hash so much within this test
+    with pytest.raises(error):
+        scan(tmp_path / "f", block_bytes, progress=enough)
+    ended_at = len(reads)
+    assert ended_at - raised_at[0] < 1_000, "a thread ends the read that it is in, and hardly more"
+    assert threading.active_count() == threads
+    assert max(reads, default=0) <= files.PART_BYTES
 
 
 def test_a_folder_is_all_its_files_in_order_with_their_modes(folder: Path):
