@@ -18,7 +18,7 @@ import socket
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from importlib import import_module
@@ -172,20 +172,20 @@ def _give_token() -> None:
 
 @contextmanager
 def _on_loopback() -> Iterator[None]:
-    """Ray puts a node on the loopback only where it takes the system for one that has no clusters."""
-    constants, name = _private("ray._private.ray_constants"), "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
-    before, clusters = os.environ.get(name), getattr(constants, "ENABLE_RAY_CLUSTER", None)
-    os.environ[name] = "0"  # for the processes that Ray starts
-    if clusters is not None:  # without that name: the ports are open to the network, as Ray has it
-        constants.ENABLE_RAY_CLUSTER = False
+    """Ray puts a node on the loopback only where it takes the system for one that has no clusters.
+
+    Without the private name the ports of a cluster that we start are open to the network.
+    """
+    variable = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"  # for the processes that Ray starts
+    before = os.environ.get(variable)
+    os.environ[variable] = "0"
     try:
-        yield
+        with _replaced("ray._private.ray_constants", "ENABLE_RAY_CLUSTER", lambda clusters: False):
+            yield
     finally:
-        os.environ.pop(name)
+        del os.environ[variable]
         if before is not None:
-            os.environ[name] = before
-        if clusters is not None:
-            constants.ENABLE_RAY_CLUSTER = clusters
+            os.environ[variable] = before
 
 
 # signals
@@ -206,30 +206,28 @@ def undisturbed() -> Iterator[None]:
 
 @contextmanager
 def _signals_kept() -> Iterator[None]:
-    """Keep Ray from taking SIGTERM: first in Python, to exit with code 15; then in C++, to abort with a stack."""
-    worker, utils = _private("ray._private.worker"), _private("ray._private.utils")
-    take, connect = getattr(utils, "set_sigterm_handler", None), getattr(worker, "connect", None)
+    """Keep Ray from taking SIGTERM: first in Python, to exit with code 15; then in C++, to abort with a stack.
 
-    def connect_and_let_go(*args: Any, **options: Any) -> Any:
-        waiting = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-        try:
-            with _handlers_back():
-                return connect(*args, **options)
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, waiting)
+    Without the private names a signal is ours again only when Ray has started.
+    """
 
-    with _handlers_back():  # without these names: only from the end of the start on
-        if take is not None:
-            utils.set_sigterm_handler = lambda handler: None
-        if connect is not None and hasattr(signal, "pthread_sigmask"):
-            worker.connect = connect_and_let_go
-        try:
-            yield
-        finally:
-            if take is not None:
-                utils.set_sigterm_handler = take
-            if connect is not None:
-                worker.connect = connect
+    def harmless(connect: Callable[..., Any]) -> Callable[..., Any]:
+        def connect_and_let_go(*args: Any, **options: Any) -> Any:
+            waiting = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+            try:
+                with _handlers_back():
+                    return connect(*args, **options)
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, waiting)
+
+        return connect_and_let_go if hasattr(signal, "pthread_sigmask") else connect
+
+    with (
+        _handlers_back(),
+        _replaced("ray._private.utils", "set_sigterm_handler", lambda take: lambda handler: None),
+        _replaced("ray._private.worker", "connect", harmless),
+    ):
+        yield
 
 
 @contextmanager
@@ -385,6 +383,19 @@ def _knock(address: str) -> None:
         raise AddressError(
             address, f"what listens at {address} doesn't speak as a Ray cluster does: give the address of its head"
         ) from None
+
+
+@contextmanager
+def _replaced(module: str, name: str, by: Callable[[Any], Any]) -> Iterator[None]:
+    """Put `by(what is there)` in the place of a private name of Ray, if this Ray has it."""
+    room, found = _private(module), _private(module, name)
+    if found is not None:
+        setattr(room, name, by(found))
+    try:
+        yield
+    finally:
+        if found is not None:
+            setattr(room, name, found)
 
 
 def _private(module: str, name: str = "") -> Any:

@@ -14,7 +14,6 @@ import contextlib
 import sys
 import threading
 import time
-import tomllib
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -29,7 +28,9 @@ from minibit.cli.ending import complain, lacking
 from minibit.cli.options import Given, swarm_options
 from minibit.cli.progress import Progress, show_summary
 from minibit.errors import LocalError, OptionError
+from minibit.lab import formats
 from minibit.lab.archive import RUNS, RunFolder
+from minibit.lab.words import told_of
 from minibit.run.options import TABLE, Options
 from minibit.run.summary import Summary
 from minibit.sim import Scenario, Simulation
@@ -70,8 +71,8 @@ def main(file: str | None, no_report: bool, json: bool, quiet: bool, **given: An
         click.echo(summary.to_json())
     else:
         show_summary(summary)
-    for why, names in summary.failed_by_reason().items():
-        complain(f"incomplete: {', '.join(names)}: {why}")
+    for why, failures in summary.failed_by_reason().items():
+        complain(f"incomplete: {told_of(failures, why, summary.nodes)}")
     if live:
         keep_page()
     sys.exit(summary.exit_code)
@@ -181,11 +182,11 @@ def read_scenario(path: str | None, peers: int) -> Scenario:
     if path is None:
         return Scenario()
     try:
-        return Scenario.build(tomllib.loads(Path(path).read_text(encoding="utf-8")), peers)
-    except OSError as error:
-        raise LocalError(f"--scenario {path}: {error.strerror}: give a TOML file, as in docs/simulation.md") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise LocalError(f"--scenario {path}: it is no TOML: {error}") from None
+        table = formats.parse_toml(formats.read_text(path, "a TOML file, as in docs/simulation.md"), path)
+    except LocalError as error:
+        raise LocalError(f"--scenario {error}") from None
+    try:
+        return Scenario.build(table, peers)
     except LocalError as error:
         raise LocalError(f"--scenario {path}: {error}") from None
 

@@ -165,6 +165,21 @@ def shares(members: pl.DataFrame, gave: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+def outcomes(members: pl.DataFrame, lives: pl.DataFrame, shares: pl.DataFrame, peers: pl.DataFrame) -> pl.DataFrame:
+    """How each member fared: what it was and where, when it joined and was complete, what it got and gave, its end."""
+    ends = peers.filter(pl.col("event").is_in(["left", "died", "failed"])).group_by("peer").last()
+    why = pl.concat_str("event", pl.when(pl.col("why") != "").then(": " + pl.col("why")).otherwise(pl.lit("")))
+    return (
+        members.select("peer", "behaviour", "class", "node")
+        .join(lives.select("peer", "joined_s", "completed_s"), on="peer", how="left", maintain_order="left")
+        .join(
+            shares.select("peer", got_bytes="down_bytes", gave_bytes="up_bytes"),
+            on="peer", how="left", maintain_order="left",
+        )
+        .join(ends.select("peer", ended_s="at_s", end=why), on="peer", how="left", maintain_order="left")
+    )  # fmt: skip
+
+
 def reciprocity(peers: list[str], gave: pl.DataFrame) -> pl.DataFrame:
     """The part of what moved between each of these and other peers that was returned; null where nothing moved."""
     found = measures.reciprocities(*_among_peers(gave))

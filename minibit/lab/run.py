@@ -41,8 +41,8 @@ MEMBERS = {
 }
 OF_INTEREST = 200  # the most peers among which interest is measured
 DERIVED = (
-    "lives", "arrivals", "availability", "completion", "rates", "gave", "shares", "choking", "reciprocity", "interest",
-    "messages", "events",
+    "lives", "arrivals", "availability", "completion", "rates", "gave", "shares", "outcomes", "choking", "reciprocity",
+    "interest", "messages", "events",
 )  # fmt: skip
 
 
@@ -187,6 +187,11 @@ class Run:
     def shares(self) -> pl.DataFrame:
         """`peer, behaviour, up_bytes, down_bytes, share_ratio`: up / down, infinite for a peer that got nothing."""
         return derived.shares(self.members, self._gave)
+
+    def outcomes(self) -> pl.DataFrame:
+        """`peer, behaviour, class, node, joined_s, completed_s, got_bytes, gave_bytes, ended_s, end` of each member:
+        null for what did not happen, or is not known."""
+        return derived.outcomes(self.members, self._lives, self.shares(), self.peers)
 
     def choking(self) -> pl.DataFrame:
         """`peer, neighbour, slot, from_s, until_s`: `peer` served `neighbour` in that slot (`fixed`, `guest`)."""

@@ -55,9 +55,15 @@ class Account:
         return not self.seat.seeds and self.seat.behaviour not in UNWANTED
 
     @property
-    def complete(self) -> bool:
-        """Whether it has a whole copy, as far as is known: one that could not be verified is none."""
-        return self.completed_at is not None and not self.unproved
+    def finished(self) -> bool:
+        """Whether it has a finished copy, right or wrong: one that failed on the way to that has none."""
+        failed = self.gone is not None and self.gone.kind == "failed"
+        return self.completed_at is not None and not (failed and self.verified is False)
+
+    @property
+    def done(self) -> bool:
+        """Whether it has a finished copy that was read back and compared, right or wrong."""
+        return self.finished and self.verified is not None
 
     @property
     def waited_for(self) -> bool:

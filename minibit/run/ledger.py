@@ -123,7 +123,7 @@ class Ledger:
     @property
     def completed(self) -> int:
         """Peers that are complete."""
-        return sum(account.complete for account in self.peers.values())
+        return sum(account.finished for account in self.peers.values())
 
     @property
     def held(self) -> int:
@@ -138,10 +138,10 @@ class Ledger:
     def summary(
         self, *, nodes: int, spawn_s: float, verify_s: float, total_s: float, now: float, why: str, timed_out: bool
     ) -> Summary:
-        """The whole run; `now` is when waiting ended."""
+        """The whole run; `now` is when waiting ended. Complete is a peer whose copy was compared, right or wrong."""
         options = self.options
         zero = self.started_at if self.started_at is not None else now
-        done = sorted(a.completed_at - zero for a in self.peers.values() if a.completed_at is not None)
+        done = sorted(a.completed_at - zero for a in self.peers.values() if a.done and a.completed_at is not None)
         transfer_s = now - zero if verdict.waiting(self.accounts) or not done else done[-1]
         arrivals = [record for record in self.noted if isinstance(record, BlockRecord)]
         useful_bytes = sum(record.bytes for record in arrivals if record.verdict == "useful")
@@ -151,7 +151,7 @@ class Ledger:
         messages: Counter[str] = Counter()
         for account in self.accounts.values():
             messages.update(account.messages)
-        bound_s, all_done = self.bound_s(), self.completed == len(self.peers)
+        bound_s, all_done = self.bound_s(), len(done) == len(self.peers)
         return Summary(
             run=self.run,
             world=self.world,
@@ -159,8 +159,8 @@ class Ledger:
             seed=options.seed,
             content=self._content(),
             peers=len(self.peers),
-            completed=self.completed,
-            verified=sum(account.verified is True for account in self.peers.values()),
+            completed=len(done),
+            verified=sum(account.done and account.verified is True for account in self.peers.values()),
             nodes=nodes,
             seconds=Times(
                 spawn=spawn_s,

@@ -119,11 +119,14 @@ def test_a_shell_completes_commands_options_and_values() -> None:
         ("compare --zzz g", "minibit compare: there is no option '--zzz': see --help"),
         ("swarm --peers", "minibit swarm: option '--peers' requires an argument: see --help"),
         ("swarm a b", "minibit swarm: got unexpected extra argument (b): see --help"),
-        ("swarm --peers x", "minibit swarm: --peers: 'x' won't do: give a whole number from 1"),
+        ("swarm --peers x", "minibit swarm: --peers: 'x' won't do: give a whole number"),
         ("compare", "minibit compare: missing argument 'GRID': see --help"),
-        ("compare --jobs 0 g", "minibit compare: --jobs: '0' won't do: give a whole number from 1"),
-        ("tournament --peers 0", "minibit tournament: --peers: '0' won't do: give a whole number from 1"),
-        ("tournament --upload 3x", "minibit tournament: --upload: '3x' is no rate: give e.g. 4MiB/s, 500kB/s"),
+        ("compare --jobs 0 g", "minibit compare: --jobs: '0' won't do: give 1 to 10000"),
+        ("tournament --peers 0", "minibit tournament: --peers: '0' won't do: give 1 to 10000"),
+        (
+            "tournament --upload 3x",
+            "minibit tournament: --upload: '3x' is no rate: give a number and a unit, e.g. 4MiB/s, 500kB/s, 16Mbit/s",
+        ),
         ("replay --until x f", "minibit replay: --until: 'x' is no duration: give e.g. 10s, 250ms, 2m, 1h"),
         ("runs export a --to b --format c", "minibit runs export: --format: 'c' is not one of 'csv', 'parquet'"),
     ],
@@ -209,7 +212,7 @@ def test_an_option_may_stand_in_the_environment_and_the_command_line_wins() -> N
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [
-        ("MINIBIT_PEERS", "x", "'x' won't do: give a whole number from 1"),
+        ("MINIBIT_PEERS", "x", "'x' won't do: give a whole number"),
         ("MINIBIT_BLOCK_SIZE", "3 foo", "'3 foo' is no size: give e.g. 64MiB, 500kB"),
         ("MINIBIT_KEEP", "x", "'x' won't do: give yes or no"),
         (

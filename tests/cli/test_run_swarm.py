@@ -107,7 +107,7 @@ def test_the_address_may_come_from_the_environment(ran, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--peers", "0"], "run_swarm: --peers: '0' won't do: give a whole number from 1\n"),
+        (["--peers", "0"], "run_swarm: --peers: '0' won't do: give 1 to 100000\n"),
         (["--size", "64MiBB"], "run_swarm: --size: '64MiBB' is no size: give e.g. 64MiB, 500kB\n"),
         (["--world", "moon"], "run_swarm: --world: 'moon' won't do: give ray or sim\n"),
     ],

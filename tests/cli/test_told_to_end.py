@@ -47,7 +47,7 @@ STAGES = {
     "joining": Stage(tuple(SLOW), said("peers join")),
     "transferring": Stage(tuple(SLOW), said("of the blocks")),
     "verifying": Stage(("copy", "--peers", "1", "--block-size", "16MiB"), said("verifying")),
-    "drawing": Stage(QUICK, said("drawing the report")),
+    "drawing": Stage(("--world", "sim", *QUICK), said("drawing the report")),
 }
 TOLD = [(INT,), (TERM,), (HUP,), (INT, INT), (TERM, TERM), (INT, TERM)]
 SUITE = [
