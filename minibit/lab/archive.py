@@ -23,7 +23,8 @@ import platform
 import random
 import string
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -36,23 +37,33 @@ import msgspec
 from minibit.errors import DiskFullError, LocalError
 from minibit.records import Record
 
+try:
+    import fcntl
+except ImportError:  # not on Windows
+    fcntl = None  # type: ignore[assignment]
+
 RUNS = Path("runs")
 FORMAT = 1  # of run.json and the tables; a program that knows a smaller number cannot read them
 
 
 class RunFolder:
-    """The folder at `path` of the run called `name`; `create` makes a new one. `ours`: this program made it."""
+    """The folder at `path` of the run called `name`; `create` makes a new one. `ours`: this program made it.
+
+    A new one is locked until `remove_if_empty`, or until this program ends: two runs never write into one folder.
+    """
 
     def __init__(self, name: str, path: Path, *, ours: bool = True) -> None:
         self.name = name
         self.path = path
         self._ours = ours
+        self._let_go: Callable[[], object] = lambda: None
 
     @classmethod
     def create(cls, name: str | None = None, out: str | os.PathLike[str] | None = None) -> RunFolder:
         """A folder for a new run: `out`, or runs/NAME below the working directory.
 
-        A run without a name gets one that no other run has. `LocalError` if the folder holds a whole run already.
+        A run without a name gets one that no other run has. `LocalError` if the folder holds a whole run already, or
+        one that goes on.
         """
         if name is None and out is None:
             return cls._create_unique()
@@ -61,9 +72,11 @@ class RunFolder:
         ours = not path.exists()
         with explained(path):
             path.mkdir(parents=True, exist_ok=True)
+        folder = cls(name, path, ours=ours)
+        folder._lock()
         if (path / "run.json").exists():
             raise LocalError(f"there is a run in {path} already: remove it, or give another folder or name")
-        return cls(name, path, ours=ours)
+        return folder
 
     @classmethod
     def _create_unique(cls) -> RunFolder:
@@ -104,8 +117,24 @@ class RunFolder:
             for new in beside.values():
                 new.unlink(missing_ok=True)
 
+    def _lock(self) -> None:
+        """Keep other runs out of the folder, as far as this system can."""
+        if fcntl is None:
+            return
+        descriptor = os.open(self.path, os.O_RDONLY)
+        self._let_go = weakref.finalize(self, os.close, descriptor)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._let_go()
+            what = f"a run goes on in {self.path}"
+            raise LocalError(f"{what}: wait for its end, or give another folder or name") from None
+        except OSError:
+            return  # this file system has no locks
+
     def remove_if_empty(self) -> None:
-        """Remove the folder of a run that came to nothing, unless it was there before or something is in it."""
+        """Let go of the folder. That of a run that came to nothing is removed, if this program made it."""
+        self._let_go()
         if self._ours:
             with suppress(OSError):
                 self.path.rmdir()
