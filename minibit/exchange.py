@@ -5,7 +5,8 @@ neighbours whose link stands. A neighbour that breaks the protocol, or sent a wr
 and the peer drops it.
 
 Invariant (`check`): a block in flight is not held, and exactly the blocks in flight are asked of neighbours; no more
-neighbours are served than there are slots; only blocks that are held are announced, unless the peer is a liar.
+neighbours are served than there are slots, and none waits for a slot that is not used; only blocks that are held are
+announced, unless the peer is a liar.
 """
 
 from __future__ import annotations
@@ -180,6 +181,8 @@ class Exchange:
         if neighbour.sending == block:
             self._holds(neighbour, neighbour.theirs | 1 << block)
             self._effects += self.uploads.sent(neighbour, self._content.length(block), now)
+            if not self.held & ~neighbour.theirs:
+                self.serve(now)  # its interest ended
 
     def arrived(self, neighbour: Neighbour, block: int, ok: bool, now: float) -> None:
         """All bytes of `block` came from it; `ok` as `Arrived` says."""
@@ -204,7 +207,7 @@ class Exchange:
         """`block` is held from now on."""
         self.held |= 1 << block
         announcer.knows(neighbour, block)
-        called_off = self.pipeline.call_off(block)
+        called_off = self.pipeline.call_off(block, now)
         # neighbours that may still send a block that we gave up: tell them that we hold it
         for other in self._up.values() if self.pipeline.late >> block & 1 else ():
             if other.serves_us and other.late >> block & 1 and not other.told >> block & 1:
@@ -258,11 +261,13 @@ class Exchange:
         if not missing or self._life.stage is not TRADING:
             return
         self._send_pedidos(self.pipeline.ask(neighbours, missing, now), now)
-        if not missing & ~self.pipeline.in_flight and "endgame" not in self._timers:
-            self._await_overdue(now)
+        if not missing & ~self.pipeline.in_flight:
+            self._send_pedidos(self.pipeline.ask_again(neighbours, now), now)
+            if "endgame" not in self._timers:
+                self._await_overdue(now)
 
     def endgame(self, now: float) -> None:
-        """Every missing block is in flight: ask those that take too long a second time."""
+        """Every missing block is in flight: ask other neighbours for those that take too long."""
         if self.missing & ~self.pipeline.in_flight:
             self.pump(now)
             return
@@ -326,8 +331,8 @@ class Exchange:
         assert not self.held & self.pipeline.in_flight
         assert not self.held & ~self.all
         self.availability.check(neighbour.theirs for neighbour in self._up.values())
-        served = [neighbour for neighbour in self._up.values() if neighbour.slot is not UNSERVED]
-        assert self.uploads.slots is None or len(served) <= self.uploads.slots
+        if self._life.stage is not LEAVING:
+            self.uploads.check(self._up.values(), self.held)
         assert all(not neighbour.told & ~self.claims for neighbour in self._up.values())
 
 
