@@ -23,14 +23,14 @@ from minibit.behaviour import Honest
 from minibit.content import Content
 from minibit.errors import RemoteError
 from minibit.life import LEAVING, TRADING, Lifetime
-from minibit.messages import Bloco, Bloqueio, Desbloqueio, Estoque, Message, Pedido
+from minibit.messages import NEWS, Bloco, Bloqueio, Desbloqueio, Estoque, Message, Pedido
 from minibit.neighbour import SHARING, UNSERVED, Move, Neighbour
 from minibit.pipeline import Pipeline
 from minibit.records import BlockRecord, Record, ServingRecord
 from minibit.rules import Rules
 from minibit.uploads import Changes, Uploads
 
-MOST_STRIKES = 3  # wrong blocks after which a neighbour is banned
+MOST_STRIKES = 3  # wrong blocks, or words that only the tracker may say, after which a neighbour is banned
 MOST_UNINVITED = 256  # messages that had no place (`Neighbour.uninvited`) after which a neighbour is dropped
 
 
@@ -112,6 +112,8 @@ class Exchange:
 
     def _on_estoque(self, neighbour: Neighbour, message: Estoque, now: float) -> None:
         count = self._content.block_count
+        if len(message.new) > count:
+            raise RemoteError(f"{len(message.new)} new blocks of {count} in an ESTOQUE")
         if message.new and max(message.new) >= count:
             raise RemoteError(f"block {max(message.new)} of {count} in an ESTOQUE")
         news = inventory.of(message.new)
@@ -166,6 +168,10 @@ class Exchange:
 
     def _on_bloco(self, neighbour: Neighbour, message: Bloco, now: float) -> None:
         raise RemoteError("a BLOCO without its bytes")
+
+    def _on_news_of_peers(self, neighbour: Neighbour, message: Message, now: float) -> None:
+        neighbour.strikes += 1  # it would send us to addresses of its choice
+        raise RemoteError(f"a {message.verb}, which a neighbour must not say")
 
     def _holds(self, neighbour: Neighbour, theirs: int) -> None:
         if gone := neighbour.theirs & ~theirs:
@@ -348,4 +354,5 @@ _ON_MESSAGE: dict[type, Callable[..., None]] = {
     Desbloqueio: Exchange._on_desbloqueio,
     Pedido: Exchange._on_pedido,
     Bloco: Exchange._on_bloco,
+    **dict.fromkeys(NEWS, Exchange._on_news_of_peers),
 }
