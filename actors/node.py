@@ -25,7 +25,7 @@ from minibit.actors.links.pairs import Links
 from minibit.errors import MinibitError, RemoteError
 from minibit.mailbox import Mailbox
 from minibit.manifest import Manifest
-from minibit.messages import Bloco, Desligamento, Message, PeerAddress
+from minibit.messages import NEWS, Bloco, Desligamento, Message, PeerAddress
 from minibit.peer import Peer
 from minibit.records import PeerRecord, Record
 from minibit.seat import Seat, lowest
@@ -299,6 +299,8 @@ class Node:
         self.handle(events.Unlinked(link.peer, why))
 
     def on_message(self, link: Wire, message: Message) -> None:
+        if type(message) in NEWS and link.peer == events.TRACKER:  # a link of that id is the seed's, not the tracker's
+            raise RemoteError(f"a {message.verb} by a link: the tracker says it by an actor call")
         self._take(link.peer, message)
 
     def on_block(self, link: Wire, block: int, data: memoryview) -> None:

@@ -34,7 +34,7 @@ from minibit.actors.node import Node, Outside
 from minibit.events import TRACKER
 from minibit.mailbox import MailboxSnapshot
 from minibit.manifest import Manifest
-from minibit.messages import ListaPeers, Message, PeerAddress
+from minibit.messages import ListaPeers, Message, PeerAddress, judged
 from minibit.seat import Seat
 from minibit.snapshots import PeerSnapshot
 
@@ -247,7 +247,7 @@ class PeerActor:
 
     async def hear(self, sender: str, message: Message, number: int | None = None) -> ListaPeers | None:
         """Put a message into the mailbox, as if `sender` had said it; `number` orders those of one link."""
-        self.node.receive(sender, message, number)
+        self.node.receive(sender, judged(message), number)
         return None  # only the tracker answers
 
     registro = lista_peers = novo_peer = estoque = bloqueio = desbloqueio = pedido = desligamento = hear
