@@ -3,8 +3,8 @@
 One `Peer` of the core, its links, its store, its mailbox and its records, on one asyncio loop, without Ray.
 Everything here runs on that loop, so nothing is locked. Time is the monotonic clock of this machine.
 
-Every fault of our own (a full disk, a file that changed under a seed, a strategy that raises) ends in `failure`:
-the node says goodbye and stops serving, and it blames no neighbour.
+Every fault of our own (a full disk, a strategy that raises) ends in `failure`: the node says goodbye and stops serving,
+and it blames no neighbour. A seed whose file changed goes on with the blocks that are still right.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from minibit.actors.disk.source import Source
 from minibit.actors.disk.store import Store
 from minibit.actors.links.face import Wire
 from minibit.actors.links.pairs import Links
-from minibit.errors import LocalError, MinibitError, RemoteError
+from minibit.errors import LocalError, MinibitError, RemoteError, SourceError
 from minibit.mailbox import Mailbox
 from minibit.manifest import Manifest
 from minibit.messages import Bloco, Desligamento, Message, PeerAddress
@@ -132,8 +132,6 @@ class Node:
 
     def drain(self) -> list[Record]:
         """The records since the last call, and one sample of now."""
-        if isinstance(self.store, Store):
-            self.store.save()
         found, self._records = self._records, []
         traffic = (sum(some) for some in zip(self._closed_bytes, *(link.traffic for link in self.links), strict=True))
         return [*found, self.peer.sample(time.monotonic(), *traffic)]
@@ -174,7 +172,7 @@ class Node:
         try:
             effects = step(*event, now)
         except LocalError as error:
-            self._fail(error)
+            self.fail(error)
             return
         for effect in effects:
             match effect:
@@ -192,7 +190,8 @@ class Node:
                 case events.HangUp(peer, farewell):
                     self._hang_up(peer, farewell, now)
                 case events.Finish():
-                    self._finish()
+                    if not self._finish():
+                        break
                 case events.Left(why):
                     self.stopped.set()
                     self._do(self.links.close(why))  # no new link from now on
@@ -224,9 +223,14 @@ class Node:
             self.links[peer].send(message)
 
     def _send_block(self, peer: str, block: int, spoil: bool, now: float) -> None:
+        if peer not in self.links:
+            return
+        try:
+            self.read(block, 0, 1)  # now: in the middle of a block only the end of the link could take it back
+        except RemoteError:
+            return
         self.mailbox.went(peer, Bloco(block), now)
-        if peer in self.links:
-            self.links[peer].send_block(block, spoil)
+        self.links[peer].send_block(block, spoil)
 
     def _hang_up(self, peer: str, farewell: Desligamento | None, now: float) -> None:
         if farewell is not None:
@@ -234,12 +238,15 @@ class Node:
         if peer in self.links:
             self.links[peer].close(farewell.why if farewell else "it said goodbye", farewell)
 
-    def _finish(self) -> None:
+    def _finish(self) -> bool:
+        """Give the copy its name; whether that went well."""
         if isinstance(self.store, Store):
             try:
                 self.store.finish()
             except MinibitError as error:
-                self._fail(error)
+                self.fail(error)
+                return False
+        return True
 
     async def _dial(self, address: PeerAddress, alone: bool) -> None:
         try:
@@ -253,7 +260,7 @@ class Node:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _fail(self, error: MinibitError) -> None:
+    def fail(self, error: MinibitError) -> None:
         """Note once why this node can't go on, and leave."""
         if self.failure is not None:
             return
@@ -285,7 +292,7 @@ class Node:
                 try:
                     self.store.write(block, data)
                 except MinibitError as error:
-                    self._fail(error)
+                    self.fail(error)
                     return
         self.handle(events.Arrived(link.peer, block, ok))
 
@@ -296,9 +303,17 @@ class Node:
         self.handle(events.Sent(link.peer, block))
 
     def read(self, block: int, offset: int, length: int) -> bytes:
-        """If our disk fails, the link ends and this node leaves."""
+        """If our disk fails, the link ends and this node leaves; a seed goes on with the blocks that are right."""
         try:
             return self.store.read(block, offset, length)
+        except SourceError as error:
+            self._lose(block, error)
         except MinibitError as error:
-            self._fail(error)
-            raise RemoteError("our disk failed") from None
+            self.fail(error)
+        raise RemoteError("our disk failed")
+
+    def _lose(self, block: int, error: SourceError) -> None:
+        if isinstance(self.store, Source) and self.store.held >> block & 1:
+            self.store.lose(block)
+            self._records.append(PeerRecord(time.monotonic(), self.me.peer, "damaged", str(error)))
+        self._loop.call_soon(self.handle, events.Lost(block))

@@ -28,6 +28,7 @@ from minibit.actors.disk.source import Source
 from minibit.actors.disk.store import Store
 from minibit.actors.names import NAMESPACE, actor_name
 from minibit.actors.node import Node, Outside
+from minibit.errors import MinibitError, StoreError
 from minibit.events import TRACKER
 from minibit.mailbox import MailboxSnapshot
 from minibit.manifest import Manifest
@@ -67,11 +68,12 @@ class Opened(msgspec.Struct, frozen=True):
 
 
 class Drained(msgspec.Struct, frozen=True):
-    """The news of a peer: new records (MessagePack), messages sent so far by verb, actor calls so far."""
+    """The news of a peer: new records (MessagePack), messages sent so far by verb, actor calls so far, blocks lost."""
 
     records: bytes
     messages: dict[str, int]
     actor_calls: int
+    lost: int
 
 
 def copies_folder(folder: str) -> Path:
@@ -129,8 +131,9 @@ class PeerActor:
         manifest, folder = self.setup.manifest, copies_folder(self.setup.folder)
         if self._path:
             return Source(Path(self._path), manifest)
-        advice = "make room, give fewer peers, or set TMPDIR to a larger disk"
-        check_room(copies * manifest.content_bytes, folder, f"{copies} copies", advice)
+        if not folder.exists():  # if it does, each store looks how much it needs beside what is there
+            advice = "make room, give fewer peers, or set TMPDIR to a larger disk"
+            check_room(copies * manifest.content_bytes, folder, f"{copies} copies", advice)
         return Store.open(folder / self.name, manifest)
 
     async def take(self) -> None:
@@ -182,9 +185,14 @@ class PeerActor:
                 folder.parent.rmdir()
 
     async def verify(self) -> bool:
-        """Whether the finished copy, read back from disk, is what the manifest says."""
+        """Whether the finished copy, read back from disk, is what the manifest says. If not, it loses its name."""
         store = self.node.store
-        return not isinstance(store, Store) or await asyncio.to_thread(store.verify_all)
+        if isinstance(store, Source) or await asyncio.to_thread(store.verify_all):
+            return True
+        self.node.fail(StoreError("its finished copy is not what the manifest says"))
+        with suppress(MinibitError):
+            store.reopen()
+        return False
 
     # looking
 
@@ -197,7 +205,8 @@ class PeerActor:
         if number != self._batch_number:
             self._batch_number = number
             batch = records.encode(self.node.drain())
-            self._batch = Drained(batch, dict(self.node.mailbox.outgoing), self._call_count)
+            lost = self.node.peer.exchange.lost
+            self._batch = Drained(batch, dict(self.node.mailbox.outgoing), self._call_count, lost)
         return self._batch
 
     async def snapshot(self) -> PeerSnapshot:

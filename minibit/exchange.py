@@ -50,6 +50,7 @@ class Exchange:
         behaviour: Honest,
     ) -> None:
         self.held = held
+        self.lost = inventory.EMPTY  # by our own disk, for good
         self.all = inventory.full(content.block_count)
         self.availability = Availability(content.block_count)
         self.announcer = Announcer(rules.announce_s)
@@ -66,8 +67,8 @@ class Exchange:
 
     @property
     def missing(self) -> int:
-        """The inventory of the blocks that are not held."""
-        return self.all & ~self.held
+        """The inventory of the blocks that are not held, and can be had."""
+        return self.all & ~self.held & ~self.lost
 
     @property
     def claims(self) -> int:
@@ -180,6 +181,15 @@ class Exchange:
         if neighbour.sending == block:
             self._holds(neighbour, neighbour.theirs | 1 << block)
             self._effects += self.uploads.sent(neighbour, self._content.length(block), now)
+
+    def lose(self, block: int) -> None:
+        """`block` is held no more, and the neighbours that were told of it hear so."""
+        self.held &= ~(1 << block)
+        self.lost |= 1 << block
+        for neighbour in self._up.values():
+            self._effects += self.uploads.lost(neighbour, block)
+            if neighbour.told & ~self.claims:
+                self._send(neighbour, announcer.whole(neighbour, self.claims))
 
     def arrived(self, neighbour: Neighbour, block: int, ok: bool, now: float) -> None:
         """All bytes of `block` came from it; `ok` as `Arrived` says."""

@@ -89,8 +89,9 @@ class Collector:
             stalled = now - since > max(STALL_S, 4 * ledger.options.rules.request_timeout_s)
             otherwise = f"nothing moved for {now - since:.0f} s" if stalled else None
             why = verdict.why_hopeless(ledger.accounts, ledger.content.block_count, otherwise)
-            gone = ledger.seed.gone
-            return f"the seed is gone ({gone}), and {why}" if why and gone else why
+            seed = ledger.seed
+            gone = f"the seed is gone ({seed.gone})" if seed.gone else seed.damaged
+            return f"{gone}, and {why}" if why and gone else why
         return None
 
     def verify(self) -> None:
@@ -121,6 +122,7 @@ class Collector:
                 try:
                     batch = ray.get(call, timeout=max(0.0, deadline - time.monotonic()))
                     ledger.enter(name, decode(batch.records), batch.messages, batch.actor_calls)
+                    ledger.lose(name, batch.lost)
                 except RayActorError:
                     ledger.died(name, time.monotonic())
                     if name != TRACKER and ledger.accounts[TRACKER].gone is None:

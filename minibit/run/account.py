@@ -39,6 +39,7 @@ class Account:
         self.completed_at: float | None = None
         self.gone: Departure | None = None
         self.verified: bool | None = None
+        self.damaged = ""  # what of its own content is not what it was
         self.banned_by: set[str] = set()
         self.sample: SampleRecord | None = None
         self.batches = 0  # of news that came
