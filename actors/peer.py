@@ -11,19 +11,21 @@ import asyncio
 import logging
 import os
 import shutil
-import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import msgspec
 import ray
-from ray.exceptions import RayError
+from ray.exceptions import ActorUnavailableError, RayError
 
 from minibit import inventory, records, strategies
+from minibit.actors.disk import scratch
 from minibit.actors.disk.files import check_room
+from minibit.actors.disk.scratch import Scratch
 from minibit.actors.disk.source import Source
 from minibit.actors.disk.store import Store
 from minibit.actors.names import NAMESPACE, actor_name
@@ -37,6 +39,7 @@ from minibit.seat import Seat
 from minibit.snapshots import PeerSnapshot
 
 SETTLE_S = 5.0  # limit for the first links, when a peer joins
+AGAIN_S = 1.0  # before an actor that is out of reach is called again
 BATCH_BYTES = 8 << 20  # blocks in one answer, when a peer gets those that it starts with
 
 
@@ -45,7 +48,7 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
 
     key             the key of the swarm, which both ends of every link must prove
     by_actor_calls  whether control messages between peers go by actor calls, and not by links
-    folder          where the copies go; a relative one is below each machine's own temporary folder
+    folder          where the copies go; a relative one is the name of a scratch folder of each machine
     strategies      strategies from outside Minibit, by name: a worker need not have their modules
     """
 
@@ -76,9 +79,22 @@ class Drained(msgspec.Struct, frozen=True):
     lost: int
 
 
-def copies_folder(folder: str) -> Path:
-    """Where the copies of a run's peers lie on this machine: `folder`, in the temporary one unless absolute."""
-    return Path(tempfile.gettempdir(), folder)
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def once(
+    method: Callable[Concatenate[PeerActor, P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate[PeerActor, P], Coroutine[Any, Any, T]]:
+    """A method that runs once: a call that is made again, because its answer was lost, gets the same answer."""
+
+    @wraps(method)
+    async def answer(self: PeerActor, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        if (task := self._done_once.get(method.__name__)) is None:
+            task = self._done_once[method.__name__] = asyncio.ensure_future(method(self, *args, **kwargs))
+        return await asyncio.shield(task)
+
+    return answer
 
 
 class PeerActor:
@@ -101,6 +117,7 @@ class PeerActor:
         self._tracker = tracker
         self._peers: dict[str, Any] = {}
         self._calls: set[asyncio.Task[None]] = set()
+        self._done_once: dict[str, asyncio.Future[Any]] = {}
         self._call_count = 0
         self._batch_number = -1
         self._batch: Drained
@@ -109,6 +126,7 @@ class PeerActor:
 
     # life
 
+    @once
     async def open(self, copies_here: int = 1) -> Opened:
         """Open the store and start the block server; the disk must have room for `copies_here` copies."""
         setup = self.setup
@@ -128,14 +146,19 @@ class PeerActor:
         return Opened(address, machine(), self.node.peer.held)
 
     def _open_store(self, copies: int) -> Store | Source:
-        manifest, folder = self.setup.manifest, copies_folder(self.setup.folder)
+        manifest, folder = self.setup.manifest, Path(self.setup.folder)
         if self._path:
             return Source(Path(self._path), manifest)
-        if not folder.exists():  # if it does, each store looks how much it needs beside what is there
-            advice = "make room, give fewer peers, or set TMPDIR to a larger disk"
+        advice = "make room, give fewer peers, or set TMPDIR to a larger disk"
+        if not folder.is_absolute():
+            scratch.sweep()
+            folder = Scratch.use(self.setup.folder).path  # until this process ends
+            check_room(copies * manifest.content_bytes, folder, f"{copies} copies", advice)
+        elif not folder.exists():  # if it does, each store looks how much it needs beside what is there
             check_room(copies * manifest.content_bytes, folder, f"{copies} copies", advice)
         return Store.open(folder / self.name, manifest)
 
+    @once
     async def take(self) -> None:
         """Get the blocks that this peer starts with from the seed, before it joins."""
         store, manifest = self.node.store, self.setup.manifest
@@ -145,7 +168,7 @@ class PeerActor:
         for first in range(0, len(wanted), per_call):
             batch = wanted[first : first + per_call]
             self._call_count += 1
-            for block, data in zip(batch, await self._tracker.give.remote(batch), strict=True):
+            for block, data in zip(batch, await reached(self._tracker.give, batch), strict=True):
                 if store.verify(block, data):
                     store.write(block, data)
         self.node.begin_anew()
@@ -155,6 +178,7 @@ class PeerActor:
         length = self.setup.manifest.length
         return [self.node.store.read(block, 0, length(block)) for block in blocks]
 
+    @once
     async def join(self) -> None:
         """Enter the swarm, and wait for the first links, for `SETTLE_S` at most."""
         self.node.join()
@@ -165,6 +189,7 @@ class PeerActor:
                 return
             await asyncio.sleep(0.02)
 
+    @once
     async def start(self) -> None:
         """PEDIDOs are allowed from now on."""
         self.node.start()
@@ -259,12 +284,25 @@ class PeerActor:
         task.add_done_callback(self._calls.discard)
 
     async def _answered(self, actor: Any, message: Message, number: int | None) -> None:
+        method = getattr(actor, message.verb.lower())
         try:
-            answer = await getattr(actor, message.verb.lower()).remote(self.name, message, number)
+            if number is None:
+                answer = await method.remote(self.name, message, number)
+            else:  # all later ones wait for it over there
+                answer = await reached(method, self.name, message, number)
         except RayError:
             return  # that actor is gone; the core asks again, or its link ends
         if answer is not None:
             self.node.receive(TRACKER, answer)
+
+
+async def reached(method: Any, *args: Any) -> Any:
+    """The answer of an actor method, called again as long as the actor is only out of reach."""
+    while True:
+        try:
+            return await method.remote(*args)
+        except ActorUnavailableError:
+            await asyncio.sleep(AGAIN_S)
 
 
 def machine() -> str:

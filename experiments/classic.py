@@ -112,7 +112,7 @@ def checked(world: str, *, out: str, **given: Any) -> Run:
             simulation.write(RunFolder.create(out=out))
         else:
             with Swarm.launch(**chosen, out=out) as swarm:
-                swarm.wait(timeout_s=TIMEOUT_S, progress=progress.update)
+                swarm.wait(timeout=TIMEOUT_S, progress=progress.update)
     return load(out)
 
 
@@ -168,7 +168,7 @@ def shared(kind: str, folder: Path, peers: int = 5) -> dict[str, Any]:
     original = MEDIA[kind].make(folder)
     out = folder / kind
     with Swarm.launch(original, peers=peers, preset="classic", out=str(out), keep=True) as swarm:
-        summary: Summary = swarm.wait(timeout_s=TIMEOUT_S)
+        summary: Summary = swarm.wait(timeout=TIMEOUT_S)
     if summary.exit_code:
         why = {failure.why for failure in summary.failed}
         raise LocalError(f"{summary.verified} of {peers} peers have a verified {original.name}: {', '.join(why)}")

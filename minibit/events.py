@@ -63,12 +63,14 @@ class Arrived(Fact, frozen=True):
 
     The world asks `Peer.expects` first, and handles no other event between the two. If the peer expects the block, the
     world hashes it, and stores it if the hash is right. If not, nobody hashes it, and `ok` is True: the peer counts the
-    block as double, whatever its bytes are.
+    block as double, whatever its bytes are. `sealed`: these are the bytes that were sent; otherwise they may have been
+    changed on their way, and a wrong block is no proof against its sender.
     """
 
     sender: str
     block: int
     ok: bool
+    sealed: bool = True
 
 
 class Progressed(Fact, frozen=True):

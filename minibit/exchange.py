@@ -191,8 +191,8 @@ class Exchange:
             if neighbour.told & ~self.claims:
                 self._send(neighbour, announcer.whole(neighbour, self.claims))
 
-    def arrived(self, neighbour: Neighbour, block: int, ok: bool, now: float) -> None:
-        """All bytes of `block` came from it; `ok` as `Arrived` says."""
+    def arrived(self, neighbour: Neighbour, block: int, ok: bool, now: float, sealed: bool = True) -> None:
+        """All bytes of `block` came from it; `ok` and `sealed` as `Arrived` says."""
         took_s = self.pipeline.arrived(neighbour, block, now)
         double = took_s is None or (ok and self.held >> block & 1)
         verdict: Any = "double" if double else "useful" if ok else "rejected"
@@ -200,6 +200,8 @@ class Exchange:
         self._note(BlockRecord(now, self._life.name, block, neighbour.peer, took_s or 0.0, verdict, length_bytes))
         if took_s is None:
             _uninvited(neighbour, "blocks that nobody asked for")
+        elif not ok and not sealed:  # the world asks for sealed blocks on the next link, which show whose fault it is
+            raise RemoteError(f"block {block} came wrong")
         elif not ok:
             self._reject(neighbour, block, now)
         else:

@@ -24,6 +24,7 @@ HashName = Literal["blake3", "sha256"]
 
 DIGEST_BYTES = 32
 BLOCK_BYTES_MAX = 64 << 20
+BLOCKS_MAX = 1 << 18  # their digests are 8 MiB, and an inventory is 32 KiB for each peer and each of its neighbours
 CONTENT_BYTES_MAX = 1 << 62
 NAME_BYTES_MAX = 224  # a file name may have 255; the store appends `.minibit-partial` and the like
 COMPONENT_BYTES_MAX = 255

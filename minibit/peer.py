@@ -247,7 +247,7 @@ class Peer:
         if (neighbour := self._up.get(event.sender)) is not None:
             held = self.exchange.held
             try:
-                self.exchange.arrived(neighbour, event.block, event.ok, now)
+                self.exchange.arrived(neighbour, event.block, event.ok, now, event.sealed)
             except RemoteError as error:
                 self._drop(neighbour, str(error), now)
             if self.exchange.held != held and self.complete:

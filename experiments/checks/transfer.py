@@ -56,7 +56,7 @@ def real(options: dict[str, Any]) -> Figures:
             tempfile.TemporaryDirectory(prefix="minibit-check-") as folder,
             Swarm.launch(out=folder, **options) as swarm,
         ):
-            summary = swarm.wait(timeout_s=TIMEOUT_S)
+            summary = swarm.wait(timeout=TIMEOUT_S)
             records = sorted(swarm.ledger.records(), key=lambda record: record.at_s)
     finally:
         cluster.disconnect()

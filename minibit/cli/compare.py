@@ -34,6 +34,7 @@ from minibit.compare.rows import as_markdown, as_object, as_parquet, cells_of, i
 from minibit.compare.workers import Outcome, Processes, Tasks, Workers
 from minibit.errors import LocalError
 from minibit.lab.archive import RUNS
+from minibit.lab.formats import read_text
 
 LOST = 4
 
@@ -120,6 +121,7 @@ def do_missing(grid: Grid, results: ResultsFolder, jobs: int | None, address: st
 
     with Progress(quiet) as progress:
         progress.say(f"runs to do: {len(missing)} of {len(grid.runs())}")
+        progress.update_runs(0, 0, len(missing))
         if simulated := [run for run in missing if not run.real]:
             if address is not None:
                 do(simulated, Tasks(address), jobs or len(simulated))
@@ -142,10 +144,7 @@ def end(lost: dict[str, str]) -> NoReturn:
 
 def marked(page: Path, name: str) -> re.Match[str]:
     """The place of a table in a page: between the lines `<!-- table NAME -->` and `<!-- end -->`."""
-    try:
-        text = page.read_text(encoding="utf-8")
-    except OSError as error:
-        raise LocalError(f"can't read {page} ({error.strerror}): give a Markdown file") from None
+    text = read_text(page, "a Markdown file")
     found = re.search(rf"(?<=<!-- table {re.escape(name)} -->\n).*?(?=<!-- end -->)", text, re.DOTALL)
     if found is None:
         raise LocalError(f"{page} has no place for {name}: add the lines <!-- table {name} --> and <!-- end -->")

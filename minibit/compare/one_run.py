@@ -66,13 +66,11 @@ def _simulated(given: dict[str, Any], scenario: dict[str, Any]) -> tuple[Summary
 def _real(given: dict[str, Any], scenario: dict[str, Any]) -> tuple[Summary, Figures]:
     from minibit.actors.driver.swarm import Swarm  # noqa: PLC0415  imports Ray, which a simulation doesn't need
 
-    options = Options.build(**given)
-    with (
-        tempfile.TemporaryDirectory(prefix="minibit-compare-") as folder,
-        Swarm.launch(**{**given, "out": str(Path(folder, "run"))}) as swarm,
-    ):
-        summary = swarm.wait(timeout_s=options.timeout_s)
-        records = list(swarm.ledger.records())
+    with tempfile.TemporaryDirectory(prefix="minibit-compare-") as folder:
+        options = Options.build(**{**given, "out": str(Path(folder, "run"))})
+        with Swarm.launch(options=options) as swarm:
+            summary = swarm.wait()
+            records = list(swarm.ledger.records())
     return summary, figures(summary, records, _groups(seats(options)))
 
 

@@ -25,6 +25,8 @@ import minibit
 from minibit.compare.grid import GridRun
 from minibit.errors import LocalError
 from minibit.lab.archive import explained
+from minibit.lab.formats import parse_json
+from minibit.run.summary import Summary
 
 
 class RunResult(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -67,8 +69,8 @@ class ResultsFolder(AbstractContextManager["ResultsFolder"]):
         text = (folder / "results.jsonl").read_bytes()
         for line in text.splitlines():
             try:
-                result = msgspec.json.decode(line, type=RunResult)
-            except msgspec.MsgspecError:
+                result = _read(line)
+            except (LocalError, msgspec.ValidationError):
                 self.strange += 1
             else:
                 self.by_key[result.key] = result
@@ -98,6 +100,14 @@ class ResultsFolder(AbstractContextManager["ResultsFolder"]):
     def __exit__(self, *_: object) -> None:
         """Let other processes write."""
         os.close(self._file)
+
+
+def _read(line: bytes) -> RunResult:
+    """The result in a line."""
+    result = msgspec.convert(parse_json(line, "it"), RunResult)
+    if result.lost is None:
+        msgspec.convert(result.summary, Summary)
+    return result
 
 
 def replace(path: Path, data: bytes) -> None:

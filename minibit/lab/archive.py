@@ -1,6 +1,6 @@
 """The folder of one run: its options, its summary, and the records of what happened.
 
-    runs/NAME/run.json          "format", what is known of it beside its records (`Ledger.about`), and "versions"
+    runs/NAME/run.json          "format", what is known beside its records (`Ledger.about`), "written", "versions"
     runs/NAME/blocks.parquet    one row for each block that arrived (`BlockRecord`)
     runs/NAME/peers.parquet     started, completed, left, died, failed, banned (`PeerRecord`)
     runs/NAME/serving.parquet   slots: peer, neighbour, from when (`ServingRecord`)
@@ -87,7 +87,8 @@ class RunFolder:
 
         `about` is what a ledger says of the run; `journals` are those of simulated peers, by the name of the file.
         """
-        told = msgspec.json.encode({"format": FORMAT, **about, "versions": versions()})
+        written = datetime.now().astimezone().isoformat(timespec="seconds")
+        told = msgspec.json.encode({"format": FORMAT, **about, "written": written, "versions": versions()})
         text = msgspec.json.format(told, indent=2) + b"\n"
         beside: dict[Path, Path] = {}
         try:

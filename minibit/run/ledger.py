@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from statistics import median
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -34,7 +34,7 @@ class Ledger:
         self.accounts: dict[str, Account] = {}
         self.actor_calls = 0  # those of the driver
         self.started_at: float | None = None
-        self.limits_changed = False  # while the swarm ran
+        self.limits_changed = False  # by hand, while the swarm ran
         self.scenario: dict[str, Any] | None = None  # None in a real run
         self.faults: list[dict[str, Any]] = []  # planned moments of a simulated run
         self.noted: list[Record] = []  # append-only; times are on the ledger's clock
@@ -90,6 +90,11 @@ class Ledger:
         if self.accounts[name].die(why):
             self.noted.append(PeerRecord(now, name, "died", why))
 
+    def by_hand(self, name: str, event: Literal["added", "killed", "limited"], now: float, why: str = "") -> None:
+        """Note what the user did to a peer while the swarm ran."""
+        self.noted.append(PeerRecord(now, name, event, why))
+        self.limits_changed |= event == "limited"
+
     def records(self) -> Iterator[Record]:
         """All records, on the run's axis."""
         zero = self.started_at
@@ -124,7 +129,7 @@ class Ledger:
     @property
     def completed(self) -> int:
         """Peers that are complete."""
-        return sum(account.completed_at is not None for account in self.peers.values())
+        return sum(account.finished for account in self.peers.values())
 
     @property
     def held(self) -> int:
@@ -139,10 +144,10 @@ class Ledger:
     def summary(
         self, *, nodes: int, spawn_s: float, verify_s: float, total_s: float, now: float, why: str, timed_out: bool
     ) -> Summary:
-        """The whole run; `now` is when waiting ended."""
+        """The whole run; `now` is when waiting ended. Complete is a peer whose copy was compared, right or wrong."""
         options = self.options
         zero = self.started_at if self.started_at is not None else now
-        done = sorted(a.completed_at - zero for a in self.peers.values() if a.completed_at is not None)
+        done = sorted(a.completed_at - zero for a in self.peers.values() if a.done and a.completed_at is not None)
         transfer_s = now - zero if verdict.waiting(self.accounts) or not done else done[-1]
         arrivals = [record for record in self.noted if isinstance(record, BlockRecord)]
         useful_bytes = sum(record.bytes for record in arrivals if record.verdict == "useful")
@@ -152,7 +157,7 @@ class Ledger:
         messages: Counter[str] = Counter()
         for account in self.accounts.values():
             messages.update(account.messages)
-        bound_s, all_done = self.bound_s(), self.completed == len(self.peers)
+        bound_s, all_done = self.bound_s(), len(done) == len(self.peers)
         return Summary(
             run=self.run,
             world=self.world,
@@ -160,8 +165,8 @@ class Ledger:
             seed=options.seed,
             content=self._content(),
             peers=len(self.peers),
-            completed=self.completed,
-            verified=sum(account.verified is True for account in self.peers.values()),
+            completed=len(done),
+            verified=sum(account.done and account.verified is True for account in self.peers.values()),
             nodes=nodes,
             seconds=Times(
                 spawn=spawn_s,
