@@ -88,7 +88,7 @@ class OwnSwarm(Swarm):
         if path is not None:
             files.check_source(path)
         with ExitStack() as undo:
-            folder = RunFolder.create(options.name, options.out)
+            folder = RunFolder.create(options.name, options.out, path)
             undo.callback(folder.remove_if_empty)
             scratch.sweep()
             if path is None:
