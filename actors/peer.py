@@ -24,7 +24,7 @@ from ray.exceptions import ActorUnavailableError, RayError
 
 from minibit import inventory, records, strategies
 from minibit.actors.disk import scratch
-from minibit.actors.disk.files import check_room
+from minibit.actors.disk.files import check_copies
 from minibit.actors.disk.scratch import Scratch
 from minibit.actors.disk.source import Source
 from minibit.actors.disk.store import Store
@@ -149,13 +149,12 @@ class PeerActor:
         manifest, folder = self.setup.manifest, Path(self.setup.folder)
         if self._path:
             return Source(Path(self._path), manifest)
-        advice = "make room, give fewer peers, or set TMPDIR to a larger disk"
-        if not folder.is_absolute():
+        if folder.is_absolute():
+            check_copies(copies, manifest.content_bytes, folder, kept=True)
+        else:
             scratch.sweep()
             folder = Scratch.use(self.setup.folder).path  # until this process ends
-            check_room(copies * manifest.content_bytes, folder, f"{copies} copies", advice)
-        elif not folder.exists():  # if it does, each store looks how much it needs beside what is there
-            check_room(copies * manifest.content_bytes, folder, f"{copies} copies", advice)
+            check_copies(copies, manifest.content_bytes, folder, kept=False)
         return Store.open(folder / self.name, manifest)
 
     @once

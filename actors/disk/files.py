@@ -74,6 +74,16 @@ def check_room(need_bytes: int, folder: Path, what: str, advice: str) -> None:
         raise DiskFullError(f"no room for {what} in {folder}: {need} needed, {free} free; {advice}")
 
 
+def check_copies(count: int, content_bytes: int, folder: Path, *, kept: bool) -> None:
+    """`DiskFullError` if so many new copies have no room in `folder`.
+
+    Where kept ones are already, each peer looks for itself how much it needs beside what is there.
+    """
+    if not (kept and folder.exists()):
+        larger = "give a folder on a larger disk" if kept else "set TMPDIR to a larger disk"
+        check_room(count * content_bytes, folder, f"{count} copies", f"make room, give fewer peers, or {larger}")
+
+
 def check_source(path: str | os.PathLike[str]) -> None:
     """`SourceError` if there is nothing at `path` that can be shared, before anything is started."""
     if not os.path.lexists(path):

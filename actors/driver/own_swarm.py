@@ -87,6 +87,8 @@ class OwnSwarm(Swarm):
         cluster.check(options.address)
         if path is not None:
             files.check_source(path)
+            if not options.keep:
+                scratch.check_apart(path)
         with ExitStack() as undo:
             folder = RunFolder.create(options.name, options.out, path)
             undo.callback(folder.remove_if_empty)
@@ -98,6 +100,7 @@ class OwnSwarm(Swarm):
             source = Path(path)
             hashing = partial(stage, f"hashing {source.name}")
             manifest = files.scan(source, options.block_bytes_for, options.hash, hashing)
+            launch.check_room(folder, options, manifest.content_bytes)
             stage("starting Ray" if options.address in (None, "local") else f"joining the cluster at {options.address}")
             undo.callback(CONNECTION.give_back, CONNECTION.take(options.address))
             launcher = launch.Launcher(folder, options, source, manifest, cluster.nodes())
