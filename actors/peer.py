@@ -40,6 +40,7 @@ from minibit.snapshots import PeerSnapshot
 
 SETTLE_S = 5.0  # limit for the first links, when a peer joins
 AGAIN_S = 1.0  # before an actor that is out of reach is called again
+PATIENCE_S = 15.0  # for the peers of a run that was killed to end, before theirs go on with the same copies
 BATCH_BYTES = 8 << 20  # blocks in one answer, when a peer gets those that it starts with
 
 
@@ -155,7 +156,7 @@ class PeerActor:
             scratch.sweep()
             folder = Scratch.use(self.setup.folder).path  # until this process ends
             check_copies(copies, manifest.content_bytes, folder, kept=False)
-        return Store.open(folder / self.name, manifest)
+        return Store.open(folder / self.name, manifest, patience_s=PATIENCE_S)
 
     @once
     async def take(self) -> None:

@@ -21,6 +21,7 @@ import errno
 import fcntl
 import os
 import stat
+import time
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -31,6 +32,7 @@ from minibit.errors import DiskFullError, LocalError, MinibitError, StoreError
 from minibit.manifest import Manifest
 
 NOFOLLOW: int = getattr(os, "O_NOFOLLOW", 0)  # not every system has it
+LOCK_AGAIN_S = 0.1
 READING = os.O_RDONLY | NOFOLLOW
 WRITING = os.O_RDWR | NOFOLLOW
 
@@ -53,17 +55,17 @@ class Store:
         self._files = BlockFiles(manifest, self._partial, WRITING)
 
     @classmethod
-    def open(cls, folder: Path, manifest: Manifest) -> Store:
+    def open(cls, folder: Path, manifest: Manifest, *, patience_s: float = 0.0) -> Store:
         """A store in `folder`, which is made if need be. Blocks that an earlier store left there are re-hashed.
 
-        `DiskFullError` when the content has no room; `LocalError` when another peer uses the folder, or if the
-        store would have to overwrite files there; `StoreError` when the disk fails.
+        `DiskFullError` when the content has no room; `LocalError` when another peer uses the folder, after
+        `patience_s`, or if the store would have to overwrite files there; `StoreError` when the disk fails.
         """
         folder = Path(folder).absolute()
         try:
             made_folder = not folder.exists()
             _make_private(folder)
-            store = cls(folder, manifest, made_folder=made_folder, lock=_locked(folder))
+            store = cls(folder, manifest, made_folder=made_folder, lock=_locked(folder, patience_s))
         except OSError as error:
             raise _blame(error, folder) from None
         resumed = os.path.lexists(store._partial)
@@ -263,18 +265,23 @@ class Store:
                 (root / below).rmdir()
 
 
-def _locked(folder: Path) -> int:
+def _locked(folder: Path, patience_s: float) -> int:
     """An open descriptor that keeps other peers out of `folder` until it is closed, or this process ends."""
     # lock the folder itself and not a file in it: so nothing is left behind, and no name is taken
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        raise LocalError(f"another peer uses {folder}: give each peer a folder of its own") from None
-    except OSError:
-        pass  # some network file systems can't lock a folder; there, the caller must take care
-    return descriptor
+    deadline = time.monotonic() + patience_s
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() < deadline:
+                time.sleep(LOCK_AGAIN_S)
+                continue
+            os.close(descriptor)
+            raise LocalError(f"another peer uses {folder}: give each peer a folder of its own") from None
+        except OSError:
+            pass  # some network file systems can't lock a folder; there, the caller must take care
+        return descriptor
 
 
 def _make_private(folder: Path) -> None:
