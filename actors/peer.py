@@ -25,12 +25,13 @@ from ray.exceptions import ActorUnavailableError, RayError
 
 from minibit import inventory, records, strategies
 from minibit.actors.disk import scratch
-from minibit.actors.disk.files import check_room
+from minibit.actors.disk.files import check_copies
 from minibit.actors.disk.scratch import Scratch
 from minibit.actors.disk.source import Source
 from minibit.actors.disk.store import Store
 from minibit.actors.names import NAMESPACE, actor_name
 from minibit.actors.node import Node, Outside
+from minibit.errors import MinibitError, StoreError
 from minibit.events import TRACKER
 from minibit.mailbox import MailboxSnapshot
 from minibit.manifest import Manifest
@@ -40,6 +41,7 @@ from minibit.snapshots import PeerSnapshot
 
 SETTLE_S = 5.0  # limit for the first links, when a peer joins
 AGAIN_S = 1.0  # before an actor that is out of reach is called again
+PATIENCE_S = 15.0  # for the peers of a run that was killed to end, before theirs go on with the same copies
 BATCH_BYTES = 8 << 20  # blocks in one answer, when a peer gets those that it starts with
 
 
@@ -71,11 +73,12 @@ class Opened(msgspec.Struct, frozen=True):
 
 
 class Drained(msgspec.Struct, frozen=True):
-    """The news of a peer: new records (MessagePack), messages sent so far by verb, actor calls so far."""
+    """The news of a peer: new records (MessagePack), messages sent so far by verb, actor calls so far, blocks lost."""
 
     records: bytes
     messages: dict[str, int]
     actor_calls: int
+    lost: int
 
 
 P = ParamSpec("P")
@@ -148,12 +151,13 @@ class PeerActor:
         manifest, folder = self.setup.manifest, Path(self.setup.folder)
         if self._path:
             return Source(Path(self._path), manifest)
-        if not folder.is_absolute():
+        if folder.is_absolute():
+            check_copies(copies, manifest.content_bytes, folder, kept=True)
+        else:
             scratch.sweep()
             folder = Scratch.use(self.setup.folder).path  # until this process ends
-        advice = "make room, give fewer peers, or set TMPDIR to a larger disk"
-        check_room(copies * manifest.content_bytes, folder, f"{copies} copies", advice)
-        return Store.open(folder / self.name, manifest)
+            check_copies(copies, manifest.content_bytes, folder, kept=False)
+        return Store.open(folder / self.name, manifest, patience_s=PATIENCE_S)
 
     @once
     async def take(self) -> None:
@@ -207,9 +211,14 @@ class PeerActor:
                 folder.parent.rmdir()
 
     async def verify(self) -> bool:
-        """Whether the finished copy, read back from disk, is what the manifest says."""
+        """Whether the finished copy, read back from disk, is what the manifest says. If not, it loses its name."""
         store = self.node.store
-        return not isinstance(store, Store) or await asyncio.to_thread(store.verify_all)
+        if isinstance(store, Source) or await asyncio.to_thread(store.verify_all):
+            return True
+        self.node.fail(StoreError("its finished copy is not what the manifest says"))
+        with suppress(MinibitError):
+            store.reopen()
+        return False
 
     # looking
 
@@ -222,7 +231,8 @@ class PeerActor:
         if number != self._batch_number:
             self._batch_number = number
             batch = records.encode(self.node.drain())
-            self._batch = Drained(batch, dict(self.node.mailbox.outgoing), self._call_count)
+            lost = self.node.peer.exchange.lost
+            self._batch = Drained(batch, dict(self.node.mailbox.outgoing), self._call_count, lost)
         return self._batch
 
     async def snapshot(self) -> PeerSnapshot:

@@ -51,6 +51,7 @@ class Exchange:
         behaviour: Honest,
     ) -> None:
         self.held = held
+        self.lost = inventory.EMPTY  # by our own disk, for good
         self.all = inventory.full(content.block_count)
         self.availability = Availability(content.block_count)
         self.announcer = Announcer(rules.announce_s)
@@ -67,8 +68,8 @@ class Exchange:
 
     @property
     def missing(self) -> int:
-        """The inventory of the blocks that are not held."""
-        return self.all & ~self.held
+        """The inventory of the blocks that are not held, and can be had."""
+        return self.all & ~self.held & ~self.lost
 
     @property
     def claims(self) -> int:
@@ -189,6 +190,15 @@ class Exchange:
             self._effects += self.uploads.sent(neighbour, self._content.length(block), now)
             if not self.held & ~neighbour.theirs:
                 self.serve(now)  # its interest ended
+
+    def lose(self, block: int) -> None:
+        """`block` is held no more, and the neighbours that were told of it hear so."""
+        self.held &= ~(1 << block)
+        self.lost |= 1 << block
+        for neighbour in self._up.values():
+            self._effects += self.uploads.lost(neighbour, block)
+            if neighbour.told & ~self.claims:
+                self._send(neighbour, announcer.whole(neighbour, self.claims))
 
     def arrived(self, neighbour: Neighbour, block: int, ok: bool, now: float, sealed: bool = True) -> None:
         """All bytes of `block` came from it; `ok` and `sealed` as `Arrived` says."""

@@ -132,8 +132,8 @@ class Peer:
                 self._finish(now)
 
     def _finish(self, now: float) -> None:
-        self._note("completed", now)
         self._effects.append(events.Finish())
+        self._note("completed", now)
         if self.rules.leave == "complete":
             self._on_leaving(events.Leaving("complete"), now)
 
@@ -269,6 +269,10 @@ class Peer:
             self.exchange.sent(neighbour, event.block, now)
             self._depart_if_idle(now)
 
+    def _on_lost(self, event: events.Lost, now: float) -> None:
+        self.exchange.lose(event.block)
+        self._depart_if_idle(now)
+
     # looking
 
     def sample(self, now: float, sent_bytes: int, received_bytes: int, control_bytes: int) -> SampleRecord:
@@ -301,6 +305,7 @@ _ON_EVENT: dict[type, Callable[..., None]] = {
     events.Arrived: Peer._on_arrived,
     events.Progressed: Peer._on_progressed,
     events.Sent: Peer._on_sent,
+    events.Lost: Peer._on_lost,
 }
 
 _ON_TIMER: dict[str, Callable[[Peer, float], None]] = {

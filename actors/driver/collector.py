@@ -92,8 +92,9 @@ class Collector:
             stalled = now - since > max(STALL_S, 4 * ledger.options.rules.request_timeout_s)
             otherwise = f"nothing moved for {now - since:.0f} s" if stalled else None
             why = verdict.why_hopeless(ledger.accounts, ledger.content.block_count, otherwise)
-            gone = ledger.seed.gone
-            return f"the seed is gone ({gone}), and {why}" if why and gone else why
+            seed = ledger.seed
+            gone = f"the seed is gone ({seed.gone})" if seed.gone else seed.damaged
+            return f"{gone}, and {why}" if why and gone else why
         return None
 
     def verify(self, stage: Callable[[str, int, int], object] = lambda what, done, total: None) -> None:
@@ -134,6 +135,7 @@ class Collector:
             ledger.actor_calls += self._drains.count - before
             for name, batch in replies.found.items():
                 ledger.enter(name, decode(batch.records), batch.messages, batch.actor_calls)
+                ledger.lose(name, batch.lost)
             for name in asked:
                 ledger.accounts[name].silent_s = now - self._drains.silent_since.get(name, now)
             for name in replies.gone:

@@ -52,6 +52,13 @@ def source(options: Options, folder: Path) -> Path:
     return files.make(folder / "content", options.size_bytes, options.seed)
 
 
+def check_room(folder: RunFolder, options: Options, content_bytes: int) -> None:
+    """`DiskFullError` if this machine, alone, has no room for all copies; nodes of a cluster look for themselves."""
+    if options.address in (None, "local") and not ray.is_initialized():
+        place = folder.files.absolute() if options.keep else scratch.place()
+        files.check_copies(options.peers, content_bytes, place, kept=options.keep)
+
+
 def shipped(seats: Iterable[Seat]) -> dict[str, type]:
     """The strategies from outside Minibit in these seats, by name, to be sent by value: workers need not have them."""
     found: dict[str, type] = {}

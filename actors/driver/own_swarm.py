@@ -90,8 +90,10 @@ class OwnSwarm(Swarm):
         cluster.check(options.address)
         if path is not None:
             files.check_source(path)
+            if not options.keep:
+                scratch.check_apart(path)
         with ExitStack() as undo:
-            folder = RunFolder.create(options.name, options.out)
+            folder = RunFolder.create(options.name, options.out, path)
             undo.callback(folder.remove_if_empty)
             scratch.sweep()
             if path is None:
@@ -103,6 +105,7 @@ class OwnSwarm(Swarm):
             hashing = partial(stage, f"hashing {source.name}")
             free_bytes = free_memory_bytes() if options.address in (None, "local") else None  # not that of other nodes
             manifest = files.scan(source, needs.block_bytes_for(options, free_bytes), options.hash, hashing)
+            launch.check_room(folder, options, manifest.content_bytes)
             stage("starting Ray" if options.address in (None, "local") else f"joining the cluster at {options.address}")
             undo.callback(CONNECTION.give_back, CONNECTION.take(options.address))
             launcher = launch.Launcher(folder, options, source, manifest, cluster.nodes())
