@@ -219,10 +219,10 @@ class Launcher:
             said = str(self._at_its_host(name, ClusterError(f"could not be started: {why}")))
             if self._seats[name].seeds:
                 raise ClusterError(f"the tracker {said}")
+            if all(self._seats[other].seeds for other in replies.found):
+                raise ClusterError(f"no peer could be started; {name} {said}")
             self._kill(name)
             self.ledger.died(name, time.monotonic(), said)
-        if lost and not any(not self._seats[name].seeds for name in replies.found):
-            raise ClusterError(f"no peer {said}")
         return list(replies.found)
 
     def _at_its_host(self, name: str, error: MinibitError) -> MinibitError:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from minibit import inventory
+from minibit.run import diagnosis
 from minibit.run.account import Account
 from minibit.run.summary import Failure
+from minibit.snapshots import PeerSnapshot
 
 Accounts = Mapping[str, Account]
 
@@ -44,14 +46,23 @@ def why_hopeless(accounts: Accounts, block_count: int, otherwise: str | None) ->
     return told
 
 
+def note_causes(accounts: Accounts, block_count: int, states: Mapping[str, PeerSnapshot]) -> None:
+    """Note what keeps each peer from its next block, unless it lacks blocks that nobody holds any more."""
+    lost = inventory.of(lost_blocks(accounts, block_count))
+    for name, cause in diagnosis.causes(states).items():
+        if not lost & ~accounts[name].held:
+            accounts[name].cause = cause
+
+
 def failures(accounts: Accounts, block_count: int, why: str) -> list[Failure]:
     """The peers that should have a complete and right copy and have none; `why` for those that just wait."""
     failed = []
     for name, account in accounts.items():
         if account.completed_at is None and account.wanted:
             missing = block_count - account.held.bit_count()
-            away = f", it gave no answer for {account.silent_s:.0f} s" if account.silent_s > AWAY_S else ""
-            failed.append(Failure(peer=name, why=str(account.gone or f"{why}{away}, {missing} blocks missing")))
+            away = f"it gave no answer for {account.silent_s:.0f} s" if account.silent_s > AWAY_S else ""
+            told = [why, away or account.cause, f"{missing} blocks missing"]
+            failed.append(Failure(peer=name, why=str(account.gone or ", ".join(filter(None, told)))))
         elif account.verified is False:
             failed.append(Failure(peer=name, why="its finished copy is not what the manifest says"))
         elif account.unproved and account.wanted:

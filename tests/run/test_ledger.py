@@ -123,7 +123,7 @@ def test_a_peer_that_died_is_named_and_noted_once():
     run.died("b", 12.0)
     run.died("b", 13.0)
     assert verdict.waiting(run.accounts) == ["a"]
-    assert failures(run) == [Failure(peer="a", why=", 4 blocks missing"), Failure(peer="b", why="died")]
+    assert failures(run) == [Failure(peer="a", why="4 blocks missing"), Failure(peer="b", why="died")]
     assert [record for record in run.records() if record.peer == "b"] == [event("b", "died", 2.0, "died")]
 
 
