@@ -162,7 +162,7 @@ def simulate(
         raise
     except LocalError as error:  # about peers and blocks that are named in the scenario, and known only now
         raise LocalError(f"--scenario {scenario}: {error}") from None
-    folder = RunFolder.create(options.name, options.out)
+    folder = RunFolder.create(options.name, options.out, file)
     try:
         progress.say(f"simulating {everybody(options)}")
         began_at = time.perf_counter()

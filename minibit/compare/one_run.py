@@ -13,7 +13,7 @@ import tempfile
 import time
 import traceback
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from math import inf
 from pathlib import Path
 from statistics import fmean, median
@@ -22,7 +22,6 @@ from typing import Any
 
 import msgspec
 
-from minibit import strategies
 from minibit.errors import MinibitError
 from minibit.events import TRACKER
 from minibit.lab.machine import free_memory_bytes
@@ -34,16 +33,18 @@ from minibit.run.seating import seats
 from minibit.run.summary import Summary
 from minibit.seat import Seat
 from minibit.sim import Scenario, Simulation
+from minibit.strategies import Shipment
 
 Figures = dict[str, float | None]
 
 
-def run(options: dict[str, Any], scenario: dict[str, Any], shipped: Mapping[str, type] | None = None) -> dict[str, Any]:
+def run(options: dict[str, Any], scenario: dict[str, Any], shipment: Shipment | None = None) -> dict[str, Any]:
     """The result of one run: `figures` and `summary`, or why it was `lost`; and how long it `took_s`, by our clock.
 
-    `shipped` are strategies by the names that the options give. Their modules need not be on this machine.
+    `shipment` has strategies by the names that the options give. Their modules need not be on this machine.
     """
-    strategies.SHIPPED.update(shipped or {})
+    if shipment is not None:
+        shipment.unpack()
     began_at = time.monotonic()
     found: dict[str, Any]
     try:
