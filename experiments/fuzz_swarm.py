@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import os
 import signal
 import sys
 import time
@@ -28,6 +27,7 @@ from results import SHOWN
 from minibit import events
 from minibit.cli.ending import ending
 from minibit.errors import LocalError
+from minibit.lab.machine import processors
 from minibit.run.options import Options
 from minibit.run.scenario import Scenario
 from minibit.sim.checkers import Checker, Violation, all_checkers
@@ -254,7 +254,7 @@ def _hunt_one(which: tuple[str, int]) -> Outcome:
 def main(runs: int, seed: int, peers_max: int, jobs: int | None, world: str | None) -> None:
     """Simulate random worlds full of faults, and look for what must never happen."""
     with ending():
-        code = one(world) if world is not None else many(seed, runs, peers_max, jobs or len(os.sched_getaffinity(0)))
+        code = one(world) if world is not None else many(seed, runs, peers_max, jobs or processors())
     sys.exit(code)
 
 
