@@ -32,6 +32,7 @@ from minibit.actors.names import NAMESPACE
 from minibit.errors import ClusterError, MinibitError, OptionError
 
 KNOCK_S = 10.0  # for a cluster to answer whether it admits us
+REAP_S = 1.0  # for a process that was killed to be gone
 STARTS = 2  # tries to start a cluster: on a busy machine Ray may give up too soon
 OBJECT_STORE_BYTES = 256 << 20  # for manifests and the blocks that peers start with; all other blocks go by links
 LOOPBACK = "127.0.0.1"
@@ -83,6 +84,9 @@ def disconnect() -> None:
         ended = [*_processes, *(below for process in _processes for below in _below(process))]
         ray.shutdown()
         _kill(ended)
+        for process in ended:
+            with suppress(Exception):
+                process.wait(REAP_S)
         _processes.clear()
 
 

@@ -373,10 +373,13 @@ def stuck(*_, **__):
     for word in "ready", "once":
         try:
             print(word, file=sys.__stdout__, flush=True)
-            threading.Event().wait()
+            while True:
+                time.sleep(0.01)
         except KeyboardInterrupt:
             pass
-    threading.Event().wait()  # with handlers that never run
+    signal.signal(signal.SIGINT, lambda *_: None)
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    threading.Event().wait()
 swarm.simulate = stuck
 """
 WAITING_AT_THE_END = """
