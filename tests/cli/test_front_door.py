@@ -282,10 +282,14 @@ def ended(what: BaseException | int) -> Result:
     ],
 )
 def test_an_error_or_a_signal_is_one_line_and_its_exit_code(what: BaseException | int, code: int, said: str) -> None:
-    before = [signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGHUP)]
-    result = ended(what)
+    before = {one: signal.signal(one, signal.SIG_DFL) for one in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        result = ended(what)
+        assert {signal.getsignal(one) for one in before} == {signal.SIG_DFL}
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
     assert (result.exit_code, result.stderr) == (code, said)
-    assert [signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGHUP)] == before
 
 
 class FromRay(Exception):
