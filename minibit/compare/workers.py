@@ -144,14 +144,14 @@ class Tasks(Workers):
     def __init__(self, address: str) -> None:
         import ray  # noqa: PLC0415
 
-        from minibit.actors.driver import cluster, launch  # noqa: PLC0415  import Ray, which processes don't need
+        from minibit.actors.driver import cluster, shipping  # noqa: PLC0415  import Ray, which processes don't need
 
         self._joined = not ray.is_initialized()
         cluster.connect(address)
         if not ray.cluster_resources().get("CPU"):  # type: ignore[no-untyped-call]
             cluster.disconnect()
             raise ClusterError(f"the cluster at {address} has no CPU for tasks: add a node to it")
-        self._shipped = launch.shipped
+        self._shipped = shipping.shipped
         self._run = ray.remote(num_cpus=1, max_retries=0)(one_run.run)
         self._refs: list[Any] = []
 
