@@ -26,7 +26,7 @@ from minibit.actors.links.pairs import Links
 from minibit.errors import MinibitError, RemoteError, SourceError
 from minibit.mailbox import Mailbox
 from minibit.manifest import Manifest
-from minibit.messages import Bloco, Desligamento, Message, PeerAddress
+from minibit.messages import NEWS, Bloco, Desligamento, Message, PeerAddress
 from minibit.peer import Peer
 from minibit.records import PeerRecord, Record
 from minibit.seat import Seat, lowest
@@ -305,6 +305,8 @@ class Node:
         self.handle(events.Unlinked(link.peer, why))
 
     def on_message(self, link: Wire, message: Message) -> None:
+        if type(message) in NEWS and link.peer == events.TRACKER:  # a link of that id is the seed's, not the tracker's
+            raise RemoteError(f"a {message.verb} by a link: the tracker says it by an actor call")
         self._take(link.peer, message)
 
     def on_block(self, link: Wire, block: int, data: memoryview) -> None:
@@ -313,13 +315,13 @@ class Node:
         self.mailbox.came(link.peer, Bloco(block), time.monotonic())
         if self.peer.expects(link.peer, block):
             assert isinstance(self.store, Store)
-            if ok := self.store.verify(block, data):
-                try:
+            try:
+                if ok := self.store.verify(block, data):
                     self.store.write(block, data)
-                except Exception as error:
-                    self.fail(error)
-                    return
-            elif not link.sealed:
+            except Exception as error:
+                self.fail(error)
+                return
+            if not ok and not link.sealed:
                 self.links.doubt(link.peer)
         self.handle(events.Arrived(link.peer, block, ok, link.sealed))
 

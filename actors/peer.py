@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import platform
 import shutil
 import time
 from collections.abc import Callable, Coroutine, Iterable
@@ -22,7 +23,7 @@ import msgspec
 import ray
 from ray.exceptions import ActorUnavailableError, RayError
 
-from minibit import inventory, records, strategies
+from minibit import inventory, records
 from minibit.actors.disk import scratch
 from minibit.actors.disk.files import check_copies
 from minibit.actors.disk.scratch import Scratch
@@ -34,9 +35,10 @@ from minibit.errors import MinibitError, StoreError
 from minibit.events import TRACKER
 from minibit.mailbox import MailboxSnapshot
 from minibit.manifest import Manifest
-from minibit.messages import ListaPeers, Message, PeerAddress
+from minibit.messages import ListaPeers, Message, PeerAddress, judged
 from minibit.seat import Seat
 from minibit.snapshots import PeerSnapshot
+from minibit.strategies import Shipment
 
 SETTLE_S = 5.0  # limit for the first links, when a peer joins
 AGAIN_S = 1.0  # before an actor that is out of reach is called again
@@ -50,7 +52,7 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     key             the key of the swarm, which both ends of every link must prove
     by_actor_calls  whether control messages between peers go by actor calls, and not by links
     folder          where the copies go; a relative one is the name of a scratch folder of each machine
-    strategies      strategies from outside Minibit, by name: a worker need not have their modules
+    shipment        strategies from outside Minibit: a worker need not have their modules
     """
 
     run: str
@@ -60,7 +62,7 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     by_actor_calls: bool
     data_ports: tuple[int, int] | None
     folder: str
-    strategies: dict[str, type]
+    shipment: Shipment
 
 
 class Opened(msgspec.Struct, frozen=True):
@@ -131,7 +133,7 @@ class PeerActor:
     async def open(self, copies_here: int = 1) -> Opened:
         """Open the store and start the block server; the disk must have room for `copies_here` copies."""
         setup = self.setup
-        strategies.SHIPPED.update(setup.strategies)
+        setup.shipment.unpack()
         self.node = Node(
             self.seat,
             setup.manifest,
@@ -256,7 +258,7 @@ class PeerActor:
 
     async def hear(self, sender: str, message: Message, number: int | None = None) -> ListaPeers | None:
         """Put a message into the mailbox, as if `sender` had said it; `number` orders those of one link."""
-        self.node.receive(sender, message, number)
+        self.node.receive(sender, judged(message), number)
         return None  # only the tracker answers
 
     registro = lista_peers = novo_peer = estoque = bloqueio = desbloqueio = pedido = desligamento = hear
@@ -310,4 +312,4 @@ def machine() -> str:
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
-        return os.uname().nodename
+        return platform.node()

@@ -127,3 +127,11 @@ class Uploads:
                 elif before is UNSERVED:
                     self._served.append(neighbour)
         return changes
+
+    def check(self, up: Iterable[Neighbour], held: int) -> None:
+        """Assert that no neighbour waits while a slot is free, or held by one that wants nothing."""
+        served = [neighbour for neighbour in up if neighbour.slot is not UNSERVED]
+        assert self.slots is None or len(served) <= self.slots
+        if self._behaviour.serves and (len(served) != self.slots or not all(held & ~n.theirs for n in served)):
+            waiting = [n.peer for n in up if n.standing is SHARING and n.slot is UNSERVED and held & ~n.theirs]
+            assert not waiting, f"{waiting} wait for a slot"

@@ -15,6 +15,7 @@ import os
 import secrets
 import signal
 import socket
+import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -33,6 +34,8 @@ from minibit.errors import ClusterError, MinibitError, OptionError
 
 KNOCK_S = 10.0  # for a cluster to answer whether it admits us
 STARTS = 2  # tries to start a cluster: on a busy machine Ray may give up too soon
+SOCKET_BYTES = 103 if sys.platform == "darwin" else 107  # the longest path of a socket
+PLACE_BYTES = SOCKET_BYTES - len("/ray/session_2025-06-01_14-30-00_123456_1234567/sockets/plasma_store")
 OBJECT_STORE_BYTES = 256 << 20  # for manifests and the blocks that peers start with; all other blocks go by links
 LOOPBACK = "127.0.0.1"
 ENDING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
@@ -99,6 +102,7 @@ def _start() -> None:
     os.environ.setdefault("RAY_worker_niceness", "0")
     _hush()
     _give_token()
+    folder = _ray_folder()
     for tries_left in reversed(range(STARTS)):
         before = _below(deep=False)
         try:
@@ -111,6 +115,7 @@ def _start() -> None:
                     logging_level=logging.ERROR,
                     log_to_driver=False,
                     _node_ip_address=LOOPBACK,
+                    _temp_dir=folder,
                 )
             _processes[:] = [process for process in _below(deep=False) if process not in before]
             return
@@ -123,8 +128,19 @@ def _start() -> None:
             if not tries_left:
                 raise ClusterError(
                     f"can't start a Ray cluster here: {_first_sentence(error)}: try again when the machine is less "
-                    f"busy; Ray's logs are in {tempfile.gettempdir()}/ray"
+                    f"busy; Ray's logs are in {folder}"
                 ) from None
+
+
+def _ray_folder() -> str:
+    """Where Ray puts its folders: where it always does, or in /tmp, if that has too long a path for its sockets."""
+    usual = os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()
+    if len(os.fsencode(usual)) <= PLACE_BYTES:
+        return os.path.join(usual, "ray")  # noqa: PTH118  as a text
+    if not os.environ.get("RAY_TMPDIR") and os.access("/tmp", os.W_OK | os.X_OK):
+        return "/tmp/ray"
+    what = f"the path {usual} is too long for the sockets of Ray"
+    raise ClusterError(f"{what}: set RAY_TMPDIR to a folder whose path has {PLACE_BYTES} characters at most")
 
 
 def _below(process: Any = None, *, deep: bool = True) -> list[Any]:

@@ -27,7 +27,8 @@ import platform
 import random
 import string
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -41,17 +42,26 @@ import msgspec
 from minibit.errors import DiskFullError, LocalError, OptionError
 from minibit.records import TABLES, Record
 
+try:
+    import fcntl
+except ImportError:  # not on Windows
+    fcntl = None  # type: ignore[assignment]
+
 RUNS = Path("runs")
 FORMAT = 1  # of run.json and the tables; a program that knows a smaller number cannot read them
 
 
 class RunFolder:
-    """The folder at `path` of the run called `name`; `create` makes a new one. `ours`: this program made it."""
+    """The folder at `path` of the run called `name`; `create` makes a new one. `ours`: this program made it.
+
+    A new one is locked until `remove_if_empty`, or until this program ends: two runs never write into one folder.
+    """
 
     def __init__(self, name: str, path: Path, *, ours: bool = True) -> None:
         self.name = name
         self.path = path
         self._ours = ours
+        self._let_go: Callable[[], object] = lambda: None
 
     @classmethod
     def create(
@@ -63,7 +73,7 @@ class RunFolder:
         """A folder for a new run of `source`: `out`, or runs/NAME below the working directory; it can be written.
 
         A run without a name gets one that no other run has. `OptionError` if the folder would lie in the source, and so
-        become content.
+        become content; `LocalError` if a run goes on in it.
         """
         place = Path(out) if out is not None else RUNS / (name or "")
         if source is not None and place.resolve().is_relative_to(Path(source).resolve()):
@@ -73,11 +83,13 @@ class RunFolder:
         ours = not place.exists()
         with explained(place):
             place.mkdir(parents=True, exist_ok=True)
-        for folder in (place, place / "files"):
+        made = cls(name or new_name(), place, ours=ours)
+        made._lock()
+        for folder in (place, made.files):
             if folder.exists():
                 with explained(folder), TemporaryFile(dir=folder):
                     pass
-        return cls(name or new_name(), place, ours=ours)
+        return made
 
     @classmethod
     def _create_unique(cls) -> RunFolder:
@@ -119,6 +131,21 @@ class RunFolder:
             for new in beside.values():
                 new.unlink(missing_ok=True)
 
+    def _lock(self) -> None:
+        """Keep other runs out of the folder, as far as this system can."""
+        if fcntl is None:
+            return
+        descriptor = os.open(self.path, os.O_RDONLY)
+        self._let_go = weakref.finalize(self, os.close, descriptor)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._let_go()
+            what = f"a run goes on in {self.path}"
+            raise LocalError(f"{what}: wait for its end, or give another folder or name") from None
+        except OSError:
+            return  # this file system has no locks
+
     def _set_aside(self) -> None:
         """Move the records of the run that was here before into earlier/1, or the next number that is free."""
         names = ("run.json", "report.html", "*.journal", *(f"{table}.parquet" for table in TABLES))
@@ -132,7 +159,8 @@ class RunFolder:
                 path.rename(aside / path.name)
 
     def remove_if_empty(self) -> None:
-        """Remove the folder of a run that came to nothing, unless it was there before or something is in it."""
+        """Let go of the folder. That of a run that came to nothing is removed, if this program made it."""
+        self._let_go()
         if self._ours:
             with suppress(OSError):
                 self.path.rmdir()

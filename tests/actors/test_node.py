@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import itertools
 import os
 import re
+import socket
 import struct
 from collections import Counter
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from random import Random
@@ -22,10 +25,13 @@ from loopback import FAST, Loopback, ShufflingOutside, on_uvloop
 from minibit import inventory
 from minibit.actors.disk import files
 from minibit.actors.disk.store import Store
+from minibit.actors.links.outbox import Outbox
+from minibit.actors.links.pairs import Links
 from minibit.behaviour import Corrupter, FreeRider, Liar, Slow
 from minibit.choker import TitForTat
 from minibit.errors import DiskFullError, LocalError, RemoteError
-from minibit.events import TRACKER
+from minibit.events import TRACKER, Call, Progressed
+from minibit.messages import Desligamento
 from minibit.picker import RarestFirst
 from minibit.rules import Rules
 
@@ -190,6 +196,159 @@ async def test_a_liar_a_slow_peer_and_a_free_rider_hold_nobody_up(film, copies):
         swarm.check_copies(*honest[1:])
         assert "rider" not in {record.source for record in swarm.arrivals()}
         assert swarm.lives("banned") == swarm.lives("failed") == []
+
+
+# the path between peers
+
+
+def tampering(monkeypatch, turns: Callable[[int], bool]) -> Callable[[], int]:
+    """On the way from the seed, one bit of each block whose turn it is changes; returns a count of them."""
+    write, numbers, changed = Outbox._write, itertools.count(), []
+
+    def change_and_write(self: Outbox, parts: list[bytes]) -> None:
+        from_seed = self._read.__self__.me.peer == TRACKER
+        for place, part in enumerate(parts):
+            if from_seed and len(part) > 8 * KIB and turns(number := next(numbers)):
+                changed.append(number)
+                parts[place] = bytes((part[0] ^ 1,)) + part[1:]
+        write(self, parts)
+
+    monkeypatch.setattr(Outbox, "_write", change_and_write)
+    return lambda: len(changed)
+
+
+@on_uvloop
+async def test_for_bits_that_change_on_the_way_nobody_is_struck_or_banned(film, copies, monkeypatch):
+    changed_count = tampering(monkeypatch, lambda number: number % 7 == 0)
+    async with Loopback(film, copies) as swarm:
+        (node,) = await swarm.seat_many(1)
+        await swarm.until_complete()
+        swarm.check_copies()
+        assert changed_count() >= 6
+        assert swarm.lives("banned") == swarm.lives("failed") == []
+        assert node.peer.contacts.known[TRACKER].strikes == 0
+        (rejected,) = [record for record in swarm.arrivals() if record.verdict == "rejected"]
+        assert (rejected.peer, rejected.source) == ("peer-1", TRACKER)  # all others had a wrong seal
+        assert node.links[TRACKER].sealed
+
+
+@on_uvloop
+async def test_of_a_corrupter_only_wrong_blocks_that_it_sealed_itself_count(film, copies):
+    async with Loopback(film, copies, upload_bps=800.0 * KIB) as swarm:
+        store = Store.open(copies / "bad", swarm.manifest)
+        for block in range(20):
+            store.write(block, film.read_bytes()[block * 16 * KIB : (block + 1) * 16 * KIB])
+        await swarm.seat("bad", store, behaviour=Corrupter)
+        node = await swarm.seat("peer-1")
+        await swarm.until_complete("peer-1")
+        rejected = [record for record in swarm.arrivals() if record.verdict == "rejected"]
+        bad = node.peer.contacts.known["bad"]
+        assert bad.strikes == len(rejected) - 1
+        assert "bad" in node.links.doubted
+
+
+# every way out is heard
+
+
+def raising(error: type[BaseException]):
+    def fail(*args, **kwargs):
+        for arg in args:
+            if isinstance(arg, socket.socket):
+                arg.close()
+        raise error("out of nowhere")
+
+    return fail
+
+
+@pytest.mark.parametrize("error", [UnicodeError, OSError, KeyError])
+@pytest.mark.parametrize("step", ["_resolve", "_connect"])
+@on_uvloop
+async def test_a_dial_ends_for_the_core_whatever_it_raises(film, copies, monkeypatch, step, error):
+    async with Loopback(film, copies) as swarm:
+        node = await swarm.seat("peer-1", start=False)
+        await swarm.until(lambda: TRACKER in node.links)
+        lost = swarm.nodes[TRACKER].links["peer-1"]
+        with monkeypatch.context() as broken:
+            broken.setattr(Links, step, raising(error))
+            neighbour = node.peer.contacts.known[TRACKER]
+            lost.close("cut")
+            await swarm.until(lambda: neighbour.failures >= 2)
+            assert node.failure is None
+        node.start()
+        await swarm.until_complete()
+        node.peer.check()
+
+
+@on_uvloop
+async def test_a_dial_that_does_nothing_ends_for_the_core_too(film, copies, monkeypatch):
+    async with Loopback(film, copies) as swarm:
+        node = await swarm.seat("peer-1", start=False)
+        await swarm.until(lambda: TRACKER in node.links)
+        node.links._dialling.add(TRACKER)  # as if an earlier dial had not ended yet
+        swarm.nodes[TRACKER].links["peer-1"].close("cut")
+        await swarm.until(lambda: node.peer.contacts.known[TRACKER].failures >= 2)
+        node.links._dialling.clear()
+        node.start()
+        await swarm.until_complete()
+
+
+def break_core(node, method):
+    setattr(node.peer, method, raising(AssertionError))
+    node.handle(Progressed("nobody"))
+
+
+def break_task(node):
+    async def fail() -> None:
+        raise AssertionError("out of nowhere")
+
+    node._do(fail())
+
+
+def break_outside(node):
+    node._outside.call_tracker = raising(AssertionError)
+    node._decide(lambda now: [Call(Desligamento())])
+
+
+def break_store(node, method):
+    setattr(node.store, method, raising(AssertionError))
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        pytest.param(lambda node: break_core(node, "handle"), id="the core, at an event"),
+        pytest.param(lambda node: break_core(node, "wake"), id="the core, at a timer"),
+        pytest.param(break_task, id="a task"),
+        pytest.param(break_outside, id="a call to the tracker"),
+        pytest.param(lambda node: break_store(node, "verify"), id="the judgement of a block"),
+        pytest.param(lambda node: break_store(node, "write"), id="the writing of a block"),
+        pytest.param(lambda node: break_store(node, "finish"), id="the last step"),
+    ],
+)
+@on_uvloop
+async def test_whatever_raises_in_a_node_fails_it_with_the_reason_and_nobody_else(film, copies, harm):
+    async with Loopback(film, copies, upload_bps=2000.0 * KIB) as swarm:
+        node, _ = await swarm.seat_many(2)
+        harm(node)
+        await node.stopped.wait()
+        assert str(node.failure) == "internal error: AssertionError('out of nowhere')"
+        await swarm.until_complete("peer-2")
+        swarm.check_copies("peer-2")
+        swarm.nodes[TRACKER].peer.check()
+        assert [(record.peer, record.why) for record in swarm.lives("failed")] == [("peer-1", str(node.failure))]
+        assert swarm.lives("banned") == []
+
+
+@on_uvloop
+async def test_a_seed_that_can_read_no_more_for_whatever_reason_fails_and_says_so(film, copies):
+    async with Loopback(film, copies) as swarm:
+        seed = swarm.nodes[TRACKER]
+        seed.store.read = raising(ValueError)
+        (node,) = await swarm.seat_many(1)
+        await seed.stopped.wait()
+        assert "out of nowhere" in str(seed.failure)
+        assert node.failure is None
+        assert node.peer.contacts.known.get(TRACKER) is None or not node.peer.contacts.known[TRACKER].strikes
 
 
 # peers that go

@@ -238,15 +238,17 @@ def test_what_a_look_raises_is_raised_here_with_the_users_own_lines_and_no_other
 LOCK = Lock()
 
 
-class NotToBeRead(Exception):
-    """An error that pickle can write, and not read."""
+def raises_what_can_not_be_read() -> Callable[[Any], None]:
+    """A look that raises an error which pickle can write, and not read."""
 
-    def __init__(self, text: str, more: int) -> None:
-        super().__init__(text)
+    class Odd(Exception):
+        def __init__(self, text: str, more: int) -> None:
+            super().__init__(text)
 
+    def look(peer: Any) -> None:
+        raise Odd("what happened", 1)
 
-def raise_it(peer):
-    raise NotToBeRead("what happened", 1)
+    return look
 
 
 @pytest.mark.parametrize(
@@ -254,7 +256,7 @@ def raise_it(peer):
     [
         (lambda one: one.peek(lambda peer: LOCK), "the function can't travel to peer-01: cannot pickle"),
         (lambda one: one.peek(lambda peer: Lock()), "cannot pickle"),
-        (lambda one: one.peek(raise_it), "peer-01 can't be asked: "),
+        (lambda one: one.peek(raises_what_can_not_be_read()), r"peer-01 can't be asked now \(.*: try again"),
         (lambda one: one.tell("PEDIDO"), "'PEDIDO' is no message: tell one of minibit.messages"),
         (lambda one: one.tell(Bloco(3)), "comes by a link only"),
         (lambda one: one.ask("no_such_method"), "no_such_method"),
@@ -470,6 +472,8 @@ def test_the_books_know_the_limits_of_everybody(ray_cluster, tmp_path):
 # strategies of somebody's own
 
 STRATEGIES = """
+import os
+from minibit.behaviour import Honest
 from minibit.picker import Picker
 
 class Last(Picker):
@@ -479,13 +483,25 @@ class Last(Picker):
 class Broken(Picker):
     def pick(self, choices, availability):
         raise RuntimeError("somebody's bug")
+
+class Dies(Honest):
+    def __init__(self, *args):
+        os._exit(1)
+
+class DiesOnce(Honest):
+    def __init__(self, *args):
+        try:
+            os.mkdir(PLACE)
+        except FileExistsError:
+            return super().__init__(*args)
+        os._exit(1)
 """
 
 
 @pytest.fixture
 def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """A module of somebody's own, which the actors can't import."""
-    (tmp_path / "my_pickers.py").write_text(STRATEGIES)
+    (tmp_path / "my_pickers.py").write_text(f"PLACE = {str(tmp_path / 'tried')!r}\n{STRATEGIES}")
     monkeypatch.syspath_prepend(str(tmp_path))
     return "my_pickers"
 
@@ -503,6 +519,24 @@ def test_a_picker_that_raises_fails_every_peer_by_its_name(ray_cluster, tmp_path
         assert [(failure.peer, failure.why) for failure in summary.failed] == [("peer-01", why), ("peer-02", why)]
         assert (summary.completed, summary.exit_code, summary.timed_out) == (0, 4, False)
         assert why in repr(swarm)
+
+
+# actors that die while they are started
+
+
+def test_a_peer_that_dies_at_its_start_is_started_again_and_if_it_dies_again_the_others_run(
+    ray_cluster, tmp_path, mine
+):
+    behave = {f"{mine}:DiesOnce": 1, f"{mine}:Dies": 1}
+    with Swarm.launch(name="stillborn", peers=4, size="256KiB", behave=behave, out=tmp_path / "run") as swarm:
+        summary = swarm.wait(timeout_s=BOUND_S)
+        assert (summary.peers, summary.completed, summary.verified, summary.exit_code) == (4, 3, 3, 4), summary.failed
+        (failure,) = summary.failed
+        assert swarm.ledger.accounts[failure.peer].seat.behaviour == f"{mine}:Dies"
+        assert failure.why.startswith("could not be started: its worker process has died")
+        assert failure.peer not in swarm.snapshot()
+    assert load(tmp_path / "run").summary == summary.as_dict()
+    assert nothing_is_left_of("stillborn")
 
 
 # ends

@@ -112,6 +112,18 @@ def test_a_folder_that_can_not_be_written_is_refused_before_a_run_begins(tmp_pat
         subprocess.run(["umount", "--lazy", str(disk)], check=True)
 
 
+def test_a_second_run_is_kept_out_of_a_folder_as_long_as_the_first_goes_on():
+    first = RunFolder.create("busy")
+    for name, out in (("busy", None), ("other", first.path)):
+        with pytest.raises(LocalError, match="a run goes on in runs/busy: wait for its end, or give another folder"):
+            RunFolder.create(name, out)
+    first.remove_if_empty()
+    second = RunFolder.create("busy")
+    path = second.path
+    del second  # a program that forgets it keeps nobody out
+    assert RunFolder.create("busy").path == path
+
+
 def test_a_folder_that_can_not_be_made_says_what_to_do():
     Path("file").write_text("in the way")
     with pytest.raises(LocalError, match="can't write file"):
