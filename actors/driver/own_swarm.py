@@ -21,8 +21,8 @@ from ray.exceptions import RayError
 from minibit.actors.disk import files, scratch
 from minibit.actors.disk.scratch import Scratch
 from minibit.actors.driver import cluster, launch
-from minibit.actors.driver.cluster import CONNECTION
 from minibit.actors.driver.collector import Collector, Progressing
+from minibit.actors.driver.connection import CONNECTION
 from minibit.actors.driver.swarm import Swarm
 from minibit.actors.driver.turn import Turn
 from minibit.errors import LocalError

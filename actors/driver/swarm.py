@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self, TypeVar, Unpack
 
 import ray
 
-from minibit.actors.driver import cluster, show, tables
-from minibit.actors.driver.cluster import CONNECTION
+from minibit.actors.driver import connection, show, tables
+from minibit.actors.driver.connection import CONNECTION
 from minibit.actors.driver.handle import PeerHandle, ask_all
 from minibit.actors.names import NAMESPACE, actor_name
 from minibit.errors import ClusterError, LocalError
@@ -62,7 +62,7 @@ class Swarm:
         self.closed = False
         self._actors = actors
         self._about = ""  # more for the headline
-        self._node = cluster.here()
+        self._node = connection.here()
 
     @staticmethod
     @with_options("ray")
@@ -87,7 +87,7 @@ class Swarm:
         `auto` is the cluster that RAY_ADDRESS says, or that this machine is a node of. It starts nothing: without a
         cluster, or without such a swarm there, an error says so.
         """
-        if address == "local" and cluster.here() is None:
+        if address == "local" and connection.here() is None:
             raise ClusterError("there is no swarm to attach to: give the address of its cluster, or auto")
         node = CONNECTION.take(address)
         try:
@@ -226,7 +226,7 @@ class Swarm:
     @property
     def in_reach(self) -> bool:
         """Whether the handle can reach its actors: it is not closed, and this process is still in their cluster."""
-        return not self.closed and cluster.here() == self._node
+        return not self.closed and connection.here() == self._node
 
     def check_open(self) -> None:
         """`LocalError` if the handle can reach no actor any more."""

@@ -30,7 +30,7 @@ from minibit.cli.progress import Progress, show_summary
 from minibit.errors import LocalError, OptionError
 from minibit.lab import formats
 from minibit.lab.archive import RUNS, RunFolder
-from minibit.lab.words import told_of
+from minibit.run.figures import told_of
 from minibit.run.options import TABLE, Options
 from minibit.run.summary import Summary
 from minibit.sim import Scenario, Simulation

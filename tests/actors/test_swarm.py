@@ -18,7 +18,7 @@ import pytest
 from minibit import inventory, records
 from minibit.actors import Swarm
 from minibit.actors.disk import files
-from minibit.actors.driver import cluster, collector, own_swarm
+from minibit.actors.driver import collector, connection, own_swarm
 from minibit.actors.driver.handle import PeerHandle
 from minibit.actors.driver.own_swarm import OwnSwarm
 from minibit.behaviour import Slow
@@ -567,13 +567,13 @@ def test_a_swarm_whose_cluster_the_program_has_left_says_so_and_starts_nothing(r
         one = swarm[1]
         with monkeypatch.context() as away:
             for node in (None, "of another cluster"):
-                away.setattr(cluster, "here", lambda node=node: node)
+                away.setattr(connection, "here", lambda node=node: node)
                 refused("this program has left the Ray cluster of the swarm left: launch or attach anew", swarm, one)
                 assert "has left the Ray cluster" in repr(swarm)
                 assert list(swarm.records()) == list(TABLES)
         assert swarm.wait(timeout="60s").verified == 1
     with pytest.raises(ClusterError, match="there is no swarm to attach to"), monkeypatch.context() as away:
-        away.setattr(cluster, "here", lambda: None)
+        away.setattr(connection, "here", lambda: None)
         Swarm.attach("left", "local")
 
 
