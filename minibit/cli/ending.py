@@ -27,8 +27,8 @@ import click
 from click.core import ParameterSource
 
 from minibit.errors import ClusterError, DiskFullError, MinibitError, OptionError
+from minibit.lab.extra import LAB
 
-LAB = {"polars", "bokeh"}  # the modules of the extra `lab` that commands import
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 PATIENCE_S = 5.0  # after a second signal, for a command to end by itself
 UNREAD = 141  # the exit code of a program that SIGPIPE ends
