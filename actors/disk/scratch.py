@@ -44,6 +44,14 @@ def place() -> Path:
         raise LocalError("no temporary folder can be written: set TMPDIR to one that can") from None
 
 
+def check_apart(source: str | os.PathLike[str]) -> None:
+    """`LocalError` if copies would lie in the source, where the next run would take them for content."""
+    if place().resolve().is_relative_to(Path(source).resolve()):
+        raise LocalError(
+            f"the temporary folder {place()} lies in {source}, which is shared: set TMPDIR to one outside it"
+        )
+
+
 class Scratch:
     """A scratch folder that this process uses, from `use` to `leave`."""
 

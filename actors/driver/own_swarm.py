@@ -27,6 +27,8 @@ from minibit.actors.driver.swarm import Swarm
 from minibit.actors.driver.turn import Turn
 from minibit.errors import LocalError
 from minibit.lab.archive import RunFolder
+from minibit.lab.machine import free_memory_bytes
+from minibit.run import needs
 from minibit.run.options import Options
 from minibit.run.seating import late_seats, seats
 from minibit.run.summary import Summary
@@ -45,7 +47,7 @@ OPEN: dict[str, OwnSwarm] = {}
 """The swarms of this process that are not closed, by name."""
 
 
-class Stage(Protocol):
+class Telling(Protocol):
     """Called with what happens before and after the transfer, again and again: `hashing film.mp4`.
 
     `done` of `total` says how far that is, where anything can tell; `counted` says it in words: `37 are up`.
@@ -76,28 +78,34 @@ class OwnSwarm(Swarm):
         self._began_at = began_at
         self._spawn_s = 0.0
         self._undo = undo
-        self._stage: Stage = unseen
+        self._stage: Telling = unseen
 
     @classmethod
-    def start(cls, path: str | os.PathLike[str] | None, options: Options, stage: Stage = unseen) -> OwnSwarm:
+    def start(cls, path: str | os.PathLike[str] | None, options: Options, stage: Telling = unseen) -> OwnSwarm:
         """A new swarm, which transfers (`Swarm.launch`)."""
         began_at = time.monotonic()
         if options.name in OPEN:
             raise LocalError(f"this program has a swarm {options.name} already: close() that, or give another name")
+        opening = seats(options)
         cluster.check(options.address)
         if path is not None:
             files.check_source(path)
+            if not options.keep:
+                scratch.check_apart(path)
         with ExitStack() as undo:
-            folder = RunFolder.create(options.name, options.out)
+            folder = RunFolder.create(options.name, options.out, path)
             undo.callback(folder.remove_if_empty)
             scratch.sweep()
             if path is None:
+                stage("making content")
                 made = Scratch.use(scratch.new_name(f"{folder.name}-content"), 0o755)  # peers may be of another user
                 undo.callback(made.remove)
                 path = launch.source(options, made.path)
             source = Path(path)
             hashing = partial(stage, f"hashing {source.name}")
-            manifest = files.scan(source, options.block_bytes_for, options.hash, hashing)
+            free_bytes = free_memory_bytes() if options.address in (None, "local") else None  # not that of other nodes
+            manifest = files.scan(source, needs.block_bytes_for(options, free_bytes), options.hash, hashing)
+            launch.check_room(folder, options, manifest.content_bytes)
             stage("starting Ray" if options.address in (None, "local") else f"joining the cluster at {options.address}")
             undo.callback(CONNECTION.give_back, CONNECTION.take(options.address))
             launcher = launch.Launcher(folder, options, source, manifest, cluster.nodes())
@@ -105,7 +113,6 @@ class OwnSwarm(Swarm):
         OPEN[swarm.name] = swarm
         try:
             spawned_at = time.monotonic()
-            opening = list(seats(options))
             starting = f"starting {len(opening)} actors"
             stage(starting, 0, len(opening))
             names = launcher.spawn(opening, lambda up: stage(starting, up, len(opening), f"{up} are up"))

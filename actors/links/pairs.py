@@ -73,6 +73,7 @@ class Links:
         self._by_peer: dict[str, Link] = {}
         self._connections: dict[Link, str] = {}  # and their origins; the oldest first
         self._dialling: set[str] = set()
+        self._server: socket.socket | None = None
         self._porter: asyncio.Task[None] | None = None
         self._closed = False
         self._empty = asyncio.Event()
@@ -110,7 +111,7 @@ class Links:
                 why = error.strerror or str(error)
                 sock.close()
                 continue
-            self._porter = self.loop.create_task(self._let_in(sock))
+            self._server, self._porter = sock, self.loop.create_task(self._let_in(sock))
             return int(sock.getsockname()[1])
         raise LocalError(f"can't listen at {host}: {why}; give other ports")
 
@@ -155,24 +156,24 @@ class Links:
         self._closed = True
         for link in list(self._connections):
             link.close(why, Desligamento(peer=self.owner.me.peer, why=why))
-        if self._porter is not None:
+        if self._server is not None and self._porter is not None:
             self._porter.cancel()
             await asyncio.wait([self._porter])
+            self._server.close()
         with suppress(TimeoutError):
             async with asyncio.timeout(2 * FLUSH_S):
                 await self._empty.wait()
 
     async def _let_in(self, server: socket.socket) -> None:
         """Accept connections, one after the other, until this task is cancelled."""
-        with server:
-            while True:
-                try:
-                    sock, _ = await self.loop.sock_accept(server)
-                    await self._connect(Link(self), sock, self.loop.connect_accepted_socket)
-                except OSError:  # no descriptor is left, or the connection is gone already
-                    await asyncio.sleep(PAUSE_S)
-                if len(self._strangers()) >= STRANGERS_MAX:
-                    await asyncio.sleep(PAUSE_S)
+        while True:
+            try:
+                sock, _ = await self.loop.sock_accept(server)
+                await self._connect(Link(self), sock, self.loop.connect_accepted_socket)
+            except Exception:  # no descriptor is left, it is gone again, ...: the next may come in all the same
+                await asyncio.sleep(PAUSE_S)
+            if len(self._strangers()) >= STRANGERS_MAX:
+                await asyncio.sleep(PAUSE_S)
 
     @staticmethod
     async def _connect(link: Link, sock: socket.socket, connect: Callable[..., Coroutine[Any, Any, Any]]) -> None:

@@ -472,6 +472,8 @@ def test_the_books_know_the_limits_of_everybody(ray_cluster, tmp_path):
 # strategies of somebody's own
 
 STRATEGIES = """
+import os
+from minibit.behaviour import Honest
 from minibit.picker import Picker
 
 class Last(Picker):
@@ -481,13 +483,25 @@ class Last(Picker):
 class Broken(Picker):
     def pick(self, choices, availability):
         raise RuntimeError("somebody's bug")
+
+class Dies(Honest):
+    def __init__(self, *args):
+        os._exit(1)
+
+class DiesOnce(Honest):
+    def __init__(self, *args):
+        try:
+            os.mkdir(PLACE)
+        except FileExistsError:
+            return super().__init__(*args)
+        os._exit(1)
 """
 
 
 @pytest.fixture
 def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """A module of somebody's own, which the actors can't import."""
-    (tmp_path / "my_pickers.py").write_text(STRATEGIES)
+    (tmp_path / "my_pickers.py").write_text(f"PLACE = {str(tmp_path / 'tried')!r}\n{STRATEGIES}")
     monkeypatch.syspath_prepend(str(tmp_path))
     return "my_pickers"
 
@@ -505,6 +519,24 @@ def test_a_picker_that_raises_fails_every_peer_by_its_name(ray_cluster, tmp_path
         assert [(failure.peer, failure.why) for failure in summary.failed] == [("peer-01", why), ("peer-02", why)]
         assert (summary.completed, summary.exit_code, summary.timed_out) == (0, 4, False)
         assert why in repr(swarm)
+
+
+# actors that die while they are started
+
+
+def test_a_peer_that_dies_at_its_start_is_started_again_and_if_it_dies_again_the_others_run(
+    ray_cluster, tmp_path, mine
+):
+    behave = {f"{mine}:DiesOnce": 1, f"{mine}:Dies": 1}
+    with Swarm.launch(name="stillborn", peers=4, size="256KiB", behave=behave, out=tmp_path / "run") as swarm:
+        summary = swarm.wait(timeout_s=BOUND_S)
+        assert (summary.peers, summary.completed, summary.verified, summary.exit_code) == (4, 3, 3, 4), summary.failed
+        (failure,) = summary.failed
+        assert swarm.ledger.accounts[failure.peer].seat.behaviour == f"{mine}:Dies"
+        assert failure.why.startswith("could not be started: its worker process has died")
+        assert failure.peer not in swarm.snapshot()
+    assert load(tmp_path / "run").summary == summary.as_dict()
+    assert nothing_is_left_of("stillborn")
 
 
 # ends

@@ -331,12 +331,13 @@ def deaf() -> Iterator[str]:
         yield f"127.0.0.1:{server.getsockname()[1]}"
 
 
-def test_a_cluster_that_is_not_there_is_exit_code_7_at_once(tmp_path: Path) -> None:
+def test_a_cluster_that_is_not_there_is_exit_code_7_at_once_and_what_named_it_is_said(tmp_path: Path) -> None:
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
-        with Run(tmp_path, "--quiet", "--address", f"127.0.0.1:{nobody.getsockname()[1]}") as run:
+        address = f"127.0.0.1:{nobody.getsockname()[1]}"
+        with Run(tmp_path, "--quiet", RAY_ADDRESS=address) as run:
             assert run.wait(SOON_S) == 7
-            assert re.fullmatch(r"run_swarm: nobody answers at .*ray start --head.*\n", run.stderr)
+            assert re.fullmatch(r"run_swarm: RAY_ADDRESS: nobody answers at .*ray start --head.*\n", run.stderr)
             assert run.stdout == ""
     assert not list(tmp_path.glob("runs/*"))
 
