@@ -137,7 +137,7 @@ class OwnSwarm(Swarm):
                 return self.summary
             self.check_open()
             try:
-                why, timed_out = self._collector.until_over(timeout_s, progress)
+                why, timed_out = self._collector.until_over(timeout_s, progress, self.check_open)
                 ended_at = time.monotonic()
                 self._collector.verify(self._stage)
                 verified_at = time.monotonic()
@@ -255,4 +255,5 @@ def _close_all() -> None:
 
 
 atexit.register(_close_all)
-os.register_at_fork(after_in_child=OPEN.clear)  # they are the parent's
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=OPEN.clear)  # they are the parent's

@@ -24,7 +24,7 @@ from minibit.actors.names import NAMESPACE, actor_name
 from minibit.errors import ClusterError, LocalError
 from minibit.events import TRACKER
 from minibit.run.given import Keywords, chosen, with_options
-from minibit.run.options import Options
+from minibit.run.options import TABLE, Options
 from minibit.seat import number_of
 from minibit.units import parse_duration, show_rate
 
@@ -81,12 +81,14 @@ class Swarm:
         return OwnSwarm.start(path, chosen("ray", options, given, os.environ))
 
     @staticmethod
-    def attach(name: str, address: str = "auto") -> Swarm:
+    def attach(name: str, address: str | None = None) -> Swarm:
         """The running swarm of that name, from another process.
 
-        `auto` is the cluster that RAY_ADDRESS says, or that this machine is a node of. It starts nothing: without a
-        cluster, or without such a swarm there, an error says so.
+        Without `address` it is looked for on the cluster that MINIBIT_ADDRESS or RAY_ADDRESS says, or that this machine
+        is a node of (`auto`). It starts nothing: without a cluster, or without such a swarm there, an error says so.
         """
+        variables = (os.environ.get(variable) for variable in TABLE["address"].variables)
+        address = address or next(filter(None, variables), "auto")
         if address == "local" and connection.here() is None:
             raise ClusterError("there is no swarm to attach to: give the address of its cluster, or auto")
         node = CONNECTION.take(address)
