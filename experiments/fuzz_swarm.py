@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
 import signal
 import sys
 import time
@@ -235,7 +236,9 @@ def _less(count: int, least: int = 1) -> list[int]:
 def hunt(seed: int, runs: int, peers_max: int, jobs: int) -> Iterator[Outcome]:
     """Simulate so many worlds on so many cores; a world that fails is made small."""
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # the forked workers never hear of Ctrl-C; we do, soon
-    with multiprocessing.get_context("fork").Pool(jobs, signal.signal, (signal.SIGTERM, signal.SIG_DFL)) as pool:
+    with multiprocessing.get_context("fork" if hasattr(os, "fork") else None).Pool(
+        jobs, signal.signal, (signal.SIGTERM, signal.SIG_DFL)
+    ) as pool:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         yield from pool.imap_unordered(_hunt_one, ((f"{seed}/{index}", peers_max) for index in range(runs)))
 

@@ -23,8 +23,8 @@ from ray.exceptions import RayError
 from minibit.actors.disk import files, scratch
 from minibit.actors.disk.scratch import Scratch
 from minibit.actors.driver import cluster, launch
-from minibit.actors.driver.cluster import CONNECTION
 from minibit.actors.driver.collector import Collector, Progressing
+from minibit.actors.driver.connection import CONNECTION
 from minibit.actors.driver.swarm import Swarm
 from minibit.actors.driver.turn import Turn
 from minibit.errors import LocalError
@@ -138,7 +138,7 @@ class OwnSwarm(Swarm):
                 return self.summary
             self.check_open()
             try:
-                why, timed_out = self._collector.until_over(timeout_s, progress)
+                why, timed_out = self._collector.until_over(timeout_s, progress, self.check_open)
                 ended_at = time.monotonic()
                 self._collector.verify(self._stage)
                 verified_at = time.monotonic()
@@ -256,7 +256,8 @@ def _close_all() -> None:
 
 
 atexit.register(_close_all)
-os.register_at_fork(after_in_child=OPEN.clear)  # they are the parent's
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=OPEN.clear)  # they are the parent's
 
 
 def _if_there_is_memory(options: Options) -> Callable[[int], int]:
