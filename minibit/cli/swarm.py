@@ -158,9 +158,9 @@ def simulate(
     lived = read_scenario(scenario, options.peers)
     try:
         simulation = Simulation(options, lived, content=manifest, journal=journals)
-    except OptionError:
-        raise
     except LocalError as error:  # about peers and blocks that are named in the scenario, and known only now
+        if scenario is None or isinstance(error, OptionError):
+            raise
         raise LocalError(f"--scenario {scenario}: {error}") from None
     folder = RunFolder.create(options.name, options.out, file)
     try:
