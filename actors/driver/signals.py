@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 ENDING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
@@ -20,13 +20,19 @@ def undisturbed() -> Iterator[None]:
     """
     signals: list[int] = []
     with handlers_back() as before:
-        for number, handler in before.items():
-            if handler is not signal.SIG_IGN:
-                signal.signal(number, lambda number, _: signals.append(number))
+        on_signal(signals.append)
         yield
     for number in signals[:1]:
         handle = before[number]
         handle(number, None) if callable(handle) else signal.raise_signal(number)
+
+
+def on_signal(what: Callable[[int], object]) -> None:
+    """Do that on each signal that would end this process. An ignored one stays ignored."""
+    for number in ENDING:
+        if signal.getsignal(number) not in (signal.SIG_IGN, None):
+            with suppress(ValueError):  # outside the main thread no signal comes
+                signal.signal(number, lambda number, frame: what(number))
 
 
 @contextmanager
