@@ -31,6 +31,7 @@ from minibit.errors import ClusterError, DiskFullError, MinibitError, OptionErro
 from minibit.lab.extra import LAB
 
 PATIENCE_S = 5.0  # after a second signal, for a command to end by itself
+NO_ROOM = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 UNREAD = 141  # the exit code of a program that SIGPIPE ends
 
 
@@ -132,7 +133,7 @@ def _said(error: Exception) -> tuple[str, int]:
         case BrokenPipeError():
             sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123  the rest has nowhere to go
             return "", UNREAD
-        case OSError(errno=errno.ENOSPC | errno.EDQUOT):
+        case OSError(errno=number) if number in NO_ROOM:
             return f"no space left on the disk{_about(error)}: make room there", DiskFullError.exit_code
         case OSError(strerror=str(reason)):
             return f"{reason[0].lower()}{reason[1:]}{_about(error)}: see that it can be read and written", 1
