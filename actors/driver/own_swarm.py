@@ -25,6 +25,7 @@ from minibit.actors.disk.scratch import Scratch
 from minibit.actors.driver import cluster, launch
 from minibit.actors.driver.collector import Collector, Progressing
 from minibit.actors.driver.connection import CONNECTION
+from minibit.actors.driver.signals import undisturbed
 from minibit.actors.driver.swarm import Swarm
 from minibit.actors.driver.turn import Turn
 from minibit.errors import LocalError
@@ -218,7 +219,7 @@ class OwnSwarm(Swarm):
         except KeyboardInterrupt:
             pass  # a second Ctrl-C: no more goodbyes
         finally:
-            with cluster.undisturbed():
+            with undisturbed():
                 try:
                     if in_reach:
                         self._kill_all(sweep=not ended)
