@@ -21,6 +21,7 @@ from minibit.lab.pictures import each_picture
 from minibit.lab.pictures.page import STYLE, TWO, library, placed
 from minibit.lab.run import Run
 from minibit.lab.told import command, told
+from minibit.run.figures import as_rows
 from minibit.units import show_bytes
 
 PEERS_MAX = 500  # rows of the table of peers
@@ -45,7 +46,7 @@ def html(run: Run) -> str:
     """The report as text."""
     sections, script = placed(list(each_picture(run)))
     missing = "".join(f'<p class="missing">{escape(one)}</p>' for one in run.missing)
-    rows = words.as_rows([(figure.question, figure.text) for figure in (*words.known(run), *told(run))])
+    rows = as_rows([(figure.question, figure.text) for figure in (*words.known(run), *told(run))])
     if line := command(run):
         rows += f"<tr><th>command</th><td><code>{words_apart(line)}</code></td></tr>"
     return f"""<!DOCTYPE html>

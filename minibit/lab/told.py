@@ -14,7 +14,7 @@ import msgspec
 
 from minibit.errors import LocalError
 from minibit.events import TRACKER
-from minibit.lab.words import Figure
+from minibit.run.figures import Figure
 from minibit.run.options import TABLE, Option, Options
 from minibit.seat import Initial
 from minibit.units import show_bytes, show_duration, show_rate
