@@ -67,7 +67,10 @@ class Scratch:
         try:
             while True:
                 path.mkdir(mode, exist_ok=True)
-                lock = _open(path)
+                try:
+                    lock = _open(path)
+                except FileNotFoundError:  # it was swept meanwhile
+                    continue
                 if lock is None or _lock(lock, for_all=True) is not True or _is(lock, path):
                     return cls(path, lock)
                 os.close(lock)  # it was swept meanwhile

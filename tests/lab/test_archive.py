@@ -59,6 +59,7 @@ def test_a_run_in_the_folder_of_an_earlier_one_sets_its_records_aside_and_leaves
         (folder.path / "report.html").write_text(str(run))
         folder.files.mkdir(exist_ok=True)
         (folder.path / "mine.parquet").touch()
+        folder.remove_if_empty()
     assert {path.name for path in folder.path.iterdir() if path.is_dir()} == {"files", "earlier"}
     for run, path in enumerate([folder.path / "earlier" / "1", folder.path / "earlier" / "2", folder.path]):
         assert json.loads((path / "run.json").read_text())["run"] == run
@@ -68,7 +69,9 @@ def test_a_run_in_the_folder_of_an_earlier_one_sets_its_records_aside_and_leaves
 
 
 def test_a_disk_that_is_full_leaves_the_records_of_the_earlier_run_where_they_are(monkeypatch):
-    RunFolder.create(out="shared").write(ABOUT, RECORDS)
+    first = RunFolder.create(out="shared")
+    first.write(ABOUT, RECORDS)
+    first.remove_if_empty()
     before = sorted(Path("shared").rglob("*"))
     folder = RunFolder.create(out="shared")
 
