@@ -31,8 +31,8 @@ from minibit.errors import LocalError, OptionError
 from minibit.lab import formats
 from minibit.lab.archive import RUNS, RunFolder
 from minibit.lab.machine import free_memory_bytes
-from minibit.lab.words import told_of
 from minibit.run import needs
+from minibit.run.figures import told_of
 from minibit.run.options import TABLE, Options
 from minibit.run.summary import Summary
 from minibit.sim import Scenario, Simulation
@@ -75,6 +75,8 @@ def main(file: str | None, no_report: bool, json: bool, quiet: bool, **given: An
         show_summary(summary)
     for why, failures in summary.failed_by_reason().items():
         complain(f"incomplete: {told_of(failures, why, summary.nodes)}")
+    if summary.failed and options.keep:
+        complain(f"to go on with the copies in {folder}, give the same command again, with --out {folder}")
     if live:
         keep_page()
     sys.exit(summary.exit_code)
