@@ -75,6 +75,8 @@ def main(file: str | None, no_report: bool, json: bool, quiet: bool, **given: An
         show_summary(summary)
     for why, failures in summary.failed_by_reason().items():
         complain(f"incomplete: {told_of(failures, why, summary.nodes)}")
+    if summary.failed and options.keep:
+        complain(f"to go on with the copies in {folder}, give the same command again, with --out {folder}")
     if live:
         keep_page()
     sys.exit(summary.exit_code)
