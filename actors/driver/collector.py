@@ -62,6 +62,7 @@ class Collector:
     def until_over(self, timeout_s: float | None, progress: Progressing | None) -> tuple[str, bool]:
         """Wait in turn until nothing more comes; why that ended early ("": it did not), and whether by the limit."""
         ledger = self.ledger
+        self._moved = (0, 0.0)  # since an earlier call nobody looked
         polled_at, moved_before = time.monotonic(), 0
         while True:
             left_s = inf if timeout_s is None else timeout_s - ledger.elapsed_s(time.monotonic())

@@ -120,8 +120,7 @@ class Launcher:
 
         An actor that is started again stays on its node, if that stands.
         """
-        alive = {node["NodeID"] for node in ray.nodes() if node["Alive"]}  # type: ignore[no-untyped-call]
-        standing = [place for place in self.places if place.node_id in alive]
+        standing = self._standing()
         for seat in seats:
             place = self._places.get(seat.name)
             if place not in standing:
@@ -146,11 +145,15 @@ class Launcher:
         return self._setups[key]
 
     def on_each_node(self, task: Any, *args: Any) -> list[Any]:
-        """Run a Ray task once on every node of the swarm; its references."""
+        """Run a Ray task once on every node of the swarm that Ray doesn't call dead; its references."""
         return [
             ray.remote(num_cpus=0, max_retries=0)(task).options(scheduling_strategy=_on(place.node_id)).remote(*args)
-            for place in self.places
+            for place in self._standing()
         ]
+
+    def _standing(self) -> list[ClusterNode]:
+        alive = {node["NodeID"] for node in ray.nodes() if node["Alive"]}  # type: ignore[no-untyped-call]
+        return [place for place in self.places if place.node_id in alive]
 
     def _is_free(self, name: str) -> bool:
         """Whether the name of a dead actor can be given to another; Ray frees it soon."""

@@ -25,6 +25,7 @@ from minibit.actors.driver.turn import Turn
 from minibit.actors.peer import copies_folder
 from minibit.errors import LocalError
 from minibit.lab.archive import RunFolder
+from minibit.run import verdict
 from minibit.run.options import Options
 from minibit.run.seating import late_seats, seats
 from minibit.run.summary import Summary
@@ -92,10 +93,11 @@ class OwnSwarm(Swarm):
     def wait(self, timeout_s: float | None = None, progress: Progressing | None = None) -> Summary:
         """Wait until every peer is complete or can't be, or until `timeout_s` after the start; the summary.
 
-        Every copy is read back and verified. Ctrl-C closes the swarm.
+        Every copy is read back and verified. Ctrl-C closes the swarm. After a time limit the swarm goes on, and can be
+        waited for again.
         """
         with self.turn:
-            if self.summary is not None:
+            if self.summary is not None and (self.closed or not verdict.waiting(self.ledger.accounts)):
                 return self.summary
             self._check_open()
             try:

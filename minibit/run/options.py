@@ -170,7 +170,7 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         Option("control", "control", one_of("links", "actors"), "NAME", "How control messages travel: links or "
                "actors.", world="ray", values=("links", "actors")),
         Option("address", "address", readers.text, "ADDR", "Ray cluster: HOST:PORT or auto.", "a local one", "ray"),
-        Option("data_ports", "data_ports", readers.data_ports, "A-B", "Ports for blocks, e.g. 40000-40100.", "any",
+        Option("data_ports", "data_ports", readers.data_ports, "A-B", "Ports for blocks, e.g. 24000-24100.", "any",
                "ray"),
     ),
     "Run": (

@@ -126,5 +126,5 @@ def data_ports(value: Any) -> tuple[int, int]:
     found = re.fullmatch(r"([0-9]{1,5})-([0-9]{1,5})", pair)
     first, last = (int(found[1]), int(found[2])) if found else (0, 0)
     if not 1 <= first <= last <= 65535:
-        raise wrong(value, "the first and the last port, e.g. 40000-40100")
+        raise wrong(value, "the first and the last port, e.g. 24000-24100")
     return first, last

@@ -119,6 +119,15 @@ def test_the_time_limit_is_kept_also_while_a_peer_is_out_of_reach(world):
     assert world.now < 30 + 1 + collector.ANSWER_S
 
 
+def test_a_peer_that_was_named_as_silent_is_whole_when_it_is_waited_for_again(world):
+    away = lambda *_: UNREACHABLE if world.now < 400 else complete("bia")  # noqa: E731
+    swarm = Swarm(world, ana={"drain": [complete("ana"), news()]}, bia={"drain": [away]})
+    assert [failure.peer for failure in swarm.wait(timeout_s=30).failed] == ["bia"]
+    world.sleep(300)
+    summary = swarm.wait(timeout_s=1000)
+    assert (summary.completed, summary.verified, summary.failed, summary.exit_code) == (2, 2, [], 0)
+
+
 def test_a_dead_peer_is_noted_once_and_the_tracker_hears_of_it(world):
     swarm = Swarm(world, ana={"drain": [complete("ana"), news()]}, bia={"drain": [news(), DEAD]})
     summary = swarm.wait()
