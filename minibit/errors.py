@@ -7,6 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+SAID_MAX = 60  # characters of a wrong value that a message repeats
+
+
+def said(value: object) -> str:
+    """A wrong value as a message repeats it: on one line, and not for ever."""
+    try:
+        text = repr(value)
+    except Exception:  # an integer of more digits than Python writes; a value of some class with a broken repr
+        return f"this {type(value).__name__}"
+    return text if len(text) <= SAID_MAX else f"{text[:SAID_MAX]}..."
+
 
 class MinibitError(Exception):
     """Base of every error that Minibit raises on purpose; its text says what to do."""

@@ -94,8 +94,9 @@ class Collector:
             stalled = now - since > max(STALL_S, 4 * ledger.options.rules.request_timeout_s)
             otherwise = f"nothing moved for {now - since:.0f} s" if stalled else None
             why = verdict.why_hopeless(ledger.accounts, ledger.content.block_count, otherwise)
-            gone = ledger.seed.gone
-            return f"the seed is gone ({gone}), and {why}" if why and gone else why
+            seed = ledger.seed
+            gone = f"the seed is gone ({seed.gone})" if seed.gone else seed.damaged
+            return f"{gone}, and {why}" if why and gone else why
         return None
 
     def _find_causes(self, now: float) -> None:
@@ -104,7 +105,7 @@ class Collector:
             states = ask_all(self.actors, lambda actor: actor.snapshot.remote(), ANSWER_S / 2).found
             verdict.note_causes(self.ledger.accounts, self.ledger.content.block_count, states)
 
-    def verify(self) -> None:
+    def verify(self, stage: Callable[[str, int, int], object] = lambda what, done, total: None) -> None:
         """Collect the last news, then have every finished copy read back from disk.
 
         So what is verified is what is complete: no news is taken after this.
@@ -113,7 +114,10 @@ class Collector:
         ledger = self.ledger
         complete = [name for name, account in ledger.peers.items() if account.completed_at is not None]
         calls = Calls(lambda name: self.actors[name].verify.remote())
-        replies = calls.all(complete, VERIFY_S)
+        verifying = f"verifying {len(complete)} {'copy' if len(complete) == 1 else 'copies'}"
+        replies = calls.all(
+            complete, VERIFY_S, look=lambda replies: stage(verifying, len(replies.found), len(complete))
+        )
         ledger.actor_calls += calls.count
         for name in complete:
             account = ledger.accounts[name]
@@ -139,6 +143,7 @@ class Collector:
             ledger.actor_calls += self._drains.count - before
             for name, batch in replies.found.items():
                 ledger.enter(name, decode(batch.records), batch.messages, batch.actor_calls)
+                ledger.lose(name, batch.lost)
             for name in asked:
                 ledger.accounts[name].silent_s = now - self._drains.silent_since.get(name, now)
             for name in replies.gone:

@@ -6,9 +6,7 @@ and have their first links. Then all may ask for blocks.
 
 from __future__ import annotations
 
-import os
 import secrets
-import tempfile
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -18,17 +16,17 @@ from typing import Any
 
 import msgspec
 import ray
-from ray.exceptions import RayError
+from ray.exceptions import ActorAlreadyExistsError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from minibit.actors.disk import files
+from minibit.actors.disk import files, scratch
 from minibit.actors.driver.calls import Calls, Replies
 from minibit.actors.driver.cluster import ClusterNode
 from minibit.actors.driver.shipping import shipped
 from minibit.actors.names import NAMESPACE, actor_name
 from minibit.actors.peer import Opened, PeerActor, Setup, machine
 from minibit.actors.tracker import TrackerActor
-from minibit.errors import ClusterError, MinibitError, OptionError
+from minibit.errors import ClusterError, LocalError, MinibitError, OptionError
 from minibit.events import TRACKER
 from minibit.lab.archive import RunFolder
 from minibit.manifest import Manifest
@@ -47,14 +45,18 @@ Told = Callable[[int], object]
 """Called with the number of actors that stand ready."""
 
 
-def source(path: str | os.PathLike[str] | None, options: Options, folder: Path) -> Path:
-    """The content: the one that was named, or content made in `folder`."""
-    if path is not None:
-        return Path(path)
+def source(options: Options, folder: Path) -> Path:
+    """Content made in `folder`."""
     advice = "give a smaller size, or set TMPDIR to a larger disk"
-    files.check_room(options.size_bytes, Path(tempfile.gettempdir()), "the content", advice)
-    folder.mkdir(parents=True, exist_ok=True)
+    files.check_room(options.size_bytes, folder, "the content", advice)
     return files.make(folder / "content", options.size_bytes, options.seed)
+
+
+def check_room(folder: RunFolder, options: Options, content_bytes: int) -> None:
+    """`DiskFullError` if this machine, alone, has no room for all copies; nodes of a cluster look for themselves."""
+    if options.address in (None, "local") and not ray.is_initialized():
+        place = folder.files.absolute() if options.keep else scratch.place()
+        files.check_copies(options.peers, content_bytes, place, kept=options.keep)
 
 
 # made once for each class: every call of ray.remote would send the class anew
@@ -75,9 +77,7 @@ class Launcher:
         self._seats: dict[str, Seat] = {}
         self._places: dict[str, ClusterNode] = {}  # of each actor
         self._offsets_s: dict[str, float] = {machine(): 0.0}  # by machine
-        # no other run has this name, not even one of the same name that was cut short: only kept copies are resumed
-        scratch = f"minibit-{run.name}-{secrets.token_hex(4)}"
-        self.folder = str(run.files.absolute()) if options.keep else scratch
+        self.scratch = scratch.new_name(run.name)  # for copies that are not kept
         self._setup = Setup(
             run=run.name,
             manifest=found,
@@ -85,7 +85,7 @@ class Launcher:
             seed=options.seed,
             by_actor_calls=options.control == "actors",
             data_ports=options.data_ports,
-            folder=self.folder,
+            folder=str(run.files.absolute()) if options.keep else self.scratch,
             shipment=Shipment({}, {}),
         )
         self._setups: dict[frozenset[str], Any] = {}  # in Ray's object store, by the strategies that it ships
@@ -134,7 +134,11 @@ class Launcher:
                 "max_restarts": 0,
                 "scheduling_strategy": _on(place.node_id),
             }
-            self.actors[seat.name] = REMOTE[kind].options(**options).remote(seat, setup, place.host, last)
+            try:
+                self.actors[seat.name] = REMOTE[kind].options(**options).remote(seat, setup, place.host, last)
+            except ActorAlreadyExistsError:
+                there = f"a swarm {self.ledger.run} is running on this cluster already"
+                raise LocalError(f"{there}: give another name, or wait for its end") from None
 
     def _setup_of(self, seats: Iterable[Seat]) -> Any:
         """The setup for the actors of these seats, as a reference; one for each set of strategies sent by value."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from msgspec.structs import asdict
 
 from minibit.events import TRACKER
+from minibit.lab.extra import installed
 
 if TYPE_CHECKING:
     import polars as pl
@@ -169,6 +170,7 @@ def _more(rows: list[OverviewRow]) -> list[str]:
 
 def _table(schema: Mapping[str, type], rows: Iterable[Mapping[str, Any]]) -> pl.DataFrame:
     """The rows with the columns of `schema`, and no others."""
-    import polars as pl  # noqa: PLC0415  heavy, and scripts without tables don't need it
+    with installed():
+        import polars as pl  # noqa: PLC0415  heavy, and scripts without tables don't need it
 
     return pl.DataFrame([{column: row[column] for column in schema} for row in rows], schema=dict(schema))

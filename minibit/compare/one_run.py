@@ -24,7 +24,9 @@ import msgspec
 
 from minibit.errors import MinibitError
 from minibit.events import TRACKER
+from minibit.lab.machine import free_memory_bytes
 from minibit.records import Record
+from minibit.run import needs
 from minibit.run.measures import bytes_between, presences
 from minibit.run.options import Options
 from minibit.run.seating import seats
@@ -59,6 +61,7 @@ def run(options: dict[str, Any], scenario: dict[str, Any], shipment: Shipment | 
 
 def _simulated(given: dict[str, Any], scenario: dict[str, Any]) -> tuple[Summary, Figures]:
     options = Options.build(**given)
+    needs.block_bytes_for(options, free_memory_bytes())(options.size_bytes)
     simulation = Simulation(options, Scenario.build(scenario, options.peers))
     summary = simulation.run()
     return summary, figures(summary, simulation.records, _groups(simulation.seats))
@@ -67,13 +70,11 @@ def _simulated(given: dict[str, Any], scenario: dict[str, Any]) -> tuple[Summary
 def _real(given: dict[str, Any], scenario: dict[str, Any]) -> tuple[Summary, Figures]:
     from minibit.actors.driver.swarm import Swarm  # noqa: PLC0415  imports Ray, which a simulation doesn't need
 
-    options = Options.build(**given)
-    with (
-        tempfile.TemporaryDirectory(prefix="minibit-compare-") as folder,
-        Swarm.launch(**{**given, "out": str(Path(folder, "run"))}) as swarm,
-    ):
-        summary = swarm.wait(timeout_s=options.timeout_s)
-        records = list(swarm.ledger.records())
+    with tempfile.TemporaryDirectory(prefix="minibit-compare-") as folder:
+        options = Options.build(**{**given, "out": str(Path(folder, "run"))})
+        with Swarm.launch(options=options) as swarm:
+            summary = swarm.wait()
+            records = list(swarm.ledger.records())
     return summary, figures(summary, records, _groups(seats(options)))
 
 

@@ -8,14 +8,14 @@ known of one without a summary. This room imports neither rich nor polars: the c
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from minibit.run.summary import Summary
-from minibit.units import show_bytes, show_duration, show_rate
+from minibit.run.summary import Failure, Summary, Times
+from minibit.units import show_bytes, show_duration, show_rate, show_share
 
 if TYPE_CHECKING:
     from minibit.lab.run import Run
@@ -53,16 +53,29 @@ def figures(summary: Summary) -> Iterator[Figure]:
         yield _figure("at best", show_duration(summary.bound_s), f"efficiency {summary.efficiency:.2f}")
     fairness = f"fairness {summary.fairness_jain:.2f} (Jain)"
     yield _figure("goodput", show_rate(summary.goodput_bps), "all peers together", fairness)
-    wasted, control = _percent(sent.wasted_share), _percent(sent.control_share)
+    wasted, control = _small(sent.wasted_share), _small(sent.control_share)
     copies = None if summary.seed_copies is None else f"seed sent {summary.seed_copies:.2f} copies"
     yield _figure("moved", show_bytes(sent.moved), f"{wasted} wasted", f"{control} control", copies)
-    each = f"{messages.total / summary.peers:,.0f} a peer"
+    each = f"{messages.total / summary.peers:,.0f} a peer" if summary.peers else None
     yield _figure("messages", f"{messages.total:,}", each, f"{summary.actor_calls:,} actor calls" if real else None)
-    around = (f"spawning {show_duration(seconds.spawn)}", f"verifying {show_duration(seconds.verify)}")
-    yield Figure("in all", show_duration(seconds.total), around if real else ("in virtual time",))
-    for why, names in summary.failed_by_reason().items():
-        more = f" and {len(names) - NAMED_AT_ONCE} more" if len(names) > NAMED_AT_ONCE else ""
-        yield Figure("failed", str(len(names)), (f"{', '.join(names[:NAMED_AT_ONCE])}{more}: {why}",))
+    yield Figure("in all", show_duration(seconds.total), tuple(_parts(seconds)) if real else ("in virtual time",))
+    for why, failures in summary.failed_by_reason().items():
+        yield Figure("failed", str(len(failures)), (told_of(failures, why, summary.nodes, NAMED_AT_ONCE),))
+
+
+def told_of(failures: Sequence[Failure], why: str, nodes: int, most: int | None = None) -> str:
+    """Which peers failed for this reason, where if there are several `nodes`, and what they lacked.
+
+    At most `most` of them are named.
+    """
+    places: dict[str | None, list[str]] = {}
+    for failure in failures[:most]:
+        places.setdefault(failure.node if nodes > 1 else None, []).append(failure.peer)
+    named = ", ".join(", ".join(names) + (f" on {node}" if node else "") for node, names in places.items())
+    more = f" and {len(failures) - most} more" if most is not None and len(failures) > most else ""
+    fewest, largest = (pick(failure.missing for failure in failures) for pick in (min, max))
+    count = f"{largest:,}" if fewest == largest else f"{fewest:,} to {largest:,}"
+    return f"{named}{more}: {why}" + (f", {count} blocks missing" if largest else "")
 
 
 def known(run: Run) -> Iterator[Figure]:
@@ -140,7 +153,15 @@ def _figure(question: str, answer: str, *behind: str | None) -> Figure:
     return Figure(question, answer, tuple(part for part in behind if part))
 
 
-def _percent(share: float | None) -> str:
+def _parts(seconds: Times) -> Iterator[str]:
+    """What the time of a real run went into beside the transfer; together that is all of it."""
+    rest_s = max(0.0, seconds.total - seconds.transfer - seconds.spawn - seconds.verify)  # hashing, Ray, joining
+    for name, spent_s in (("spawning", seconds.spawn), ("verifying", seconds.verify), ("all else", rest_s)):
+        yield f"{name} {show_duration(spent_s)}"
+
+
+def _small(share: float | None) -> str:
+    """A share that ought to be small, of something that may not be there at all."""
     if not share:
         return "0 %"
-    return f"{100 * share:.2f} %" if share >= 0.0001 else "<0.01 %"
+    return show_share(share, 1, digits=2) if share >= 0.0001 else "<0.01 %"

@@ -86,11 +86,17 @@ class MessageCounts(msgspec.Struct, frozen=True, kw_only=True):
         return sum(msgspec.structs.astuple(self))
 
 
-class Failure(msgspec.Struct, frozen=True, kw_only=True):
-    """A peer that has no complete and verified copy, and the reason."""
+class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A peer that has no complete and verified copy, and the reason.
+
+    missing  the blocks that it lacked at the end, if it was still waiting for them
+    node     the host that it ran on; None in a simulation
+    """
 
     peer: str
     why: str
+    missing: int = 0
+    node: str | None = None
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -103,6 +109,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     fairness_jain  Jain's index of the payload that each peer sent
     actor_calls    calls of Ray actors, by all together
     timed_out      whether the time limit ended the run; in the JSON only if it did
+    source_changed what of the content is not what it was when the run began; in the JSON only if something is
     """
 
     run: str
@@ -124,27 +131,32 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     messages: MessageCounts
     failed: list[Failure]
     timed_out: bool = False
+    source_changed: str = ""
 
     @property
     def exit_code(self) -> int:
-        """0 done, 4 some peers failed, 5 time limit, 6 a complete peer whose copy did not verify."""
+        """0 done, 3 the source changed and some peers failed, 4 some failed or none is complete, 5 time limit,
+        6 a finished copy did not verify.
+        """
         if self.verified < self.completed:
             return 6
+        if self.failed and self.source_changed:
+            return 3
         if self.timed_out:
             return 5
-        return 4 if self.failed else 0
+        return 4 if self.failed or not self.completed else 0
 
     @property
     def seed_copies(self) -> float | None:
         """Payload that the seed sent / the bytes of the content; None for empty content."""
         return self.bytes.seed_sent / self.content.bytes if self.content.bytes else None
 
-    def failed_by_reason(self) -> dict[str, list[str]]:
-        """The names of the peers that failed, by the reason."""
-        by_reason: dict[str, list[str]] = {}
+    def failed_by_reason(self) -> dict[str, list[Failure]]:
+        """The peers that failed, by the reason; the most first."""
+        by_reason: dict[str, list[Failure]] = {}
         for failure in self.failed:
-            by_reason.setdefault(failure.why, []).append(failure.peer)
-        return by_reason
+            by_reason.setdefault(failure.why, []).append(failure)
+        return dict(sorted(by_reason.items(), key=lambda pair: -len(pair[1])))
 
     def as_dict(self) -> dict[str, Any]:
         """The JSON object as Python values, rounded."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from minibit import inventory
 from minibit.run import diagnosis
@@ -56,15 +57,21 @@ def note_causes(accounts: Accounts, block_count: int, states: Mapping[str, PeerS
 
 def failures(accounts: Accounts, block_count: int, why: str) -> list[Failure]:
     """The peers that should have a complete and right copy and have none; `why` for those that just wait."""
-    failed = []
-    for name, account in accounts.items():
-        if account.completed_at is None and account.wanted:
-            missing = block_count - account.held.bit_count()
-            away = f"it gave no answer for {account.silent_s:.0f} s" if account.silent_s > AWAY_S else ""
-            told = [why, away or account.cause, f"{missing} blocks missing"]
-            failed.append(Failure(peer=name, why=str(account.gone or ", ".join(filter(None, told)))))
-        elif account.verified is False:
-            failed.append(Failure(peer=name, why="its finished copy is not what the manifest says"))
-        elif account.unproved and account.wanted:
-            failed.append(Failure(peer=name, why=account.unproved))
-    return failed
+    return [
+        Failure(peer=name, node=account.node, **_told(account, block_count, why))
+        for name, account in accounts.items()
+        if (account.wanted and not account.done) or (account.finished and account.verified is False)
+    ]
+
+
+def _told(account: Account, block_count: int, why: str) -> dict[str, Any]:
+    """Why a member failed: of several reasons, the first."""
+    if account.finished and account.verified is False:
+        return {"why": "its finished copy is not what the manifest says"}
+    if account.finished:
+        return {"why": account.unproved or "it was complete too late to be verified"}
+    if account.gone is not None:
+        return {"why": str(account.gone)}
+    cause = "it gave no answer" if account.silent_s > AWAY_S else account.cause
+    told = ", ".join(filter(None, (why, cause))) or "it was still waiting"
+    return {"why": told, "missing": block_count - account.held.bit_count()}

@@ -74,13 +74,13 @@ def test_every_verb_but_bloco_has_an_actor_method_of_its_name():
 async def test_both_carriers_put_the_same_message_into_the_same_mailbox(film, tmp_path, message):
     async with Loopback(film, tmp_path / "copies") as swarm:
         one, two = await linked(swarm)
-        before = two.mailbox.incoming[message.verb]
+        before = letters(two, sender="one").count(message)
         one.links["two"].send(message)
-        await swarm.until(lambda: two.mailbox.incoming[message.verb] == before + 1)
+        await swarm.until(lambda: letters(two, sender="one").count(message) == before + 1)
         actor = PeerActor(Seat(name="two"), None, "")  # type: ignore[arg-type]
         actor.node = two
         assert await getattr(actor, message.verb.lower())("one", message) is None
-        assert two.mailbox.incoming[message.verb] == before + 2
+        assert letters(two, sender="one").count(message) == before + 2
         assert letters(two, sender="one")[-2:] == [message, message]
         assert two.mailbox.last[-1] == Letter(two.mailbox.last[-1].at_s, "in", "one", message)
 
@@ -132,7 +132,8 @@ class Heard:
         self.numbers: list[int] = []
 
         def take(sender: str, message: Any) -> None:
-            self.numbers.append(message.block)
+            if isinstance(message, Pedido):  # and nothing that the tracker says meanwhile
+                self.numbers.append(message.block)
 
         monkeypatch.setattr(two, "_take", take)
 

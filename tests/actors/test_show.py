@@ -212,11 +212,11 @@ def test_one_peer_shows_its_neighbours_as_html():
 @pytest.mark.ray
 def test_a_swarm_is_watched_to_its_end_and_shows_its_peers(ray_cluster, tmp_path, capsys):
     with Swarm.launch(name="watched", peers=3, size="1MiB", block_size="32KiB", out=tmp_path / "run") as swarm:
-        swarm.watch(timeout_s=60)
+        swarm.watch(timeout=60)
         assert "3 of 3 peers complete, 100 % of the blocks" in capsys.readouterr().out.splitlines()[-1]
-        Swarm.attach("watched", ray_cluster).watch(timeout_s=60)
+        Swarm.attach("watched", ray_cluster).watch(timeout=60)
         assert "; over after" in capsys.readouterr().out
-        assert swarm.wait(timeout_s=60).completed == 3
+        assert swarm.wait(timeout=60).completed == 3
         one = swarm[2]
         assert "<b>peer-02: 32 of 32 blocks, 3 neighbours, complete</b>" in one._repr_html_()
         swarm.kill(2)

@@ -11,6 +11,7 @@ from table import Blocks, Table
 
 from minibit import inventory, strategies
 from minibit.choker import Choker, NeighbourRow, Serving
+from minibit.contacts import LONGEST_DIAL_S
 from minibit.errors import LocalError
 from minibit.events import (
     Arrived,
@@ -111,6 +112,10 @@ def asked(effects: list[Effect], peer: str) -> list[int]:
 
 def sent(effects: list[Effect], peer: str) -> list[int]:
     return [effect.block for effect in effects if isinstance(effect, SendBlock) and effect.peer == peer]
+
+
+def dials(effects: list[Effect]) -> list[str]:
+    return [effect.address.peer for effect in effects if isinstance(effect, Dial)]
 
 
 def hung_up(effects: list[Effect]) -> dict[str, str | None]:
@@ -345,7 +350,7 @@ def test_three_wrong_blocks_ban_however_many_links_they_came_by():
     assert "banned" in notes(effects)
     assert ana["bia"].standing is Standing.BANNED
     assert hung_up(ana.do(Linked(address("bia"), False))) == {"bia": "banned"}
-    ana.do(Received("bia", NovoPeer((PeerAddress("bia", "elsewhere", 2),))))
+    ana.do(Received("tracker", NovoPeer((PeerAddress("bia", "elsewhere", 2),))))
     assert ana["bia"].standing is Standing.BANNED
 
 
@@ -545,6 +550,32 @@ def test_a_registro_or_a_list_by_hand_makes_a_peer_dial():
     ):
         effects = ana.hear("by hand", message)
         assert [type(effect) for effect in effects if not isinstance(effect, Note)] == [Dial]
+
+
+@pytest.mark.parametrize(
+    "news",
+    [Registro(peer="caio", host="host", port=1), NovoPeer((address("caio"),)), ListaPeers((address("caio"),))],
+)
+def test_only_the_tracker_is_believed_about_where_peers_are(news: Message):
+    ana = Alone(1)
+    for strike in range(MOST_STRIKES):
+        ana.link("bia", 0b1)
+        effects = ana.hear("bia", news)
+        assert dials(effects) == []
+        assert "caio" not in ana.peer.contacts.known
+        assert hung_up(effects) == {"bia": f"a {news.verb}, which a neighbour must not say"}
+        assert ana["bia"].standing is (Standing.BANNED if strike + 1 == MOST_STRIKES else Standing.KNOWN)
+
+
+def test_a_dial_that_is_never_answered_ends_and_makes_room_for_others():
+    ana = Alone(1, rules=Rules(neighbours=2))
+    (dialled,) = dials(ana.hear("tracker", ListaPeers((address("bia"), address("caio")))))
+    assert dials(ana.wait(LONGEST_DIAL_S - 1)) == []
+    assert dials(ana.wait(1)) == list({"bia", "caio"} - {dialled})
+    assert (ana[dialled].standing, ana[dialled].trouble) == (Standing.KNOWN, "no answer within 20 s")
+    assert ana.do(Unlinked(dialled, "unreachable, after all")) == []
+    ana.do(Linked(address(dialled), True))
+    assert ana[dialled].standing is Standing.LINKED
 
 
 def test_the_neighbours_it_heard_of_and_its_links_are_noted():
