@@ -105,7 +105,7 @@ def test_a_peer_that_stays_out_of_reach_is_given_up_in_the_end_and_said_to_have_
     swarm = Swarm(world, ana={"drain": [complete("ana"), news()]}, bia={"drain": SILENCE})
     summary = swarm.wait()
     (failure,) = summary.failed
-    assert failure.why.startswith("nothing moved for 120 s, it gave no answer for 42")
+    assert failure.why == "nothing moved for 120 s, it gave no answer"
     assert AWAY_S < world.now < AWAY_S + STALL_S + 30
     assert (summary.completed, summary.exit_code, swarm.left_at("bia", "died")) == (1, 4, [])
 
@@ -115,7 +115,7 @@ def test_the_time_limit_is_kept_also_while_a_peer_is_out_of_reach(world):
     summary = swarm.wait(timeout_s=30)
     assert summary.timed_out
     assert [failure.peer for failure in summary.failed] == ["bia"]
-    assert summary.failed[0].why.startswith("the time limit of 30 s came first, it gave no answer for 3")
+    assert summary.failed[0].why == "the time limit of 30 s came first, it gave no answer"
     assert world.now < 30 + 1 + collector.ANSWER_S
 
 
@@ -188,5 +188,5 @@ def test_when_nothing_moves_each_peer_says_why(world, monkeypatch):
     )
     swarm = Swarm(world, ana={"snapshot": ["a state"]}, bia={"drain": [complete("bia"), news()]})
     summary = swarm.wait()
-    assert summary.failed[0].why == "nothing moved for 120 s, it could not reach bia, 4 blocks missing"
+    assert summary.failed[0].why == "nothing moved for 120 s, it could not reach bia"
     assert swarm.collector.late_s < inf
