@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from math import inf
 from typing import Any
 
 import pytest
 from fake_ray import DEAD, UNREACHABLE, FakeActor, FakeRay, failed
+from ray.exceptions import ActorDiedError
 
 from minibit import inventory
 from minibit.actors.driver import calls, collector
@@ -30,7 +30,7 @@ class Swarm:
     def __init__(self, world: FakeRay, **peers: dict[str, list[Any]]) -> None:
         self.world = world
         self.ledger = Ledger("tuesday", Options.build(peers=len(peers)), VirtualContent("film", 400, 100))
-        self.ledger.started_at = 0.0
+        self.ledger.started_at = world.now
         self.actors = {TRACKER: FakeActor(drain=[news()])}
         self.ledger.open(Seat(name=TRACKER, seeds=True), inventory.full(BLOCKS))
         for name, answers in peers.items():
@@ -128,6 +128,13 @@ def test_a_peer_that_was_named_as_silent_is_whole_when_it_is_waited_for_again(wo
     assert (summary.completed, summary.verified, summary.failed, summary.exit_code) == (2, 2, [], 0)
 
 
+def test_a_peer_whose_node_ray_gave_up_died_with_its_machine(world):
+    died = ActorDiedError()
+    died.error_msg = "The actor died because its node has died. Node Id: 1, the actor's node was terminated"
+    swarm = Swarm(world, ana={"drain": [complete("ana"), news()]}, bia={"drain": [UNREACHABLE, died]})
+    assert [failure.why for failure in swarm.wait().failed] == ["died with its machine"]
+
+
 def test_a_dead_peer_is_noted_once_and_the_tracker_hears_of_it(world):
     swarm = Swarm(world, ana={"drain": [complete("ana"), news()]}, bia={"drain": [news(), DEAD]})
     summary = swarm.wait()
@@ -186,7 +193,11 @@ def test_when_nothing_moves_each_peer_says_why(world, monkeypatch):
     monkeypatch.setattr(
         "minibit.run.diagnosis.causes", lambda states: dict.fromkeys(states.keys() & {"ana"}, "it could not reach bia")
     )
-    swarm = Swarm(world, ana={"snapshot": ["a state"]}, bia={"drain": [complete("bia"), news()]})
-    summary = swarm.wait()
-    assert summary.failed[0].why == "nothing moved for 120 s, it could not reach bia"
-    assert swarm.collector.late_s < inf
+    ana = {"snapshot": ["a state"]}
+    swarm = Swarm(world, ana=ana, bia={"drain": [complete("bia"), news()]})
+    assert [failure.why for failure in swarm.wait().failed] == ["nothing moved for 120 s, it could not reach bia"]
+    swarm = Swarm(world, ana=ana, bia={"drain": SILENCE})
+    assert [failure.why for failure in swarm.wait(timeout_s=60).failed] == [
+        "the time limit of 60 s came first, it could not reach bia",
+        "the time limit of 60 s came first, it gave no answer",
+    ]
