@@ -20,9 +20,20 @@ def said(value: object) -> str:
 
 
 class MinibitError(Exception):
-    """Base of every error that Minibit raises on purpose; its text says what to do."""
+    """Base of every error that Minibit raises on purpose; its text says what to do.
+
+    The text may have the name of a file in it, or the words of another error. It goes into records, messages and JSON,
+    so what UTF-8 can't say is escaped.
+    """
 
     exit_code = 1
+
+    def __init__(self, *args: object, **more: object) -> None:
+        super().__init__(*(_sayable(one) if isinstance(one, str) else one for one in args), **more)
+
+
+def _sayable(text: str) -> str:
+    return text.encode(errors="backslashreplace").decode()
 
 
 class RemoteError(MinibitError):

@@ -19,6 +19,7 @@ from minibit.events import TRACKER
 from minibit.messages import Desligamento
 from minibit.records import decode
 from minibit.run import verdict
+from minibit.run.causes import causes
 from minibit.run.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -77,10 +78,10 @@ class Collector:
             if not verdict.waiting(ledger.accounts):
                 return "", False
             why = self._hopeless(now)
-            timed_out = timeout_s is not None and ledger.elapsed_s(now) >= timeout_s
-            if timed_out or why is not None:
-                self._find_causes(now)
-                return (f"the time limit of {timeout_s:g} s came first", True) if timed_out else (why or "", False)
+            if timeout_s is not None and ledger.elapsed_s(now) >= timeout_s:
+                return f"the time limit of {timeout_s:g} s came first{self._causes(now)}", True
+            if why is not None:
+                return why, False
             left_s = self.every_s if timeout_s is None else min(self.every_s, timeout_s - ledger.elapsed_s(now))
             self.turn.wait(max(0.0, left_s))
 
@@ -96,20 +97,22 @@ class Collector:
         still_s = now - max(self._moved[1], self._away_at)
         if still_s > HOPELESS_S:
             stalled = still_s > max(STALL_S, 4 * ledger.options.rules.request_timeout_s)
-            otherwise = f"nothing moved for {still_s:.0f} s" if stalled else None
+            otherwise = f"nothing moved for {still_s:.0f} s{self._causes(now)}" if stalled else None
             why = verdict.why_hopeless(ledger.accounts, ledger.content.block_count, otherwise)
             seed = ledger.seed
             gone = f"the seed is gone ({seed.gone})" if seed.gone else seed.damaged
             return f"{gone}, and {why}" if why and gone else why
         return None
 
-    def _find_causes(self, now: float) -> None:
-        """If nothing moves any more, note what keeps each peer from its next block."""
-        if now - self._moved[1] > HOPELESS_S:
-            accounts = self.ledger.accounts
-            heard = {name: self.actors[name] for name, one in accounts.items() if one.answers and not one.silent_s}
-            states = ask_all(heard, lambda actor: actor.snapshot.remote(), DRAIN_S).found
-            verdict.note_causes(accounts, self.ledger.content.block_count, states)
+    def _causes(self, now: float) -> str:
+        """What keeps the peers from blocks, in words, if nothing has moved for some time."""
+        if now - self._moved[1] < HOPELESS_S:
+            return ""
+        heard = {
+            name: self.actors[name] for name, one in self.ledger.accounts.items() if one.answers and not one.silent_s
+        }
+        found = causes(ask_all(heard, lambda actor: actor.snapshot.remote(), DRAIN_S).found.values())
+        return found and f": {found}"
 
     def verify(self, stage: Callable[[str, int, int], object] = lambda what, done, total: None) -> None:
         """Collect the last news, then have every finished copy read back from disk.
