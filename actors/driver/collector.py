@@ -61,8 +61,16 @@ class Collector:
         """By how many seconds the records are older than a wait() would let them become."""
         return time.monotonic() - self._drained_at - self.every_s
 
-    def until_over(self, timeout_s: float | None, progress: Progressing | None) -> tuple[str, bool]:
-        """Wait in turn until nothing more comes; why that ended early ("": it did not), and whether by the limit."""
+    def until_over(
+        self,
+        timeout_s: float | None,
+        progress: Progressing | None,
+        check_open: Callable[[], object] = lambda: None,
+    ) -> tuple[str, bool]:
+        """Wait in turn until nothing more comes; why that ended early ("": it did not), and whether by the limit.
+
+        `check_open` raises when another thread has closed the swarm meanwhile.
+        """
         ledger = self.ledger
         self._moved = (0, 0.0)  # since an earlier call nobody looked
         polled_at, moved_before = time.monotonic(), 0
@@ -84,6 +92,7 @@ class Collector:
                 return why, False
             left_s = self.every_s if timeout_s is None else min(self.every_s, timeout_s - ledger.elapsed_s(now))
             self.turn.wait(max(0.0, left_s))
+            check_open()
 
     def _hopeless(self, now: float) -> str | None:
         """Why nothing more will come, or None."""

@@ -39,12 +39,19 @@ def shipped(seats: Iterable[Seat]) -> Shipment:
             if ":" in name and name not in found:
                 found[name] = find(name)
     late: dict[str, ModuleType] = {}
-    for module in _used_by(kind.__module__ for kind in found.values()):
-        if module.__name__ != "__main__":  # cloudpickle sends that by value anyway
-            cloudpickle.register_pickle_by_value(module)  # type: ignore[no-untyped-call]
+    for module in by_value(kind.__module__ for kind in found.values()):
         for name in _imports(module, late=True):
             late.update((part, sys.modules[part]) for part in _with_parents(name))
     return Shipment(found, late)
+
+
+def by_value(names: Iterable[str]) -> list[ModuleType]:
+    """These modules and all that they use, as far as they are of somebody's own: from now on they travel by value."""
+    found = _used_by(names)
+    for module in found:
+        if module.__name__ != "__main__":  # cloudpickle sends that by value anyway
+            cloudpickle.register_pickle_by_value(module)  # type: ignore[no-untyped-call]
+    return found
 
 
 def _used_by(names: Iterable[str]) -> list[ModuleType]:

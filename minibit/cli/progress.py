@@ -20,7 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from minibit.cli.table import put
-from minibit.lab.words import figures
+from minibit.run.figures import figures
 from minibit.run.summary import Summary
 from minibit.units import show_duration, show_rate, show_share
 

@@ -31,8 +31,8 @@ from minibit.errors import LocalError, OptionError
 from minibit.lab import formats
 from minibit.lab.archive import RUNS, RunFolder
 from minibit.lab.machine import free_memory_bytes
-from minibit.lab.words import told_of
 from minibit.run import needs
+from minibit.run.figures import told_of
 from minibit.run.options import TABLE, Options
 from minibit.run.summary import Summary
 from minibit.sim import Scenario, Simulation

@@ -11,6 +11,8 @@ from typing import Any
 
 import msgspec
 
+from minibit.run.figures import as_rows, figures
+
 
 class ContentSummary(msgspec.Struct, frozen=True, kw_only=True):
     """The content: `blocks` of `block_bytes` each (the last may be shorter), named by the `digest`."""
@@ -165,6 +167,12 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def to_json(self) -> str:
         """The JSON object that `--json` prints, on one line."""
         return msgspec.json.encode(self.as_dict()).decode()
+
+    def __repr__(self) -> str:
+        return "\n".join(f"{one.question:<9} {one.text}" for one in figures(self))
+
+    def _repr_html_(self) -> str:
+        return f"<table>{as_rows((one.question, one.text) for one in figures(self))}</table>"
 
 
 def jain(values: Iterable[float]) -> float:

@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from threading import Lock
+from threading import Event, Lock, Thread
 from typing import Any
 
 import pytest
@@ -18,7 +18,7 @@ import pytest
 from minibit import inventory, records
 from minibit.actors import Swarm
 from minibit.actors.disk import files
-from minibit.actors.driver import cluster, collector, own_swarm
+from minibit.actors.driver import collector, connection, own_swarm
 from minibit.actors.driver.handle import PeerHandle
 from minibit.actors.driver.own_swarm import OwnSwarm
 from minibit.behaviour import Slow
@@ -236,6 +236,18 @@ def test_what_a_look_raises_is_raised_here_with_the_users_own_lines_and_no_other
 
 
 LOCK = Lock()
+
+
+def look_of_this_module(peer: Any) -> int:
+    """It uses what the actors can't import: this module."""
+    return len(SOMEBODY_ELSE) + peer.held.bit_count()
+
+
+SOMEBODY_ELSE = "peer-09"
+
+
+def test_a_look_may_be_of_a_module_that_the_actors_can_not_import(done):
+    assert done[1].peek(look_of_this_module) == 7 + 32
 
 
 def raises_what_can_not_be_read() -> Callable[[Any], None]:
@@ -599,13 +611,13 @@ def test_a_swarm_whose_cluster_the_program_has_left_says_so_and_starts_nothing(r
         one = swarm[1]
         with monkeypatch.context() as away:
             for node in (None, "of another cluster"):
-                away.setattr(cluster, "here", lambda node=node: node)
+                away.setattr(connection, "here", lambda node=node: node)
                 refused("this program has left the Ray cluster of the swarm left: launch or attach anew", swarm, one)
                 assert "has left the Ray cluster" in repr(swarm)
                 assert list(swarm.records()) == list(TABLES)
         assert swarm.wait(timeout="60s").verified == 1
     with pytest.raises(ClusterError, match="there is no swarm to attach to"), monkeypatch.context() as away:
-        away.setattr(cluster, "here", lambda: None)
+        away.setattr(connection, "here", lambda: None)
         Swarm.attach("left", "local")
 
 
@@ -621,6 +633,24 @@ def test_a_second_swarm_of_one_name_is_told_at_once_and_the_first_goes_on(ray_cl
         assert swarm.wait(timeout=BOUND_S).verified == 1
         assert len(list(Path(tempfile.gettempdir()).glob("minibit-twice-*"))) == 2
     assert nothing_is_left_of("twice")
+
+
+def test_a_thread_that_waits_is_told_when_another_closes_the_swarm(ray_cluster, tmp_path):
+    told: list[object] = []
+
+    def wait() -> None:
+        try:
+            told.append(swarm.wait(progress=lambda *_: waiting.set()))
+        except LocalError as error:
+            told.append(str(error))
+
+    waiting = Event()
+    with Swarm.launch(name="awaited", peers=1, size="1MiB", seed_upload="16KiB/s", out=tmp_path / "run") as swarm:
+        thread = Thread(target=wait)
+        thread.start()
+        assert waiting.wait(BOUND_S)
+    thread.join(BOUND_S)
+    assert told == ["the swarm awaited is closed: launch another"]
 
 
 def test_what_was_closed_before_it_was_waited_for_says_so(ray_cluster, tmp_path):
