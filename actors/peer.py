@@ -13,15 +13,15 @@ import os
 import platform
 import shutil
 import time
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextlib import suppress
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import msgspec
 import ray
-from ray.exceptions import ActorUnavailableError, RayError
+from ray.exceptions import ActorUnavailableError, RayError, RpcError
 
 from minibit import inventory, records
 from minibit.actors.disk import scratch
@@ -170,7 +170,7 @@ class PeerActor:
         for first in range(0, len(wanted), per_call):
             batch = wanted[first : first + per_call]
             self._call_count += 1
-            for block, data in zip(batch, await reached(self._tracker.give, batch), strict=True):
+            for block, data in zip(batch, await reached(partial(self._tracker.give.remote, batch)), strict=True):
                 if store.verify(block, data):
                     store.write(block, data)
         self.node.begin_anew()
@@ -267,43 +267,51 @@ class PeerActor:
 
     def call_tracker(self, message: Message) -> None:
         """Say `message` to the tracker, and hear its answer."""
-        self._call(self._tracker, message)
+        self._call(lambda: self._tracker, message)
 
     def call_peer(self, peer: str, message: Message, number: int | None = None) -> None:
         """Say `message` to another peer: the `number`th of a link, or, with None, what concerns the swarm."""
-        actor = self._peers.get(peer)
-        if actor is None:
-            try:
-                actor = self._peers[peer] = ray.get_actor(actor_name(self.setup.run, peer), NAMESPACE)
-            except ValueError:
-                return  # that peer died; the end of its link will tell ours
-        self._call(actor, message, number)
 
-    def _call(self, actor: Any, message: Message, number: int | None = None) -> None:
+        def find() -> Any:
+            if peer not in self._peers:
+                self._peers[peer] = ray.get_actor(actor_name(self.setup.run, peer), NAMESPACE)
+            return self._peers[peer]
+
+        self._call(find, message, number)
+
+    def _call(self, find: Callable[[], Any], message: Message, number: int | None = None) -> None:
         self._call_count += 1
-        task = asyncio.get_running_loop().create_task(self._answered(actor, message, number))
+        task = asyncio.get_running_loop().create_task(self._answered(find, message, number))
         self._calls.add(task)
-        task.add_done_callback(self._calls.discard)
+        task.add_done_callback(self._called)
 
-    async def _answered(self, actor: Any, message: Message, number: int | None) -> None:
-        method = getattr(actor, message.verb.lower())
+    def _called(self, task: asyncio.Task[None]) -> None:
+        self._calls.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.node.fail(error)
+
+    async def _answered(self, find: Callable[[], Any], message: Message, number: int | None) -> None:
+        def call() -> Awaitable[Any]:
+            answer: Awaitable[Any] = getattr(find(), message.verb.lower()).remote(self.name, message, number)
+            return answer
+
         try:
             if number is None:
-                answer = await method.remote(self.name, message, number)
+                answer = await call()
             else:  # all later ones wait for it over there
-                answer = await reached(method, self.name, message, number)
-        except RayError:
+                answer = await reached(call)
+        except (RayError, ValueError):  # no actor has that name any more
             return  # that actor is gone; the core asks again, or its link ends
         if answer is not None:
             self.node.receive(TRACKER, answer)
 
 
-async def reached(method: Any, *args: Any) -> Any:
-    """The answer of an actor method, called again as long as the actor is only out of reach."""
+async def reached(call: Callable[[], Awaitable[Any]]) -> Any:
+    """The answer of an actor, called again as long as it is only out of reach."""
     while True:
         try:
-            return await method.remote(*args)
-        except ActorUnavailableError:
+            return await call()
+        except (ActorUnavailableError, RpcError):
             await asyncio.sleep(AGAIN_S)
 
 

@@ -39,7 +39,7 @@ class BlockFiles:
 
     def read(self, block: int, offset: int = 0, length: int | None = None) -> bytes:
         spans = self.manifest.spans(block, offset, length)
-        parts = [os.pread(self.descriptor(index), count, at) for index, at, count in spans]
+        parts = [_pread(self.descriptor(index), count, at) for index, at, count in spans]
         if any(len(part) < count for part, (_, _, count) in zip(parts, spans, strict=True)):
             raise OSError(errno.EIO, "a file is shorter than its manifest says")
         return parts[0] if len(parts) == 1 else b"".join(parts)
@@ -57,7 +57,7 @@ class BlockFiles:
         for index, at, count in self.manifest.spans(block):
             part, data = data[:count], data[count:]
             while part:  # a disk that gets full may take a part and refuse the rest
-                written = os.pwrite(self.descriptor(index), part, at)
+                written = _pwrite(self.descriptor(index), part, at)
                 part, at = part[written:], at + written
 
     def right(self) -> int:
@@ -133,6 +133,20 @@ class RightBlocks:
 def mark(found: os.stat_result) -> tuple[int, ...]:
     """A mark that differs once a file was changed or replaced; cheaper than a hash."""
     return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_dev, found.st_ino
+
+
+def _pread(descriptor: int, count: int, at: int) -> bytes:
+    if hasattr(os, "pread"):
+        return os.pread(descriptor, count, at)
+    os.lseek(descriptor, at, os.SEEK_SET)  # Windows; these files are for one thread at a time
+    return os.read(descriptor, count)
+
+
+def _pwrite(descriptor: int, data: memoryview, at: int) -> int:
+    if hasattr(os, "pwrite"):
+        return os.pwrite(descriptor, data, at)
+    os.lseek(descriptor, at, os.SEEK_SET)
+    return os.write(descriptor, data)
 
 
 def _extents(descriptor: int, file_bytes: int) -> Iterator[tuple[int, int]]:

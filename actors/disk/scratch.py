@@ -156,7 +156,7 @@ def _erase(path: Path) -> None:
 def _blame(error: OSError, path: Path) -> MinibitError:
     if error.errno not in (errno.ENOSPC, errno.EDQUOT):
         return LocalError(f"can't make {path} ({error.strerror}): set TMPDIR to a folder that can be written")
-    full = os.statvfs(path.parent) if hasattr(os, "statvfs") else None  # not on Windows
-    no_inode = full is not None and full.f_files and not full.f_favail
-    what = "no room for another file (it has no inode left)" if no_inode else "no room"
+    what = "no room"
+    if hasattr(os, "statvfs") and (full := os.statvfs(path.parent)).f_files and not full.f_favail:
+        what = "no room for another file (it has no inode left)"
     return DiskFullError(f"{path.parent} has {what}: remove files there, or set TMPDIR to a larger disk")

@@ -18,7 +18,6 @@ Blocks of content in many files share a few open files, so a store is for one th
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import stat
 import time
@@ -31,16 +30,21 @@ from minibit.actors.disk.files import check_room, entries, existing
 from minibit.errors import DiskFullError, LocalError, MinibitError, StoreError
 from minibit.manifest import Manifest
 
-NOFOLLOW: int = getattr(os, "O_NOFOLLOW", 0)  # not every system has it
+try:
+    import fcntl
+except ImportError:  # not on Windows
+    fcntl = None  # type: ignore[assignment]
+
+OPENED: int = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)  # each is known to some systems
 LOCK_AGAIN_S = 0.1
-READING = os.O_RDONLY | NOFOLLOW
-WRITING = os.O_RDWR | NOFOLLOW
+READING = os.O_RDONLY | OPENED
+WRITING = os.O_RDWR | OPENED
 
 
 class Store:
     """A peer's copy of one content, alone in its folder: `NAME.minibit-partial`, and `NAME` once finished."""
 
-    def __init__(self, folder: Path, manifest: Manifest, *, made_folder: bool, lock: int) -> None:
+    def __init__(self, folder: Path, manifest: Manifest, *, made_folder: bool, lock: int | None) -> None:
         """Use `Store.open`."""
         self.manifest = manifest
         self.held = inventory.EMPTY
@@ -51,7 +55,8 @@ class Store:
         self._made_folder = made_folder
         self._ours = True  # False: the final copy was there before us, so we never remove it
         self._finished: RightBlocks | None = None
-        self._lock: int | None = lock
+        self._lock = lock
+        self._closed = False
         self._files = BlockFiles(manifest, self._partial, WRITING)
 
     @classmethod
@@ -176,12 +181,12 @@ class Store:
 
     def close(self) -> None:
         """Close everything; a later store can resume what is held."""
-        if self._lock is not None:
+        if not self._closed:
             self._leave(erase=False)
 
     def discard(self) -> None:
         """Close, and remove what this peer made: its partial or finished copy, its folder if empty."""
-        if self._lock is not None:
+        if not self._closed:
             self._leave(erase=True)
 
     def _adopt(self) -> None:
@@ -231,7 +236,7 @@ class Store:
             try:
                 found = path.lstat()
             except FileNotFoundError:
-                descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+                descriptor = os.open(path, WRITING | os.O_CREAT | os.O_EXCL, 0o600)
             else:
                 if not stat.S_ISREG(found.st_mode):
                     raise LocalError(f"{path} is no plain file: remove {self._partial}, and start again")
@@ -243,6 +248,7 @@ class Store:
                 os.close(descriptor)
 
     def _leave(self, *, erase: bool) -> None:
+        self._closed = True
         self._files.close()
         if erase:
             if self._ours:
@@ -265,8 +271,13 @@ class Store:
                 (root / below).rmdir()
 
 
-def _locked(folder: Path, patience_s: float) -> int:
-    """An open descriptor that keeps other peers out of `folder` until it is closed, or this process ends."""
+def _locked(folder: Path, patience_s: float) -> int | None:
+    """An open descriptor that keeps other peers out of `folder` until it is closed, or this process ends.
+
+    None on a system without such locks: there, the caller must take care.
+    """
+    if fcntl is None:
+        return None
     # lock the folder itself and not a file in it: so nothing is left behind, and no name is taken
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     deadline = time.monotonic() + patience_s
@@ -280,7 +291,7 @@ def _locked(folder: Path, patience_s: float) -> int:
             os.close(descriptor)
             raise LocalError(f"another peer uses {folder}: give each peer a folder of its own") from None
         except OSError:
-            pass  # some network file systems can't lock a folder; there, the caller must take care
+            pass  # some network file systems can't lock a folder
         return descriptor
 
 

@@ -33,6 +33,7 @@ from minibit.actors.names import NAMESPACE
 from minibit.errors import ClusterError, MinibitError, OptionError
 
 KNOCK_S = 10.0  # for a cluster to answer whether it admits us
+REAP_S = 1.0  # for a process that was killed to be gone
 STARTS = 2  # tries to start a cluster: on a busy machine Ray may give up too soon
 SOCKET_BYTES = 103 if sys.platform == "darwin" else 107  # the longest path of a socket
 PLACE_BYTES = SOCKET_BYTES - len("/ray/session_2025-06-01_14-30-00_123456_1234567/sockets/plasma_store")
@@ -83,15 +84,17 @@ def check(address: str | None) -> None:
 def disconnect() -> None:
     """Leave the cluster; one that we started ends, with all its processes."""
     with undisturbed():
-        ended = [*_processes, *(below for process in _processes for below in _below(process))]
+        before = _families(_processes)
         ray.shutdown()
-        _kill(ended)
+        ended = [*before, *_families(_processes, still=True)]
+        _each("kill", ended)
+        _each("wait", ended, REAP_S)
         _processes.clear()
 
 
 def end_at_once() -> None:
     """Kill every process below this one."""
-    _kill(_below())
+    _each("kill", _families(_below(deep=False), still=True))
 
 
 # starting a cluster
@@ -151,10 +154,18 @@ def _below(process: Any = None, *, deep: bool = True) -> list[Any]:
     return []
 
 
-def _kill(processes: list[Any]) -> None:
+def _families(processes: list[Any], *, still: bool = False) -> list[Any]:
+    """These processes, and those below them. `still`: none of these starts another one from now on."""
+    if still:
+        _each("suspend", processes)
+    return [*processes, *(below for process in processes for below in _below(process))]
+
+
+def _each(method: str, processes: list[Any], *args: Any) -> None:
+    """Call a method of psutil of each of these processes."""
     for process in processes:
         with suppress(Exception):  # it has ended
-            process.kill()
+            getattr(process, method)(*args)
 
 
 def _give_token() -> None:
@@ -193,15 +204,19 @@ def _on_loopback() -> Iterator[None]:
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """Let the signals that would end this process wait, while it ends others. An ignored one stays ignored."""
+    """Let the signals that would end this process wait, while it ends others. An ignored one stays ignored.
+
+    The first of them is handled at the end. It is not sent again, for whatever counts signals has counted it.
+    """
     signals: list[int] = []
     with _handlers_back() as before:
         for number, handler in before.items():
             if handler is not signal.SIG_IGN:
                 signal.signal(number, lambda number, _: signals.append(number))
         yield
-    if signals:
-        signal.raise_signal(signals[0])
+    for number in signals[:1]:
+        handle = before[number]
+        handle(number, None) if callable(handle) else signal.raise_signal(number)
 
 
 @contextmanager

@@ -10,11 +10,13 @@ from __future__ import annotations
 import atexit
 import os
 import time
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
+import msgspec
 import ray
 from ray.exceptions import RayError
 
@@ -29,7 +31,7 @@ from minibit.errors import LocalError
 from minibit.lab.archive import RunFolder
 from minibit.lab.machine import free_memory_bytes
 from minibit.run import needs
-from minibit.run.options import Options
+from minibit.run.options import TABLE, Options
 from minibit.run.seating import late_seats, seats
 from minibit.run.summary import Summary
 from minibit.units import parse_duration, show_bytes
@@ -103,8 +105,7 @@ class OwnSwarm(Swarm):
                 path = launch.source(options, made.path)
             source = Path(path)
             hashing = partial(stage, f"hashing {source.name}")
-            free_bytes = free_memory_bytes() if options.address in (None, "local") else None  # not that of other nodes
-            manifest = files.scan(source, needs.block_bytes_for(options, free_bytes), options.hash, hashing)
+            manifest = files.scan(source, _if_there_is_memory(options), options.hash, hashing)
             launch.check_room(folder, options, manifest.content_bytes)
             stage("starting Ray" if options.address in (None, "local") else f"joining the cluster at {options.address}")
             undo.callback(CONNECTION.give_back, CONNECTION.take(options.address))
@@ -160,9 +161,9 @@ class OwnSwarm(Swarm):
         """Start `count` more peers, which join at once; their names."""
         with self.turn:
             self.check_open()
-            if count < 1:
-                raise LocalError(f"add takes a number of peers from 1, not {count!r}")
             launcher = self._launcher
+            more = msgspec.structs.replace(launcher.options, peers=TABLE["peers"].read(count))
+            _if_there_is_memory(more)(self.ledger.content.content_bytes)
             first = len(launcher.actors)  # the seed counts as number 0
             names = launcher.spawn(late_seats(launcher.options, first, count, behaviour))
             launcher.begin(names)
@@ -257,3 +258,9 @@ def _close_all() -> None:
 atexit.register(_close_all)
 if hasattr(os, "register_at_fork"):  # not on Windows
     os.register_at_fork(after_in_child=OPEN.clear)  # they are the parent's
+
+
+def _if_there_is_memory(options: Options) -> Callable[[int], int]:
+    """The size of a block, by that of the content; `OptionError` if this machine has no memory for its peers."""
+    here = options.address in (None, "local")
+    return needs.block_bytes_for(options, free_memory_bytes() if here else None)

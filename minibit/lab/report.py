@@ -94,7 +94,7 @@ def peers(run: Run) -> str:
 </section>"""
 
 
-class Column(NamedTuple):
+class PeerColumn(NamedTuple):
     """A column of the table of peers.
 
     name    of a column of `Run.outcomes`
@@ -124,13 +124,13 @@ def _at(at_s: float) -> str:
 
 
 COLUMNS = (
-    Column("peer", "peer", always=True),
-    Column("behaviour", "behaviour", says=lambda behaviour: behaviour != "honest"),
-    Column("class", "class"),
-    Column("joined_s", "joined", _at, says=lambda at_s: at_s > 0),
-    Column("completed_s", "complete", _at, always=True),
-    Column("got_bytes", "got", show_bytes, always=True),
-    Column("gave_bytes", "gave", show_bytes, always=True),
-    Column("node", "host"),
-    Column("end", "end"),
+    PeerColumn("peer", "peer", always=True),
+    PeerColumn("behaviour", "behaviour", says=lambda behaviour: behaviour != "honest"),
+    PeerColumn("class", "class"),
+    PeerColumn("joined_s", "joined", _at, says=lambda at_s: at_s > 0),
+    PeerColumn("completed_s", "complete", _at, always=True),
+    PeerColumn("got_bytes", "got", show_bytes, always=True),
+    PeerColumn("gave_bytes", "gave", show_bytes, always=True),
+    PeerColumn("node", "host"),
+    PeerColumn("end", "end"),
 )

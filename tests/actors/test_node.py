@@ -27,6 +27,7 @@ from minibit.actors.disk import files
 from minibit.actors.disk.store import Store
 from minibit.actors.links.outbox import Outbox
 from minibit.actors.links.pairs import Links
+from minibit.actors.peer import PeerActor
 from minibit.behaviour import Corrupter, FreeRider, Liar, Slow
 from minibit.choker import TitForTat
 from minibit.errors import DiskFullError, LocalError, RemoteError
@@ -34,6 +35,7 @@ from minibit.events import TRACKER, Call, Progressed
 from minibit.messages import Desligamento
 from minibit.picker import RarestFirst
 from minibit.rules import Rules
+from minibit.seat import Seat
 
 KIB = 1024
 
@@ -579,6 +581,31 @@ async def test_a_copy_whose_name_is_taken_is_not_complete_and_the_reason_is_told
         assert failed.why.endswith(
             "peer-1/film is there already and is other content: move it away, or use another folder"
         )
+
+
+@on_uvloop
+async def test_a_finished_copy_that_is_wrong_loses_its_name_and_only_its_wrong_block_is_fetched_again(film, copies):
+    async with Loopback(film, copies, upload_bps=400.0 * KIB) as swarm:
+        node = await swarm.seat("peer-1")
+        await swarm.until(lambda: node.peer.held)
+        wrong = inventory.lowest(node.peer.held)
+        with (copies / "peer-1" / "film.minibit-partial").open("r+b") as file:  # what another program does to it
+            file.seek(wrong * 16 * KIB + 5)
+            file.write(b"damaged")
+        swarm.nodes[TRACKER].limit(upload_bps=None)
+        await swarm.until_complete("peer-1")
+        actor = PeerActor(Seat(name="peer-1"), None, "")  # type: ignore[arg-type]
+        actor.node = node
+        assert not await actor.verify()
+        assert not swarm.copy("peer-1").exists()
+        await node.stopped.wait()
+        assert [record.why for record in swarm.lives("failed")] == ["its finished copy is not what the manifest says"]
+        await swarm.stop("peer-1")
+        again = actor.node = await swarm.seat("peer-1")
+        assert again.peer.missing == 1 << wrong
+        await swarm.until_complete("peer-1")
+        assert await actor.verify()
+        swarm.check_copies()
 
 
 @on_uvloop

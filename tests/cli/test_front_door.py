@@ -288,10 +288,14 @@ def ended(what: BaseException | int) -> Result:
     ],
 )
 def test_an_error_or_a_signal_is_one_line_and_its_exit_code(what: BaseException | int, code: int, said: str) -> None:
-    before = [signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGHUP)]
-    result = ended(what)
+    before = {one: signal.signal(one, signal.SIG_DFL) for one in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        result = ended(what)
+        assert {signal.getsignal(one) for one in before} == {signal.SIG_DFL}
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
     assert (result.exit_code, result.stderr) == (code, said)
-    assert [signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGHUP)] == before
 
 
 class FromRay(Exception):
@@ -379,10 +383,13 @@ def stuck(*_, **__):
     for word in "ready", "once":
         try:
             print(word, file=sys.__stdout__, flush=True)
-            threading.Event().wait()
+            while True:
+                time.sleep(0.01)
         except KeyboardInterrupt:
             pass
-    threading.Event().wait()  # with handlers that never run
+    signal.signal(signal.SIGINT, lambda *_: None)
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    threading.Event().wait()
 swarm.simulate = stuck
 """
 WAITING_AT_THE_END = """
