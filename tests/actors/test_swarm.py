@@ -382,6 +382,8 @@ def test_peers_can_be_added_killed_and_removed_and_limits_changed_while_it_runs(
                 swarm.limit(download=bad)
         with pytest.raises(TypeError):
             swarm.limit(uploads=1)
+        with pytest.raises(LocalError, match="limit takes upload and download"):
+            swarm.limit(4)
         swarm.limit(4, download="32KiB/s")
         swarm.kill(1)
         swarm.remove("peer-02")
