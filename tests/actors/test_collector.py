@@ -66,7 +66,7 @@ class FakeTurn:
 
 
 def news(*records: Record) -> Drained:
-    return Drained(encode(list(records)), {}, 0, 0)
+    return Drained(encode(list(records)), {}, actor_calls=0, lost=0)
 
 
 def complete(name: str, at_s: float = 1.0) -> Drained:
