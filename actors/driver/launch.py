@@ -220,16 +220,18 @@ class Launcher:
             self.ledger.actor_calls += calls.count
 
     def _done(self, names: Iterable[str], replies: Replies[Any]) -> list[str]:
-        """The actors that did what they were called for. Others are given up; `ClusterError` if the run can't be."""
+        """The actors that did what they were called for. The others are given up; `ClusterError` if they are the seed,
+        or all peers.
+        """
         lost = {name: why_lost(replies, name) for name in names if name not in replies.found}
         for name, why in lost.items():
             said = str(self._at_its_host(name, ClusterError(f"could not be started: {why}")))
             if self._seats[name].seeds:
                 raise ClusterError(f"the tracker {said}")
-            if all(self._seats[other].seeds for other in replies.found):
-                raise ClusterError(f"no peer could be started; {name} {said}")
             self._kill(name)
             self.ledger.died(name, time.monotonic(), said)
+        if lost and all(self._seats[name].seeds for name in replies.found):
+            raise ClusterError(f"no peer could be started; {name} {said}")
         return list(replies.found)
 
     def _at_its_host(self, name: str, error: MinibitError) -> MinibitError:
