@@ -170,7 +170,7 @@ def test_a_file_that_is_not_there_is_exit_code_3_and_leaves_nothing(ran, tmp_pat
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--control", "actors"], ["--address", "auto"], ["--data-ports", "40000-40100"], ["--keep"], ["--live"]],
+    [["--control", "actors"], ["--address", "auto"], ["--data-ports", "20000-20100"], ["--keep"], ["--live"]],
     ids=" ".join,
 )
 def test_what_has_no_meaning_in_the_simulation_is_a_usage_error(ran, tmp_path, arguments):
