@@ -74,7 +74,7 @@ class LinkTable(Protocol):
     download: Gate
     pool: BlockPool
     inbox: memoryview
-    doubted: set[str]
+    suspects: set[str]
 
     def connected(self, link: Link) -> None: ...
     def check_pair(self, link: Link) -> None: ...
@@ -106,7 +106,7 @@ class Link(asyncio.BufferedProtocol):
         self._manifest = owner.manifest
         self._loop = table.loop
         terms = owner.me, owner.key, owner.manifest.digest, secrets.token_hex(NONCE_BYTES)
-        self.greeting = Greeting(*terms, expected=expected, alone=alone, doubted=table.doubted)
+        self.greeting = Greeting(*terms, expected=expected, alone=alone, suspects=table.suspects)
         self.outbox = Outbox(owner, table.upload, table.loop, self.attempt, partial(owner.on_sent, self))
         self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None

@@ -348,12 +348,12 @@ async def turn() -> None:
 async def on_paper(
     home: Links, name: str = "them", room_bytes: float = float("inf"), cut: int = 1 << 20, sealed: bool = False
 ) -> Paper:
-    """A link of `home` that was dialled by `name` and is proved; `sealed`: both ends doubt each other."""
+    """A link of `home` that was dialled by `name` and is proved; `sealed`: both ends suspect each other."""
     if sealed:
-        home.doubt(name)
+        home.suspect(name)
     paper = Paper(Link(home))
     me, us = PeerAddress(peer=name, host="", port=9), home.owner.me.peer
-    greeting = Greeting(me, KEY, home.owner.manifest.digest, "0" * 32, expected=us, doubted=(us,) if sealed else ())
+    greeting = Greeting(me, KEY, home.owner.manifest.digest, "0" * 32, expected=us, suspects=(us,) if sealed else ())
     first = greeting.first()
     assert first is not None
     paper.feed(frame.encode(first), cut)
@@ -1247,12 +1247,12 @@ async def test_a_length_that_was_changed_on_its_way_is_not_waited_for_whatever_c
 
 
 @on_uvloop
-async def test_those_that_are_doubted_are_remembered_and_few() -> None:
+async def test_suspects_are_remembered_and_few() -> None:
     links = Node("a").links
-    for number in range(pairs.DOUBTED_MAX + 10):
-        links.doubt(f"peer-{number}")
-    assert len(links.doubted) == pairs.DOUBTED_MAX
-    assert f"peer-{pairs.DOUBTED_MAX + 9}" in links.doubted
+    for number in range(pairs.SUSPECTS_MAX + 10):
+        links.suspect(f"peer-{number}")
+    assert len(links.suspects) == pairs.SUSPECTS_MAX
+    assert f"peer-{pairs.SUSPECTS_MAX + 9}" in links.suspects
 
 
 # -- the rule of the pair, and the pool

@@ -243,7 +243,7 @@ async def test_of_a_corrupter_only_wrong_blocks_that_it_sealed_itself_count(film
         rejected = [record for record in swarm.arrivals() if record.verdict == "rejected"]
         bad = node.peer.contacts.known["bad"]
         assert bad.strikes == len(rejected) - 1
-        assert "bad" in node.links.doubted
+        assert "bad" in node.links.suspects
 
 
 # every way out is heard
