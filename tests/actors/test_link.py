@@ -651,7 +651,7 @@ def hello(node: Node) -> bytes:
 @on_uvloop
 async def test_strangers_that_come_again_and_again_keep_nobody_out(say: Callable[[Node], bytes] | None) -> None:
     nodes = [await Node(name).serve() for name in "ab"]
-    comers = [await Comer(node, say(node) if say else b"").come() for node in nodes for _ in range(80)]
+    comers = [await Comer(node, say(node) if say else b"").come() for node in nodes for _ in range(68)]
     for name in "cde":
         newcomer = await Node(name).serve()
         for node in nodes:
