@@ -3,9 +3,10 @@
 One `Peer` of the core, its links, its store, its mailbox and its records, on one asyncio loop, without Ray.
 Everything here runs on that loop, so nothing is locked. Time is the monotonic clock of this machine.
 
-Every fault of our own (a full disk, a file that changed under a seed, a strategy that raises, a bug) ends in `failure`:
-the node says goodbye and stops serving, and it blames no neighbour. Nothing that the node begins ends unheard: a dial
-ends with a link or as `Unlinked`, whatever it raised, and any other task that raises fails the node.
+Every fault of our own (a full disk, a strategy that raises, a bug) ends in `failure`: the node says goodbye and stops
+serving, and it blames no neighbour. A seed whose file changed goes on with the blocks that are still right. Nothing
+that the node begins ends unheard: a dial ends with a link or as `Unlinked`, whatever it raised, and any other task that
+raises fails the node.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ from minibit.actors.disk.source import Source
 from minibit.actors.disk.store import Store
 from minibit.actors.links.face import Wire
 from minibit.actors.links.pairs import Links
-from minibit.errors import MinibitError, RemoteError
+from minibit.errors import MinibitError, RemoteError, SourceError
 from minibit.mailbox import Mailbox
 from minibit.manifest import Manifest
-from minibit.messages import Bloco, Desligamento, Message, PeerAddress
+from minibit.messages import NEWS, Bloco, Desligamento, Message, PeerAddress
 from minibit.peer import Peer
 from minibit.records import PeerRecord, Record
 from minibit.seat import Seat, lowest
@@ -136,8 +137,6 @@ class Node:
 
     def drain(self) -> list[Record]:
         """The records since the last call, and one sample of now."""
-        if isinstance(self.store, Store):
-            self.store.save()
         found, self._records = self._records, []
         traffic = (sum(some) for some in zip(self._closed_bytes, *(link.traffic for link in self.links), strict=True))
         return [*found, self.peer.sample(time.monotonic(), *traffic)]
@@ -186,6 +185,8 @@ class Node:
                 self._carry_out(effect, now)
             except Exception as error:
                 self.fail(error)
+                if isinstance(effect, events.Finish):
+                    break  # and what is noted after it is not so
         self._set_timer()
         return True
 
@@ -236,9 +237,14 @@ class Node:
             self.links[peer].send(message)
 
     def _send_block(self, peer: str, block: int, spoil: bool, now: float) -> None:
+        if peer not in self.links:
+            return
+        try:
+            self.read(block, 0, 1)  # now: in the middle of a block only the end of the link could take it back
+        except RemoteError:
+            return
         self.mailbox.went(peer, Bloco(block), now)
-        if peer in self.links:
-            self.links[peer].send_block(block, spoil)
+        self.links[peer].send_block(block, spoil)
 
     def _hang_up(self, peer: str, farewell: Desligamento | None, now: float) -> None:
         if farewell is not None:
@@ -299,6 +305,8 @@ class Node:
         self.handle(events.Unlinked(link.peer, why))
 
     def on_message(self, link: Wire, message: Message) -> None:
+        if type(message) in NEWS and link.peer == events.TRACKER:  # a link of that id is the seed's, not the tracker's
+            raise RemoteError(f"a {message.verb} by a link: the tracker says it by an actor call")
         self._take(link.peer, message)
 
     def on_block(self, link: Wire, block: int, data: memoryview) -> None:
@@ -324,9 +332,17 @@ class Node:
         self.handle(events.Sent(link.peer, block))
 
     def read(self, block: int, offset: int, length: int) -> bytes:
-        """If our disk fails, the link ends and this node leaves."""
+        """If our disk fails, the link ends and this node leaves; a seed goes on with the blocks that are right."""
         try:
             return self.store.read(block, offset, length)
+        except SourceError as error:
+            self._lose(block, error)
         except Exception as error:
             self.fail(error)
-            raise RemoteError("our disk failed") from None
+        raise RemoteError("our disk failed")
+
+    def _lose(self, block: int, error: SourceError) -> None:
+        if isinstance(self.store, Source) and self.store.held >> block & 1:
+            self.store.lose(block)
+            self._records.append(PeerRecord(time.monotonic(), self.me.peer, "damaged", str(error)))
+        self._loop.call_soon(self.handle, events.Lost(block))

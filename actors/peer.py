@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import platform
 import shutil
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
@@ -22,23 +23,26 @@ import msgspec
 import ray
 from ray.exceptions import ActorUnavailableError, RayError, RpcError
 
-from minibit import inventory, records, strategies
+from minibit import inventory, records
 from minibit.actors.disk import scratch
-from minibit.actors.disk.files import check_room
+from minibit.actors.disk.files import check_copies
 from minibit.actors.disk.scratch import Scratch
 from minibit.actors.disk.source import Source
 from minibit.actors.disk.store import Store
 from minibit.actors.names import NAMESPACE, actor_name
 from minibit.actors.node import Node, Outside
+from minibit.errors import MinibitError, StoreError
 from minibit.events import TRACKER
 from minibit.mailbox import MailboxSnapshot
 from minibit.manifest import Manifest
-from minibit.messages import ListaPeers, Message, PeerAddress
+from minibit.messages import ListaPeers, Message, PeerAddress, judged
 from minibit.seat import Seat
 from minibit.snapshots import PeerSnapshot
+from minibit.strategies import Shipment
 
 SETTLE_S = 5.0  # limit for the first links, when a peer joins
 AGAIN_S = 1.0  # before an actor that is out of reach is called again
+PATIENCE_S = 15.0  # for the peers of a run that was killed to end, before theirs go on with the same copies
 BATCH_BYTES = 8 << 20  # blocks in one answer, when a peer gets those that it starts with
 
 
@@ -48,7 +52,7 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     key             the key of the swarm, which both ends of every link must prove
     by_actor_calls  whether control messages between peers go by actor calls, and not by links
     folder          where the copies go; a relative one is the name of a scratch folder of each machine
-    strategies      strategies from outside Minibit, by name: a worker need not have their modules
+    shipment        strategies from outside Minibit: a worker need not have their modules
     """
 
     run: str
@@ -58,7 +62,7 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     by_actor_calls: bool
     data_ports: tuple[int, int] | None
     folder: str
-    strategies: dict[str, type]
+    shipment: Shipment
 
 
 class Opened(msgspec.Struct, frozen=True):
@@ -70,11 +74,12 @@ class Opened(msgspec.Struct, frozen=True):
 
 
 class Drained(msgspec.Struct, frozen=True):
-    """The news of a peer: new records (MessagePack), messages sent so far by verb, actor calls so far."""
+    """The news of a peer: new records (MessagePack), messages sent so far by verb, actor calls so far, blocks lost."""
 
     records: bytes
     messages: dict[str, int]
     actor_calls: int
+    lost: int
 
 
 P = ParamSpec("P")
@@ -128,7 +133,7 @@ class PeerActor:
     async def open(self, copies_here: int = 1) -> Opened:
         """Open the store and start the block server; the disk must have room for `copies_here` copies."""
         setup = self.setup
-        strategies.SHIPPED.update(setup.strategies)
+        setup.shipment.unpack()
         self.node = Node(
             self.seat,
             setup.manifest,
@@ -147,12 +152,13 @@ class PeerActor:
         manifest, folder = self.setup.manifest, Path(self.setup.folder)
         if self._path:
             return Source(Path(self._path), manifest)
-        if not folder.is_absolute():
+        if folder.is_absolute():
+            check_copies(copies, manifest.content_bytes, folder, kept=True)
+        else:
             scratch.sweep()
             folder = Scratch.use(self.setup.folder).path  # until this process ends
-        advice = "make room, give fewer peers, or set TMPDIR to a larger disk"
-        check_room(copies * manifest.content_bytes, folder, f"{copies} copies", advice)
-        return Store.open(folder / self.name, manifest)
+            check_copies(copies, manifest.content_bytes, folder, kept=False)
+        return Store.open(folder / self.name, manifest, patience_s=PATIENCE_S)
 
     @once
     async def take(self) -> None:
@@ -206,9 +212,14 @@ class PeerActor:
                 folder.parent.rmdir()
 
     async def verify(self) -> bool:
-        """Whether the finished copy, read back from disk, is what the manifest says."""
+        """Whether the finished copy, read back from disk, is what the manifest says. If not, it loses its name."""
         store = self.node.store
-        return not isinstance(store, Store) or await asyncio.to_thread(store.verify_all)
+        if isinstance(store, Source) or await asyncio.to_thread(store.verify_all):
+            return True
+        self.node.fail(StoreError("its finished copy is not what the manifest says"))
+        with suppress(MinibitError):
+            store.reopen()
+        return False
 
     # looking
 
@@ -221,7 +232,8 @@ class PeerActor:
         if number != self._batch_number:
             self._batch_number = number
             batch = records.encode(self.node.drain())
-            self._batch = Drained(batch, dict(self.node.mailbox.outgoing), self._call_count)
+            lost = self.node.peer.exchange.lost
+            self._batch = Drained(batch, dict(self.node.mailbox.outgoing), self._call_count, lost)
         return self._batch
 
     async def snapshot(self) -> PeerSnapshot:
@@ -246,7 +258,7 @@ class PeerActor:
 
     async def hear(self, sender: str, message: Message, number: int | None = None) -> ListaPeers | None:
         """Put a message into the mailbox, as if `sender` had said it; `number` orders those of one link."""
-        self.node.receive(sender, message, number)
+        self.node.receive(sender, judged(message), number)
         return None  # only the tracker answers
 
     registro = lista_peers = novo_peer = estoque = bloqueio = desbloqueio = pedido = desligamento = hear
@@ -308,4 +320,4 @@ def machine() -> str:
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
-        return os.uname().nodename
+        return platform.node()

@@ -13,7 +13,7 @@ from typing import Any
 
 from minibit.actors.peer import PeerActor, Setup
 from minibit.events import TRACKER, Effect, Received, Send
-from minibit.messages import ListaPeers, Message
+from minibit.messages import ListaPeers, Message, judged
 from minibit.seat import Seat
 from minibit.tracker import Tracker
 
@@ -38,14 +38,14 @@ class TrackerActor:
 
     async def registro(self, sender: str, message: Message, number: int | None = None) -> ListaPeers | None:
         """`sender` is there: the answer says which others are."""
-        answer = self._hear(sender, message)
+        answer = self._hear(sender, judged(message))
         assert answer is None or isinstance(answer, ListaPeers)
         return answer
 
     async def desligamento(self, sender: str, message: Message, number: int | None = None) -> None:
         """`sender` leaves the swarm, or, with a number, its link to the seed."""
         if number is None:
-            self._hear(sender, message)
+            self._hear(sender, judged(message))
         else:
             await self.seed.hear(sender, message, number)
 

@@ -35,7 +35,7 @@ from minibit.actors import Swarm
 from minibit.actors.driver import cluster
 from minibit.cli.ending import ending
 from minibit.cli.progress import Progress
-from minibit.cli.table import show
+from minibit.cli.table import put, show
 from minibit.errors import LocalError
 from minibit.lab import Run, load
 from minibit.lab.archive import RunFolder
@@ -130,7 +130,7 @@ def show_sheet(run: Run, rows: list[SheetRow], as_json: bool) -> int:
         table.add_row(row.rule, row.verdict, row.evidence)
     console = Console(highlight=False)
     console.width = max(console.width, SHEET_COLUMNS)
-    console.print(table)
+    put(table, console)
     return code
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import Enum
+from math import inf
 from random import Random
 
 from minibit.messages import PeerAddress
@@ -15,6 +16,7 @@ from minibit.neighbour import Move, Neighbour, Slot, Standing
 from minibit.rules import Rules
 
 REMEMBERED = 8  # addresses remembered, as a multiple of the links
+LONGEST_DIAL_S = 20.0  # the world should answer a dial long before
 LONGEST_RETRY_S = 60.0
 MOST_DOUBLINGS = 16
 
@@ -58,8 +60,9 @@ class Contacts:
         if not neighbour.strikes and neighbour.standing is not Standing.BANNED:
             self.known.pop(neighbour.peer, None)
 
-    def move(self, neighbour: Neighbour, move: Move) -> None:
+    def move(self, neighbour: Neighbour, move: Move, now: float) -> None:
         """Change its standing, and with it `up` and `dialling`."""
+        neighbour.since = now
         self.dialling -= neighbour.standing is Standing.DIALLING
         neighbour.move(move)
         self.dialling += neighbour.standing is Standing.DIALLING
@@ -68,8 +71,21 @@ class Contacts:
         else:
             self.up.pop(neighbour.peer, None)
 
-    def failed(self, neighbour: Neighbour, now: float) -> None:
+    @property
+    def dial_due_s(self) -> float:
+        """When the first of the dials that are under way must have been answered; infinite if none is."""
+        return min((neighbour.since for neighbour in self._dials()), default=inf) + LONGEST_DIAL_S
+
+    def overdue(self, now: float) -> list[Neighbour]:
+        """The neighbours whose dial is still not answered after `LONGEST_DIAL_S`."""
+        return [neighbour for neighbour in self._dials() if neighbour.since + LONGEST_DIAL_S <= now]
+
+    def _dials(self) -> list[Neighbour]:
+        return [neighbour for neighbour in self.known.values() if neighbour.standing is Standing.DIALLING]
+
+    def failed(self, neighbour: Neighbour, why: str, now: float) -> None:
         """A dial failed or a link ended: don't dial the neighbour for a while."""
+        neighbour.trouble = why
         neighbour.retry_at = now + min(self._rules.retry_s * 2**neighbour.failures, LONGEST_RETRY_S)
         neighbour.failures = min(neighbour.failures + 1, MOST_DOUBLINGS)
 

@@ -86,7 +86,13 @@ class Sent(Fact, frozen=True):
     block: int
 
 
-Event = Joining | Starting | Leaving | Received | Linked | Unlinked | Arrived | Progressed | Sent
+class Lost(Fact, frozen=True):
+    """Our own disk no longer has `block`, which can't be had again: it is neither served nor asked for from now on."""
+
+    block: int
+
+
+Event = Joining | Starting | Leaving | Received | Linked | Unlinked | Arrived | Progressed | Sent | Lost
 
 # effects
 
@@ -133,7 +139,7 @@ class Note(Fact, frozen=True):
 
 
 class Finish(Fact, frozen=True):
-    """Every block is held: give the content its final name."""
+    """Every block is held: give the content its final name. If that fails, what is noted after this does not hold."""
 
 
 class Left(Fact, frozen=True):

@@ -5,7 +5,8 @@ neighbours whose link stands. A neighbour that breaks the protocol, or sent a wr
 and the peer drops it.
 
 Invariant (`check`): a block in flight is not held, and exactly the blocks in flight are asked of neighbours; no more
-neighbours are served than there are slots; only blocks that are held are announced, unless the peer is a liar.
+neighbours are served than there are slots, and none waits for a slot that is not used; only blocks that are held are
+announced, unless the peer is a liar.
 """
 
 from __future__ import annotations
@@ -22,14 +23,14 @@ from minibit.behaviour import Honest
 from minibit.content import Content
 from minibit.errors import RemoteError
 from minibit.life import LEAVING, TRADING, Lifetime
-from minibit.messages import Bloco, Bloqueio, Desbloqueio, Estoque, Message, Pedido
+from minibit.messages import NEWS, Bloco, Bloqueio, Desbloqueio, Estoque, Message, Pedido
 from minibit.neighbour import SHARING, UNSERVED, Move, Neighbour
 from minibit.pipeline import Pipeline
 from minibit.records import BlockRecord, Record, ServingRecord
 from minibit.rules import Rules
 from minibit.uploads import Changes, Uploads
 
-MOST_STRIKES = 3  # wrong blocks after which a neighbour is banned
+MOST_STRIKES = 3  # wrong blocks, or words that only the tracker may say, after which a neighbour is banned
 MOST_UNINVITED = 256  # messages that had no place (`Neighbour.uninvited`) after which a neighbour is dropped
 
 
@@ -50,6 +51,7 @@ class Exchange:
         behaviour: Honest,
     ) -> None:
         self.held = held
+        self.lost = inventory.EMPTY  # by our own disk, for good
         self.all = inventory.full(content.block_count)
         self.availability = Availability(content.block_count)
         self.announcer = Announcer(rules.announce_s)
@@ -66,8 +68,8 @@ class Exchange:
 
     @property
     def missing(self) -> int:
-        """The inventory of the blocks that are not held."""
-        return self.all & ~self.held
+        """The inventory of the blocks that are not held, and can be had."""
+        return self.all & ~self.held & ~self.lost
 
     @property
     def claims(self) -> int:
@@ -111,6 +113,8 @@ class Exchange:
 
     def _on_estoque(self, neighbour: Neighbour, message: Estoque, now: float) -> None:
         count = self._content.block_count
+        if len(message.new) > count:
+            raise RemoteError(f"{len(message.new)} new blocks of {count} in an ESTOQUE")
         if message.new and max(message.new) >= count:
             raise RemoteError(f"block {max(message.new)} of {count} in an ESTOQUE")
         news = inventory.of(message.new)
@@ -166,6 +170,10 @@ class Exchange:
     def _on_bloco(self, neighbour: Neighbour, message: Bloco, now: float) -> None:
         raise RemoteError("a BLOCO without its bytes")
 
+    def _on_news_of_peers(self, neighbour: Neighbour, message: Message, now: float) -> None:
+        neighbour.strikes += 1  # it would send us to addresses of its choice
+        raise RemoteError(f"a {message.verb}, which a neighbour must not say")
+
     def _holds(self, neighbour: Neighbour, theirs: int) -> None:
         if gone := neighbour.theirs & ~theirs:
             self.availability.remove(gone)
@@ -180,6 +188,17 @@ class Exchange:
         if neighbour.sending == block:
             self._holds(neighbour, neighbour.theirs | 1 << block)
             self._effects += self.uploads.sent(neighbour, self._content.length(block), now)
+            if not self.held & ~neighbour.theirs:
+                self.serve(now)  # its interest ended
+
+    def lose(self, block: int) -> None:
+        """`block` is held no more, and the neighbours that were told of it hear so."""
+        self.held &= ~(1 << block)
+        self.lost |= 1 << block
+        for neighbour in self._up.values():
+            self._effects += self.uploads.lost(neighbour, block)
+            if neighbour.told & ~self.claims:
+                self._send(neighbour, announcer.whole(neighbour, self.claims))
 
     def arrived(self, neighbour: Neighbour, block: int, ok: bool, now: float, sealed: bool = True) -> None:
         """All bytes of `block` came from it; `ok` and `sealed` as `Arrived` says."""
@@ -206,7 +225,7 @@ class Exchange:
         """`block` is held from now on."""
         self.held |= 1 << block
         announcer.knows(neighbour, block)
-        called_off = self.pipeline.call_off(block)
+        called_off = self.pipeline.call_off(block, now)
         # neighbours that may still send a block that we gave up: tell them that we hold it
         for other in self._up.values() if self.pipeline.late >> block & 1 else ():
             if other.serves_us and other.late >> block & 1 and not other.told >> block & 1:
@@ -260,11 +279,13 @@ class Exchange:
         if not missing or self._life.stage is not TRADING:
             return
         self._send_pedidos(self.pipeline.ask(neighbours, missing, now), now)
-        if not missing & ~self.pipeline.in_flight and "endgame" not in self._timers:
-            self._await_overdue(now)
+        if not missing & ~self.pipeline.in_flight:
+            self._send_pedidos(self.pipeline.ask_again(neighbours, now), now)
+            if "endgame" not in self._timers:
+                self._await_overdue(now)
 
     def endgame(self, now: float) -> None:
-        """Every missing block is in flight: ask those that take too long a second time."""
+        """Every missing block is in flight: ask other neighbours for those that take too long."""
         if self.missing & ~self.pipeline.in_flight:
             self.pump(now)
             return
@@ -328,8 +349,8 @@ class Exchange:
         assert not self.held & self.pipeline.in_flight
         assert not self.held & ~self.all
         self.availability.check(neighbour.theirs for neighbour in self._up.values())
-        served = [neighbour for neighbour in self._up.values() if neighbour.slot is not UNSERVED]
-        assert self.uploads.slots is None or len(served) <= self.uploads.slots
+        if self._life.stage is not LEAVING:
+            self.uploads.check(self._up.values(), self.held)
         assert all(not neighbour.told & ~self.claims for neighbour in self._up.values())
 
 
@@ -345,4 +366,5 @@ _ON_MESSAGE: dict[type, Callable[..., None]] = {
     Desbloqueio: Exchange._on_desbloqueio,
     Pedido: Exchange._on_pedido,
     Bloco: Exchange._on_bloco,
+    **dict.fromkeys(NEWS, Exchange._on_news_of_peers),
 }

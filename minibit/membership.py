@@ -11,7 +11,7 @@ from math import inf
 from typing import Any
 
 from minibit import events
-from minibit.contacts import Contacts, Need
+from minibit.contacts import LONGEST_DIAL_S, Contacts, Need
 from minibit.life import LEAVING, Lifetime
 from minibit.messages import ListaPeers, Message, NovoPeer, PeerAddress, Registro
 from minibit.neighbour import Move
@@ -19,9 +19,6 @@ from minibit.records import LinkRecord
 from minibit.rules import Rules
 
 LONGEST_PAUSE_S = 60.0  # between two tries to reach the tracker
-
-NEWS = frozenset({Registro, ListaPeers, NovoPeer})
-"""The messages that say where peers are. They may come from the tracker or from a notebook; they need no link."""
 
 
 class Membership:
@@ -109,10 +106,17 @@ class Membership:
             return
         neighbours, again_at = self._contacts.to_dial(now, one_more=one_more)
         for neighbour in neighbours:
-            self._contacts.move(neighbour, Move.DIAL)
+            self._contacts.move(neighbour, Move.DIAL, now)
             self._effects.append(events.Dial(neighbour.address, self.need is not Need.NONE))
+        if neighbours:
+            self._timers.set_earlier("dialling", now + LONGEST_DIAL_S)
         if again_at is not None:
             self._timers.set_earlier("dial", again_at)
+
+    def await_dials(self) -> None:
+        """Look again when the next dial that is under way must have been answered."""
+        if (due_s := self._contacts.dial_due_s) < inf:
+            self._timers.set_earlier("dialling", due_s)
 
     def note(self, neighbours: Iterable[str], event: Any, now: float) -> None:
         """Record this of each of the neighbours."""

@@ -1,8 +1,9 @@
 """The nine verbs of the protocol, as frozen structs in one union, and their JSON.
 
 Every message is a JSON object whose attribute `tipo` names the verb. The raw bytes of a block are not part of a
-message: they follow the header of a BLOCO on the link. What arrives is either a valid message or a `RemoteError`. The
-peer, which knows the content, judges the values that depend on it: an index, the size of an inventory.
+message: they follow the header of a BLOCO on the link. What arrives is either a valid message or a `RemoteError`. Every
+field has its bounds here, whichever way the message comes: `decode` judges what a link brings, `judged` what an actor
+call brings. The peer, which knows the content, judges the values that depend on it: an index, the size of an inventory.
 """
 
 from __future__ import annotations
@@ -16,7 +17,19 @@ import msgspec
 from minibit import inventory
 from minibit.errors import RemoteError
 
-PeerId = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
+WHY_CHARACTERS = 200  # a farewell has at most this much of the reason
+LABEL = "[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"  # between two dots of a host name; resolvers raise at longer
+IPV6 = r"(?=[^:]*:[^:]*:)[0-9A-Fa-f:.]{2,45}(?:%[A-Za-z0-9_.-]{1,16})?"
+HOST = rf"^(?:{LABEL}(?:\.{LABEL})*\.?|{IPV6})\Z"
+
+ID = r"^[^\x00-\x1f\x7f-\x9f]*\Z"  # no control characters: it is shown on terminals
+
+PeerId = Annotated[str, msgspec.Meta(min_length=1, max_length=128, pattern=ID)]
+NoPeerId = Annotated[str, msgspec.Meta(max_length=128, pattern=ID)]
+Host = Annotated[str, msgspec.Meta(max_length=253, pattern=HOST)]
+NoHost = Annotated[str, msgspec.Meta(max_length=253, pattern=f"^\\Z|{HOST}")]
+Why = Annotated[str, msgspec.Meta(max_length=WHY_CHARACTERS)]
+Token = Annotated[str, msgspec.Meta(max_length=128)]  # a digest, a nonce, a proof
 BlockIndex = Annotated[int, msgspec.Meta(ge=0, lt=1 << 31)]
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 
@@ -33,7 +46,7 @@ class PeerAddress(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where the block server of `peer` listens."""
 
     peer: PeerId
-    host: str
+    host: Host
     port: Port
 
 
@@ -47,11 +60,11 @@ class Registro(Verb, frozen=True, tag="REGISTRO", kw_only=True):
     """
 
     peer: PeerId
-    host: str = ""
+    host: NoHost = ""
     port: Port = 0
-    manifest: str = ""
-    nonce: str = ""
-    proof: str = ""
+    manifest: Token = ""
+    nonce: Token = ""
+    proof: Token = ""
     alone: bool = False
     protocol: Annotated[int, msgspec.Meta(ge=1, lt=1 << 16)] = 1
     sealed: bool = False
@@ -99,13 +112,16 @@ class Bloco(Verb, frozen=True, tag="BLOCO"):
 class Desligamento(Verb, frozen=True, tag="DESLIGAMENTO"):
     """`peer` leaves (to the tracker: the swarm; on a link: this neighbour), and why."""
 
-    peer: str = ""
-    why: str = ""
+    peer: NoPeerId = ""
+    why: Why = ""
 
 
 Message = Registro | ListaPeers | NovoPeer | Estoque | Bloqueio | Desbloqueio | Pedido | Bloco | Desligamento
 
 VERBS: dict[str, type[Verb]] = {cls.__struct_config__.tag: cls for cls in get_args(Message)}
+
+NEWS = frozenset({Registro, ListaPeers, NovoPeer})
+"""The messages that say where peers are. The tracker says them, or a notebook, by an actor call; no neighbour may."""
 
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[Message] = msgspec.json.Decoder(Message)
@@ -121,6 +137,14 @@ def decode(data: bytes | bytearray | memoryview) -> Message:
     try:
         return _decoder.decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise RemoteError(f"not a message: {error}") from None
+
+
+def judged(message: Message) -> Message:
+    """The message that an actor call brought, if it is a valid one; `RemoteError` if not."""
+    try:
+        return decode(encode(message))
+    except (TypeError, ValueError) as error:  # what can't be written at all
         raise RemoteError(f"not a message: {error}") from None
 
 

@@ -71,7 +71,7 @@ SHARING, UNSERVED = Standing.SHARING, Slot.NONE
 
 OWNERS: dict[str, tuple[str, ...]] = {
     "neighbour": ("peer", "standing"),
-    "contacts": ("address", "failures", "retry_at"),
+    "contacts": ("address", "since", "failures", "trouble", "retry_at"),
     "exchange": ("theirs", "strikes", "blocks_in", "gave", "uninvited"),
     "pipeline": (
         *("serves_us", "asked", "late", "doubted", "snubbed_until"),
@@ -93,7 +93,9 @@ class Neighbour:
         self.standing = Standing.KNOWN
         # contacts
         self.address = address
+        self.since = -inf  # when the dial or the link that stands began, or the last one ended
         self.failures = 0  # dials and links that failed since one went well
+        self.trouble = ""  # why the last of these failed
         self.retry_at = -inf  # it is not dialled before
         # exchange
         self.strikes = 0  # blocks with a wrong hash
@@ -139,6 +141,7 @@ class Neighbour:
         self.standing = MOVES[self.standing, move]
         if self.standing is Standing.SHARING:
             self.failures = 0
+            self.trouble = ""
         if self.standing not in UP:
             self._reset()
 

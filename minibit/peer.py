@@ -14,14 +14,14 @@ from typing import Any
 
 from minibit import events, inventory
 from minibit.behaviour import Honest
-from minibit.contacts import Contacts, Need
+from minibit.contacts import LONGEST_DIAL_S, Contacts, Need
 from minibit.content import Content
 from minibit.errors import RemoteError
 from minibit.events import Effect, Event
 from minibit.exchange import MOST_STRIKES, Exchange
 from minibit.life import GONE, LEAVING, Lifetime
-from minibit.membership import NEWS, Membership
-from minibit.messages import Desligamento
+from minibit.membership import Membership
+from minibit.messages import NEWS, WHY_CHARACTERS, Desligamento
 from minibit.neighbour import Move, Neighbour, Slot, Standing
 from minibit.records import PeerRecord, SampleRecord
 from minibit.rules import Rules
@@ -132,8 +132,8 @@ class Peer:
                 self._finish(now)
 
     def _finish(self, now: float) -> None:
-        self._note("completed", now)
         self._effects.append(events.Finish())
+        self._note("completed", now)
         if self.rules.leave == "complete":
             self._on_leaving(events.Leaving("complete"), now)
 
@@ -149,12 +149,12 @@ class Peer:
             self._depart(now)
 
     def _depart(self, now: float) -> None:
-        goodbye = Desligamento(peer=self.name, why=self.leaving or "")
+        goodbye = Desligamento(peer=self.name, why=(self.leaving or "")[:WHY_CHARACTERS])
         self.membership.note(self._up, "lost", now)
         for neighbour in list(self._up.values()):
             self._effects.append(events.HangUp(neighbour.peer, goodbye))
             self.exchange.unlink(neighbour, now)
-            self.contacts.move(neighbour, Move.LOSE)
+            self.contacts.move(neighbour, Move.LOSE, now)
         self._effects.append(events.Call(goodbye))
         self._note("left", now, goodbye.why)
         self._effects.append(events.Left(goodbye.why))
@@ -181,13 +181,13 @@ class Peer:
             return
         if neighbour.up:
             return
-        self.contacts.move(neighbour, Move.LINK)
+        self.contacts.move(neighbour, Move.LINK, now)
         self.membership.note((neighbour.peer,), "linked", now)
         if self.contacts.crowded:
             need = self.membership.need_of(event)
             loser = self.contacts.to_drop(neighbour, self.held, need)
             self._hang_up(loser.peer, "full")
-            self._lose(loser, now)
+            self._lose(loser, "full", now)
             if loser is neighbour:
                 return
             if need is Need.HUNGRY:
@@ -197,15 +197,21 @@ class Peer:
     def _on_unlinked(self, event: events.Unlinked, now: float) -> None:
         neighbour = self.contacts.known.get(event.peer)
         if neighbour is not None and (neighbour.up or neighbour.standing is Standing.DIALLING):
-            self._lose(neighbour, now)
+            self._lose(neighbour, event.why, now)
 
-    def _lose(self, neighbour: Neighbour, now: float, move: Move = Move.LOSE) -> None:
+    def _end_dials(self, now: float) -> None:
+        """Give up the dials that the world does not answer."""
+        for neighbour in self.contacts.overdue(now):
+            self._lose(neighbour, f"no answer within {LONGEST_DIAL_S:g} s", now)
+        self.membership.await_dials()
+
+    def _lose(self, neighbour: Neighbour, why: str, now: float, move: Move = Move.LOSE) -> None:
         """The link, or the dial, is over."""
         if neighbour.up:
             self.membership.note((neighbour.peer,), "lost", now)
         self.exchange.unlink(neighbour, now)
-        self.contacts.move(neighbour, move)
-        self.contacts.failed(neighbour, now)
+        self.contacts.move(neighbour, move, now)
+        self.contacts.failed(neighbour, why, now)
         self._depart_if_idle(now)
         if not self.left:
             self.membership.dial(now)
@@ -216,25 +222,26 @@ class Peer:
         """Hang up on a neighbour that broke the protocol; ban it if it sent too many wrong blocks."""
         self._hang_up(neighbour.peer, why)
         if neighbour.strikes < MOST_STRIKES:
-            self._lose(neighbour, now)
+            self._lose(neighbour, why, now)
         else:
             self._effects.append(events.Note(PeerRecord(now, neighbour.peer, "banned", f"by {self.name}")))
-            self._lose(neighbour, now, Move.BAN)
+            self._lose(neighbour, why, now, Move.BAN)
 
     def _hang_up(self, peer: str, why: str) -> None:
-        self._effects.append(events.HangUp(peer, Desligamento(why=why)))
+        self._effects.append(events.HangUp(peer, Desligamento(why=why[:WHY_CHARACTERS])))
 
     # what comes by a link
 
     def _on_received(self, event: events.Received, now: float) -> None:
         sender, message = event.sender, event.message
-        if type(message) in NEWS:
+        neighbour = self._up.get(sender)
+        if type(message) in NEWS and (neighbour is None or sender == events.TRACKER):
             self.membership.hear(message, now)
-        elif (neighbour := self._up.get(sender)) is None:
+        elif neighbour is None:
             return
         elif isinstance(message, Desligamento):
             self._effects.append(events.HangUp(sender, None))
-            self._lose(neighbour, now)
+            self._lose(neighbour, message.why, now)
             if message.peer == sender:
                 self.contacts.forget(neighbour)
         else:
@@ -261,6 +268,10 @@ class Peer:
         if (neighbour := self._up.get(event.peer)) is not None:
             self.exchange.sent(neighbour, event.block, now)
             self._depart_if_idle(now)
+
+    def _on_lost(self, event: events.Lost, now: float) -> None:
+        self.exchange.lose(event.block)
+        self._depart_if_idle(now)
 
     # looking
 
@@ -294,11 +305,13 @@ _ON_EVENT: dict[type, Callable[..., None]] = {
     events.Arrived: Peer._on_arrived,
     events.Progressed: Peer._on_progressed,
     events.Sent: Peer._on_sent,
+    events.Lost: Peer._on_lost,
 }
 
 _ON_TIMER: dict[str, Callable[[Peer, float], None]] = {
     "announce": lambda peer, now: peer.exchange.announce(now),
     "dial": lambda peer, now: peer.membership.dial(now),
+    "dialling": Peer._end_dials,
     "endgame": lambda peer, now: peer.exchange.endgame(now),
     "farewell": Peer._depart,
     "requests": lambda peer, now: peer.exchange.check_requests(now),

@@ -6,17 +6,20 @@ never idle and never far ahead. Latency is measured only by PEDIDOs that had non
 queue that we made ourselves would count as latency. A slow neighbour gets one PEDIDO at a time. It idles for
 only a moment between blocks, and blocks that are not waiting in its queue can be asked of faster neighbours.
 
-Endgame begins when every missing block is in flight: a block that takes too long is asked a second time.
+Endgame begins when every missing block is in flight. Then a block is also asked of a neighbour that would bring it
+much sooner.
 
 Invariant: a block in flight is asked of exactly the neighbours in `requesters[block]`, and each of these
-has it in `asked`. Outside endgame there is one; in endgame there are at most two.
+has it in `asked`. Outside endgame there is one; in endgame there are at most `MOST_REQUESTERS`.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from itertools import chain
 from math import ceil, inf
+from operator import itemgetter
 from random import Random
 
 from minibit import inventory
@@ -26,9 +29,9 @@ from minibit.neighbour import LEAST_DEPTH, Neighbour
 from minibit.picker import Picker
 from minibit.rules import Rules
 
-MOST_REQUESTERS = 2  # neighbours asked for one block, in endgame
-OVERDUE = 2.0  # endgame: ask a second neighbour once a block takes this many times its expected time
-OVERDUE_LEAST_S = 0.5  # but never sooner: on a busy machine every peer pauses now and then
+MOST_REQUESTERS = 3  # neighbours asked for one block, in endgame
+OVERDUE = 4.0  # endgame: ask one more neighbour if it needs this many times less than those that were asked
+OVERDUE_LEAST_S = 0.5  # and these need at least so long: on a busy machine every peer pauses now and then
 SLOW_S = 0.5  # a neighbour with a longer gap between two blocks is slow
 SMOOTHING = 0.3  # weight of the newest gap in the mean
 
@@ -69,28 +72,58 @@ class Pipeline:
         return asks
 
     def ask_again(self, neighbours: Iterable[Neighbour], now: float) -> list[tuple[Neighbour, int]]:
-        """Endgame: second PEDIDOs for the blocks in flight that take too long, at neighbours with room."""
+        """Endgame: one more PEDIDO for each block that one of `neighbours` would bring much sooner than those asked.
+
+        The blocks that would come last are the first to be asked again: an ESTOQUE calls them off before they are sent.
+        """
         ready = [n for n in neighbours if n.serves_us and self.has_room(n, now)]  # most don't serve us
         asks: list[tuple[Neighbour, int]] = []
-        for block, (first, *more) in list(self.requesters.items()):
-            if not more and self._overdue_at(first, block) <= now:
-                holders = [n for n in ready if n is not first and (n.theirs & ~n.doubted) >> block & 1]
-                if holders:
-                    neighbour = self._rng.choice(holders)
+        for block, wait_s in sorted(self._waits(now).items(), key=itemgetter(1), reverse=True) if ready else ():
+            if wait_s < OVERDUE_LEAST_S:
+                break
+            requesters = self.requesters[block]
+            holders = [n for n in ready if (n.theirs & ~n.doubted) >> block & 1 and n not in requesters]
+            if holders and len(requesters) < MOST_REQUESTERS:
+                # one whose pace is known comes before one that only may be as fast
+                _, own_s, neighbour = min(
+                    ((n.gap_s is None, self._gap_s(n, now) * (len(n.asked) + 1), n) for n in holders),
+                    key=itemgetter(0, 1),
+                )
+                if OVERDUE * own_s <= wait_s:
                     asks.append(self._ask(neighbour, block, now))
                     if not self.has_room(neighbour, now):
                         ready.remove(neighbour)
         return asks
 
     def next_overdue(self, now: float) -> float:
-        """When to look for blocks that take too long; infinite when none may be asked again."""
-        times = [self._overdue_at(first, block) for block, (first, *more) in self.requesters.items() if not more]
+        """When to look again for blocks that take too long; infinite when none may be asked again."""
+        times = [
+            max(self._overdue_at(requester) for requester in requesters)
+            for requesters in self.requesters.values()
+            if len(requesters) < MOST_REQUESTERS
+        ]
         # no neighbour with room holds a copy of an overdue block: look again in a while
         return min((due_s if due_s > now else now + OVERDUE_LEAST_S for due_s in times), default=inf)
 
-    def _overdue_at(self, first: Neighbour, block: int) -> float:
-        gap_s = first.gap_s or self._typical_s or self._rules.request_timeout_s / 4
-        return first.asked[block] + max(OVERDUE_LEAST_S, OVERDUE * gap_s * (1 + len(first.asked)))
+    def _overdue_at(self, neighbour: Neighbour) -> float:
+        return neighbour.came_at + max(OVERDUE_LEAST_S, OVERDUE * self._usual_gap_s(neighbour))
+
+    def _waits(self, now: float) -> dict[int, float]:
+        """For each block in flight, in how many seconds it may come from the neighbours that were asked for it."""
+        waits: dict[int, float] = {}
+        for neighbour in dict.fromkeys(chain.from_iterable(self.requesters.values())):
+            gap_s = self._gap_s(neighbour, now)
+            for place, block in enumerate(neighbour.asked, 1):
+                waits[block] = min(place * gap_s, waits.get(block, inf))
+        return waits
+
+    def _gap_s(self, neighbour: Neighbour, now: float) -> float:
+        """The time that it needs for a block: as usual, or as long as the block that we wait for takes already."""
+        usual_s = self._usual_gap_s(neighbour)
+        return max(usual_s, now - neighbour.came_at) if neighbour.asked else usual_s
+
+    def _usual_gap_s(self, neighbour: Neighbour) -> float:
+        return neighbour.gap_s or self._typical_s or self._rules.request_timeout_s / 4
 
     def expects(self, neighbour: Neighbour, block: int) -> bool:
         """Whether `block` was asked of it and may still come."""
@@ -162,10 +195,12 @@ class Pipeline:
         for block in list(neighbour.asked):
             self._void_late(neighbour, block)
 
-    def call_off(self, block: int) -> list[Neighbour]:
+    def call_off(self, block: int, now: float) -> list[Neighbour]:
         """`block` is held, so its other PEDIDOs are void. The neighbours that they were sent to."""
         others = list(self.requesters.get(block, ()))
         for neighbour in others:
+            if (waited_s := now - neighbour.came_at) > self._usual_gap_s(neighbour):
+                neighbour.gap_s = waited_s  # at least: all that we learn of its pace
             self._void_late(neighbour, block)
         return others
 

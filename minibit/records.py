@@ -47,11 +47,12 @@ class PeerRecord(Noted, frozen=True, tag="peer"):
     died       it was gone without DESLIGAMENTO
     banned     a neighbour refuses it, because of the wrong blocks that it sent
     failed     it gave up by itself (its disk is full, its code is broken)
+    damaged    a block of the content that it shares is not what it was; it goes on with the others
     added, killed, limited
                the user did that by hand while the swarm ran (`BY_HAND`)
     """
 
-    event: Literal["started", "completed", "left", "died", "banned", "failed", "added", "killed", "limited"]
+    event: Literal["started", "completed", "left", "died", "banned", "failed", "damaged", "added", "killed", "limited"]
     why: str = ""
 
 

@@ -50,6 +50,7 @@ class NeighbourSnapshot(Snapshot, frozen=True, kw_only=True):
     gave_bps: float
     took_bps: float
     strikes: int  # blocks from it that had a wrong hash
+    failures: int = 0  # dials and links that failed since one went well
 
     @classmethod
     def of(cls, neighbour: Neighbour, held: int, missing: int, now: float) -> NeighbourSnapshot:
@@ -73,6 +74,7 @@ class NeighbourSnapshot(Snapshot, frozen=True, kw_only=True):
             gave_bps=neighbour.gave.bps(now),
             took_bps=neighbour.took.bps(now),
             strikes=neighbour.strikes,
+            failures=neighbour.failures,
         )
 
 

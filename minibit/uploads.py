@@ -71,6 +71,14 @@ class Uploads:
         if neighbour.wanted:
             neighbour.wanted = [block for block in neighbour.wanted if not neighbour.theirs >> block & 1]
 
+    def lost(self, neighbour: Neighbour, block: int) -> list[Effect]:
+        """`block` can't be sent to it, also if that was begun."""
+        if block in neighbour.wanted:
+            neighbour.wanted.remove(block)
+        if block == neighbour.sending:
+            neighbour.sending = None
+        return self.next(neighbour)
+
     def sent(self, neighbour: Neighbour, length_bytes: int, now: float) -> list[Effect]:
         """The network took the last byte of the block that was under way to it."""
         neighbour.sending = None
@@ -119,3 +127,11 @@ class Uploads:
                 elif before is UNSERVED:
                     self._served.append(neighbour)
         return changes
+
+    def check(self, up: Iterable[Neighbour], held: int) -> None:
+        """Assert that no neighbour waits while a slot is free, or held by one that wants nothing."""
+        served = [neighbour for neighbour in up if neighbour.slot is not UNSERVED]
+        assert self.slots is None or len(served) <= self.slots
+        if self._behaviour.serves and (len(served) != self.slots or not all(held & ~n.theirs for n in served)):
+            waiting = [n.peer for n in up if n.standing is SHARING and n.slot is UNSERVED and held & ~n.theirs]
+            assert not waiting, f"{waiting} wait for a slot"

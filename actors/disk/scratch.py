@@ -44,6 +44,14 @@ def place() -> Path:
         raise LocalError("no temporary folder can be written: set TMPDIR to one that can") from None
 
 
+def check_apart(source: str | os.PathLike[str]) -> None:
+    """`LocalError` if copies would lie in the source, where the next run would take them for content."""
+    if place().resolve().is_relative_to(Path(source).resolve()):
+        raise LocalError(
+            f"the temporary folder {place()} lies in {source}, which is shared: set TMPDIR to one outside it"
+        )
+
+
 class Scratch:
     """A scratch folder that this process uses, from `use` to `leave`."""
 
@@ -58,11 +66,13 @@ class Scratch:
         path = place() / name
         try:
             while True:
-                path.mkdir(mode, exist_ok=True)
-                lock = _open(path)
-                if lock is None or _lock(lock, for_all=True) is not True or _is(lock, path):
-                    return cls(path, lock)
-                os.close(lock)  # it was swept meanwhile
+                with suppress(FileExistsError):
+                    path.mkdir(mode)
+                with suppress(FileNotFoundError):  # it was swept meanwhile, as below
+                    lock = _open(path)
+                    if lock is None or _lock(lock, for_all=True) is not True or _is(lock, path):
+                        return cls(path, lock)
+                    os.close(lock)
         except OSError as error:
             raise _blame(error, path) from None
 
@@ -101,7 +111,7 @@ def sweep() -> None:
         with suppress(OSError):
             if path.lstat().st_uid == os.geteuid() and (lock := _open(path)) is not None:
                 try:
-                    if _lock(lock, for_all=False):
+                    if _lock(lock, for_all=False) and _is(lock, path):  # and not made anew after a sweep by another
                         _erase(path)
                 finally:
                     os.close(lock)
@@ -128,10 +138,9 @@ def _lock(descriptor: int, *, for_all: bool) -> bool | None:
 
 def _is(descriptor: int, path: Path) -> bool:
     """Whether the folder is there still, under its name."""
-    try:
+    with suppress(FileNotFoundError):
         return os.path.samestat(os.fstat(descriptor), path.lstat())
-    except FileNotFoundError:
-        return False
+    return False
 
 
 def _erase(path: Path) -> None:
@@ -147,6 +156,7 @@ def _erase(path: Path) -> None:
 def _blame(error: OSError, path: Path) -> MinibitError:
     if error.errno not in (errno.ENOSPC, errno.EDQUOT):
         return LocalError(f"can't make {path} ({error.strerror}): set TMPDIR to a folder that can be written")
-    full = os.statvfs(path.parent)
-    what = "no room for another file (it has no inode left)" if full.f_files and not full.f_favail else "no room"
+    what = "no room"
+    if hasattr(os, "statvfs") and (full := os.statvfs(path.parent)).f_files and not full.f_favail:
+        what = "no room for another file (it has no inode left)"
     return DiskFullError(f"{path.parent} has {what}: remove files there, or set TMPDIR to a larger disk")

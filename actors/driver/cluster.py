@@ -15,6 +15,7 @@ import os
 import secrets
 import signal
 import socket
+import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -32,7 +33,10 @@ from minibit.actors.names import NAMESPACE
 from minibit.errors import ClusterError, MinibitError, OptionError
 
 KNOCK_S = 10.0  # for a cluster to answer whether it admits us
+REAP_S = 1.0  # for a process that was killed to be gone
 STARTS = 2  # tries to start a cluster: on a busy machine Ray may give up too soon
+SOCKET_BYTES = 103 if sys.platform == "darwin" else 107  # the longest path of a socket
+PLACE_BYTES = SOCKET_BYTES - len("/ray/session_2025-06-01_14-30-00_123456_1234567/sockets/plasma_store")
 OBJECT_STORE_BYTES = 256 << 20  # for manifests and the blocks that peers start with; all other blocks go by links
 LOOPBACK = "127.0.0.1"
 ENDING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
@@ -80,15 +84,17 @@ def check(address: str | None) -> None:
 def disconnect() -> None:
     """Leave the cluster; one that we started ends, with all its processes."""
     with undisturbed():
-        ended = [*_processes, *(below for process in _processes for below in _below(process))]
+        before = _families(_processes)
         ray.shutdown()
-        _kill(ended)
+        ended = [*before, *_families(_processes, still=True)]
+        _each("kill", ended)
+        _each("wait", ended, REAP_S)
         _processes.clear()
 
 
 def end_at_once() -> None:
     """Kill every process below this one."""
-    _kill(_below())
+    _each("kill", _families(_below(deep=False), still=True))
 
 
 # starting a cluster
@@ -99,6 +105,7 @@ def _start() -> None:
     os.environ.setdefault("RAY_worker_niceness", "0")
     _hush()
     _give_token()
+    folder = _ray_folder()
     for tries_left in reversed(range(STARTS)):
         before = _below(deep=False)
         try:
@@ -111,6 +118,7 @@ def _start() -> None:
                     logging_level=logging.ERROR,
                     log_to_driver=False,
                     _node_ip_address=LOOPBACK,
+                    _temp_dir=folder,
                 )
             _processes[:] = [process for process in _below(deep=False) if process not in before]
             return
@@ -123,8 +131,19 @@ def _start() -> None:
             if not tries_left:
                 raise ClusterError(
                     f"can't start a Ray cluster here: {_first_sentence(error)}: try again when the machine is less "
-                    f"busy; Ray's logs are in {tempfile.gettempdir()}/ray"
+                    f"busy; Ray's logs are in {folder}"
                 ) from None
+
+
+def _ray_folder() -> str:
+    """Where Ray puts its folders: where it always does, or in /tmp, if that has too long a path for its sockets."""
+    usual = os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()
+    if len(os.fsencode(usual)) <= PLACE_BYTES:
+        return os.path.join(usual, "ray")  # noqa: PTH118  as a text
+    if not os.environ.get("RAY_TMPDIR") and os.access("/tmp", os.W_OK | os.X_OK):
+        return "/tmp/ray"
+    what = f"the path {usual} is too long for the sockets of Ray"
+    raise ClusterError(f"{what}: set RAY_TMPDIR to a folder whose path has {PLACE_BYTES} characters at most")
 
 
 def _below(process: Any = None, *, deep: bool = True) -> list[Any]:
@@ -135,10 +154,18 @@ def _below(process: Any = None, *, deep: bool = True) -> list[Any]:
     return []
 
 
-def _kill(processes: list[Any]) -> None:
+def _families(processes: list[Any], *, still: bool = False) -> list[Any]:
+    """These processes, and those below them. `still`: none of these starts another one from now on."""
+    if still:
+        _each("suspend", processes)
+    return [*processes, *(below for process in processes for below in _below(process))]
+
+
+def _each(method: str, processes: list[Any], *args: Any) -> None:
+    """Call a method of psutil of each of these processes."""
     for process in processes:
         with suppress(Exception):  # it has ended
-            process.kill()
+            getattr(process, method)(*args)
 
 
 def _give_token() -> None:
@@ -177,15 +204,19 @@ def _on_loopback() -> Iterator[None]:
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """Let the signals that would end this process wait, while it ends others. An ignored one stays ignored."""
+    """Let the signals that would end this process wait, while it ends others. An ignored one stays ignored.
+
+    The first of them is handled at the end. It is not sent again, for whatever counts signals has counted it.
+    """
     signals: list[int] = []
     with _handlers_back() as before:
         for number, handler in before.items():
             if handler is not signal.SIG_IGN:
                 signal.signal(number, lambda number, _: signals.append(number))
         yield
-    if signals:
-        signal.raise_signal(signals[0])
+    for number in signals[:1]:
+        handle = before[number]
+        handle(number, None) if callable(handle) else signal.raise_signal(number)
 
 
 @contextmanager
@@ -239,44 +270,6 @@ def _hush() -> None:
 
     print_to_stdstream.hushed = True  # type: ignore[attr-defined]
     worker.print_to_stdstream = print_to_stdstream
-
-
-def here() -> str | None:
-    """The node of this process in its cluster; None if it is in none, which this does not change."""
-    return str(ray.get_runtime_context().get_node_id()) if ray.is_initialized() else None
-
-
-class Connection:
-    """The connection of this process, which its handles share. If it was made for one of them, it ends with the last.
-
-    started_here  whether it leads to a cluster that was started for a handle
-    """
-
-    def __init__(self) -> None:
-        self._node: str | None = None
-        self._users = 0
-        self._made = False
-        self.started_here = False
-
-    def take(self, address: str | None) -> str | None:
-        """Use the connection, which is made if there is none (`connect`); what to give back."""
-        if here() is None:
-            self._users, self.started_here, self._made = 0, connect(address), True
-        elif here() != self._node:  # it is the program's own
-            self._users, self.started_here, self._made = 0, False, False
-        self._node = here()
-        self._users += 1
-        return self._node
-
-    def give_back(self, node: str | None) -> None:
-        """Use the connection that was taken no longer."""
-        if node == self._node == here():  # otherwise it has ended already
-            self._users -= 1
-            if not self._users and self._made:
-                disconnect()
-
-
-CONNECTION = Connection()
 
 
 def nodes() -> list[ClusterNode]:

@@ -13,7 +13,7 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from minibit.actors.driver.calls import Calls
-from minibit.actors.driver.handle import ANSWER_S
+from minibit.actors.driver.handle import ANSWER_S, ask_all
 from minibit.actors.driver.turn import Turn
 from minibit.events import TRACKER
 from minibit.messages import Desligamento
@@ -59,8 +59,16 @@ class Collector:
         """By how many seconds the records are older than a wait() would let them become."""
         return time.monotonic() - self._drained_at - self.every_s
 
-    def until_over(self, timeout_s: float | None, progress: Progressing | None) -> tuple[str, bool]:
-        """Wait in turn until nothing more comes; why that ended early ("": it did not), and whether by the limit."""
+    def until_over(
+        self,
+        timeout_s: float | None,
+        progress: Progressing | None,
+        check_open: Callable[[], object] = lambda: None,
+    ) -> tuple[str, bool]:
+        """Wait in turn until nothing more comes; why that ended early ("": it did not), and whether by the limit.
+
+        `check_open` raises when another thread has closed the swarm meanwhile.
+        """
         ledger = self.ledger
         polled_at, moved_before = time.monotonic(), 0
         while True:
@@ -74,12 +82,14 @@ class Collector:
             polled_at, moved_before = now, ledger.moved_bytes
             if not verdict.waiting(ledger.accounts):
                 return "", False
-            if timeout_s is not None and ledger.elapsed_s(now) >= timeout_s:
-                return f"the time limit of {timeout_s:g} s came first", True
-            if (why := self._hopeless(now)) is not None:
-                return why, False
+            why = self._hopeless(now)
+            timed_out = timeout_s is not None and ledger.elapsed_s(now) >= timeout_s
+            if timed_out or why is not None:
+                self._find_causes(now)
+                return (f"the time limit of {timeout_s:g} s came first", True) if timed_out else (why or "", False)
             left_s = self.every_s if timeout_s is None else min(self.every_s, timeout_s - ledger.elapsed_s(now))
             self.turn.wait(max(0.0, left_s))
+            check_open()
 
     def _hopeless(self, now: float) -> str | None:
         """Why nothing more will come, or None."""
@@ -92,9 +102,16 @@ class Collector:
             stalled = now - since > max(STALL_S, 4 * ledger.options.rules.request_timeout_s)
             otherwise = f"nothing moved for {now - since:.0f} s" if stalled else None
             why = verdict.why_hopeless(ledger.accounts, ledger.content.block_count, otherwise)
-            gone = ledger.seed.gone
-            return f"the seed is gone ({gone}), and {why}" if why and gone else why
+            seed = ledger.seed
+            gone = f"the seed is gone ({seed.gone})" if seed.gone else seed.damaged
+            return f"{gone}, and {why}" if why and gone else why
         return None
+
+    def _find_causes(self, now: float) -> None:
+        """If nothing moves any more, note what keeps each peer from its next block."""
+        if now - self._moved[1] > HOPELESS_S:
+            states = ask_all(self.actors, lambda actor: actor.snapshot.remote(), ANSWER_S / 2).found
+            verdict.note_causes(self.ledger.accounts, self.ledger.content.block_count, states)
 
     def verify(self, stage: Callable[[str, int, int], object] = lambda what, done, total: None) -> None:
         """Collect the last news, then have every finished copy read back from disk.
@@ -134,6 +151,7 @@ class Collector:
             ledger.actor_calls += self._drains.count - before
             for name, batch in replies.found.items():
                 ledger.enter(name, decode(batch.records), batch.messages, batch.actor_calls)
+                ledger.lose(name, batch.lost)
             for name in asked:
                 ledger.accounts[name].silent_s = now - self._drains.silent_since.get(name, now)
             for name in replies.gone:

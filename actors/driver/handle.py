@@ -11,6 +11,7 @@ from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 
 from minibit.actors.driver import tables
 from minibit.actors.driver.calls import Calls, is_gone
+from minibit.actors.driver.shipping import by_value
 from minibit.errors import LocalError, MinibitError
 from minibit.messages import Bloco, Message
 
@@ -64,6 +65,8 @@ class PeerHandle:
 
     def peek(self, view: Callable[[Any], Any]) -> Any:
         """The result of `view(peer)`, run on the live `Peer` in its own process; what `view` raises is raised here."""
+        self._check_open()
+        by_value([str(getattr(view, "__module__", ""))])
         try:
             cloudpickle.dumps(view)  # type: ignore[no-untyped-call]  # before Ray does it, with a page of its own words
         except Exception as error:

@@ -7,7 +7,6 @@ and have their first links. Then all may ask for blocks.
 from __future__ import annotations
 
 import secrets
-import sys
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -17,14 +16,13 @@ from typing import Any
 
 import msgspec
 import ray
-from ray import cloudpickle
 from ray.exceptions import ActorAlreadyExistsError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from minibit import strategies
 from minibit.actors.disk import files, scratch
 from minibit.actors.driver.calls import Calls, Replies
 from minibit.actors.driver.cluster import ClusterNode
+from minibit.actors.driver.shipping import shipped
 from minibit.actors.names import NAMESPACE, actor_name
 from minibit.actors.peer import Opened, PeerActor, Setup, machine
 from minibit.actors.tracker import TrackerActor
@@ -35,10 +33,12 @@ from minibit.manifest import Manifest
 from minibit.run.ledger import Ledger
 from minibit.run.options import Options
 from minibit.seat import Seat
+from minibit.strategies import Shipment
 
 SPAWN_S = 60.0  # limit for the next actor to come up
 SPAWN_EACH_S = 5.0  # for each of them, when all are waited for
 CALL_S = 120.0  # limit for any other call to all of them; a network that is cut for a minute may heal meanwhile
+FREE_S = 5.0  # for Ray to free the name of a dead actor
 OFFSET_TRIES = 3
 
 Told = Callable[[int], object]
@@ -52,22 +52,11 @@ def source(options: Options, folder: Path) -> Path:
     return files.make(folder / "content", options.size_bytes, options.seed)
 
 
-def shipped(seats: Iterable[Seat]) -> dict[str, type]:
-    """The strategies from outside Minibit in these seats, by name, to be sent by value: workers need not have them."""
-    found: dict[str, type] = {}
-    for seat in seats:
-        for name, find in (
-            (seat.rules.picker, strategies.picker),
-            (seat.rules.choker, strategies.choker),
-            (seat.behaviour, strategies.behaviour),
-        ):
-            if ":" not in name or name in found:
-                continue
-            kind = found[name] = find(name)
-            module = sys.modules.get(kind.__module__)
-            if module is not None and kind.__module__ != "__main__":  # Ray sends those by value anyway
-                cloudpickle.register_pickle_by_value(module)  # type: ignore[no-untyped-call]
-    return found
+def check_room(folder: RunFolder, options: Options, content_bytes: int) -> None:
+    """`DiskFullError` if this machine, alone, has no room for all copies; nodes of a cluster look for themselves."""
+    if options.address in (None, "local") and not ray.is_initialized():
+        place = folder.files.absolute() if options.keep else scratch.place()
+        files.check_copies(options.peers, content_bytes, place, kept=options.keep)
 
 
 # made once for each class: every call of ray.remote would send the class anew
@@ -97,7 +86,7 @@ class Launcher:
             by_actor_calls=options.control == "actors",
             data_ports=options.data_ports,
             folder=str(run.files.absolute()) if options.keep else self.scratch,
-            strategies={},
+            shipment=Shipment({}, {}),
         )
         self._setups: dict[frozenset[str], Any] = {}  # in Ray's object store, by the strategies that it ships
 
@@ -113,10 +102,11 @@ class Launcher:
         copies = -(-sum(not seat.seeds for seat in opening.values()) // len(self.places))
         timeout_s = SPAWN_S + SPAWN_EACH_S * len(opening)
         replies = self._call("open", opening, copies, timeout_s=timeout_s, quiet_s=SPAWN_S, tell=tell)
-        if replies.gone:
-            self._seat([opening[name] for name in replies.gone], setup)
-            again = self._call("open", replies.gone, copies, timeout_s=timeout_s, quiet_s=SPAWN_S)
-            replies = again._replace(found=replies.found | again.found, silent=replies.silent + again.silent)
+        if free := [name for name in replies.gone if self._is_free(name)]:  # the seed is not among them
+            self._seat([opening[name] for name in free], setup)
+            again = self._call("open", free, copies, timeout_s=timeout_s, quiet_s=SPAWN_S)
+            replies.found.update(again.found)
+            replies.gone.update(again.gone)
         opened: dict[str, Opened] = replies.found
         for name, seat in opening.items():
             if (found := opened.get(name)) is None:
@@ -154,9 +144,9 @@ class Launcher:
     def _setup_of(self, seats: Iterable[Seat]) -> Any:
         """The setup for the actors of these seats, as a reference; one for each set of strategies sent by value."""
         own = shipped(seats)
-        key = frozenset(own)
+        key = frozenset(own.strategies)
         if key not in self._setups:
-            self._setups[key] = ray.put(msgspec.structs.replace(self._setup, strategies=own))
+            self._setups[key] = ray.put(msgspec.structs.replace(self._setup, shipment=own))
         return self._setups[key]
 
     def on_each_node(self, task: Any, *args: Any) -> list[Any]:
@@ -165,6 +155,22 @@ class Launcher:
             ray.remote(num_cpus=0, max_retries=0)(task).options(scheduling_strategy=_on(place.node_id)).remote(*args)
             for place in self.places
         ]
+
+    def _is_free(self, name: str) -> bool:
+        """Whether the name of a dead actor can be given to another; Ray frees it soon."""
+        self._kill(name)  # else this process remembers whose name it was
+        deadline = time.monotonic() + FREE_S
+        while time.monotonic() < deadline:
+            try:
+                ray.get_actor(actor_name(self.ledger.run, name), NAMESPACE)
+            except ValueError:
+                return True
+            time.sleep(0.1)
+        return False
+
+    def _kill(self, name: str) -> None:
+        with suppress(RayError, ValueError):
+            ray.kill(self.actors[name])
 
     def begin(self, names: list[str]) -> None:
         """Let these members join, and, when they know each other, ask for blocks."""
@@ -200,6 +206,8 @@ class Launcher:
                 if "No module named 'minibit" in str(gone):
                     advice = "install it there from the same commit, for the Python that runs `ray start`"
                     raise ClusterError(f"there is no Minibit on {self._places[name].host}: {advice}") from None
+                if self._seats[name].seeds:
+                    self._done([name], replies)
             tell(len(replies.found))
 
         calls = Calls(lambda name: getattr(self.actors[name], method).remote(*args))
@@ -215,11 +223,10 @@ class Launcher:
             said = str(self._at_its_host(name, ClusterError(f"could not be started: {why}")))
             if self._seats[name].seeds:
                 raise ClusterError(f"the tracker {said}")
-            with suppress(RayError, ValueError):
-                ray.kill(self.actors[name])
+            if all(self._seats[other].seeds for other in replies.found):
+                raise ClusterError(f"no peer could be started; {name} {said}")
+            self._kill(name)
             self.ledger.died(name, time.monotonic(), said)
-        if lost and not any(not self._seats[name].seeds for name in replies.found):
-            raise ClusterError(f"no peer {said}")
         return list(replies.found)
 
     def _at_its_host(self, name: str, error: MinibitError) -> MinibitError:
@@ -248,7 +255,8 @@ def why_lost(replies: Replies[Any], name: str) -> str:
         return f"{type(cause).__name__}: {cause}".splitlines()[0]
     if name in replies.gone:  # Ray's text is long, and says the reason last
         lines = [line for line in str(replies.gone[name]).splitlines() if line and not line[0].isspace()]
-        return f"it died: {lines[-1].split('. ')[0]}"
+        said = lines[-1].split(". ")[0]
+        return said.removeprefix("The actor is dead because ").removeprefix("The actor died because ")
     return "it gave no answer"
 
 

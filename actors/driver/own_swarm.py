@@ -10,24 +10,28 @@ from __future__ import annotations
 import atexit
 import os
 import time
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
+import msgspec
 import ray
 from ray.exceptions import RayError
 
 from minibit.actors.disk import files, scratch
 from minibit.actors.disk.scratch import Scratch
 from minibit.actors.driver import cluster, launch
-from minibit.actors.driver.cluster import CONNECTION
 from minibit.actors.driver.collector import Collector, Progressing
+from minibit.actors.driver.connection import CONNECTION
 from minibit.actors.driver.swarm import Swarm
 from minibit.actors.driver.turn import Turn
 from minibit.errors import LocalError
 from minibit.lab.archive import RunFolder
-from minibit.run.options import Options
+from minibit.lab.machine import free_memory_bytes
+from minibit.run import needs
+from minibit.run.options import TABLE, Options
 from minibit.run.seating import late_seats, seats
 from minibit.run.summary import Summary
 from minibit.units import parse_duration, show_bytes
@@ -45,7 +49,7 @@ OPEN: dict[str, OwnSwarm] = {}
 """The swarms of this process that are not closed, by name."""
 
 
-class Stage(Protocol):
+class Telling(Protocol):
     """Called with what happens before and after the transfer, again and again: `hashing film.mp4`.
 
     `done` of `total` says how far that is, where anything can tell; `counted` says it in words: `37 are up`.
@@ -76,28 +80,33 @@ class OwnSwarm(Swarm):
         self._began_at = began_at
         self._spawn_s = 0.0
         self._undo = undo
-        self._stage: Stage = unseen
+        self._stage: Telling = unseen
 
     @classmethod
-    def start(cls, path: str | os.PathLike[str] | None, options: Options, stage: Stage = unseen) -> OwnSwarm:
+    def start(cls, path: str | os.PathLike[str] | None, options: Options, stage: Telling = unseen) -> OwnSwarm:
         """A new swarm, which transfers (`Swarm.launch`)."""
         began_at = time.monotonic()
         if options.name in OPEN:
             raise LocalError(f"this program has a swarm {options.name} already: close() that, or give another name")
+        opening = seats(options)
         cluster.check(options.address)
         if path is not None:
             files.check_source(path)
+            if not options.keep:
+                scratch.check_apart(path)
         with ExitStack() as undo:
-            folder = RunFolder.create(options.name, options.out)
+            folder = RunFolder.create(options.name, options.out, path)
             undo.callback(folder.remove_if_empty)
             scratch.sweep()
             if path is None:
+                stage("making content")
                 made = Scratch.use(scratch.new_name(f"{folder.name}-content"), 0o755)  # peers may be of another user
                 undo.callback(made.remove)
                 path = launch.source(options, made.path)
             source = Path(path)
             hashing = partial(stage, f"hashing {source.name}")
-            manifest = files.scan(source, options.block_bytes_for, options.hash, hashing)
+            manifest = files.scan(source, _if_there_is_memory(options), options.hash, hashing)
+            launch.check_room(folder, options, manifest.content_bytes)
             stage("starting Ray" if options.address in (None, "local") else f"joining the cluster at {options.address}")
             undo.callback(CONNECTION.give_back, CONNECTION.take(options.address))
             launcher = launch.Launcher(folder, options, source, manifest, cluster.nodes())
@@ -105,7 +114,6 @@ class OwnSwarm(Swarm):
         OPEN[swarm.name] = swarm
         try:
             spawned_at = time.monotonic()
-            opening = list(seats(options))
             starting = f"starting {len(opening)} actors"
             stage(starting, 0, len(opening))
             names = launcher.spawn(opening, lambda up: stage(starting, up, len(opening), f"{up} are up"))
@@ -130,7 +138,7 @@ class OwnSwarm(Swarm):
                 return self.summary
             self.check_open()
             try:
-                why, timed_out = self._collector.until_over(timeout_s, progress)
+                why, timed_out = self._collector.until_over(timeout_s, progress, self.check_open)
                 ended_at = time.monotonic()
                 self._collector.verify(self._stage)
                 verified_at = time.monotonic()
@@ -153,9 +161,9 @@ class OwnSwarm(Swarm):
         """Start `count` more peers, which join at once; their names."""
         with self.turn:
             self.check_open()
-            if count < 1:
-                raise LocalError(f"add takes a number of peers from 1, not {count!r}")
             launcher = self._launcher
+            more = msgspec.structs.replace(launcher.options, peers=TABLE["peers"].read(count))
+            _if_there_is_memory(more)(self.ledger.content.content_bytes)
             first = len(launcher.actors)  # the seed counts as number 0
             names = launcher.spawn(late_seats(launcher.options, first, count, behaviour))
             launcher.begin(names)
@@ -248,4 +256,11 @@ def _close_all() -> None:
 
 
 atexit.register(_close_all)
-os.register_at_fork(after_in_child=OPEN.clear)  # they are the parent's
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=OPEN.clear)  # they are the parent's
+
+
+def _if_there_is_memory(options: Options) -> Callable[[int], int]:
+    """The size of a block, by that of the content; `OptionError` if this machine has no memory for its peers."""
+    here = options.address in (None, "local")
+    return needs.block_bytes_for(options, free_memory_bytes() if here else None)

@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self, TypeVar, Unpack
 
 import ray
 
-from minibit.actors.driver import cluster, show, tables
-from minibit.actors.driver.cluster import CONNECTION
+from minibit.actors.driver import connection, show, tables
+from minibit.actors.driver.connection import CONNECTION
 from minibit.actors.driver.handle import PeerHandle, ask_all
 from minibit.actors.names import NAMESPACE, actor_name
 from minibit.errors import ClusterError, LocalError
 from minibit.events import TRACKER
 from minibit.run.given import Keywords, chosen, with_options
-from minibit.run.options import Options
+from minibit.run.options import TABLE, Options
 from minibit.seat import number_of
 from minibit.units import parse_duration, show_rate
 
@@ -62,7 +62,7 @@ class Swarm:
         self.closed = False
         self._actors = actors
         self._about = ""  # more for the headline
-        self._node = cluster.here()
+        self._node = connection.here()
 
     @staticmethod
     @with_options("ray")
@@ -81,13 +81,15 @@ class Swarm:
         return OwnSwarm.start(path, chosen("ray", options, given, os.environ))
 
     @staticmethod
-    def attach(name: str, address: str = "auto") -> Swarm:
+    def attach(name: str, address: str | None = None) -> Swarm:
         """The running swarm of that name, from another process.
 
-        `auto` is the cluster that RAY_ADDRESS says, or that this machine is a node of. It starts nothing: without a
-        cluster, or without such a swarm there, an error says so.
+        Without `address` it is looked for on the cluster that MINIBIT_ADDRESS or RAY_ADDRESS says, or that this machine
+        is a node of (`auto`). It starts nothing: without a cluster, or without such a swarm there, an error says so.
         """
-        if address == "local" and cluster.here() is None:
+        variables = (os.environ.get(variable) for variable in TABLE["address"].variables)
+        address = address or next(filter(None, variables), "auto")
+        if address == "local" and connection.here() is None:
             raise ClusterError("there is no swarm to attach to: give the address of its cluster, or auto")
         node = CONNECTION.take(address)
         try:
@@ -226,7 +228,7 @@ class Swarm:
     @property
     def in_reach(self) -> bool:
         """Whether the handle can reach its actors: it is not closed, and this process is still in their cluster."""
-        return not self.closed and cluster.here() == self._node
+        return not self.closed and connection.here() == self._node
 
     def check_open(self) -> None:
         """`LocalError` if the handle can reach no actor any more."""

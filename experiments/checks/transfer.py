@@ -126,4 +126,11 @@ simulated ones. The limiter doesn't leak: since its start no more has passed tha
 below its lower bound. On a machine that was slower by half, and did other things beside, 20 peers took 1.11 times as
 long.
 """,
+    large=(
+        "6 peers: median time",
+        "6 peers, real: Jain",
+        "6 peers, real: reciprocity",
+        "6 peers, simulated: Jain",
+        "6 peers, simulated: reciprocity",
+    ),
 )

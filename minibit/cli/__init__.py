@@ -15,12 +15,11 @@ def main(subcommand: str | None = None, program: str = "minibit") -> None:
     _open_streams()
     from minibit.cli import commands, ending  # noqa: PLC0415  only now: click takes a moment
 
-    ending.watch()
+    watch = ending.Watch()
     try:
         (commands.load(subcommand) if subcommand else commands.main).main(prog_name=program)
-    finally:  # what is left is Ray's farewell
-        if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
-            signal.signal(signal.SIGINT, ending.end_at_once)
+    finally:
+        watch.farewell()
 
 
 def _open_streams() -> None:

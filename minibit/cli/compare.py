@@ -13,7 +13,6 @@ stopped.
 from __future__ import annotations
 
 import json
-import os
 import re
 import sys
 from collections import deque
@@ -35,6 +34,7 @@ from minibit.compare.workers import Outcome, Processes, Tasks, Workers
 from minibit.errors import LocalError
 from minibit.lab.archive import RUNS
 from minibit.lab.formats import read_text
+from minibit.lab.machine import processors
 
 LOST = 4
 
@@ -126,7 +126,7 @@ def do_missing(grid: Grid, results: ResultsFolder, jobs: int | None, address: st
             if address is not None:
                 do(simulated, Tasks(address), jobs or len(simulated))
             else:
-                at_once = jobs or len(os.sched_getaffinity(0))
+                at_once = jobs or processors()
                 do(simulated, Processes(at_once), at_once)
         if real := [run for run in missing if run.real]:
             do(real, Processes(1, address), 1)

@@ -27,8 +27,8 @@ import click
 from click.core import ParameterSource
 
 from minibit.errors import ClusterError, DiskFullError, MinibitError, OptionError
+from minibit.lab.extra import LAB
 
-LAB = {"polars", "bokeh"}  # the modules of the extra `lab` that commands import
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 PATIENCE_S = 5.0  # after a second signal, for a command to end by itself
 UNREAD = 141  # the exit code of a program that SIGPIPE ends
@@ -75,27 +75,43 @@ def lacking(error: ImportError) -> str | None:
     return f"it needs {module}: pip install 'minibit[lab]'" if module in LAB else None
 
 
-def watch() -> None:
-    """From now on a second signal ends this process for certain, also where a library keeps the main thread busy."""
-    told, tell = socket.socketpair()
-    tell.setblocking(False)
-    signal.set_wakeup_fd(tell.detach(), warn_on_full_buffer=False)
-    Thread(target=_watch, args=(told,), daemon=True).start()
+class Watch(Thread):
+    """From now on a second signal ends this process for certain; from `farewell` on, any.
+
+    Python's own handlers run in the main thread only, which may wait for a library, or for a thread that does not end.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self._told, tell = socket.socketpair()
+        tell.setblocking(False)
+        signal.set_wakeup_fd(tell.detach(), warn_on_full_buffer=False)  # gets the number of each signal as it comes
+        self._over = False
+        self.start()
+
+    def farewell(self) -> None:
+        """The command has ended; what is left is what libraries do at the end of a process."""
+        self._over = True
+        for number in SIGNALS:
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, lambda number, frame: None)
+
+    def run(self) -> None:
+        """Read signals, and wait for the end of the process."""
+        seen: list[int] = []
+        while select.select([self._told], [], [], PATIENCE_S if len(seen) > 1 else None)[0]:
+            new = [number for number in self._told.recv(1) if number in SIGNALS]
+            seen += new
+            if len(seen) > 2 or (new and self._over):
+                break
+        end_at_once(seen[-1])
 
 
-def end_at_once(number: int, frame: FrameType | None = None) -> NoReturn:
+def end_at_once(number: int) -> NoReturn:
     """End this process and those below it, as the signal `number` would: nothing is waited for."""
     if cluster := sys.modules.get("minibit.actors.driver.cluster"):
         cluster.end_at_once()
     os._exit(128 + number)
-
-
-def _watch(told: socket.socket) -> None:
-    """Read the numbers of signals as they come; Python's own handlers run in the main thread only, and later."""
-    seen: list[int] = []
-    while len(seen) < 3 and select.select([told], [], [], PATIENCE_S if len(seen) > 1 else None)[0]:
-        seen += [number for number in told.recv(1) if number in SIGNALS]
-    end_at_once(seen[-1])
 
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:

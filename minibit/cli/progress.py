@@ -19,7 +19,8 @@ from rich.progress import Progress as Bars
 from rich.table import Table
 from rich.text import Text
 
-from minibit.lab.words import figures
+from minibit.cli.table import put
+from minibit.run.figures import figures
 from minibit.run.summary import Summary
 from minibit.units import show_duration, show_rate, show_share
 
@@ -188,9 +189,4 @@ def show_summary(summary: Summary, file: TextIO | None = None) -> None:
     table.add_column(style="dim", overflow="fold")
     for figure in figures(summary):
         table.add_row(figure.question, Text(figure.answer), Text(", ".join(figure.behind)))
-    file = file or sys.stdout
-    console = Console(file=file, highlight=False)
-    with console.capture() as shown:  # rich itself would end the program when nobody reads it
-        console.print(table)
-    file.write(shown.get())
-    file.flush()
+    put(table, Console(file=file or sys.stdout, highlight=False))

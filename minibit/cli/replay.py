@@ -159,6 +159,8 @@ def told(event: Event | None) -> str:
             return f"{sender} goes on sending a block"
         case events.Sent(peer, block):
             return f"{peer} has been sent block {block}"
+        case events.Lost(block):
+            return f"its disk lost block {block}"
 
 
 def did(effects: list[Effect]) -> Iterator[str]:

@@ -30,7 +30,9 @@ from minibit.cli.progress import Progress, show_summary
 from minibit.errors import LocalError, OptionError
 from minibit.lab import formats
 from minibit.lab.archive import RUNS, RunFolder
-from minibit.lab.words import told_of
+from minibit.lab.machine import free_memory_bytes
+from minibit.run import needs
+from minibit.run.figures import told_of
 from minibit.run.options import TABLE, Options
 from minibit.run.summary import Summary
 from minibit.sim import Scenario, Simulation
@@ -42,8 +44,8 @@ from minibit.units import show_duration
 def main(file: str | None, no_report: bool, json: bool, quiet: bool, **given: Any) -> None:
     """Share FILE (a file or a folder), or made content, among a swarm of Ray actors.
 
-    Sizes take B, kB, KiB, MB, MiB, GB, GiB; rates the same with /s; times ms, s, m, h. An option may stand in the
-    environment too: MINIBIT_PEERS=20 is --peers 20.
+    Sizes take kB, MB, GB, KiB, MiB, GiB, also without the B; rates the same and kbit, Mbit, Gbit, all with or without
+    /s; times ms, s, m, h. An option may stand in the environment too: MINIBIT_PEERS=20 is --peers 20.
 
     With --world sim the swarm is simulated, in virtual time and without Ray. A peer without --upload then has a line
     of 1 Gbit/s.
@@ -146,11 +148,13 @@ def simulate(
     file: str | None, options: Options, scenario: str | None, journals: list[str], progress: Progress
 ) -> Summary:
     """One whole simulated swarm. Its summary has virtual times only; the progress also says the real time."""
-    manifest = None
+    manifest, asked = None, needs.block_bytes_for(options, free_memory_bytes())
     if file is not None:
         files.check_source(file)
         hashing = partial(progress.stage, f"hashing {Path(file).name}")
-        manifest = files.scan(Path(file), options.block_bytes_for, options.hash, hashing)
+        manifest = files.scan(Path(file), asked, options.hash, hashing)
+    else:
+        asked(options.size_bytes)
     lived = read_scenario(scenario, options.peers)
     try:
         simulation = Simulation(options, lived, content=manifest, journal=journals)
@@ -158,7 +162,7 @@ def simulate(
         raise
     except LocalError as error:  # about peers and blocks that are named in the scenario, and known only now
         raise LocalError(f"--scenario {scenario}: {error}") from None
-    folder = RunFolder.create(options.name, options.out)
+    folder = RunFolder.create(options.name, options.out, file)
     try:
         progress.say(f"simulating {everybody(options)}")
         began_at = time.perf_counter()

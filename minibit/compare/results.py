@@ -12,7 +12,6 @@ may grow; a line whose run is no longer in the grid is not used. One process wri
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import os
 from contextlib import AbstractContextManager
@@ -27,6 +26,11 @@ from minibit.errors import LocalError
 from minibit.lab.archive import explained
 from minibit.lab.formats import parse_json
 from minibit.run.summary import Summary
+
+try:
+    import fcntl
+except ImportError:  # Windows: two comparisons in one folder are not noticed there
+    fcntl = None  # type: ignore[assignment]
 
 
 class RunResult(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -60,7 +64,8 @@ class ResultsFolder(AbstractContextManager["ResultsFolder"]):
             folder.mkdir(parents=True, exist_ok=True)
             self._file = os.open(folder / "results.jsonl", os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if fcntl is not None:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             os.close(self._file)
             raise LocalError(f"another comparison runs in {folder}: wait for it, or give another --out") from None

@@ -18,6 +18,7 @@ from minibit.lab.pictures import each_picture
 from minibit.lab.pictures.page import STYLE, TWO, library, placed
 from minibit.lab.run import Run
 from minibit.lab.told import command, told
+from minibit.run.figures import as_rows
 from minibit.units import show_bytes
 
 PEERS_MAX = 500  # rows of the table of peers
@@ -42,7 +43,7 @@ def html(run: Run) -> str:
     """The report as text."""
     sections, script = placed(list(each_picture(run)))
     missing = "".join(f'<p class="missing">{escape(one)}</p>' for one in run.missing)
-    rows = words.as_rows([(figure.question, figure.text) for figure in (*words.known(run), *told(run))])
+    rows = as_rows([(figure.question, figure.text) for figure in (*words.known(run), *told(run))])
     if line := command(run):
         rows += f"<tr><th>command</th><td><code>{escape(line)}</code></td></tr>"
     return f"""<!DOCTYPE html>
@@ -93,7 +94,7 @@ def peers(run: Run) -> str:
 </section>"""
 
 
-class Column(NamedTuple):
+class PeerColumn(NamedTuple):
     """A column of the table of peers.
 
     name    of a column of `Run.outcomes`
@@ -123,13 +124,13 @@ def _at(at_s: float) -> str:
 
 
 COLUMNS = (
-    Column("peer", "peer", always=True),
-    Column("behaviour", "behaviour", says=lambda behaviour: behaviour != "honest"),
-    Column("class", "class"),
-    Column("joined_s", "joined", _at, says=lambda at_s: at_s > 0),
-    Column("completed_s", "complete", _at, always=True),
-    Column("got_bytes", "got", show_bytes, always=True),
-    Column("gave_bytes", "gave", show_bytes, always=True),
-    Column("node", "host"),
-    Column("end", "end"),
+    PeerColumn("peer", "peer", always=True),
+    PeerColumn("behaviour", "behaviour", says=lambda behaviour: behaviour != "honest"),
+    PeerColumn("class", "class"),
+    PeerColumn("joined_s", "joined", _at, says=lambda at_s: at_s > 0),
+    PeerColumn("completed_s", "complete", _at, always=True),
+    PeerColumn("got_bytes", "got", show_bytes, always=True),
+    PeerColumn("gave_bytes", "gave", show_bytes, always=True),
+    PeerColumn("node", "host"),
+    PeerColumn("end", "end"),
 )

@@ -14,7 +14,7 @@ import msgspec
 
 from minibit.errors import LocalError
 from minibit.events import TRACKER
-from minibit.lab.words import Figure
+from minibit.run.figures import Figure
 from minibit.run.options import TABLE, Option, Options
 from minibit.seat import Initial
 from minibit.units import show_bytes, show_duration, show_rate
@@ -60,15 +60,19 @@ def command(run: Run) -> str | None:
     if (name := run.content["name"]) and name not in MADE:
         words.append(name)
     if options.preset:
-        words += ["--preset", options.preset]
+        words += [_switch("preset"), options.preset]
     for option in TABLE.values():
         value = _value(options, option)
         if option.name not in OF_ONE_RUN and value != _value(usual, option):
-            words.append(f"--{option.name.replace('_', '-')}")
+            words.append(_switch(option.name))
             words += [] if value is True else [_as_given(option, value)]
     if run.scenario:
-        words += ["--scenario", "FILE"]
+        words += [_switch("scenario"), "FILE"]
     return shlex.join(words)
+
+
+def _switch(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def _value(options: Options, option: Option) -> Any:

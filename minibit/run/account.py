@@ -29,6 +29,8 @@ class Account:
     offset_s       seconds to add to its clock for the ledger's
     node           the host that it runs on; None in a simulation
     silent_s       for so long it has given no answer to the driver; it may be out of reach, and is not given up
+    damaged        what of the content that it shares is not what it was; "" if nothing is
+    cause          what kept it from its next block when nothing moved any more, if its state showed that
     unproved       why its finished copy could not be verified; "" if it was, or was not tried
     """
 
@@ -42,6 +44,8 @@ class Account:
         self.gone: Departure | None = None
         self.silent_s = 0.0
         self.verified: bool | None = None
+        self.damaged = ""
+        self.cause = ""
         self.unproved = ""
         self.banned_by: set[str] = set()
         self.sample: SampleRecord | None = None

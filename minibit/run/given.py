@@ -109,7 +109,7 @@ def with_options(world: str) -> Callable[[Call], Call]:
         ]
         first = [one for one in plain.parameters.values() if one.kind is not inspect.Parameter.VAR_KEYWORD]
         function.__signature__ = plain.replace(parameters=[*first, *named])  # type: ignore[attr-defined]
-        rows = (f"    {option.name:<15}  {option.help} [{option.shown}]" for option in of_world(world))
+        rows = (f"    {option.name:<15}  {option.explained} [{option.shown}]" for option in of_world(world))
         about = inspect.cleandoc(function.__doc__ or "")
         function.__doc__ = "\n".join([about, "", "Options, and what holds without them:", "", *rows, ""])
         return function

@@ -68,6 +68,10 @@ class Ledger:
         offset_s = account.offset_s
         self.enter_all((shifted(record, offset_s) for record in records) if offset_s else records)
 
+    def lose(self, name: str, blocks: int) -> None:
+        """Note that a peer lost these blocks (an inventory)."""
+        self.accounts[name].held &= ~blocks
+
     def enter_all(self, records: Iterable[Record]) -> None:
         """Take records of any members that are on the ledger's axis already, in the order of time."""
         accounts, keep = self.accounts, self.noted.append
@@ -117,6 +121,8 @@ class Ledger:
                 account.gone = account.gone or Departure("left", record.why)
             case "died":
                 account.die(record.why or "died")
+            case "damaged":
+                account.damaged = account.damaged or record.why
 
     # what the books add up to
 
@@ -185,6 +191,7 @@ class Ledger:
             messages=MessageCounts(**messages),
             failed=verdict.failures(self.accounts, self.content.block_count, why),
             timed_out=timed_out,
+            source_changed=self.seed.damaged,
         )
 
     def about(self, summary: Summary | None) -> dict[str, Any]:

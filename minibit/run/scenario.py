@@ -179,8 +179,7 @@ def read(table: Mapping[str, Any], cls: Any) -> Any:
     try:
         return msgspec.convert(table, cls, dec_hook=_read_quantity)
     except msgspec.ValidationError as error:
-        explained = _explained(str(error), cls)
-        raise LocalError("".join(one if one.isprintable() else repr(one)[1:-1] for one in explained)) from None
+        raise LocalError(_explained(str(error), cls)) from None
     except OverflowError:  # msgspec reads no larger ones
         raise LocalError("a whole number has more than 64 bits: give a smaller one") from None
 

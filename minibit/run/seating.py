@@ -38,7 +38,9 @@ def seats(options: Options, scenario: Scenario | None = None, *, line_bps: float
         for number, (team, kind, at_s) in enumerate(zip(_teams(options), classes, times, strict=True), 1)
     ]
     if all(seat.behaviour in UNWANTED for seat in peers):
-        raise OptionError("behave", None, f"a run waits for none of these {len(peers)} peers: give an honest one more")
+        raise OptionError(
+            "behave", None, "all peers are corrupters or liars, and no run waits for these: give one peer more"
+        )
     return (Seat(name=TRACKER, rules=options.rules, upload_bps=options.seed_upload_bps or line_bps, seeds=True), *peers)
 
 

@@ -11,6 +11,8 @@ from typing import Any
 
 import msgspec
 
+from minibit.run.figures import as_rows, figures
+
 
 class ContentSummary(msgspec.Struct, frozen=True, kw_only=True):
     """The content: `blocks` of `block_bytes` each (the last may be shorter), named by the `digest`."""
@@ -109,6 +111,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     fairness_jain  Jain's index of the payload that each peer sent
     actor_calls    calls of Ray actors, by all together
     timed_out      whether the time limit ended the run; in the JSON only if it did
+    source_changed what of the content is not what it was when the run began; in the JSON only if something is
     """
 
     run: str
@@ -130,12 +133,17 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     messages: MessageCounts
     failed: list[Failure]
     timed_out: bool = False
+    source_changed: str = ""
 
     @property
     def exit_code(self) -> int:
-        """0 done, 4 some peers failed or no peer is complete, 5 time limit, 6 a finished copy did not verify."""
+        """0 done, 3 the source changed and some peers failed, 4 some failed or none is complete, 5 time limit,
+        6 a finished copy did not verify.
+        """
         if self.verified < self.completed:
             return 6
+        if self.failed and self.source_changed:
+            return 3
         if self.timed_out:
             return 5
         return 4 if self.failed or not self.completed else 0
@@ -159,6 +167,12 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def to_json(self) -> str:
         """The JSON object that `--json` prints, on one line."""
         return msgspec.json.encode(self.as_dict()).decode()
+
+    def __repr__(self) -> str:
+        return "\n".join(f"{one.question:<9} {one.text}" for one in figures(self))
+
+    def _repr_html_(self) -> str:
+        return f"<table>{as_rows((one.question, one.text) for one in figures(self))}</table>"
 
 
 def jain(values: Iterable[float]) -> float:

@@ -14,6 +14,7 @@ from typing import NoReturn
 
 from minibit import events, inventory, messages
 from minibit.events import TRACKER
+from minibit.pipeline import MOST_REQUESTERS
 from minibit.records import BlockRecord
 from minibit.sim import reach
 from minibit.sim.link_book import LinkBook
@@ -185,7 +186,7 @@ class SlotsAreKept(Checker):
 
 
 class BlocksAreAskedOnce(Checker):
-    """A block is asked of one neighbour; in endgame (every missing block is in flight), of two at most.
+    """A block is asked of one neighbour; in endgame (every missing block is in flight), of three at most.
 
     A peer asks for no block that it holds. It asks no neighbour that does not serve it, that does not announce the
     block, or that has as many PEDIDOs as the pipeline takes. It may give up a PEDIDO at a neighbour that is silent for
@@ -234,7 +235,7 @@ class BlocksAreAskedOnce(Checker):
         need(link.theirs >> block & 1, "which does not announce it")
         need(len(link.open) < rules.pipeline, f"which has {len(link.open)} PEDIDOs")
         others = [name for name, book in links.items() if block in book.open]
-        need(len(others) < 2, f"which is asked of {others}")
+        need(len(others) < MOST_REQUESTERS, f"which is asked of {others}")
         need(peer not in others, "which it asked already")
         if others:
             asked = inventory.of(block for book in links.values() for block in (*book.open, *book.given_up))

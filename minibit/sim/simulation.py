@@ -202,6 +202,9 @@ class Simulation:
         world = self.world
         world.sample()
         ledger = self.ledger
+        if why and now - self._moved[1] >= HOPELESS_S:  # nothing moves any more
+            states = {name: machine.peer.snapshot(now) for name, machine in world.machines.items()}
+            verdict.note_causes(ledger.accounts, self.content.block_count, states)
         for name, machine in world.machines.items():
             account = ledger.accounts[name]
             account.messages = world.messages(machine)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
+from fake_ray import DEAD, UNREACHABLE, FakeActor, FakeRay, Ref, failed
 from ray import exceptions
 from ray.exceptions import RayError, RayTaskError
 
@@ -14,58 +15,6 @@ from minibit.actors.driver import calls
 from minibit.actors.driver.calls import Calls, is_gone
 from minibit.actors.driver.handle import PeerHandle, ask_all
 from minibit.errors import LocalError
-
-UNREACHABLE = exceptions.ActorUnavailableError("network", None)
-DEAD = exceptions.ActorDiedError()
-
-
-def failed(cause: Exception) -> RayTaskError:
-    """What Ray raises when a method raised `cause`: it is of both kinds."""
-    error: RayTaskError = RayTaskError("method", "traceback", cause).as_instanceof_cause()
-    return error
-
-
-class Ref:
-    """A call's answer; an exception is raised, None is still to come."""
-
-    def __init__(self, answer: Any) -> None:
-        self.answer = answer
-
-
-class FakeRay:
-    """As much of Ray as `calls` uses. Time passes only where somebody waits."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-        self.coming: list[tuple[float, Ref, Any]] = []
-
-    def wait(self, refs: list[Ref], num_returns: int, timeout: float) -> tuple[list[Ref], list[Ref]]:
-        until = self.now + timeout
-        while any(ref.answer is None for ref in refs) and self.now < until:
-            self.sleep(min(0.1, until - self.now))
-        ready = [ref for ref in refs if ref.answer is not None]
-        return ready, [ref for ref in refs if ref.answer is None]
-
-    def get(self, ref: Ref, timeout: float = 0.0) -> Any:
-        if ref.answer is None:
-            raise exceptions.GetTimeoutError
-        if isinstance(ref.answer, Exception):
-            raise ref.answer
-        return ref.answer
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
-        for at, ref, answer in self.coming:
-            if at <= self.now + 1e-9:
-                ref.answer = answer
-
-    def monotonic(self) -> float:
-        return self.now
-
-    def later(self, seconds: float, answer: Any) -> Ref:
-        ref = Ref(None)
-        self.coming.append((self.now + seconds, ref, answer))
-        return ref
 
 
 @pytest.fixture
@@ -171,21 +120,10 @@ def test_who_looks_on_can_end_the_waiting(world):
 # those that ask
 
 
-class FakeActor:
-    """An actor that gives one answer to everything."""
-
-    def __init__(self, answer: Any) -> None:
-        self.answer = answer
-
-    def __getattr__(self, method: str) -> FakeActor:
-        return self
-
-    def remote(self, *args: Any) -> Ref:
-        return Ref(self.answer)
-
-
 def test_only_a_dead_actor_is_missing_among_those_that_were_asked(world):
-    actors: Any = {name: FakeActor(answer) for name, answer in {"a": 1, "b": DEAD, "c": UNREACHABLE, "d": None}.items()}
+    actors: Any = {
+        name: FakeActor(snapshot=[answer]) for name, answer in {"a": 1, "b": DEAD, "c": UNREACHABLE, "d": None}.items()
+    }
     answers = ask_all(actors, lambda actor: actor.snapshot.remote(), timeout_s=1)
     assert (answers.names, answers.found, answers.slow) == (["a", "b", "c", "d"], {"a": 1}, ["c", "d"])
 
@@ -200,6 +138,6 @@ def test_only_a_dead_actor_is_missing_among_those_that_were_asked(world):
 )
 def test_a_handle_tells_a_dead_peer_from_one_that_can_not_be_reached(world, answer, said):
     nothing: Callable[[], None] = lambda: None  # noqa: E731
-    actor: Any = FakeActor(answer)
+    actor: Any = FakeActor(snapshot=[answer])
     with pytest.raises(LocalError, match=f"peer-01 {said}"):
         PeerHandle("peer-01", actor, nothing).snapshot()

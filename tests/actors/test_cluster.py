@@ -43,6 +43,8 @@ try:
         found["node_of"] = {{name: node_of(actor) for name, actor in swarm._actors.items()}}
         found["whole"] = swarm.wait(timeout=60).as_dict()
 
+    found["left"] = not ray.is_initialized()
+    ray.init(cluster.address, namespace="mine", log_to_driver=False)
     with Swarm.launch(peers=3, size="1MiB", seed_upload="256KiB/s", out={out!r} + "/cut") as swarm:
         lost = node_of(swarm["peer-02"].actor)
         cluster.remove_node(next(node for node in nodes if node.node_id == lost), allow_graceful=False)
@@ -105,6 +107,12 @@ def test_a_node_that_is_lost_takes_its_peers_and_nobody_else(found: dict[str, An
     assert found["exit_code"] == 4
     assert found["cut"]["failed"] == [{"peer": "peer-02", "why": "died"}]
     assert found["cut"]["verified"] == 2
+
+
+def test_a_cluster_that_was_joined_for_a_swarm_is_left_with_it_and_the_programs_own_is_not(
+    found: dict[str, Any],
+) -> None:
+    assert found["left"] is True  # and the second swarm ran on the connection that the program had made
 
 
 def test_no_actor_and_no_file_stays_on_any_node(found: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ import asyncio
 import gc
 import itertools
 import os
+import re
 import socket
 import struct
 from collections import Counter
@@ -26,13 +27,15 @@ from minibit.actors.disk import files
 from minibit.actors.disk.store import Store
 from minibit.actors.links.outbox import Outbox
 from minibit.actors.links.pairs import Links
+from minibit.actors.peer import PeerActor
 from minibit.behaviour import Corrupter, FreeRider, Liar, Slow
 from minibit.choker import TitForTat
-from minibit.errors import DiskFullError, LocalError, RemoteError, SourceError
+from minibit.errors import DiskFullError, LocalError, RemoteError
 from minibit.events import TRACKER, Call, Progressed
 from minibit.messages import Desligamento
 from minibit.picker import RarestFirst
 from minibit.rules import Rules
+from minibit.seat import Seat
 
 KIB = 1024
 
@@ -500,24 +503,108 @@ async def test_a_peer_whose_disk_is_full_stops_and_says_so_and_the_others_finish
         swarm.check_copies()
 
 
-@pytest.mark.parametrize("harm", ["other bytes", "cut"])
+@pytest.mark.parametrize("harm", ["other bytes", "cut", "gone"])
 @on_uvloop
 async def test_a_seed_whose_file_changes_says_so_and_nobody_holds_a_wrong_block(film, copies, harm):
     async with Loopback(film, copies, upload_bps=200.0 * KIB) as swarm:
         nodes, seed = await swarm.seat_many(3), swarm.nodes[TRACKER]
         await swarm.until(lambda: sum(node.peer.held.bit_count() for node in nodes) >= 5)
-        if harm == "other bytes":
-            film.write_bytes(bytes(film.stat().st_size))
-        else:
-            os.truncate(film, 1000)
-        await seed.stopped.wait()
-        assert isinstance(seed.failure, SourceError)
-        assert "changed while it was shared" in str(seed.failure)
-        assert [record.peer for record in swarm.lives("failed")] == [TRACKER]
-        await swarm.until(lambda: not any(TRACKER in node.links for node in nodes))
+        match harm:
+            case "other bytes":
+                film.write_bytes(bytes(film.stat().st_size))
+            case "cut":
+                os.truncate(film, 1000)
+            case "gone":
+                film.unlink()
+                seed.store._files.close()
+        seed.limit(upload_bps=None)
+        wanted = inventory.full(40)
+        await swarm.until(lambda: not wanted & seed.peer.held & ~nodes[0].peer.held)
+        assert seed.failure is None
         assert not any(node.peer.complete for node in nodes)
         assert {record.verdict for record in swarm.arrivals()} <= {"useful", "double"}
+        assert {record.peer for record in swarm.lives("damaged")} == {TRACKER}
+        assert len(swarm.lives("damaged")) == seed.peer.exchange.lost.bit_count()
+        assert all(re.search(r"block \d+ of .*film( changed|: )", record.why) for record in swarm.lives("damaged"))
+        assert swarm.lives("banned") == []
         swarm.check()
+
+
+@on_uvloop
+async def test_a_seed_with_one_wrong_block_serves_all_the_others_and_its_links_stay(film, copies):
+    async with Loopback(film, copies, upload_bps=400.0 * KIB) as swarm:
+        nodes, seed = await swarm.seat_many(3), swarm.nodes[TRACKER]
+        await swarm.until(lambda: all(node.peer.held for node in nodes))
+        held = inventory.EMPTY
+        for node in nodes:
+            held |= node.peer.held | inventory.of(node.peer.pipeline.requesters)
+        wrong = inventory.lowest(inventory.full(40) & ~held)
+        with film.open("r+b") as file:
+            file.seek(wrong * 16 * KIB + 5_000)
+            file.write(b"changed")
+        seed.limit(upload_bps=None)
+        rest = inventory.full(40) & ~(1 << wrong)
+        await swarm.until(lambda: all(node.peer.held == rest for node in nodes))
+        await swarm.until(lambda: seed.peer.exchange.lost == 1 << wrong)
+        assert [(record.peer, record.why) for record in swarm.lives("damaged")] == [
+            (TRACKER, f"block {wrong} of {film} changed while it was shared")
+        ]
+        assert all(not neighbour.theirs >> wrong & 1 for node in nodes for neighbour in node.peer.contacts.up.values())
+        assert all(TRACKER in node.links for node in nodes)
+        assert {record.verdict for record in swarm.arrivals()} <= {"useful", "double"}
+        swarm.check()
+
+
+@on_uvloop
+async def test_a_file_that_is_touched_while_it_is_seeded_is_shared_to_the_end(film, copies):
+    async with Loopback(film, copies, upload_bps=200.0 * KIB) as swarm:
+        nodes, seed = await swarm.seat_many(2), swarm.nodes[TRACKER]
+        await swarm.until(lambda: any(node.peer.held for node in nodes))
+        film.touch()
+        seed.limit(upload_bps=None)
+        await swarm.until_complete()
+        swarm.check_copies()
+        assert swarm.lives("damaged") == swarm.lives("failed") == []
+
+
+@on_uvloop
+async def test_a_copy_whose_name_is_taken_is_not_complete_and_the_reason_is_told(film, copies):
+    async with Loopback(film, copies) as swarm:
+        node = await swarm.seat("peer-1", start=False)
+        (copies / "peer-1" / "film").mkdir()
+        node.start()
+        await node.stopped.wait()
+        assert [record.peer for record in swarm.lives("completed")] == [TRACKER]
+        (failed,) = swarm.lives("failed")
+        assert failed.peer == "peer-1"
+        assert failed.why.endswith(
+            "peer-1/film is there already and is other content: move it away, or use another folder"
+        )
+
+
+@on_uvloop
+async def test_a_finished_copy_that_is_wrong_loses_its_name_and_only_its_wrong_block_is_fetched_again(film, copies):
+    async with Loopback(film, copies, upload_bps=400.0 * KIB) as swarm:
+        node = await swarm.seat("peer-1")
+        await swarm.until(lambda: node.peer.held)
+        wrong = inventory.lowest(node.peer.held)
+        with (copies / "peer-1" / "film.minibit-partial").open("r+b") as file:  # what another program does to it
+            file.seek(wrong * 16 * KIB + 5)
+            file.write(b"damaged")
+        swarm.nodes[TRACKER].limit(upload_bps=None)
+        await swarm.until_complete("peer-1")
+        actor = PeerActor(Seat(name="peer-1"), None, "")  # type: ignore[arg-type]
+        actor.node = node
+        assert not await actor.verify()
+        assert not swarm.copy("peer-1").exists()
+        await node.stopped.wait()
+        assert [record.why for record in swarm.lives("failed")] == ["its finished copy is not what the manifest says"]
+        await swarm.stop("peer-1")
+        again = actor.node = await swarm.seat("peer-1")
+        assert again.peer.missing == 1 << wrong
+        await swarm.until_complete("peer-1")
+        assert await actor.verify()
+        swarm.check_copies()
 
 
 @on_uvloop
@@ -562,7 +649,7 @@ async def test_a_node_that_crashed_re_hashes_and_lies_to_nobody(film, copies):
         await swarm.crash("peer-1")
         partial = copies / "peer-1" / "film.minibit-partial"
         first = inventory.lowest(node.peer.held)
-        with partial.open("r+b") as file:  # a block that the state file lists, and that the crash damaged
+        with partial.open("r+b") as file:  # a block that the crash damaged
             file.seek(first * 16 * KIB)
             file.write(b"damaged")
         seed.limit(upload_bps=None, download_bps=None)

@@ -136,16 +136,19 @@ def test_a_user_that_comes_while_it_is_swept_gets_a_folder_that_is_there():
         while going:
             scratch.sweep()
 
-    sweeper = Thread(target=sweep)
-    sweeper.start()
+    sweepers = [Thread(target=sweep) for _ in range(2)]
+    for sweeper in sweepers:
+        sweeper.start()
     try:
         for _ in range(200):
             used = Scratch.use(name)
             (used.path / "film").write_text("text")
+            assert (used.path / "film").exists()
             used.leave()
     finally:
         going = False
-        sweeper.join()
+        for sweeper in sweepers:
+            sweeper.join()
 
 
 @pytest.mark.parametrize("why", ["no fcntl", "no locks"])

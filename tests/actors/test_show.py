@@ -189,6 +189,13 @@ def test_in_a_notebook_it_has_one_place(monkeypatch):
     assert "&lt;b&gt;" in drawn[0]["text/html"] and "█" * 20 + "·" * 20 in drawn[1]["text/html"]
 
 
+def test_a_share_is_100_per_cent_only_when_all_is_there():
+    rows = tables.overview(["peer-01"], {"peer-01": state(BLOCKS * 5 - 1, blocks=BLOCKS * 5)})
+    assert " 99 % " in tables.as_text("late", rows) and "99&nbsp;%" in tables.as_html("late", rows)
+    assert "; watched" in (head := watched(for_ever(found(p1=state(0), p2=state(1, blocks=1))), timeout_s=1).heads[-1])
+    assert "1 % of the blocks" in head
+
+
 def test_of_many_peers_the_first_are_drawn_and_the_others_counted():
     rows = tables.overview([f"peer-{number}" for number in range(130)], {})
     assert tables.as_text("many", rows).endswith("\n  and 30 more")

@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from threading import Lock
+from threading import Event, Lock, Thread
 from typing import Any
 
 import pytest
@@ -18,7 +18,7 @@ import pytest
 from minibit import inventory, records
 from minibit.actors import Swarm
 from minibit.actors.disk import files
-from minibit.actors.driver import cluster, collector, own_swarm
+from minibit.actors.driver import collector, connection, own_swarm
 from minibit.actors.driver.handle import PeerHandle
 from minibit.actors.driver.own_swarm import OwnSwarm
 from minibit.behaviour import Slow
@@ -238,15 +238,29 @@ def test_what_a_look_raises_is_raised_here_with_the_users_own_lines_and_no_other
 LOCK = Lock()
 
 
-class NotToBeRead(Exception):
-    """An error that pickle can write, and not read."""
-
-    def __init__(self, text: str, more: int) -> None:
-        super().__init__(text)
+def look_of_this_module(peer: Any) -> int:
+    """It uses what the actors can't import: this module."""
+    return len(SOMEBODY_ELSE) + peer.held.bit_count()
 
 
-def raise_it(peer):
-    raise NotToBeRead("what happened", 1)
+SOMEBODY_ELSE = "peer-09"
+
+
+def test_a_look_may_be_of_a_module_that_the_actors_can_not_import(done):
+    assert done[1].peek(look_of_this_module) == 7 + 32
+
+
+def raises_what_can_not_be_read() -> Callable[[Any], None]:
+    """A look that raises an error which pickle can write, and not read."""
+
+    class Odd(Exception):
+        def __init__(self, text: str, more: int) -> None:
+            super().__init__(text)
+
+    def look(peer: Any) -> None:
+        raise Odd("what happened", 1)
+
+    return look
 
 
 @pytest.mark.parametrize(
@@ -254,7 +268,7 @@ def raise_it(peer):
     [
         (lambda one: one.peek(lambda peer: LOCK), "the function can't travel to peer-01: cannot pickle"),
         (lambda one: one.peek(lambda peer: Lock()), "cannot pickle"),
-        (lambda one: one.peek(raise_it), "peer-01 can't be asked: "),
+        (lambda one: one.peek(raises_what_can_not_be_read()), r"peer-01 can't be asked now \(.*: try again"),
         (lambda one: one.tell("PEDIDO"), "'PEDIDO' is no message: tell one of minibit.messages"),
         (lambda one: one.tell(Bloco(3)), "comes by a link only"),
         (lambda one: one.ask("no_such_method"), "no_such_method"),
@@ -470,6 +484,8 @@ def test_the_books_know_the_limits_of_everybody(ray_cluster, tmp_path):
 # strategies of somebody's own
 
 STRATEGIES = """
+import os
+from minibit.behaviour import Honest
 from minibit.picker import Picker
 
 class Last(Picker):
@@ -479,13 +495,25 @@ class Last(Picker):
 class Broken(Picker):
     def pick(self, choices, availability):
         raise RuntimeError("somebody's bug")
+
+class Dies(Honest):
+    def __init__(self, *args):
+        os._exit(1)
+
+class DiesOnce(Honest):
+    def __init__(self, *args):
+        try:
+            os.mkdir(PLACE)
+        except FileExistsError:
+            return super().__init__(*args)
+        os._exit(1)
 """
 
 
 @pytest.fixture
 def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """A module of somebody's own, which the actors can't import."""
-    (tmp_path / "my_pickers.py").write_text(STRATEGIES)
+    (tmp_path / "my_pickers.py").write_text(f"PLACE = {str(tmp_path / 'tried')!r}\n{STRATEGIES}")
     monkeypatch.syspath_prepend(str(tmp_path))
     return "my_pickers"
 
@@ -503,6 +531,24 @@ def test_a_picker_that_raises_fails_every_peer_by_its_name(ray_cluster, tmp_path
         assert [(failure.peer, failure.why) for failure in summary.failed] == [("peer-01", why), ("peer-02", why)]
         assert (summary.completed, summary.exit_code, summary.timed_out) == (0, 4, False)
         assert why in repr(swarm)
+
+
+# actors that die while they are started
+
+
+def test_a_peer_that_dies_at_its_start_is_started_again_and_if_it_dies_again_the_others_run(
+    ray_cluster, tmp_path, mine
+):
+    behave = {f"{mine}:DiesOnce": 1, f"{mine}:Dies": 1}
+    with Swarm.launch(name="stillborn", peers=4, size="256KiB", behave=behave, out=tmp_path / "run") as swarm:
+        summary = swarm.wait(timeout_s=BOUND_S)
+        assert (summary.peers, summary.completed, summary.verified, summary.exit_code) == (4, 3, 3, 4), summary.failed
+        (failure,) = summary.failed
+        assert swarm.ledger.accounts[failure.peer].seat.behaviour == f"{mine}:Dies"
+        assert failure.why.startswith("could not be started: its worker process has died")
+        assert failure.peer not in swarm.snapshot()
+    assert load(tmp_path / "run").summary == summary.as_dict()
+    assert nothing_is_left_of("stillborn")
 
 
 # ends
@@ -565,13 +611,13 @@ def test_a_swarm_whose_cluster_the_program_has_left_says_so_and_starts_nothing(r
         one = swarm[1]
         with monkeypatch.context() as away:
             for node in (None, "of another cluster"):
-                away.setattr(cluster, "here", lambda node=node: node)
+                away.setattr(connection, "here", lambda node=node: node)
                 refused("this program has left the Ray cluster of the swarm left: launch or attach anew", swarm, one)
                 assert "has left the Ray cluster" in repr(swarm)
                 assert list(swarm.records()) == list(TABLES)
         assert swarm.wait(timeout="60s").verified == 1
     with pytest.raises(ClusterError, match="there is no swarm to attach to"), monkeypatch.context() as away:
-        away.setattr(cluster, "here", lambda: None)
+        away.setattr(connection, "here", lambda: None)
         Swarm.attach("left", "local")
 
 
@@ -587,6 +633,24 @@ def test_a_second_swarm_of_one_name_is_told_at_once_and_the_first_goes_on(ray_cl
         assert swarm.wait(timeout=BOUND_S).verified == 1
         assert len(list(Path(tempfile.gettempdir()).glob("minibit-twice-*"))) == 2
     assert nothing_is_left_of("twice")
+
+
+def test_a_thread_that_waits_is_told_when_another_closes_the_swarm(ray_cluster, tmp_path):
+    told: list[object] = []
+
+    def wait() -> None:
+        try:
+            told.append(swarm.wait(progress=lambda *_: waiting.set()))
+        except LocalError as error:
+            told.append(str(error))
+
+    waiting = Event()
+    with Swarm.launch(name="awaited", peers=1, size="1MiB", seed_upload="16KiB/s", out=tmp_path / "run") as swarm:
+        thread = Thread(target=wait)
+        thread.start()
+        assert waiting.wait(BOUND_S)
+    thread.join(BOUND_S)
+    assert told == ["the swarm awaited is closed: launch another"]
 
 
 def test_what_was_closed_before_it_was_waited_for_says_so(ray_cluster, tmp_path):

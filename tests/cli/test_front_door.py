@@ -150,7 +150,7 @@ def test_without_the_extra_a_simulation_runs_and_all_else_says_what_to_install(m
         assert (compared.returncode, compared.stderr) == (0, f"minibit compare: no table.parquet: {need}")
         assert (listed.returncode, listed.stdout, listed.stderr) == (1, "", f"minibit: {need}")
     live = told("swarm", "--live", program=gone)
-    assert (live.returncode, live.stdout) == (2, "")
+    assert (live.returncode, live.stdout) == (1, "")
     assert re.fullmatch(rf"minibit swarm: .*\b{module}\b.*pip install 'minibit\[lab\]'\n", live.stderr)
 
 
@@ -168,7 +168,9 @@ def test_every_option_is_in_the_help_under_a_heading_with_its_default() -> None:
     text = text[text.index("Content and peers:") :]
     for one in ROWS:
         record = text[text.index(f"\n  {one.opts[0]} ") :].split("\n  --")[1]
-        assert one.is_flag or f"[{one.shown}]" in " ".join(record.split())
+        record = " ".join(record.split())
+        assert one.is_flag or f"[{one.shown}]" in record
+        assert not one.option.bounds or "{} to {}.".format(*one.option.bounds) in record
     assert {one.group for one in ROWS} < set(re.findall(r"^(\S.*):$", text, re.MULTILINE))
 
 
@@ -184,12 +186,16 @@ def test_an_initial_share_is_shown_as_it_is_given() -> None:
 
 
 @pytest.mark.parametrize("page", TABLES)
-def test_the_readme_has_every_option_with_its_default(page: str) -> None:
+def test_the_readme_has_every_option_with_its_bounds_and_its_default(page: str) -> None:
+    to = "to" if page == "README.md" else "a"
     table = (ROOT / page).read_text().split(f"| {TABLES[page]} |")[1].split("\n\n")[0]
     found: dict[str, str] = {}
     for row in table.splitlines()[2:]:
-        names, *_, defaults = (cell.strip() for cell in row.strip("|").split(" | "))
+        names, *_, bounds, defaults = (cell.strip() for cell in row.strip("|").split("|"))
         named = re.findall(r"`--([a-z-]+)", names)
+        numbers = [TABLE[one.replace("-", "_")].bounds for one in named if one.replace("-", "_") in TABLE]
+        limits = [f"{pair[0]} {to} {pair[1]}" for pair in numbers if pair]
+        assert bounds == ", ".join(dict.fromkeys(limits)), row
         words = defaults.split(", ")
         assert len(words) in (1, len(named)), row
         found |= dict(zip(named, words * (len(named) // len(words)), strict=True))
@@ -282,10 +288,14 @@ def ended(what: BaseException | int) -> Result:
     ],
 )
 def test_an_error_or_a_signal_is_one_line_and_its_exit_code(what: BaseException | int, code: int, said: str) -> None:
-    before = [signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGHUP)]
-    result = ended(what)
+    before = {one: signal.signal(one, signal.SIG_DFL) for one in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        result = ended(what)
+        assert {signal.getsignal(one) for one in before} == {signal.SIG_DFL}
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
     assert (result.exit_code, result.stderr) == (code, said)
-    assert [signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGHUP)] == before
 
 
 class FromRay(Exception):
@@ -373,10 +383,13 @@ def stuck(*_, **__):
     for word in "ready", "once":
         try:
             print(word, file=sys.__stdout__, flush=True)
-            threading.Event().wait()
+            while True:
+                time.sleep(0.01)
         except KeyboardInterrupt:
             pass
-    threading.Event().wait()  # with handlers that never run
+    signal.signal(signal.SIGINT, lambda *_: None)
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    threading.Event().wait()
 swarm.simulate = stuck
 """
 WAITING_AT_THE_END = """

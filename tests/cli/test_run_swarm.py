@@ -28,7 +28,6 @@ class FakeSwarm:
         self.at_launch = at_launch
         self.at_wait = at_wait
         self.launched_with: tuple[object, Options] | None = None
-        self.timeout_s = None
         self.closed = False
 
     def start(self, file, options, stage):
@@ -39,8 +38,7 @@ class FakeSwarm:
             raise self.at_launch
         return self
 
-    def wait(self, timeout_s, progress):
-        self.timeout_s = timeout_s
+    def wait(self, progress):
         progress(completed=3, peers=3, held=396, total=396, rate_bps=1e6)
         if self.at_wait:
             raise self.at_wait
@@ -94,7 +92,6 @@ def test_the_swarm_is_launched_with_what_was_given_and_no_more(ran):
         "film.mp4",
         Options.build(peers="3", seed_upload="4MiB/s", timeout="2m", keep=True),
     )
-    assert swarm.timeout_s == 120
 
 
 def test_the_address_may_come_from_the_environment(ran, monkeypatch):

@@ -22,7 +22,7 @@ BIG_BYTES = 64 << 30  # holes: there is nothing on the disk, and much to hash
 COPY_BYTES = 1 << 30  # the same, for a copy that takes a while to verify
 
 
-class Stage(NamedTuple):
+class Case(NamedTuple):
     """A stage of a run: the options that make it long enough, and the wait for its beginning."""
 
     options: tuple[str, ...]
@@ -34,20 +34,24 @@ def said(pattern: str) -> Callable[[Run], object]:
 
 
 def has(process: str) -> Callable[[Run], object]:
-    return lambda run: until(lambda: any(re.match(process, command) for command in run.children().values()))
+    def begun(run: Run) -> None:
+        until(lambda: any(re.match(process, one) for one in run.children().values()) or run.process.poll() is not None)
+        assert run.process.poll() is None, run.stderr
+
+    return begun
 
 
 QUICK = ("--peers", "1", "--size", "64KiB")
 STAGES = {
-    "hashing": Stage(("big", "--block-size", "16MiB"), said("hashing big")),
-    "starting Ray": Stage(tuple(SLOW), said("starting Ray")),
-    "the head is up": Stage(tuple(SLOW), has(".*gcs_server")),
-    "a node is up": Stage(tuple(SLOW), has(".*raylet/raylet")),
-    "starting actors": Stage(("--peers", "6", "--size", "64KiB"), said("starting . actors")),
-    "joining": Stage(tuple(SLOW), said("peers join")),
-    "transferring": Stage(tuple(SLOW), said("of the blocks")),
-    "verifying": Stage(("copy", "--peers", "1", "--block-size", "16MiB"), said("verifying")),
-    "drawing": Stage(("--world", "sim", *QUICK), said("drawing the report")),
+    "hashing": Case(("big", "--block-size", "16MiB"), said("hashing big")),
+    "starting Ray": Case(tuple(SLOW), said("starting Ray")),
+    "the head is up": Case(tuple(SLOW), has(".*gcs_server")),
+    "a node is up": Case(tuple(SLOW), has(".*raylet/raylet")),
+    "starting actors": Case(("--peers", "6", "--size", "64KiB"), said("starting . actors")),
+    "joining": Case(tuple(SLOW), said("peers join")),
+    "transferring": Case(tuple(SLOW), said("of the blocks")),
+    "verifying": Case(("copy", "--peers", "1", "--block-size", "16MiB"), said("verifying")),
+    "drawing": Case(("--world", "sim", *QUICK), said("drawing the report")),
 }
 TOLD = [(INT,), (TERM,), (HUP,), (INT, INT), (TERM, TERM), (INT, TERM)]
 SUITE = [

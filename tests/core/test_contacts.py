@@ -22,8 +22,8 @@ def contacts(names: str = "", *, neighbours: int = 4, linked: str = "") -> Conta
     made = Contacts("me", Rules(neighbours=neighbours), Random(1))
     made.learn(address(name) for name in [*linked.split(), *names.split()])
     for name in linked.split():
-        made.move(made.known[name], Move.LINK)
-        made.move(made.known[name], Move.ESTOQUE)
+        made.move(made.known[name], Move.LINK, 0.0)
+        made.move(made.known[name], Move.ESTOQUE, 0.0)
     return made
 
 
@@ -45,9 +45,9 @@ def test_a_neighbour_that_is_known_already_stays_as_it_is():
 def test_a_neighbour_that_came_back_elsewhere_is_dialled_there_without_the_pauses_of_before():
     made = contacts("ana")
     for _ in range(5):
-        made.failed(made.known["ana"], 0.0)
+        made.failed(made.known["ana"], "reset", 0.0)
     made.learn([address("ana", 2)])
-    made.failed(made.known["ana"], 100.0)
+    made.failed(made.known["ana"], "reset", 100.0)
     assert made.known["ana"].address.port == 2
     assert made.to_dial(100.0) == ([], 101.0)
 
@@ -57,7 +57,7 @@ def test_half_of_the_links_are_dialled_and_the_rest_is_left_for_others():
     dialled = made.to_dial(0.0)[0]
     assert len(dialled) == 2
     for neighbour in dialled:
-        made.move(neighbour, Move.DIAL)
+        made.move(neighbour, Move.DIAL, 0.0)
     assert made.to_dial(0.0)[0] == []
 
 
@@ -73,7 +73,7 @@ def test_a_peer_in_need_tries_all_neighbours_in_turn():
     for now in (10.0, 20.0, 30.0):
         ((neighbour,), _) = made.to_dial(now, one_more=True)
         tried.append(neighbour.peer)
-        made.failed(neighbour, now)
+        made.failed(neighbour, "reset", now)
     assert sorted(tried) == ["e", "f", "g"]
 
 
@@ -81,7 +81,7 @@ def test_the_pause_after_a_failure_grows_to_a_limit_however_often_it_fails():
     made = contacts("ana")
     ana, pauses = made.known["ana"], []
     for _ in range(3000):
-        made.failed(ana, 0.0)
+        made.failed(ana, "reset", 0.0)
         pauses.append(ana.retry_at)
     assert pauses[:8] == [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, LONGEST_RETRY_S, LONGEST_RETRY_S]
     assert pauses[-1] == LONGEST_RETRY_S
@@ -91,17 +91,17 @@ def test_a_link_that_went_well_ends_the_growing_of_the_pauses():
     made = contacts("ana")
     ana = made.known["ana"]
     for _ in range(6):
-        made.failed(ana, 0.0)
-    made.move(ana, Move.LINK)
-    made.move(ana, Move.ESTOQUE)
-    made.move(ana, Move.LOSE)
-    made.failed(ana, 100.0)
+        made.failed(ana, "reset", 0.0)
+    made.move(ana, Move.LINK, 0.0)
+    made.move(ana, Move.ESTOQUE, 0.0)
+    made.move(ana, Move.LOSE, 0.0)
+    made.failed(ana, "reset", 100.0)
     assert ana.retry_at == 101.0
 
 
 def test_a_neighbour_that_failed_is_not_dialled_before_its_pause_is_over():
     made = contacts("ana bia")
-    made.failed(made.known["ana"], 0.0)
+    made.failed(made.known["ana"], "reset", 0.0)
     ready, again_at = made.to_dial(0.5)
     assert (names(ready), again_at) == ({"bia"}, 1.0)
     ready, again_at = made.to_dial(1.0)
@@ -110,13 +110,13 @@ def test_a_neighbour_that_failed_is_not_dialled_before_its_pause_is_over():
 
 def test_a_peer_with_half_of_its_links_does_not_look_again():
     made = contacts("e f", neighbours=4, linked="a b")
-    made.failed(made.known["e"], 0.0)
+    made.failed(made.known["e"], "reset", 0.0)
     assert made.to_dial(0.5) == ([], None)
 
 
 def test_memory_is_bounded_and_never_loses_a_linked_or_banned_neighbour():
     made = contacts(neighbours=4, linked="ana bia")
-    made.move(made.known["bia"], Move.BAN)
+    made.move(made.known["bia"], Move.BAN, 0.0)
     for index in range(1000):
         made.learn([address(f"p{index}")])
     assert len(made.known) <= REMEMBERED * 4
@@ -126,8 +126,8 @@ def test_memory_is_bounded_and_never_loses_a_linked_or_banned_neighbour():
 def test_a_neighbour_that_left_is_forgotten_but_not_its_wrong_blocks():
     made = contacts("ana bia caio")
     made.known["bia"].strikes = 2
-    made.move(made.known["caio"], Move.LINK)
-    made.move(made.known["caio"], Move.BAN)
+    made.move(made.known["caio"], Move.LINK, 0.0)
+    made.move(made.known["caio"], Move.BAN, 0.0)
     for name in ("ana", "bia", "caio"):
         made.forget(made.known[name])
     assert list(made.known) == ["bia", "caio"]
@@ -140,7 +140,7 @@ def crowd(*inventories: int) -> tuple[Contacts, Neighbour]:
     for index, theirs in enumerate(inventories):
         made.known[f"p{index}"].theirs = theirs
     made.learn([address("new")])
-    made.move(made.known["new"], Move.LINK)
+    made.move(made.known["new"], Move.LINK, 0.0)
     assert made.crowded
     return made, made.known["new"]
 

@@ -13,16 +13,16 @@ from minibit.errors import RemoteError
 from minibit.messages import VERBS, Message
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
-PEERS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
+PEERS = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=20)
 BLOCKS = st.integers(0, 2**31 - 1)
-ADDRESSES = st.tuples() | st.lists(st.builds(messages.PeerAddress, PEERS, TEXT, st.integers(0, 65535)), max_size=3).map(
-    tuple
-)
+HOSTS = st.sampled_from(["127.0.0.1", "::1", "fe80::1%eth0", "node-3.local", "peer_07", "a" * 63])
+ADDRESS = st.builds(messages.PeerAddress, PEERS, HOSTS, st.integers(0, 65535))
+ADDRESSES = st.lists(ADDRESS, max_size=3).map(tuple)
 EVERY = st.one_of(
     st.builds(
         messages.Registro,
         peer=PEERS,
-        host=TEXT,
+        host=HOSTS | st.just(""),
         port=st.integers(0, 65535),
         manifest=TEXT,
         nonce=TEXT,
@@ -36,7 +36,7 @@ EVERY = st.one_of(
     st.just(messages.Desbloqueio()),
     st.builds(messages.Pedido, BLOCKS),
     st.builds(messages.Bloco, BLOCKS),
-    st.builds(messages.Desligamento, TEXT, TEXT),
+    st.builds(messages.Desligamento, PEERS | st.just(""), TEXT),
 )
 
 
@@ -106,11 +106,40 @@ def test_a_message_with_bytes_changed_is_a_message_or_a_remote_error(message: Me
         '{"tipo":"REGISTRO","peer":"' + "a" * 129 + '"}',
         '{"tipo":"REGISTRO","peer":"a","port":65536}',
         '{"tipo":"NOVO_PEER","peers":[{"peer":"a"}]}',
+        '{"tipo":"NOVO_PEER","peers":[{"peer":"a","host":"' + "a" * 70 + '","port":1}]}',
+        '{"tipo":"NOVO_PEER","peers":[{"peer":"a","host":"","port":1}]}',
+        '{"tipo":"NOVO_PEER","peers":[{"peer":"a","host":"a..b","port":1}]}',
+        '{"tipo":"NOVO_PEER","peers":[{"peer":"a","host":"a\\n","port":1}]}',
+        '{"tipo":"NOVO_PEER","peers":[{"peer":"a\\u001b[2J","host":"a","port":1}]}',
+        '{"tipo":"REGISTRO","peer":"a","host":"-a"}',
+        '{"tipo":"REGISTRO","peer":"a","proof":"' + "a" * 129 + '"}',
+        '{"tipo":"DESLIGAMENTO","why":"' + "a" * 201 + '"}',
     ],
 )
 def test_an_unknown_tipo_and_wrong_fields_are_a_remote_error(said: str):
     with pytest.raises(RemoteError, match="not a message"):
         messages.decode(said.encode())
+
+
+@given(st.text(max_size=80) | st.from_regex("[a-c.:%-]{1,70}") | st.from_regex("([a-c]{1,70}[.])+"))
+@example("a" * 70)
+@example("a..b")
+@example("\udcff")
+def test_a_host_that_was_heard_can_be_looked_up_whatever_it_is(host: str):
+    """A name that no resolver takes would raise in the middle of a dial."""
+    try:
+        said = messages.judged(messages.NovoPeer((messages.PeerAddress("ana", host, 1),)))
+    except RemoteError:
+        return
+    assert isinstance(said, messages.NovoPeer)
+    said.peers[0].host.encode("idna")
+
+
+def test_what_an_actor_call_brings_is_judged_as_what_a_link_brings():
+    for wrong in (messages.Pedido(-1), messages.Pedido("3"), messages.Pedido(object()), messages.Registro(peer="")):  # type: ignore[arg-type]
+        with pytest.raises(RemoteError, match="not a message"):
+            messages.judged(wrong)
+    assert messages.judged(messages.Pedido(3)) == messages.Pedido(3)
 
 
 # messages in words

@@ -11,6 +11,7 @@ from table import Blocks, Table
 
 from minibit import inventory, strategies
 from minibit.choker import Choker, NeighbourRow, Serving
+from minibit.contacts import LONGEST_DIAL_S
 from minibit.errors import LocalError
 from minibit.events import (
     Arrived,
@@ -24,6 +25,7 @@ from minibit.events import (
     Leaving,
     Left,
     Linked,
+    Lost,
     Note,
     Progressed,
     Received,
@@ -113,6 +115,10 @@ def sent(effects: list[Effect], peer: str) -> list[int]:
     return [effect.block for effect in effects if isinstance(effect, SendBlock) and effect.peer == peer]
 
 
+def dials(effects: list[Effect]) -> list[str]:
+    return [effect.address.peer for effect in effects if isinstance(effect, Dial)]
+
+
 def hung_up(effects: list[Effect]) -> dict[str, str | None]:
     return {e.peer: e.farewell and e.farewell.why for e in effects if isinstance(e, HangUp)}
 
@@ -193,6 +199,22 @@ def test_a_pedido_twice_is_served_once():
     effects = ana.hear("bia", Pedido(0), Pedido(0), Pedido(1), Pedido(1), Pedido(0))
     effects += ana.do(Sent("bia", 0), Sent("bia", 1))
     assert sent(effects, "bia") == [0, 1]
+
+
+def test_blocks_that_its_own_disk_lost_are_neither_served_nor_asked_for_and_the_others_are_served_on():
+    ana = Alone(5, 0b11111)
+    ana.link("bia", 0)
+    ana.link("caio", 0b00011, serves=True)
+    assert sent(ana.hear("bia", Pedido(0), Pedido(1), Pedido(2)), "bia") == [0]
+    effects = ana.do(Lost(1), Lost(1))
+    assert said(effects, "bia") == said(effects, "caio") == [Estoque(whole=inventory.to_hex(0b11101))]
+    effects = ana.do(Lost(0))  # the one that is under way
+    assert said(effects, "bia") == [Estoque(whole=inventory.to_hex(0b11100))]
+    assert sent(effects, "bia") == [2]
+    assert said(ana.hear("bia", Pedido(1)), "bia") == [Estoque(whole=inventory.to_hex(0b11100))]
+    assert sent(ana.do(Sent("bia", 2)) + ana.hear("bia", Pedido(3)), "bia") == [3]
+    assert ana.peer.complete
+    assert asked(ana.effects + ana.wait(60), "caio") == []
 
 
 def test_a_pedido_while_choked_is_ignored_and_drops_the_neighbour_only_if_it_goes_on():
@@ -357,7 +379,7 @@ def test_three_wrong_blocks_ban_however_many_links_they_came_by():
     assert "banned" in notes(effects)
     assert ana["bia"].standing is Standing.BANNED
     assert hung_up(ana.do(Linked(address("bia"), False))) == {"bia": "banned"}
-    ana.do(Received("bia", NovoPeer((PeerAddress("bia", "elsewhere", 2),))))
+    ana.do(Received("tracker", NovoPeer((PeerAddress("bia", "elsewhere", 2),))))
     assert ana["bia"].standing is Standing.BANNED
 
 
@@ -557,6 +579,32 @@ def test_a_registro_or_a_list_by_hand_makes_a_peer_dial():
     ):
         effects = ana.hear("by hand", message)
         assert [type(effect) for effect in effects if not isinstance(effect, Note)] == [Dial]
+
+
+@pytest.mark.parametrize(
+    "news",
+    [Registro(peer="caio", host="host", port=1), NovoPeer((address("caio"),)), ListaPeers((address("caio"),))],
+)
+def test_only_the_tracker_is_believed_about_where_peers_are(news: Message):
+    ana = Alone(1)
+    for strike in range(MOST_STRIKES):
+        ana.link("bia", 0b1)
+        effects = ana.hear("bia", news)
+        assert dials(effects) == []
+        assert "caio" not in ana.peer.contacts.known
+        assert hung_up(effects) == {"bia": f"a {news.verb}, which a neighbour must not say"}
+        assert ana["bia"].standing is (Standing.BANNED if strike + 1 == MOST_STRIKES else Standing.KNOWN)
+
+
+def test_a_dial_that_is_never_answered_ends_and_makes_room_for_others():
+    ana = Alone(1, rules=Rules(neighbours=2))
+    (dialled,) = dials(ana.hear("tracker", ListaPeers((address("bia"), address("caio")))))
+    assert dials(ana.wait(LONGEST_DIAL_S - 1)) == []
+    assert dials(ana.wait(1)) == list({"bia", "caio"} - {dialled})
+    assert (ana[dialled].standing, ana[dialled].trouble) == (Standing.KNOWN, "no answer within 20 s")
+    assert ana.do(Unlinked(dialled, "unreachable, after all")) == []
+    ana.do(Linked(address(dialled), True))
+    assert ana[dialled].standing is Standing.LINKED
 
 
 def test_the_neighbours_it_heard_of_and_its_links_are_noted():

@@ -45,7 +45,7 @@ class Scene:
         assert self.pipeline.expects(self.neighbours[index], block)
         self.pipeline.arrived(self.neighbours[index], block, now)
         self.missing &= ~(1 << block)
-        called_off = [neighbour.peer for neighbour in self.pipeline.call_off(block)]
+        called_off = [neighbour.peer for neighbour in self.pipeline.call_off(block, now)]
         self.check()
         return called_off
 
@@ -154,13 +154,61 @@ def test_what_is_voided_may_still_come_late():
     assert scene.pipeline.in_flight == 0
 
 
-def test_endgame_asks_a_second_one_and_never_a_third():
-    scene = Scene(1, 0b1, 0b1, 0b1, pipeline=1)
-    assert len(scene.ask(0.0)) == 1
-    assert scene.ask(1.0) == []
-    assert 1 < scene.pipeline.next_overdue(1.0) < 100
-    assert len(scene.ask(100.0)) == 1
-    assert scene.ask(200.0) == []
+def endgame(*gaps_s: float | None, blocks: int = 1) -> Scene:
+    """A scene in which p0 was asked for all blocks at 0 s and will not send them; `gaps_s`: the pace of each."""
+    scene = Scene(blocks, *[inventory.full(blocks)] * len(gaps_s))
+    for neighbour, gap_s in zip(scene.neighbours, gaps_s, strict=True):
+        neighbour.gap_s = gap_s
+        neighbour.serves_us = neighbour is scene.neighbours[0]
+    assert scene.ask() == [("p0", block) for block in range(blocks)]
+    for neighbour in scene.neighbours:
+        neighbour.serves_us = True
+    return scene
+
+
+def test_in_endgame_a_block_at_a_slow_neighbour_is_asked_at_once_of_a_much_faster_one():
+    assert endgame(20.0, 15.0, 0.01).ask(0.1) == [("p2", 0)]
+
+
+def test_in_endgame_the_blocks_that_would_come_last_are_asked_again_first():
+    assert endgame(20.0, 8.0, blocks=2).ask(0.1) == [("p1", 1)]
+
+
+def test_in_endgame_a_neighbour_that_is_as_fast_is_asked_only_when_the_first_is_far_behind():
+    scene = endgame(5.0, 5.0, 5.0)
+    assert scene.ask(19.0) == []
+    assert scene.pipeline.next_overdue(19.0) == 20.0
+    assert len(scene.ask(20.0)) == 1
+
+
+def test_in_endgame_what_comes_within_half_a_second_is_waited_for():
+    scene = endgame(0.4, 0.001)
+    assert scene.ask(0.4) == []
+    assert scene.ask(0.6) == [("p1", 0)]
+
+
+def test_in_endgame_a_pace_that_is_known_comes_before_one_that_may_be_as_fast():
+    scene = endgame(None, None, 0.2, None)
+    scene.pipeline._typical_s = 0.1
+    assert scene.ask(3.0) == [("p2", 0)]
+
+
+def test_in_endgame_a_fast_neighbour_is_asked_though_two_slow_ones_were_and_then_nobody_else():
+    scene = endgame(100.0, 20.0, 1.0, 0.001)
+    scene.neighbours[2].serves_us = scene.neighbours[3].serves_us = False
+    assert scene.ask(0.1) == [("p1", 0)]
+    scene.neighbours[2].serves_us = True
+    assert scene.ask(0.2) == [("p2", 0)]
+    scene.neighbours[3].serves_us = True
+    assert scene.ask(99.0) == []
+    assert scene.pipeline.next_overdue(99.0) == inf
+
+
+def test_in_endgame_a_neighbour_that_was_called_off_after_long_is_known_to_be_slow():
+    scene = endgame(None, 0.1, blocks=2)
+    assert scene.ask(10.0) == [("p1", 1), ("p1", 0)]
+    assert scene.arrive(1, 1, 10.1) == ["p0"]
+    assert scene.neighbours[0].gap_s == 10.1
 
 
 def test_in_endgame_the_loser_is_called_off():

@@ -18,8 +18,9 @@ from minibit.cli.progress import show_summary
 from minibit.events import TRACKER
 from minibit.lab import load
 from minibit.lab.archive import RunFolder
-from minibit.lab.words import as_html, as_text, figures
+from minibit.lab.words import as_html, as_text
 from minibit.records import BlockRecord, PeerRecord, Record, SampleRecord
+from minibit.run.figures import figures
 from minibit.run.ledger import Ledger
 from minibit.run.options import TABLE, Options
 from minibit.run.scenario import Scenario
@@ -66,6 +67,8 @@ SUMMARIES = st.builds(
 def test_every_summary_can_be_shown_stored_and_read_again(summary: Summary) -> None:
     shown = list(figures(summary))
     assert all(figure.question and figure.answer for figure in shown)
+    assert repr(summary) == "\n".join(f"{one.question:<9} {one.text}" for one in shown)
+    assert summary._repr_html_().count("<tr>") == len(shown)
     told = io.StringIO()
     show_summary(summary, told)
     assert told.getvalue().strip()

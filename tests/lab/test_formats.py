@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ from minibit.errors import LocalError
 from minibit.lab import formats, load
 from minibit.lab.archive import RunFolder
 from minibit.lab.words import as_text
+from minibit.run.options import TABLE
+from minibit.run.scenario import Scenario, read
 from minibit.sim.journal import Journal
 
 DEEP = "[" * 2000
@@ -91,8 +93,8 @@ def test_an_odd_file_is_read_or_refused_in_one_line(tmp_path, data):
 def test_any_bytes_are_read_or_refused_in_one_line(tmp_path, data):
     path = tmp_path / "given"
     path.write_bytes(data)
-    for read in readers(tmp_path).values():
-        refused(read, path)
+    for reader in readers(tmp_path).values():
+        refused(reader, path)
 
 
 def test_what_can_not_be_opened_is_named_with_what_to_give(tmp_path):
@@ -115,6 +117,26 @@ def test_a_file_of_an_editor_that_begins_with_a_mark_and_ends_lines_as_windows_d
 def _with(folder: Path, data: bytes) -> Path:
     (folder / "with").write_bytes(data)
     return folder / "with"
+
+
+def tables(keys: Iterable[str], values: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
+    return st.dictionaries(st.sampled_from([*keys, "zzz", "a.0.b", "scenario.faults.0.at"]), values, max_size=3)
+
+
+@IN_A_TEST
+@given(
+    tables(TABLE, PLAIN),
+    tables(Scenario.__struct_encode_fields__, PLAIN),
+    tables(TABLE, st.lists(PLAIN, max_size=2) | PLAIN),
+    st.lists(tables([*TABLE, "name"], PLAIN), max_size=2) | PLAIN,
+)
+def test_any_tables_are_a_grid_or_refused_in_one_line(options, scenario, axes, cases):
+    small = {"peers": 2, "size": "64KiB", **options}
+    try:
+        file = read({"title": "T", "options": small, "scenario": scenario, "grid": axes, "cases": cases}, grid.File)
+        assert grid.of_file("", file).cells
+    except LocalError as error:
+        assert len(str(error).splitlines()) == 1
 
 
 def test_a_grid_of_more_cells_than_anybody_waits_for_is_refused_before_one_is_built(tmp_path):

@@ -166,7 +166,7 @@ def test_a_moment_shows_the_blocks_held_and_marks_those_with_the_fewest_copies()
     held, missing, rarest = blocks.HELD, blocks.MISSING, blocks.RAREST
     assert shown.image.tolist() == [[held, held, missing], [held, missing, missing]]
     assert shown.rarest == [2]
-    assert shown.said == "50 % held, rarest: 1 block, 0 of 2 copies"
+    assert shown.said == "50 % held\nrarest: 1 block, 0 of 2 copies"
     later = blocks.seen(arrived, HERE, np.array([NEVER, NEVER]), 9.0)
     assert later.image.tolist() == [[held, held, missing], [held, held, rarest]]
 
@@ -180,7 +180,7 @@ def test_the_copies_of_a_gone_peer_are_gone():
 
 def test_where_all_blocks_have_as_many_copies_none_is_rarest():
     shown = blocks.seen(np.ones((2, 2), dtype=np.float32), HERE, np.array([NEVER, NEVER]), 1.0)
-    assert (shown.rarest, shown.said) == ([], "100 % held, rarest: none")
+    assert (shown.rarest, shown.said) == ([], "100 % held\nrarest: none")
 
 
 def test_the_blocks_held_are_those_of_the_run_at_any_time(run):

@@ -23,7 +23,8 @@ from minibit.lab import Run, load
 from minibit.lab.pictures import MAKERS, blocks, choking
 from minibit.lab.pictures.names import short
 from minibit.lab.report import write
-from minibit.lab.words import figures, known
+from minibit.lab.words import known
+from minibit.run.figures import figures
 from minibit.run.summary import Summary
 from minibit.units import show_bytes
 

@@ -309,3 +309,21 @@ def test_half_of_32_seeds_corrupt_and_break_links_and_all_complete():
     takers = Counter(one.peer for one in blocks_of(made, "useful"))
     assert takers == {"peer-33": 20, "peer-34": 20, "peer-35": 20}
     assert {one.source for one in blocks_of(made, "rejected")} <= set(bad)
+
+
+@pytest.mark.parametrize("upload", ["1KiB/s", "16KiB/s", "256KiB/s"])
+def test_slow_peers_with_a_fast_seed_end_near_the_bound(upload: str):
+    """The seed could feed all alone: no peer waits for a slow neighbour, and the seed is not idle."""
+    options = Options.build(world="sim", peers=10, size="64MiB", upload=upload, seed_upload="125MB/s")
+    summary = Simulation(options).run()
+    assert summary.completed == 10
+    assert summary.bound_s is not None
+    assert summary.seconds.transfer < 1.1 * summary.bound_s
+    assert summary.bytes.wasted < 0.005 * summary.bytes.moved
+
+
+def test_a_slot_whose_neighbour_has_got_all_it_wants_is_given_on_at_once():
+    """Two peers, one slot: the second begins when the first is complete, long before the next round."""
+    made = simulation(2, 8, slots=1, guests=0, round=1000, upload=1.0)
+    assert all_complete(made.run())
+    assert made.world.now < 2 * 8 + 2

@@ -72,7 +72,7 @@ image.change.emit()
 rarest.data = {x: marked, y: marked.map(() => frame.data.mark[0])}
 const share = rows * columns ? 100 * held / (rows * columns) : 0
 const of_what = title.data.text[0].split("\\n")[0]
-figure.title.text = `${of_what}\\n${moment}: ${Math.floor(share)} % held, rarest: `
+figure.title.text = `${of_what}\\n${moment}: ${Math.floor(share)} % held\\nrarest: `
     + (marked.length ? `${marked.length} ${marked.length === 1 ? "block" : "blocks"}, ${least} of ${rows} copies`
                      : "none")
 """
@@ -113,7 +113,7 @@ def seen(arrived: NDArray[np.float32], joined_s: NDArray[np.float64], gone_s: ND
     percent = 100 * int(held.sum()) // held.size if held.size else 0
     blocks = "block" if len(marked) == 1 else "blocks"
     what = f"{len(marked)} {blocks}, {least} of {len(arrived)} copies" if marked else "none"
-    return Seen(image.astype(np.uint8), marked, f"{percent} % held, rarest: {what}")
+    return Seen(image.astype(np.uint8), marked, f"{percent} % held\nrarest: {what}")
 
 
 def columns(run: Run, now: float | None = None) -> Columns:
@@ -180,7 +180,7 @@ def picture(run: Run, clock: PageClock) -> Picture:
     """Peers x blocks, at the clock's time."""
     of = sources(columns(run, clock.at_s))
     peers, blocks = of["peers"], of["blocks"]
-    height = min(640, 140 + 9 * max(12, len(peers.data["peer"])))
+    height = min(640, 155 + 9 * max(12, len(peers.data["peer"])))
     made = matrix(of["title"], height, "block", "peer", ticks=8)
     made.grid.visible = False
     made.xaxis.formatter, made.yaxis.formatter = named_ticks(blocks, "block"), named_ticks(peers, "peer", FIRST_ROW)
