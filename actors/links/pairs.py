@@ -29,7 +29,7 @@ from minibit.actors.links.gate import Gate
 from minibit.actors.links.link import FLUSH_S, Link, State
 from minibit.actors.links.pool import BlockPool
 from minibit.errors import LocalError, RemoteError
-from minibit.messages import Desligamento, PeerAddress
+from minibit.messages import WHY_CHARACTERS, Desligamento, PeerAddress
 from minibit.wire import frame
 from minibit.wire.carriage import DIAL_S, IDLE_S, PREFIX_BYTES, SEAL_BYTES
 
@@ -155,7 +155,7 @@ class Links:
         """Send DESLIGAMENTO on every link, close them all, and serve no more."""
         self._closed = True
         for link in list(self._connections):
-            link.close(why, Desligamento(peer=self.owner.me.peer, why=why))
+            link.close(why, Desligamento(peer=self.owner.me.peer, why=why[:WHY_CHARACTERS]))
         if self._server is not None and self._porter is not None:
             self._porter.cancel()
             await asyncio.wait([self._porter])

@@ -29,7 +29,18 @@ from minibit.actors.links.outbox import NOTHING_NEW
 from minibit.actors.links.pairs import Links
 from minibit.actors.links.pool import BlockPool
 from minibit.errors import LocalError, RemoteError
-from minibit.messages import Bloco, Bloqueio, Desbloqueio, Desligamento, Estoque, Message, Pedido, PeerAddress, Registro
+from minibit.messages import (
+    WHY_CHARACTERS,
+    Bloco,
+    Bloqueio,
+    Desbloqueio,
+    Desligamento,
+    Estoque,
+    Message,
+    Pedido,
+    PeerAddress,
+    Registro,
+)
 from minibit.wire import frame
 from minibit.wire.carriage import PREFIX_BYTES, SEAL_BYTES
 from minibit.wire.greeting import Greeting
@@ -506,6 +517,16 @@ async def test_a_dial_to_a_peer_that_accepts_and_says_nothing_ends_in_time() -> 
         with pytest.raises(TimeoutError, match="no answer from b"):
             await node.links.dial(PeerAddress(peer="b", host="127.0.0.1", port=mute.getsockname()[1]), timeout_s=0.05)
         await node.links.close("")
+
+
+@on_uvloop
+async def test_a_long_reason_is_cut_so_that_the_other_end_understands_it() -> None:
+    a, b = await Node("a").serve(), await Node("b").serve()
+    await a.linked_to(b)
+    await a.links.close("x" * 5000)
+    await b.owner.until(lambda: b.owner.of("unlinked"))
+    assert b.owner.of("message")[-1] == (Desligamento(peer="a", why="x" * WHY_CHARACTERS),)
+    await b.links.close("")
 
 
 @on_uvloop
