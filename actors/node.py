@@ -3,13 +3,16 @@
 One `Peer` of the core, its links, its store, its mailbox and its records, on one asyncio loop, without Ray.
 Everything here runs on that loop, so nothing is locked. Time is the monotonic clock of this machine.
 
-Every fault of our own (a full disk, a file that changed under a seed, a strategy that raises) ends in `failure`:
-the node says goodbye and stops serving, and it blames no neighbour.
+Every fault of our own (a full disk, a strategy that raises, a bug) ends in `failure`: the node says goodbye and stops
+serving, and it blames no neighbour. A seed whose file changed goes on with the blocks that are still right. Nothing
+that the node begins ends unheard: a dial ends with a link or as `Unlinked`, whatever it raised, and any other task that
+raises fails the node.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import defaultdict
 from collections.abc import Callable, Coroutine, Iterable
@@ -20,13 +23,15 @@ from minibit.actors.disk.source import Source
 from minibit.actors.disk.store import Store
 from minibit.actors.links.face import Wire
 from minibit.actors.links.pairs import Links
-from minibit.errors import LocalError, MinibitError, RemoteError
+from minibit.errors import MinibitError, RemoteError, SourceError
 from minibit.mailbox import Mailbox
 from minibit.manifest import Manifest
 from minibit.messages import NEWS, Bloco, Desligamento, Message, PeerAddress
 from minibit.peer import Peer
 from minibit.records import PeerRecord, Record
 from minibit.seat import Seat, lowest
+
+log = logging.getLogger(__name__)
 
 HELD_BACK_MAX = 1024  # actor calls of one sender that wait for an earlier one, or for the link
 
@@ -132,8 +137,6 @@ class Node:
 
     def drain(self) -> list[Record]:
         """The records since the last call, and one sample of now."""
-        if isinstance(self.store, Store):
-            self.store.save()
         found, self._records = self._records, []
         traffic = (sum(some) for some in zip(self._closed_bytes, *(link.traffic for link in self.links), strict=True))
         return [*found, self.peer.sample(time.monotonic(), *traffic)]
@@ -169,34 +172,44 @@ class Node:
         self._timer = None
         self._decide(self.peer.wake)
 
-    def _decide(self, step: Callable[..., list[events.Effect]], *event: events.Event) -> None:
+    def _decide(self, step: Callable[..., list[events.Effect]], *event: events.Event) -> bool:
+        """Let the core take a step, and carry out its effects; False if it can't."""
         now = time.monotonic()
         try:
             effects = step(*event, now)
-        except LocalError as error:
-            self._fail(error)
-            return
+        except Exception as error:
+            self.fail(error)
+            return False
         for effect in effects:
-            match effect:
-                case events.Send(peer, message):
-                    self._send(peer, message, now)
-                case events.SendBlock(peer, block, spoil):
-                    self._send_block(peer, block, spoil, now)
-                case events.Note(record):
-                    self._records.append(record)
-                case events.Call(message):
-                    self.mailbox.went(events.TRACKER, message, now)
-                    self._outside.call_tracker(message)
-                case events.Dial(address, alone):
-                    self._do(self._dial(address, alone))
-                case events.HangUp(peer, farewell):
-                    self._hang_up(peer, farewell, now)
-                case events.Finish():
-                    self._finish()
-                case events.Left(why):
-                    self.stopped.set()
-                    self._do(self.links.close(why))  # no new link from now on
+            try:
+                self._carry_out(effect, now)
+            except Exception as error:
+                self.fail(error)
+                if isinstance(effect, events.Finish):
+                    break  # and what is noted after it is not so
         self._set_timer()
+        return True
+
+    def _carry_out(self, effect: events.Effect, now: float) -> None:
+        match effect:
+            case events.Send(peer, message):
+                self._send(peer, message, now)
+            case events.SendBlock(peer, block, spoil):
+                self._send_block(peer, block, spoil, now)
+            case events.Note(record):
+                self._records.append(record)
+            case events.Call(message):
+                self.mailbox.went(events.TRACKER, message, now)
+                self._outside.call_tracker(message)
+            case events.Dial(address, alone):
+                self._do(self._dial(address, alone))
+            case events.HangUp(peer, farewell):
+                self._hang_up(peer, farewell, now)
+            case events.Finish():
+                if isinstance(self.store, Store):
+                    self.store.finish()
+            case events.Left(why):
+                self._end(why)
 
     def _set_timer(self) -> None:
         """Keep one timer for the earliest wake. One that fires too early costs less than a new one for each event."""
@@ -224,9 +237,14 @@ class Node:
             self.links[peer].send(message)
 
     def _send_block(self, peer: str, block: int, spoil: bool, now: float) -> None:
+        if peer not in self.links:
+            return
+        try:
+            self.read(block, 0, 1)  # now: in the middle of a block only the end of the link could take it back
+        except RemoteError:
+            return
         self.mailbox.went(peer, Bloco(block), now)
-        if peer in self.links:
-            self.links[peer].send_block(block, spoil)
+        self.links[peer].send_block(block, spoil)
 
     def _hang_up(self, peer: str, farewell: Desligamento | None, now: float) -> None:
         if farewell is not None:
@@ -234,33 +252,47 @@ class Node:
         if peer in self.links:
             self.links[peer].close(farewell.why if farewell else "it said goodbye", farewell)
 
-    def _finish(self) -> None:
-        if isinstance(self.store, Store):
-            try:
-                self.store.finish()
-            except MinibitError as error:
-                self._fail(error)
-
     async def _dial(self, address: PeerAddress, alone: bool) -> None:
+        why = "the link ended at once"
         try:
             await self.links.dial(address, alone)
-        except (OSError, RemoteError) as error:
-            if address.peer not in self.links:
-                self.handle(events.Unlinked(address.peer, str(error)))
+        except Exception as error:  # also what a senseless address makes of a look-up
+            why = str(error) or repr(error)
+        if address.peer not in self.links:
+            self.handle(events.Unlinked(address.peer, why))
 
     def _do(self, work: Coroutine[Any, Any, None]) -> None:
         task = self._loop.create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._done)
 
-    def _fail(self, error: MinibitError) -> None:
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.fail(error)
+
+    # the end
+
+    def fail(self, error: BaseException) -> None:
         """Note once why this node can't go on, and leave."""
         if self.failure is not None:
             return
+        if not isinstance(error, MinibitError):
+            log.error("%s can't go on", self.me.peer, exc_info=error)
+            error = MinibitError(f"internal error: {error!r}")
         self.failure = error
         now = time.monotonic()
         self._records.append(PeerRecord(now, self.me.peer, "failed", str(error)))
-        self._loop.call_soon(self.handle, events.Leaving(str(error)))
+        self._loop.call_soon(self._give_up, str(error))
+
+    def _give_up(self, why: str) -> None:
+        """Leave; without the core, if it is broken."""
+        if not self._decide(self.peer.handle, events.Leaving(why)):
+            self._end(why)
+
+    def _end(self, why: str) -> None:
+        self.stopped.set()
+        self._do(self.links.close(why))  # no new link from now on
 
     # the links report here: `minibit.actors.links.face.Owner` says when
 
@@ -283,13 +315,15 @@ class Node:
         self.mailbox.came(link.peer, Bloco(block), time.monotonic())
         if self.peer.expects(link.peer, block):
             assert isinstance(self.store, Store)
-            if ok := self.store.verify(block, data):
-                try:
+            try:
+                if ok := self.store.verify(block, data):
                     self.store.write(block, data)
-                except MinibitError as error:
-                    self._fail(error)
-                    return
-        self.handle(events.Arrived(link.peer, block, ok))
+            except Exception as error:
+                self.fail(error)
+                return
+            if not ok and not link.sealed:
+                self.links.doubt(link.peer)
+        self.handle(events.Arrived(link.peer, block, ok, link.sealed))
 
     def on_progress(self, link: Wire) -> None:
         self.handle(events.Progressed(link.peer))
@@ -298,9 +332,17 @@ class Node:
         self.handle(events.Sent(link.peer, block))
 
     def read(self, block: int, offset: int, length: int) -> bytes:
-        """If our disk fails, the link ends and this node leaves."""
+        """If our disk fails, the link ends and this node leaves; a seed goes on with the blocks that are right."""
         try:
             return self.store.read(block, offset, length)
-        except MinibitError as error:
-            self._fail(error)
-            raise RemoteError("our disk failed") from None
+        except SourceError as error:
+            self._lose(block, error)
+        except Exception as error:
+            self.fail(error)
+        raise RemoteError("our disk failed")
+
+    def _lose(self, block: int, error: SourceError) -> None:
+        if isinstance(self.store, Source) and self.store.held >> block & 1:
+            self.store.lose(block)
+            self._records.append(PeerRecord(time.monotonic(), self.me.peer, "damaged", str(error)))
+        self._loop.call_soon(self.handle, events.Lost(block))

@@ -10,32 +10,39 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import platform
 import shutil
-import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextlib import suppress
+from functools import partial, wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import msgspec
 import ray
-from ray.exceptions import RayError
+from ray.exceptions import ActorUnavailableError, RayError, RpcError
 
-from minibit import inventory, records, strategies
-from minibit.actors.disk.files import check_room
+from minibit import inventory, records
+from minibit.actors.disk import scratch
+from minibit.actors.disk.files import check_copies
+from minibit.actors.disk.scratch import Scratch
 from minibit.actors.disk.source import Source
 from minibit.actors.disk.store import Store
 from minibit.actors.names import NAMESPACE, actor_name
 from minibit.actors.node import Node, Outside
+from minibit.errors import MinibitError, StoreError
 from minibit.events import TRACKER
 from minibit.mailbox import MailboxSnapshot
 from minibit.manifest import Manifest
 from minibit.messages import ListaPeers, Message, PeerAddress, judged
 from minibit.seat import Seat
 from minibit.snapshots import PeerSnapshot
+from minibit.strategies import Shipment
 
 SETTLE_S = 5.0  # limit for the first links, when a peer joins
+AGAIN_S = 1.0  # before an actor that is out of reach is called again
+PATIENCE_S = 15.0  # for the peers of a run that was killed to end, before theirs go on with the same copies
 BATCH_BYTES = 8 << 20  # blocks in one answer, when a peer gets those that it starts with
 
 
@@ -44,8 +51,8 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
 
     key             the key of the swarm, which both ends of every link must prove
     by_actor_calls  whether control messages between peers go by actor calls, and not by links
-    folder          where the copies go; a relative one is below each machine's own temporary folder
-    strategies      strategies from outside Minibit, by name: a worker need not have their modules
+    folder          where the copies go; a relative one is the name of a scratch folder of each machine
+    shipment        strategies from outside Minibit: a worker need not have their modules
     """
 
     run: str
@@ -55,7 +62,7 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     by_actor_calls: bool
     data_ports: tuple[int, int] | None
     folder: str
-    strategies: dict[str, type]
+    shipment: Shipment
 
 
 class Opened(msgspec.Struct, frozen=True):
@@ -67,16 +74,30 @@ class Opened(msgspec.Struct, frozen=True):
 
 
 class Drained(msgspec.Struct, frozen=True):
-    """The news of a peer: new records (MessagePack), messages sent so far by verb, actor calls so far."""
+    """The news of a peer: new records (MessagePack), messages sent so far by verb, actor calls so far, blocks lost."""
 
     records: bytes
     messages: dict[str, int]
     actor_calls: int
+    lost: int
 
 
-def copies_folder(folder: str) -> Path:
-    """Where the copies of a run's peers lie on this machine: `folder`, in the temporary one unless absolute."""
-    return Path(tempfile.gettempdir(), folder)
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def once(
+    method: Callable[Concatenate[PeerActor, P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate[PeerActor, P], Coroutine[Any, Any, T]]:
+    """A method that runs once: a call that is made again, because its answer was lost, gets the same answer."""
+
+    @wraps(method)
+    async def answer(self: PeerActor, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        if (task := self._done_once.get(method.__name__)) is None:
+            task = self._done_once[method.__name__] = asyncio.ensure_future(method(self, *args, **kwargs))
+        return await asyncio.shield(task)
+
+    return answer
 
 
 class PeerActor:
@@ -99,6 +120,7 @@ class PeerActor:
         self._tracker = tracker
         self._peers: dict[str, Any] = {}
         self._calls: set[asyncio.Task[None]] = set()
+        self._done_once: dict[str, asyncio.Future[Any]] = {}
         self._call_count = 0
         self._batch_number = -1
         self._batch: Drained
@@ -107,10 +129,11 @@ class PeerActor:
 
     # life
 
+    @once
     async def open(self, copies_here: int = 1) -> Opened:
         """Open the store and start the block server; the disk must have room for `copies_here` copies."""
         setup = self.setup
-        strategies.SHIPPED.update(setup.strategies)
+        setup.shipment.unpack()
         self.node = Node(
             self.seat,
             setup.manifest,
@@ -126,13 +149,18 @@ class PeerActor:
         return Opened(address, machine(), self.node.peer.held)
 
     def _open_store(self, copies: int) -> Store | Source:
-        manifest, folder = self.setup.manifest, copies_folder(self.setup.folder)
+        manifest, folder = self.setup.manifest, Path(self.setup.folder)
         if self._path:
             return Source(Path(self._path), manifest)
-        advice = "make room, give fewer peers, or set TMPDIR to a larger disk"
-        check_room(copies * manifest.content_bytes, folder, f"{copies} copies", advice)
-        return Store.open(folder / self.name, manifest)
+        if folder.is_absolute():
+            check_copies(copies, manifest.content_bytes, folder, kept=True)
+        else:
+            scratch.sweep()
+            folder = Scratch.use(self.setup.folder).path  # until this process ends
+            check_copies(copies, manifest.content_bytes, folder, kept=False)
+        return Store.open(folder / self.name, manifest, patience_s=PATIENCE_S)
 
+    @once
     async def take(self) -> None:
         """Get the blocks that this peer starts with from the seed, before it joins."""
         store, manifest = self.node.store, self.setup.manifest
@@ -142,7 +170,7 @@ class PeerActor:
         for first in range(0, len(wanted), per_call):
             batch = wanted[first : first + per_call]
             self._call_count += 1
-            for block, data in zip(batch, await self._tracker.give.remote(batch), strict=True):
+            for block, data in zip(batch, await reached(partial(self._tracker.give.remote, batch)), strict=True):
                 if store.verify(block, data):
                     store.write(block, data)
         self.node.begin_anew()
@@ -152,6 +180,7 @@ class PeerActor:
         length = self.setup.manifest.length
         return [self.node.store.read(block, 0, length(block)) for block in blocks]
 
+    @once
     async def join(self) -> None:
         """Enter the swarm, and wait for the first links, for `SETTLE_S` at most."""
         self.node.join()
@@ -162,6 +191,7 @@ class PeerActor:
                 return
             await asyncio.sleep(0.02)
 
+    @once
     async def start(self) -> None:
         """PEDIDOs are allowed from now on."""
         self.node.start()
@@ -182,9 +212,14 @@ class PeerActor:
                 folder.parent.rmdir()
 
     async def verify(self) -> bool:
-        """Whether the finished copy, read back from disk, is what the manifest says."""
+        """Whether the finished copy, read back from disk, is what the manifest says. If not, it loses its name."""
         store = self.node.store
-        return not isinstance(store, Store) or await asyncio.to_thread(store.verify_all)
+        if isinstance(store, Source) or await asyncio.to_thread(store.verify_all):
+            return True
+        self.node.fail(StoreError("its finished copy is not what the manifest says"))
+        with suppress(MinibitError):
+            store.reopen()
+        return False
 
     # looking
 
@@ -197,7 +232,8 @@ class PeerActor:
         if number != self._batch_number:
             self._batch_number = number
             batch = records.encode(self.node.drain())
-            self._batch = Drained(batch, dict(self.node.mailbox.outgoing), self._call_count)
+            lost = self.node.peer.exchange.lost
+            self._batch = Drained(batch, dict(self.node.mailbox.outgoing), self._call_count, lost)
         return self._batch
 
     async def snapshot(self) -> PeerSnapshot:
@@ -231,31 +267,52 @@ class PeerActor:
 
     def call_tracker(self, message: Message) -> None:
         """Say `message` to the tracker, and hear its answer."""
-        self._call(self._tracker, message)
+        self._call(lambda: self._tracker, message)
 
     def call_peer(self, peer: str, message: Message, number: int | None = None) -> None:
         """Say `message` to another peer: the `number`th of a link, or, with None, what concerns the swarm."""
-        actor = self._peers.get(peer)
-        if actor is None:
-            try:
-                actor = self._peers[peer] = ray.get_actor(actor_name(self.setup.run, peer), NAMESPACE)
-            except ValueError:
-                return  # that peer died; the end of its link will tell ours
-        self._call(actor, message, number)
 
-    def _call(self, actor: Any, message: Message, number: int | None = None) -> None:
+        def find() -> Any:
+            if peer not in self._peers:
+                self._peers[peer] = ray.get_actor(actor_name(self.setup.run, peer), NAMESPACE)
+            return self._peers[peer]
+
+        self._call(find, message, number)
+
+    def _call(self, find: Callable[[], Any], message: Message, number: int | None = None) -> None:
         self._call_count += 1
-        task = asyncio.get_running_loop().create_task(self._answered(actor, message, number))
+        task = asyncio.get_running_loop().create_task(self._answered(find, message, number))
         self._calls.add(task)
-        task.add_done_callback(self._calls.discard)
+        task.add_done_callback(self._called)
 
-    async def _answered(self, actor: Any, message: Message, number: int | None) -> None:
+    def _called(self, task: asyncio.Task[None]) -> None:
+        self._calls.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.node.fail(error)
+
+    async def _answered(self, find: Callable[[], Any], message: Message, number: int | None) -> None:
+        def call() -> Awaitable[Any]:
+            answer: Awaitable[Any] = getattr(find(), message.verb.lower()).remote(self.name, message, number)
+            return answer
+
         try:
-            answer = await getattr(actor, message.verb.lower()).remote(self.name, message, number)
-        except RayError:
+            if number is None:
+                answer = await call()
+            else:  # all later ones wait for it over there
+                answer = await reached(call)
+        except (RayError, ValueError):  # no actor has that name any more
             return  # that actor is gone; the core asks again, or its link ends
         if answer is not None:
             self.node.receive(TRACKER, answer)
+
+
+async def reached(call: Callable[[], Awaitable[Any]]) -> Any:
+    """The answer of an actor, called again as long as it is only out of reach."""
+    while True:
+        try:
+            return await call()
+        except (ActorUnavailableError, RpcError):
+            await asyncio.sleep(AGAIN_S)
 
 
 def machine() -> str:
@@ -263,4 +320,4 @@ def machine() -> str:
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
-        return os.uname().nodename
+        return platform.node()

@@ -64,9 +64,16 @@ class TrackerActor:
     # the tracker in the real world: its effects and its timer
 
     def _hear(self, sender: str, message: Message) -> Message | None:
-        now = time.monotonic()
-        self.seed.node.mailbox.came(sender, message, now)
-        return self._carry_out(self.tracker.handle(Received(sender, message), now), sender)
+        self.seed.node.mailbox.came(sender, message, time.monotonic())
+        return self._decide(self.tracker.handle, Received(sender, message), asker=sender)
+
+    def _decide(self, step: Callable[..., list[Effect]], *event: Received, asker: str | None = None) -> Message | None:
+        """Let the tracker take a step, and carry out its effects; if it can't, the seed fails for both."""
+        try:
+            return self._carry_out(step(*event, time.monotonic()), asker)
+        except Exception as error:
+            self.seed.node.fail(error)
+            return None
 
     def _carry_out(self, effects: Iterable[Effect], asker: str | None = None) -> Message | None:
         """Send messages by actor calls; the one for the asker is the answer of its call."""
@@ -94,7 +101,7 @@ class TrackerActor:
 
     def _wake(self) -> None:
         self._timer = None
-        self._carry_out(self.tracker.wake(time.monotonic()))
+        self._decide(self.tracker.wake)
 
 
 def _of_the_seed(method: str) -> Callable[..., Coroutine[Any, Any, Any]]:

@@ -82,7 +82,7 @@ def swarm(**options: Any) -> Iterator[OwnSwarm]:
 def run(beside: Callable[[OwnSwarm], AbstractContextManager[object]] = nullcontext, **options: Any) -> Summary:
     """Run one swarm with every copy verified, and `beside` meanwhile. `LocalError` if a peer is incomplete."""
     with swarm(**options) as running, beside(running):
-        summary = running.wait(timeout_s=TIMEOUT_S)
+        summary = running.wait(timeout=TIMEOUT_S)
     if summary.exit_code:
         why = {failure.why for failure in summary.failed}
         raise LocalError(f"{summary.verified} of {summary.peers} peers have a verified copy: {', '.join(why)}")
@@ -156,7 +156,7 @@ def noops(count: int) -> Start:
 def peers_and_tracker(peers: int) -> Start:
     """Start a swarm of so many peers, let it share very little, and end it."""
     with swarm(peers=peers, size="1MiB", preset="lan") as running:
-        summary = running.wait(timeout_s=TIMEOUT_S)
+        summary = running.wait(timeout=TIMEOUT_S)
         states = running.snapshot()
         private_bytes = private_memory([state.pid for name, state in states.items() if name != "tracker"])
     wait_for_end([state.pid for state in states.values()])

@@ -35,7 +35,7 @@ from minibit.actors import Swarm
 from minibit.actors.driver import cluster
 from minibit.cli.ending import ending
 from minibit.cli.progress import Progress
-from minibit.cli.table import show
+from minibit.cli.table import put, show
 from minibit.errors import LocalError
 from minibit.lab import Run, load
 from minibit.lab.archive import RunFolder
@@ -112,7 +112,7 @@ def checked(world: str, *, out: str, **given: Any) -> Run:
             simulation.write(RunFolder.create(out=out))
         else:
             with Swarm.launch(**chosen, out=out) as swarm:
-                swarm.wait(timeout_s=TIMEOUT_S, progress=progress.update)
+                swarm.wait(timeout=TIMEOUT_S, progress=progress.update)
     return load(out)
 
 
@@ -130,7 +130,7 @@ def show_sheet(run: Run, rows: list[SheetRow], as_json: bool) -> int:
         table.add_row(row.rule, row.verdict, row.evidence)
     console = Console(highlight=False)
     console.width = max(console.width, SHEET_COLUMNS)
-    console.print(table)
+    put(table, console)
     return code
 
 
@@ -168,7 +168,7 @@ def shared(kind: str, folder: Path, peers: int = 5) -> dict[str, Any]:
     original = MEDIA[kind].make(folder)
     out = folder / kind
     with Swarm.launch(original, peers=peers, preset="classic", out=str(out), keep=True) as swarm:
-        summary: Summary = swarm.wait(timeout_s=TIMEOUT_S)
+        summary: Summary = swarm.wait(timeout=TIMEOUT_S)
     if summary.exit_code:
         why = {failure.why for failure in summary.failed}
         raise LocalError(f"{summary.verified} of {peers} peers have a verified {original.name}: {', '.join(why)}")

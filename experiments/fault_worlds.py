@@ -72,7 +72,7 @@ def _rate(rng: Random) -> int:
 def _behaviours(rng: Random, peers: int) -> Plain:
     left, counts = peers, {}
     for behaviour in rng.sample(["free-rider", "liar", "corrupter", "slow"], rng.randint(1, 3)):
-        counts[behaviour] = rng.randint(0, max(1, left // 3)) if left else 0
+        counts[behaviour] = rng.randint(0, max(1, left // 3)) if left > 1 else 0
         left -= counts[behaviour]
     return counts
 

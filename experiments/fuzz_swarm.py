@@ -28,6 +28,7 @@ from results import SHOWN
 from minibit import events
 from minibit.cli.ending import ending
 from minibit.errors import LocalError
+from minibit.lab.machine import processors
 from minibit.run.options import Options
 from minibit.run.scenario import Scenario
 from minibit.sim.checkers import Checker, Violation, all_checkers
@@ -235,7 +236,9 @@ def _less(count: int, least: int = 1) -> list[int]:
 def hunt(seed: int, runs: int, peers_max: int, jobs: int) -> Iterator[Outcome]:
     """Simulate so many worlds on so many cores; a world that fails is made small."""
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # the forked workers never hear of Ctrl-C; we do, soon
-    with multiprocessing.get_context("fork").Pool(jobs, signal.signal, (signal.SIGTERM, signal.SIG_DFL)) as pool:
+    with multiprocessing.get_context("fork" if hasattr(os, "fork") else None).Pool(
+        jobs, signal.signal, (signal.SIGTERM, signal.SIG_DFL)
+    ) as pool:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         yield from pool.imap_unordered(_hunt_one, ((f"{seed}/{index}", peers_max) for index in range(runs)))
 
@@ -254,7 +257,7 @@ def _hunt_one(which: tuple[str, int]) -> Outcome:
 def main(runs: int, seed: int, peers_max: int, jobs: int | None, world: str | None) -> None:
     """Simulate random worlds full of faults, and look for what must never happen."""
     with ending():
-        code = one(world) if world is not None else many(seed, runs, peers_max, jobs or len(os.sched_getaffinity(0)))
+        code = one(world) if world is not None else many(seed, runs, peers_max, jobs or processors())
     sys.exit(code)
 
 

@@ -4,9 +4,11 @@
 #
 #   experiments/hosts.sh up 3 400mbit        # three hosts, every uplink 400 Mbit/s (leave it out: no limit)
 #   experiments/hosts.sh run python experiments/run_swarm.py --address auto --peers 6
+#   experiments/hosts.sh cut 2 3             # hosts 2 and 3 reach each other only, until: experiments/hosts.sh heal
 #   experiments/hosts.sh down
 #
-# `run` runs a command on the first host, the cluster's head. `down` ends all that runs on the hosts, and only that.
+# `run` runs a command on the first host, the cluster's head. `cut` moves hosts to a switch of their own, so packets
+# are lost without a word; to cut more groups, say it for each. `down` ends all that runs on the hosts, and only that.
 set -euo pipefail
 
 state=${MINIBIT_HOSTS:-/run/minibit-hosts}
@@ -19,7 +21,9 @@ on() { # HOST COMMAND...: what every process of a host has in its environment
     local host=$1
     shift
     ip netns exec "$name-$host" env TMPDIR="$state/$host" RAY_AUTH_MODE=token RAY_AUTH_TOKEN="$(cat "$state/token")" \
-        RAY_ADDRESS="$net.1:6379" RAY_worker_niceness=0 RAY_USAGE_STATS_ENABLED=0 RAY_ENABLE_UV_RUN_RUNTIME_ENV=0 "$@"
+        RAY_ADDRESS="$net.1:6379" RAY_worker_niceness=0 RAY_USAGE_STATS_ENABLED=0 RAY_ENABLE_UV_RUN_RUNTIME_ENV=0 \
+        RAY_health_check_timeout_ms=2000 RAY_health_check_failure_threshold=40 RAY_gcs_rpc_server_reconnect_timeout_s=180 \
+        "$@" # the last three: how long a host may be out of reach before Ray gives it up (docs/cluster.md)
 }
 
 up() {
@@ -60,6 +64,24 @@ start() { # HOST OPTIONS...
     }
 }
 
+cut() { # HOST...
+    local host switch
+    switch=cut$(ip -n "$name-switch" link show type bridge | grep -c "^[0-9]")
+    ip -n "$name-switch" link add "$switch" type bridge
+    ip -n "$name-switch" link set "$switch" up
+    for host; do ip -n "$name-switch" link set "to$host" master "$switch"; done
+}
+
+heal() {
+    local port
+    for port in $(ip -n "$name-switch" -o link show type veth | sed 's/^[0-9]*: \([^@:]*\).*/\1/'); do
+        ip -n "$name-switch" link set "$port" master switch
+    done
+    for port in $(ip -n "$name-switch" -o link show type bridge | sed -n 's/^[0-9]*: \(cut[0-9]*\).*/\1/p'); do
+        ip -n "$name-switch" link del "$port"
+    done
+}
+
 down() {
     trap - ERR INT TERM
     local spaces space
@@ -75,6 +97,8 @@ down() {
 case ${1:-} in
 up) up "${2:?how many hosts?}" "${3:-}" ;;
 run) shift && on 1 "$@" ;;
+cut) shift && cut "${@:?which hosts?}" ;;
+heal) heal ;;
 down) down ;;
-*) sed -n '2,9s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2 && exit 2 ;;
+*) sed -n '2,11s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2 && exit 2 ;;
 esac

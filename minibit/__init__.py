@@ -19,11 +19,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import os
+    from typing import Unpack
 
     from minibit.actors.driver.swarm import Swarm
     from minibit.errors import MinibitError
     from minibit.lab.folder import load
     from minibit.lab.run import Run
+    from minibit.run.given import Keywords
     from minibit.run.options import Options
     from minibit.run.summary import Summary
     from minibit.sim import Scenario
@@ -42,26 +44,29 @@ _ROOMS = {
 }
 
 
-def simulate(
+def _simulate(
     path: str | os.PathLike[str] | None = None,
     options: Options | None = None,
     *,
     scenario: Scenario | None = None,
-    **given: Any,
+    **given: Unpack[Keywords],
 ) -> Run:
     """A whole simulated swarm that shares `path`, or made content: its summary, records and pictures.
 
-    What is `given` are options of the command line; `options` are all of them at once, built already. `scenario` says
-    who arrives when, and what goes wrong. `MinibitError` says what was wrong. Nothing is written into a folder.
+    What is `given` are options of the command line, as the same texts or as numbers of bytes, bytes a second or
+    seconds; `options` are all of them at once, built already. What is not given may stand in the environment:
+    MINIBIT_PEERS. `scenario` says which peers arrive when, and what goes wrong. `MinibitError` says what was wrong.
+    Nothing is written into a folder.
     """
+    import os  # noqa: PLC0415
     from pathlib import Path  # noqa: PLC0415
 
     from minibit.actors.disk import files  # noqa: PLC0415
     from minibit.lab import Run  # noqa: PLC0415
-    from minibit.run.options import Options  # noqa: PLC0415
+    from minibit.run import given as front  # noqa: PLC0415
     from minibit.sim import Simulation  # noqa: PLC0415
 
-    chosen = options or Options.build(**{**given, "world": "sim"})
+    chosen = front.chosen("sim", options, given, os.environ)
     manifest = None
     if path is not None:
         files.check_source(path)
@@ -71,8 +76,18 @@ def simulate(
     return Run.of(simulation.ledger, summary)
 
 
+if TYPE_CHECKING:
+    simulate = _simulate  # made, with its options in the signature, when it is first used
+
+
 def __getattr__(name: str) -> Any:
     """The names of `__all__`."""
+    if name == "simulate":
+        from minibit.run.given import with_options  # noqa: PLC0415
+
+        _simulate.__name__ = _simulate.__qualname__ = name
+        globals()[name] = with_options("sim")(_simulate)
+        return _simulate
     if name in _ROOMS:
         value = globals()[name] = getattr(import_module(_ROOMS[name]), name)
         return value

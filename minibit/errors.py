@@ -7,22 +7,30 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+SAID_MAX = 60  # characters of a wrong value that a message repeats
+
+
+def said(value: object) -> str:
+    """A wrong value as a message repeats it: on one line, and not for ever."""
+    try:
+        text = repr(value)
+    except Exception:  # an integer of more digits than Python writes; a value of some class with a broken repr
+        return f"this {type(value).__name__}"
+    return text if len(text) <= SAID_MAX else f"{text[:SAID_MAX]}..."
+
+
+def printable(text: str) -> str:
+    """The text on one line: what can't be printed, as from a file name or a table, is spelled as Python does."""
+    return text if text.isprintable() else "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
+
 
 class MinibitError(Exception):
-    """Base of every error that Minibit raises on purpose; its text says what to do.
-
-    The text may have the name of a file in it, or the words of another error. It goes into records, messages and JSON,
-    so what UTF-8 can't say is escaped.
-    """
+    """Base of every error that Minibit raises on purpose; its text says what to do, on one line."""
 
     exit_code = 1
 
-    def __init__(self, *args: object) -> None:
-        super().__init__(*(_sayable(one) if isinstance(one, str) else one for one in args))
-
-
-def _sayable(text: str) -> str:
-    return text.encode(errors="backslashreplace").decode()
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
 
 class RemoteError(MinibitError):
@@ -56,9 +64,9 @@ class OptionError(LocalError):
     def said(self, spell: Callable[[str], str]) -> str:
         """The text, with the names of options as `spell` writes them: `--block-size`, `MINIBIT_BLOCK_SIZE`."""
         if self.nearest is None:
-            return f"{spell(self.option)}: {self.takes}"
+            return printable(f"{spell(self.option)}: {self.takes}")
         hint = f"did you mean {' or '.join(map(spell, self.nearest))}?" if self.nearest else self.takes
-        return f"there is no option {spell(self.option)!r}: {hint}"
+        return printable(f"there is no option {spell(self.option)!r}: {hint}")
 
 
 class SourceError(LocalError):

@@ -63,12 +63,14 @@ class Arrived(Fact, frozen=True):
 
     The world asks `Peer.expects` first, and handles no other event between the two. If the peer expects the block, the
     world hashes it, and stores it if the hash is right. If not, nobody hashes it, and `ok` is True: the peer counts the
-    block as double, whatever its bytes are.
+    block as double, whatever its bytes are. `sealed`: these are the bytes that were sent; otherwise they may have been
+    changed on their way, and a wrong block is no proof against its sender.
     """
 
     sender: str
     block: int
     ok: bool
+    sealed: bool = True
 
 
 class Progressed(Fact, frozen=True):
@@ -84,7 +86,13 @@ class Sent(Fact, frozen=True):
     block: int
 
 
-Event = Joining | Starting | Leaving | Received | Linked | Unlinked | Arrived | Progressed | Sent
+class Lost(Fact, frozen=True):
+    """Our own disk no longer has `block`, which can't be had again: it is neither served nor asked for from now on."""
+
+    block: int
+
+
+Event = Joining | Starting | Leaving | Received | Linked | Unlinked | Arrived | Progressed | Sent | Lost
 
 # effects
 
@@ -131,7 +139,7 @@ class Note(Fact, frozen=True):
 
 
 class Finish(Fact, frozen=True):
-    """Every block is held: give the content its final name."""
+    """Every block is held: give the content its final name. If that fails, what is noted after this does not hold."""
 
 
 class Left(Fact, frozen=True):

@@ -51,6 +51,7 @@ class Exchange:
         behaviour: Honest,
     ) -> None:
         self.held = held
+        self.lost = inventory.EMPTY  # by our own disk, for good
         self.all = inventory.full(content.block_count)
         self.availability = Availability(content.block_count)
         self.announcer = Announcer(rules.announce_s)
@@ -67,8 +68,8 @@ class Exchange:
 
     @property
     def missing(self) -> int:
-        """The inventory of the blocks that are not held."""
-        return self.all & ~self.held
+        """The inventory of the blocks that are not held, and can be had."""
+        return self.all & ~self.held & ~self.lost
 
     @property
     def claims(self) -> int:
@@ -190,8 +191,17 @@ class Exchange:
             if not self.held & ~neighbour.theirs:
                 self.serve(now)  # its interest ended
 
-    def arrived(self, neighbour: Neighbour, block: int, ok: bool, now: float) -> None:
-        """All bytes of `block` came from it; `ok` as `Arrived` says."""
+    def lose(self, block: int) -> None:
+        """`block` is held no more, and the neighbours that were told of it hear so."""
+        self.held &= ~(1 << block)
+        self.lost |= 1 << block
+        for neighbour in self._up.values():
+            self._effects += self.uploads.lost(neighbour, block)
+            if neighbour.told & ~self.claims:
+                self._send(neighbour, announcer.whole(neighbour, self.claims))
+
+    def arrived(self, neighbour: Neighbour, block: int, ok: bool, now: float, sealed: bool = True) -> None:
+        """All bytes of `block` came from it; `ok` and `sealed` as `Arrived` says."""
         took_s = self.pipeline.arrived(neighbour, block, now)
         double = took_s is None or (ok and self.held >> block & 1)
         verdict: Any = "double" if double else "useful" if ok else "rejected"
@@ -199,6 +209,8 @@ class Exchange:
         self._note(BlockRecord(now, self._life.name, block, neighbour.peer, took_s or 0.0, verdict, length_bytes))
         if took_s is None:
             _uninvited(neighbour, "blocks that nobody asked for")
+        elif not ok and not sealed:  # the world asks for sealed blocks on the next link, which show whose fault it is
+            raise RemoteError(f"block {block} came wrong")
         elif not ok:
             self._reject(neighbour, block, now)
         else:

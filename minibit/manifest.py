@@ -12,35 +12,53 @@ import hashlib
 from bisect import bisect_right
 from functools import cached_property
 from itertools import accumulate
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from blake3 import blake3
 
+from minibit import inventory
 from minibit.errors import LocalError, RemoteError
 
 HashName = Literal["blake3", "sha256"]
 
 DIGEST_BYTES = 32
 BLOCK_BYTES_MAX = 64 << 20
+BLOCKS_MAX = 1 << 18  # their digests are 8 MiB, and an inventory is 32 KiB for each peer and each of its neighbours
 CONTENT_BYTES_MAX = 1 << 62
 NAME_BYTES_MAX = 224  # a file name may have 255; the store appends `.minibit-partial` and the like
 COMPONENT_BYTES_MAX = 255
 PATH_CHARACTERS_MAX = 4_096
+DEPTH_MAX = 200  # folders in folders
+TIME_NS_MAX = (1 << 63) - 1
 AUTO_BLOCKS_MIN = 1_000
 AUTO_BLOCK_BYTES = (16 << 10, 16 << 20)
 
 
+Mode = Annotated[int, msgspec.Meta(ge=0, le=0o777)]
+
+
 class FileEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One file: its `path` below the content's folder (posix), its size, its permission bits."""
+    """One file: its `path` below the content's folder (posix), its size, its permission bits, its last change."""
 
     path: str
     bytes: Annotated[int, msgspec.Meta(ge=0, le=CONTENT_BYTES_MAX)]
-    mode: Annotated[int, msgspec.Meta(ge=0, le=0o777)]
+    mode: Mode
+    mtime_ns: Annotated[int, msgspec.Meta(ge=-TIME_NS_MAX, le=TIME_NS_MAX)] = 0
+
+
+class FolderEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One folder: its `path` below the content's folder, "" for that one itself, and its permission bits."""
+
+    path: str
+    mode: Mode
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True):
-    """The content called `name`, a `folder` or one file; `digests` has 32 bytes for each block."""
+    """The content called `name`, a `folder` or one file; `digests` has 32 bytes for each block.
+
+    `folders` has those whose permission bits are known, also empty ones.
+    """
 
     name: str
     folder: bool
@@ -48,6 +66,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=Tru
     block_bytes: Annotated[int, msgspec.Meta(ge=1, le=BLOCK_BYTES_MAX)]
     hash: HashName
     digests: bytes
+    folders: tuple[FolderEntry, ...] = ()
 
     @cached_property
     def _ends(self) -> list[int]:
@@ -98,6 +117,24 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=Tru
             start, length, index = start + count, length - count, index + 1
         return spans
 
+    def inventory_of(self, index: int, at: int = 0, length: int | None = None) -> int:
+        """The blocks that have bytes of this part of a file: `length` bytes from `at` on, or all."""
+        entry = self.files[index]
+        if not (length := entry.bytes - at if length is None else length):
+            return inventory.EMPTY
+        start = self._ends[index] - entry.bytes + at
+        first, last = start // self.block_bytes, (start + length - 1) // self.block_bytes
+        return inventory.full(last + 1 - first) << first
+
+    @cached_property
+    def folder_paths(self) -> list[str]:
+        """The folders below the content's own, each before those in it."""
+        paths = {entry.path for entry in self.folders if entry.path}
+        for path in [entry.path for entry in self.files] + list(paths):
+            while (path := path.rpartition("/")[0]) and path not in paths:
+                paths.add(path)
+        return sorted(paths)
+
     def encode(self) -> bytes:
         """The manifest as JSON, always the same bytes for the same manifest."""
         return msgspec.json.encode(self)
@@ -119,26 +156,35 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=Tru
             return f"the name {self.name!r} {why}"
         if not self.folder and [entry.path for entry in self.files] != [self.name]:
             return f"one file that isn't just {self.name!r}"
+        if self.folders and not self.folder:
+            return "folders beside one file"
         paths: set[str] = set()
-        folders: set[str] = set()
-        for entry in self.files:
-            if len(entry.path) > PATH_CHARACTERS_MAX:
-                return f"a path of {len(entry.path)} characters"
-            parts = entry.path.split("/")
-            for part in parts:
-                if why := _component_fault(part, COMPONENT_BYTES_MAX):
-                    return f"the path {entry.path!r} {why}"
-            if entry.path in paths:
-                return f"the path {entry.path!r} is there twice"
-            paths.add(entry.path)
-            folders.update("/".join(parts[:depth]) for depth in range(1, len(parts)))
-        if both := paths & folders:
+        for path in (*(entry.path for entry in self.files), *(entry.path for entry in self.folders if entry.path)):
+            if why := _path_fault(path):
+                return why
+            if path in paths:
+                return f"the path {path!r} is there twice"
+            paths.add(path)
+        if both := {entry.path for entry in self.files}.intersection(self.folder_paths):
             return f"the path {min(both)!r} is a file and a folder"
         if self.content_bytes > CONTENT_BYTES_MAX:
             return f"{self.content_bytes} bytes of content"
         if len(self.digests) != self.block_count * DIGEST_BYTES:
             return f"{len(self.digests)} bytes of digests for {self.block_count} blocks"
         return None
+
+
+def _path_fault(path: str) -> str | None:
+    """Why `path` is no safe path of a file or folder below another."""
+    if len(path) > PATH_CHARACTERS_MAX:
+        return f"a path of {len(path)} characters"
+    parts = path.split("/")
+    if len(parts) > DEPTH_MAX:
+        return f"the path {'/'.join(parts[:3])}/... is {len(parts)} folders deep, and {DEPTH_MAX} is the most"
+    for part in parts:
+        if why := _component_fault(part, COMPONENT_BYTES_MAX):
+            return f"the path {path!r} {why}"
+    return None
 
 
 def _component_fault(part: str, bytes_max: int) -> str | None:
@@ -166,6 +212,11 @@ def auto_block_bytes(content_bytes: int) -> int:
     while block_bytes < largest and content_bytes >= 2 * block_bytes * AUTO_BLOCKS_MIN:
         block_bytes *= 2
     return block_bytes
+
+
+def hasher(name: HashName) -> Any:
+    """A hash to be fed with bytes; large ones are hashed without the interpreter's lock."""
+    return blake3() if name == "blake3" else hashlib.sha256()
 
 
 def block_hash(name: HashName, data: bytes | bytearray | memoryview) -> bytes:

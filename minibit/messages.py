@@ -54,7 +54,8 @@ class Registro(Verb, frozen=True, tag="REGISTRO", kw_only=True):
     """Here I am. To the tracker: at this address. On a new link: and I know the swarm's key.
 
     `manifest` is the digest that names the swarm. `nonce` and `proof` (hex) are the challenge and the
-    response of a link's first frames. `alone` asks a full peer to make room for the sender, because no
+    response of a link's first frames; `protocol` is the version that the sender speaks there, and `sealed` asks the
+    receiver to seal the bytes of its blocks. `alone` asks a full peer to make room for the sender, because no
     neighbour of the sender can feed it; the tracker gets it too, and decides nothing by it.
     """
 
@@ -65,6 +66,8 @@ class Registro(Verb, frozen=True, tag="REGISTRO", kw_only=True):
     nonce: Token = ""
     proof: Token = ""
     alone: bool = False
+    protocol: Annotated[int, msgspec.Meta(ge=1, lt=1 << 16)] = 1
+    sealed: bool = False
 
 
 class ListaPeers(Verb, frozen=True, tag="LISTA_PEERS"):

@@ -132,8 +132,8 @@ class Peer:
                 self._finish(now)
 
     def _finish(self, now: float) -> None:
-        self._note("completed", now)
         self._effects.append(events.Finish())
+        self._note("completed", now)
         if self.rules.leave == "complete":
             self._on_leaving(events.Leaving("complete"), now)
 
@@ -254,7 +254,7 @@ class Peer:
         if (neighbour := self._up.get(event.sender)) is not None:
             held = self.exchange.held
             try:
-                self.exchange.arrived(neighbour, event.block, event.ok, now)
+                self.exchange.arrived(neighbour, event.block, event.ok, now, event.sealed)
             except RemoteError as error:
                 self._drop(neighbour, str(error), now)
             if self.exchange.held != held and self.complete:
@@ -268,6 +268,10 @@ class Peer:
         if (neighbour := self._up.get(event.peer)) is not None:
             self.exchange.sent(neighbour, event.block, now)
             self._depart_if_idle(now)
+
+    def _on_lost(self, event: events.Lost, now: float) -> None:
+        self.exchange.lose(event.block)
+        self._depart_if_idle(now)
 
     # looking
 
@@ -301,6 +305,7 @@ _ON_EVENT: dict[type, Callable[..., None]] = {
     events.Arrived: Peer._on_arrived,
     events.Progressed: Peer._on_progressed,
     events.Sent: Peer._on_sent,
+    events.Lost: Peer._on_lost,
 }
 
 _ON_TIMER: dict[str, Callable[[Peer, float], None]] = {

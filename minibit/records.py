@@ -47,9 +47,12 @@ class PeerRecord(Noted, frozen=True, tag="peer"):
     died       it was gone without DESLIGAMENTO
     banned     a neighbour refuses it, because of the wrong blocks that it sent
     failed     it gave up by itself (its disk is full, its code is broken)
+    damaged    a block of the content that it shares is not what it was; it goes on with the others
+    added, killed, limited
+               the user did that by hand while the swarm ran (`BY_HAND`)
     """
 
-    event: Literal["started", "completed", "left", "died", "banned", "failed"]
+    event: Literal["started", "completed", "left", "died", "banned", "failed", "damaged", "added", "killed", "limited"]
     why: str = ""
 
 
@@ -77,6 +80,8 @@ class LinkRecord(Noted, frozen=True, tag="link"):
     neighbour: str
     event: Literal["listed", "announced", "linked", "lost"]
 
+
+BY_HAND = ("added", "killed", "limited")  # noted by the driver, and not by a peer
 
 Record = BlockRecord | ServingRecord | PeerRecord | SampleRecord | LinkRecord
 

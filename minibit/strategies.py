@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import sys
 from collections.abc import Callable
 from random import Random
+from types import ModuleType
 from typing import NamedTuple, TypeVar
 
 import msgspec
@@ -20,6 +22,22 @@ T = TypeVar("T")
 
 SHIPPED: dict[str, type] = {}
 """Strategies from outside Minibit that came to this process by value, by name: it need not have their modules."""
+
+
+class Shipment(NamedTuple):
+    """What a process needs to play by strategies from outside Minibit without their modules, by value and by name.
+
+    modules  those that functions of the strategies import only when they run
+    """
+
+    strategies: dict[str, type]
+    modules: dict[str, ModuleType]
+
+    def unpack(self) -> None:
+        """Make them known in this process."""
+        SHIPPED.update(self.strategies)
+        for name, module in self.modules.items():
+            sys.modules.setdefault(name, module)
 
 
 class Team(NamedTuple):

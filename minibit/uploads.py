@@ -71,6 +71,14 @@ class Uploads:
         if neighbour.wanted:
             neighbour.wanted = [block for block in neighbour.wanted if not neighbour.theirs >> block & 1]
 
+    def lost(self, neighbour: Neighbour, block: int) -> list[Effect]:
+        """`block` can't be sent to it, also if that was begun."""
+        if block in neighbour.wanted:
+            neighbour.wanted.remove(block)
+        if block == neighbour.sending:
+            neighbour.sending = None
+        return self.next(neighbour)
+
     def sent(self, neighbour: Neighbour, length_bytes: int, now: float) -> list[Effect]:
         """The network took the last byte of the block that was under way to it."""
         neighbour.sending = None

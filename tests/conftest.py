@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,10 @@ from browser import browser, opened  # noqa: E402, F401  fixtures for whoever as
 # a token of its own in the environment: Ray would write one into the user's home
 os.environ.setdefault("RAY_AUTH_MODE", "token")
 os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+
+# tests and their children are interrupted, also where the runner of tests was started in the background, without SIGINT
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile("minibit", derandomize=True, deadline=None, print_blob=True)
 settings.load_profile("minibit")

@@ -82,7 +82,7 @@ def test_every_package_and_every_extra_that_the_commands_name_is_in_the_metadata
         folder.relative_to(ROOT) for folder in folders if (ROOT / "minibit" / "actors") not in [folder, *folder.parents]
     )}  # fmt: skip
     assert set(project["tool"]["setuptools"]["packages"]) == names
-    from minibit.cli.ending import LAB  # noqa: PLC0415
+    from minibit.lab.extra import LAB  # noqa: PLC0415
 
     for module in LAB:
         assert any(one.startswith(module) for one in project["project"]["optional-dependencies"]["lab"])

@@ -1,4 +1,4 @@
-"""Content on a disk: read and written by block (`BlockFiles`), described by a manifest (`scan`), made up (`make`)."""
+"""Content on a disk: described by a manifest (`scan`), and made up (`make`)."""
 
 from __future__ import annotations
 
@@ -7,177 +7,213 @@ import os
 import shutil
 import stat
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from threading import Event, Thread
 from typing import get_args
 
 import msgspec
 from blake3 import blake3
 
-from minibit import inventory
+from minibit.actors.disk.blocks import BlockFiles, mark
 from minibit.errors import DiskFullError, LocalError, SourceError
-from minibit.manifest import BLOCK_BYTES_MAX, DIGEST_BYTES, FileEntry, HashName, Manifest, auto_block_bytes, block_hash
+from minibit.manifest import (
+    BLOCK_BYTES_MAX,
+    DEPTH_MAX,
+    DIGEST_BYTES,
+    FileEntry,
+    FolderEntry,
+    HashName,
+    Manifest,
+    auto_block_bytes,
+)
 from minibit.units import show_bytes
 
-OPEN_FILES_MAX = 64
 HASH_THREADS = min(4, os.cpu_count() or 1)
 HASH_RANGE_BYTES = 16 << 20  # a thread takes this much at a time, so a hard disk still reads nearly in order
+PROGRESS_S = 0.1
+STOP_S = 1.0
 MADE_CHUNK_BYTES = 1 << 20
+MADE_AT_S = 946_684_800  # its date, always the same, as its bytes are
+
+Progress = Callable[[int, int], object]
+"""Called again and again, in the thread of the caller, with the bytes that are hashed and those of the whole content.
+What it raises ends the work at once."""
 
 
-class BlockFiles:
-    """The files of `manifest` below `root`, read and written by block. Errors are the system's own `OSError`."""
+def entries(folder: Path, *, links: bool = False) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """All that is below `folder`, each with its path below it; `links`: also below links to folders.
 
-    def __init__(self, manifest: Manifest, root: Path, flags: int) -> None:
-        self.manifest = manifest
-        self.root = root
-        self.flags = flags | os.O_CLOEXEC
-        self._open: dict[int, int] = {}  # index of a file -> descriptor, the one used last at the end
-
-    def path(self, index: int) -> Path:
-        return self.root / self.manifest.files[index].path if self.manifest.folder else self.root
-
-    def descriptor(self, index: int) -> int:
-        descriptor = self._open.pop(index, None)
-        if descriptor is None:
-            if len(self._open) >= OPEN_FILES_MAX:
-                os.close(self._open.pop(next(iter(self._open))))
-            descriptor = os.open(self.path(index), self.flags)
-        self._open[index] = descriptor
-        return descriptor
-
-    def read(self, block: int, offset: int = 0, length: int | None = None) -> bytes:
-        spans = self.manifest.spans(block, offset, length)
-        parts = [os.pread(self.descriptor(index), count, at) for index, at, count in spans]
-        if any(len(part) < count for part, (_, _, count) in zip(parts, spans, strict=True)):
-            raise OSError(errno.EIO, "a file is shorter than its manifest says")
-        return parts[0] if len(parts) == 1 else b"".join(parts)
-
-    def write(self, block: int, data: memoryview) -> None:
-        for index, at, count in self.manifest.spans(block):
-            part, data = data[:count], data[count:]
-            while part:  # a disk that gets full may take a part and refuse the rest
-                written = os.pwrite(self.descriptor(index), part, at)
-                part, at = part[written:], at + written
-
-    def right(self, blocks: int) -> int:
-        """Those of `blocks` that hash right as they lie on the disk; a block that can't be read does not."""
-        right = inventory.EMPTY
-        for block in inventory.indices(blocks):
-            with suppress(OSError):
-                if self.manifest.matches(block, self.read(block)):
-                    right |= 1 << block
-        return right
-
-    def close(self) -> None:
-        while self._open:
-            os.close(self._open.popitem()[1])
-
-
-def entries(folder: Path, below: str = "") -> Iterator[tuple[str, os.DirEntry[str]]]:
-    """Everything below `folder` but real folders, each with its path below `folder`."""
-    with os.scandir(folder / below) as found:
-        for entry in found:
-            path = f"{below}/{entry.name}" if below else entry.name
-            if entry.is_dir(follow_symlinks=False):
-                yield from entries(folder, path)
-            else:
+    Only as deep as a manifest goes. `SourceError` for a link to a folder that it lies in.
+    """
+    waiting = [("", frozenset([_identity(folder.stat())]))]
+    while waiting:
+        below, above = waiting.pop()
+        with os.scandir(folder / below) as found:
+            for entry in found:
+                path = f"{below}/{entry.name}" if below else entry.name
                 yield path, entry
+                if path.count("/") < DEPTH_MAX and entry.is_dir(follow_symlinks=links):
+                    here = _identity(entry.stat())
+                    if here in above:
+                        raise SourceError(f"can't share {folder}: {path} is a link to a folder that it lies in")
+                    waiting.append((path, above | {here}))
 
 
-def mark(found: os.stat_result) -> tuple[int, int, int]:
-    """A mark that differs once a file was changed or replaced; cheaper than a hash."""
-    return found.st_size, found.st_mtime_ns, found.st_ino
+def existing(path: Path) -> Path:
+    """`path`, or the nearest folder above it that is there."""
+    return next(one for one in (path, *path.parents) if one.exists())
 
 
 def check_room(need_bytes: int, folder: Path, what: str, advice: str) -> None:
     """`DiskFullError` if `what` has no room on the disk of `folder`, which need not be there yet."""
-    while not folder.exists():
-        folder = folder.parent
+    folder = existing(folder)
     free_bytes = shutil.disk_usage(folder).free
     if need_bytes > free_bytes:
         need, free = show_bytes(need_bytes), show_bytes(free_bytes)
         raise DiskFullError(f"no room for {what} in {folder}: {need} needed, {free} free; {advice}")
 
 
+def check_copies(count: int, content_bytes: int, folder: Path, *, kept: bool) -> None:
+    """`DiskFullError` if so many new copies have no room in `folder`.
+
+    Where kept ones are already, each peer looks for itself how much it needs beside what is there.
+    """
+    if not (kept and folder.exists()):
+        larger = "give a folder on a larger disk" if kept else "set TMPDIR to a larger disk"
+        check_room(count * content_bytes, folder, f"{count} copies", f"make room, give fewer peers, or {larger}")
+
+
 def check_source(path: str | os.PathLike[str]) -> None:
-    """`SourceError` if there is nothing at `path`, before anything is started."""
+    """`SourceError` if there is nothing at `path` that can be shared, before anything is started."""
     if not os.path.lexists(path):
         raise SourceError(f"there is no {path}: give a file or a folder, or leave it out to share made content")
+    with explained(path):
+        _kind(Path(path))
 
 
-def scan(path: Path, block_bytes: int | Callable[[int], int] = auto_block_bytes, hash: HashName = "blake3") -> Manifest:
+def scan(
+    path: Path,
+    block_bytes: int | Callable[[int], int] = auto_block_bytes,
+    hash: HashName = "blake3",
+    progress: Progress = lambda done_bytes, content_bytes: None,
+) -> Manifest:
     """The manifest of one file, or of a folder with all the files below it in the order of their paths.
 
-    `block_bytes` may be a function of the content's size in bytes, which is known before anything is hashed.
+    `block_bytes` may be a function of the content's size in bytes, which is known before anything is hashed. Whatever
+    is raised here meanwhile, by `progress` or by Ctrl-C, stops the threads that hash within a fraction of a second.
 
-    A link to a file counts as that file if it stays inside the folder. Folders without a file are left out.
-    `SourceError` if something is missing, unreadable or neither file nor folder, for a link to a folder or out
-    of the content, for a name that another system can't have, and if the content changes meanwhile.
+    A link counts as the file or folder that it leads to, wherever that is. `SourceError` if something is missing,
+    unreadable or neither file nor folder, for a link to a folder that it lies in, for a name that another system can't
+    have, for a file that has no true size, as in /proc, and if the content changes meanwhile.
     """
     path = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would take the name of a link's target
     if isinstance(block_bytes, int) and not 1 <= block_bytes <= BLOCK_BYTES_MAX:
         raise LocalError(f"blocks of {block_bytes} bytes: take 1 to {BLOCK_BYTES_MAX}")
     if hash not in get_args(HashName):
         raise LocalError(f"the hash {hash!r}: take one of {', '.join(get_args(HashName))}")
+    with explained(path):
+        manifest, marks = _unhashed(path, block_bytes, hash)
+        _check_sizes(path, manifest)
+        hashed = msgspec.structs.replace(manifest, digests=_digests(path, manifest, progress))
+        if _unhashed(path, manifest.block_bytes, hash) != (manifest, marks):
+            raise SourceError(f"{path} changed while it was hashed; start again when it is at rest")
+    return hashed
+
+
+@contextmanager
+def explained(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Turn an error of the system into one about the content at `path`."""
     try:
-        before = _listing(path)
-        manifest = _unhashed(path, before, block_bytes, hash)
-        manifest = msgspec.structs.replace(manifest, digests=_digests(path, manifest))
-        after = _listing(path)
+        yield
     except OSError as error:
         raise SourceError(f"can't share {path}: {error.strerror} ({error.filename or path})") from None
-    if {path: mark(one) for path, one in before.items()} != {path: mark(one) for path, one in after.items()}:
-        raise SourceError(f"{path} changed while it was hashed; start again when it is at rest")
-    return manifest
 
 
-def _listing(path: Path) -> dict[str, os.stat_result]:
-    """The files of the content, in order, each with its entry on the disk."""
+def _kind(path: Path) -> os.stat_result:
+    """What lies at `path`; `SourceError` if that is neither file nor folder."""
     found = path.stat()
-    if stat.S_ISREG(found.st_mode):
-        return {path.name: found}
-    if not stat.S_ISDIR(found.st_mode):
+    if not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):
         raise SourceError(f"can't share {path}: it is neither a file nor a folder")
-    root = path.resolve()
-    files = {}
-    for below, entry in entries(path):
-        found = entry.stat()
-        if entry.is_symlink() and not Path(entry.path).resolve().is_relative_to(root):
-            raise SourceError(f"can't share {path}: {below} is a link that leads out of it")
-        if not stat.S_ISREG(found.st_mode):
-            what = "a link to a folder" if stat.S_ISDIR(found.st_mode) else "no plain file"
-            raise SourceError(f"can't share {path}: {below} is {what}")
-        files[below] = found
-    return dict(sorted(files.items()))
+    return found
 
 
 def _unhashed(
-    path: Path, listing: dict[str, os.stat_result], block_bytes: int | Callable[[int], int], hash: HashName
-) -> Manifest:
-    """The manifest with digests of zeros, so that a wrong name is found before everything is hashed."""
-    files = tuple(FileEntry(below, found.st_size, found.st_mode & 0o777) for below, found in listing.items())
+    path: Path, block_bytes: int | Callable[[int], int], hash: HashName
+) -> tuple[Manifest, dict[str, tuple[int, ...]]]:
+    """The manifest with digests of zeros, so that a wrong name is found before all is hashed; the mark of each file."""
+    top = _kind(path)
+    is_folder = stat.S_ISDIR(top.st_mode)
+    files: list[FileEntry] = []
+    folders = [FolderEntry("", top.st_mode & 0o777)] if is_folder else []
+    marks = {}
+    for below, entry in entries(path, links=True) if is_folder else [(path.name, None)]:
+        found = top if entry is None else entry.stat()
+        mode = found.st_mode & 0o777
+        if stat.S_ISDIR(found.st_mode):
+            folders.append(FolderEntry(below, mode))
+        elif stat.S_ISREG(found.st_mode):
+            files.append(FileEntry(below, found.st_size, mode, found.st_mtime_ns))
+            marks[below] = mark(found)
+        else:
+            raise SourceError(f"can't share {path}: {below} is no plain file")
+    files.sort(key=lambda file: file.path)
+    folders.sort(key=lambda folder: folder.path)
     if not isinstance(block_bytes, int):
         block_bytes = block_bytes(sum(entry.bytes for entry in files))
-    manifest = Manifest(path.name, path.is_dir(), files, block_bytes, hash, b"")
+    manifest = Manifest(path.name, is_folder, tuple(files), block_bytes, hash, b"", tuple(folders))
     manifest = msgspec.structs.replace(manifest, digests=bytes(manifest.block_count * DIGEST_BYTES))
     if fault := manifest.fault():
         raise SourceError(f"can't share {path}: {fault}")
-    return manifest
+    return manifest, marks
 
 
-def _digests(path: Path, manifest: Manifest) -> bytes:
+def _check_sizes(path: Path, manifest: Manifest) -> None:
+    """`SourceError` for a file that says it is empty and is not: the system makes its bytes when it is read."""
+    files = BlockFiles(manifest, path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    with closing(files):
+        for index, entry in enumerate(manifest.files):
+            if not entry.bytes and os.read(files.descriptor(index), 1):
+                raise SourceError(f"can't share {files.path(index)}: it has no size; copy it to a plain file first")
+
+
+def _identity(found: os.stat_result) -> tuple[int, int]:
+    return found.st_dev, found.st_ino
+
+
+def _digests(path: Path, manifest: Manifest, progress: Progress) -> bytes:
     """The digest of every block as it lies on the disk; reading and hashing leave the interpreter's lock."""
     step = max(1, HASH_RANGE_BYTES // manifest.block_bytes)
+    firsts = iter(range(0, manifest.block_count, step))
+    found: dict[int, bytes] = {}  # by the first block of a range
+    errors: list[Exception] = []
+    stopped = Event()
 
-    def hashed(first: int) -> bytes:
-        blocks = range(first, min(first + step, manifest.block_count))
-        with closing(BlockFiles(manifest, path, os.O_RDONLY)) as files:
-            return b"".join(block_hash(manifest.hash, files.read(block)) for block in blocks)
+    def work() -> None:
+        try:
+            with closing(BlockFiles(manifest, path, os.O_RDONLY)) as files:
+                for first in firsts:
+                    blocks = range(first, min(first + step, manifest.block_count))
+                    found[first] = b"".join(files.digest(block, stopped) for block in blocks)
+        except Exception as error:
+            errors.append(error)
+            stopped.set()
 
-    with ThreadPoolExecutor(HASH_THREADS) as threads:
-        return b"".join(threads.map(hashed, range(0, manifest.block_count, step)))
+    threads = [Thread(target=work, daemon=True) for _ in range(HASH_THREADS)]  # daemon: a disk may hang for ever
+    try:
+        for thread in threads:
+            thread.start()
+        while threads_alive := [thread for thread in threads if thread.is_alive()]:
+            progress(min(len(found) * step * manifest.block_bytes, manifest.content_bytes), manifest.content_bytes)
+            threads_alive[0].join(PROGRESS_S)
+    finally:
+        stopped.set()
+        for thread in threads:
+            thread.join(STOP_S)
+    if errors:
+        raise errors[0]
+    progress(manifest.content_bytes, manifest.content_bytes)
+    return b"".join(found[first] for first in sorted(found))
 
 
 def make(path: Path, content_bytes: int, seed: int) -> Path:
@@ -195,6 +231,7 @@ def make(path: Path, content_bytes: int, seed: int) -> Path:
                 left = memoryview(stream.digest(length=min(MADE_CHUNK_BYTES, content_bytes - at), seek=at))
                 while left:
                     left = left[file.write(left) :]
+        os.utime(new, (MADE_AT_S, MADE_AT_S))
         new.replace(path)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):

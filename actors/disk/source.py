@@ -1,7 +1,7 @@
 """The content where it already lies: a seed reads it in place and never writes.
 
-Each read looks afterwards whether its files are still what they were, so that a neighbour never gets the bytes of a
-file that was changed or replaced. A source is for one thread at a time.
+A neighbour never gets the bytes of a file that was changed or replaced: blocks of a file that was touched are hashed
+again before they go out. A source is for one thread at a time.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 
 from minibit import inventory
-from minibit.actors.disk.files import BlockFiles, mark
+from minibit.actors.disk.blocks import BlockFiles, RightBlocks
 from minibit.errors import SourceError
 from minibit.manifest import Manifest
 
@@ -22,28 +22,35 @@ class Source:
         self.held = inventory.full(manifest.block_count)
         self._manifest = manifest
         self._files = BlockFiles(manifest, Path(path).absolute(), os.O_RDONLY)
+        right = self.held
         try:
-            found = [self._files.path(index).stat() for index in range(len(manifest.files))]
+            for index, entry in enumerate(manifest.files):
+                found = self._files.path(index).stat()
+                if found.st_size != entry.bytes:
+                    raise SourceError(f"{self._files.path(index)} changed before it was shared; start again")
+                if found.st_mtime_ns != entry.mtime_ns:
+                    right &= ~manifest.inventory_of(index)
+            self._blocks = RightBlocks(self._files, right)
         except OSError as error:
             raise SourceError(f"can't share {path}: {error.strerror} ({error.filename})") from None
-        if [one.st_size for one in found] != [entry.bytes for entry in manifest.files]:
-            raise self._changed(path)
-        self._marks = [mark(one) for one in found]
 
     def read(self, block: int, offset: int = 0, length: int | None = None) -> bytes:
-        """Those bytes of `block`; `SourceError` when a file that has them was changed."""
+        """Those bytes of `block`; `SourceError` if it is not what it was, or can't be read."""
         try:
-            try:
-                return self._files.read(block, offset, length)
-            finally:  # after the read, so that no change slips in between
-                for index, _, _ in self._manifest.spans(block, offset, length):
-                    if mark(os.fstat(self._files.descriptor(index))) != self._marks[index]:
-                        raise self._changed(self._files.path(index))
+            data = self._blocks.read(block, offset, length)
         except OSError as error:
-            raise SourceError(f"can't read {error.filename or self._files.root}: {error.strerror}") from None
+            raise SourceError(f"can't read {self._where(block)}: {error.strerror}") from None
+        if data is None:
+            raise SourceError(f"{self._where(block)} changed while it was shared")
+        return data
+
+    def lose(self, block: int) -> None:
+        """Hold `block` no more."""
+        self.held &= ~(1 << block)
 
     def close(self) -> None:
         self._files.close()
 
-    def _changed(self, path: Path) -> SourceError:
-        return SourceError(f"{path} changed while it was shared; start again")
+    def _where(self, block: int) -> str:
+        paths = [str(self._files.path(index)) for index, _, _ in self._manifest.spans(block)]
+        return f"block {block} of {paths[0]}" if len(paths) == 1 else f"block {block} of {paths[0]} to {paths[-1]}"

@@ -1,7 +1,8 @@
 """The Ray cluster that a swarm runs on: joined by address, or started on this machine.
 
-A cluster that we start lives and dies with this process: no dashboard, workers at the priority of their driver, and its
-own token. One that is joined is left as it was found.
+A cluster that we start lives and dies with this process: no dashboard, workers at the priority of their driver, ports
+on the loopback only, and its own token. One that is joined is left as it was found. Signals stay ours: Ray sets
+handlers of its own, which would end this process without a word.
 
 A few private names of Ray make errors come sooner and read better. Each is imported where it is used, and a Ray
 without it still starts and joins clusters.
@@ -11,23 +12,42 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import signal
 import socket
-from collections.abc import Iterator
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from importlib import import_module
+from pathlib import Path
 from threading import Thread
 from typing import Any, NamedTuple
 
 import ray
-from ray.exceptions import AuthenticationError, RayError
+from ray.exceptions import AuthenticationError
 
 from minibit.actors.names import NAMESPACE
-from minibit.errors import ClusterError
+from minibit.errors import ClusterError, MinibitError, OptionError
 
 KNOCK_S = 10.0  # for a cluster to answer whether it admits us
+REAP_S = 1.0  # for a process that was killed to be gone
+STARTS = 2  # tries to start a cluster: on a busy machine Ray may give up too soon
+SOCKET_BYTES = 103 if sys.platform == "darwin" else 107  # the longest path of a socket
+PLACE_BYTES = SOCKET_BYTES - len("/ray/session_2025-06-01_14-30-00_123456_1234567/sockets/plasma_store")
 OBJECT_STORE_BYTES = 256 << 20  # for manifests and the blocks that peers start with; all other blocks go by links
+LOOPBACK = "127.0.0.1"
+ENDING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+"""The signals that end a process, as far as this system has them."""
+
+
+class AddressError(ClusterError, OptionError):
+    """There is no cluster for us at the address that was given."""
+
+    def __init__(self, address: str, takes: str) -> None:
+        super().__init__("address", address, takes)
 
 
 class ClusterNode(NamedTuple):
@@ -35,6 +55,9 @@ class ClusterNode(NamedTuple):
 
     node_id: str
     host: str
+
+
+_processes: list[Any] = []  # those that Ray started for the cluster here; theirs are below them
 
 
 def connect(address: str | None = None) -> bool:
@@ -45,36 +68,194 @@ def connect(address: str | None = None) -> bool:
     """
     if ray.is_initialized():
         return False
-    if address is None or address == "local":
-        with undisturbed() as signals:  # a cluster that is half started would outlive us
-            _start()
-        if signals:
-            ray.shutdown()
-            signal.raise_signal(signals[0])
-        return True
-    on_sigterm = signal.getsignal(signal.SIGTERM)  # Ray's own handler would end this process without cleaning up
-    _join(address)
-    with suppress(ValueError, TypeError):  # outside the main thread Ray sets none; or it was not set by Python
-        signal.signal(signal.SIGTERM, on_sigterm)
-    return False
+    if here := address is None or address == "local":
+        _start()
+    else:
+        _join(address)
+    return here
+
+
+def check(address: str | None) -> None:
+    """`AddressError` if nobody answers at `address`: to be called before anything is hashed or started."""
+    if address not in (None, "local", "auto") and not ray.is_initialized():
+        _call_at(address)
+
+
+def disconnect() -> None:
+    """Leave the cluster; one that we started ends, with all its processes."""
+    with undisturbed():
+        before = _families(_processes)
+        ray.shutdown()
+        ended = [*before, *_families(_processes, still=True)]
+        _each("kill", ended)
+        _each("wait", ended, REAP_S)
+        _processes.clear()
+
+
+def end_at_once() -> None:
+    """Kill every process below this one."""
+    _each("kill", _families(_below(deep=False), still=True))
+
+
+# starting a cluster
 
 
 def _start() -> None:
     # by default Ray runs its workers at nice 15, where anything else on the machine slows the swarm down
     os.environ.setdefault("RAY_worker_niceness", "0")
     _hush()
+    _give_token()
+    folder = _ray_folder()
+    for tries_left in reversed(range(STARTS)):
+        before = _below(deep=False)
+        try:
+            with _signals_kept(), _on_loopback():
+                ray.init(
+                    address="local",
+                    namespace=NAMESPACE,
+                    include_dashboard=False,
+                    object_store_memory=OBJECT_STORE_BYTES,
+                    logging_level=logging.ERROR,
+                    log_to_driver=False,
+                    _node_ip_address=LOOPBACK,
+                    _temp_dir=folder,
+                )
+            _processes[:] = [process for process in _below(deep=False) if process not in before]
+            return
+        except BaseException as error:  # a signal too: a cluster that is half started would outlive us
+            with undisturbed():
+                _processes[:] = [process for process in _below(deep=False) if process not in before]
+                disconnect()
+            if not isinstance(error, Exception):
+                raise
+            if not tries_left:
+                raise ClusterError(
+                    f"can't start a Ray cluster here: {_first_sentence(error)}: try again when the machine is less "
+                    f"busy; Ray's logs are in {folder}"
+                ) from None
+
+
+def _ray_folder() -> str:
+    """Where Ray puts its folders: where it always does, or in /tmp, if that has too long a path for its sockets."""
+    usual = os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()
+    if len(os.fsencode(usual)) <= PLACE_BYTES:
+        return os.path.join(usual, "ray")  # noqa: PTH118  as a text
+    if not os.environ.get("RAY_TMPDIR") and os.access("/tmp", os.W_OK | os.X_OK):
+        return "/tmp/ray"
+    what = f"the path {usual} is too long for the sockets of Ray"
+    raise ClusterError(f"{what}: set RAY_TMPDIR to a folder whose path has {PLACE_BYTES} characters at most")
+
+
+def _below(process: Any = None, *, deep: bool = True) -> list[Any]:
+    """The processes that this one started, or `process` did; `deep`: also those that they started."""
+    kind = _private("psutil", "Process")  # Ray brings it along
+    with suppress(Exception):  # it has ended
+        return list((process or kind()).children(recursive=deep))
+    return []
+
+
+def _families(processes: list[Any], *, still: bool = False) -> list[Any]:
+    """These processes, and those below them. `still`: none of these starts another one from now on."""
+    if still:
+        _each("suspend", processes)
+    return [*processes, *(below for process in processes for below in _below(process))]
+
+
+def _each(method: str, processes: list[Any], *args: Any) -> None:
+    """Call a method of psutil of each of these processes."""
+    for process in processes:
+        with suppress(Exception):  # it has ended
+            getattr(process, method)(*args)
+
+
+def _give_token() -> None:
+    """A token of our own, where Ray can't keep the one that it would make: a home that can't be written, or none."""
+    if {"RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys():
+        return
     try:
-        ray.init(
-            address="local",
-            namespace=NAMESPACE,
-            include_dashboard=False,
-            object_store_memory=OBJECT_STORE_BYTES,
-            logging_level=logging.ERROR,
-            log_to_driver=False,
-        )
-    except (RayError, RuntimeError, OSError, ValueError) as error:
-        ray.shutdown()
-        raise ClusterError(f"can't start a Ray cluster here: {_first_sentence(error)}") from None
+        kept = Path.home() / ".ray"
+        kept.mkdir(exist_ok=True)
+        if not (kept / "auth_token").exists():
+            tempfile.TemporaryFile(dir=kept).close()
+    except (OSError, RuntimeError):
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+
+
+@contextmanager
+def _on_loopback() -> Iterator[None]:
+    """Ray puts a node on the loopback only where it takes the system for one that has no clusters.
+
+    Without the private name the ports of a cluster that we start are open to the network.
+    """
+    variable = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"  # for the processes that Ray starts
+    before = os.environ.get(variable)
+    os.environ[variable] = "0"
+    try:
+        with _replaced("ray._private.ray_constants", "ENABLE_RAY_CLUSTER", lambda clusters: False):
+            yield
+    finally:
+        del os.environ[variable]
+        if before is not None:
+            os.environ[variable] = before
+
+
+# signals
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Let the signals that would end this process wait, while it ends others. An ignored one stays ignored.
+
+    The first of them is handled at the end. It is not sent again, for whatever counts signals has counted it.
+    """
+    signals: list[int] = []
+    with _handlers_back() as before:
+        for number, handler in before.items():
+            if handler is not signal.SIG_IGN:
+                signal.signal(number, lambda number, _: signals.append(number))
+        yield
+    for number in signals[:1]:
+        handle = before[number]
+        handle(number, None) if callable(handle) else signal.raise_signal(number)
+
+
+@contextmanager
+def _signals_kept() -> Iterator[None]:
+    """Keep Ray from taking SIGTERM: first in Python, to exit with code 15; then in C++, to abort with a stack.
+
+    Without the private names a signal is ours again only when Ray has started.
+    """
+
+    def harmless(connect: Callable[..., Any]) -> Callable[..., Any]:
+        def connect_and_let_go(*args: Any, **options: Any) -> Any:
+            waiting = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+            try:
+                with _handlers_back():
+                    return connect(*args, **options)
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, waiting)
+
+        return connect_and_let_go if hasattr(signal, "pthread_sigmask") else connect
+
+    with (
+        _handlers_back(),
+        _replaced("ray._private.utils", "set_sigterm_handler", lambda take: lambda handler: None),
+        _replaced("ray._private.worker", "connect", harmless),
+    ):
+        yield
+
+
+@contextmanager
+def _handlers_back() -> Iterator[dict[int, Any]]:
+    """The handlers of signals as they are, which come back at the end; none outside the main thread."""
+    in_main = threading.current_thread() is threading.main_thread()
+    before = {number: signal.getsignal(number) for number in ENDING if in_main}
+    before = {number: handler for number, handler in before.items() if handler is not None}  # None: not from Python
+    try:
+        yield before
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _hush() -> None:
@@ -91,66 +272,6 @@ def _hush() -> None:
     worker.print_to_stdstream = print_to_stdstream
 
 
-def _join(address: str) -> None:
-    try:
-        if address == "auto":
-            address = _address_of_auto()
-        if address != "auto":
-            _knock(address)
-        ray.init(address=address, namespace=NAMESPACE, logging_level=logging.ERROR, log_to_driver=False)
-    except AuthenticationError as error:
-        raise ClusterError(
-            f"the cluster at {address} doesn't admit us: give this process its token (RAY_AUTH_MODE=token and "
-            f"RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH): {_first_sentence(error)}"
-        ) from None
-    except (ConnectionError, RayError, RuntimeError, OSError, ValueError) as error:
-        raise ClusterError(
-            f"there is no Ray cluster at {address} that this machine is a node of: start one (ray start --head) and "
-            f"give its address, or give no address: {_first_sentence(error.__cause__ or error)}"
-        ) from None
-
-
-def _address_of_auto() -> str:
-    """The address of the cluster that this machine is a node of; "auto" if only `ray.init` can find it."""
-    token = "ray._private.authentication.authentication_token_setup"
-    take_token = _private(token, "maybe_enable_token_auth_if_token_available")
-    find = _private("ray._private.services", "canonicalize_bootstrap_address_or_die")
-    if take_token is None or find is None:
-        return "auto"  # without these names: no knock, and ray.init does the same with its own errors
-    take_token(warn_if_disabled=False)  # as ray.init would
-    return str(find("auto"))
-
-
-def _private(module: str, name: str = "") -> Any:
-    """A private module of Ray, or a name in it; None if this Ray doesn't have it."""
-    try:
-        found = import_module(module)
-        return getattr(found, name) if name else found
-    except (ImportError, AttributeError):
-        return None
-
-
-def disconnect() -> None:
-    """Leave the cluster; one that we started ends."""
-    with undisturbed():
-        ray.shutdown()
-
-
-@contextmanager
-def undisturbed() -> Iterator[list[int]]:
-    """Keep the signals that would end this process in a list, while it starts or ends processes."""
-    signals: list[int] = []
-    before = {}
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        with suppress(ValueError):  # outside the main thread no signal comes
-            before[number] = signal.signal(number, lambda number, _: signals.append(number))
-    try:
-        yield signals
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, signal.SIG_DFL if handler is None else handler)
-
-
 def nodes() -> list[ClusterNode]:
     """The nodes that are alive, ours first, each with the address for its block servers.
 
@@ -165,17 +286,61 @@ def nodes() -> list[ClusterNode]:
     ]
 
 
-def _knock(address: str) -> None:
-    """Fail soon, and clearly, if nothing answers or we aren't admitted: Ray itself tries for many minutes."""
+# joining a cluster
+
+
+def _join(address: str) -> None:
+    try:
+        with _signals_kept(), _on_loopback():  # Ray would look for 127.0.0.1 at an outside address
+            if address == "auto":
+                address = _address_of_auto()
+            if address != "auto":
+                _knock(address)
+            ray.init(address=address, namespace=NAMESPACE, logging_level=logging.ERROR, log_to_driver=False)
+    except MinibitError:
+        raise
+    except AuthenticationError as error:
+        raise ClusterError(
+            f"the cluster at {address} doesn't admit us: give this process its token (RAY_AUTH_MODE=token and "
+            f"RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH): {_first_sentence(error)}"
+        ) from None
+    except Exception as error:
+        raise AddressError(
+            address,
+            f"there is no Ray cluster at {address} that this machine is a node of: start one (ray start --head) and "
+            f"give its address, or leave it out: {_first_sentence(error.__cause__ or error)}",
+        ) from None
+
+
+def _address_of_auto() -> str:
+    """The address of the cluster that this machine is a node of; "auto" if only `ray.init` can find it."""
+    token = "ray._private.authentication.authentication_token_setup"
+    take_token = _private(token, "maybe_enable_token_auth_if_token_available")
+    find = _private("ray._private.services", "canonicalize_bootstrap_address_or_die")
+    if take_token is None or find is None:
+        return "auto"  # without these names: no knock, and ray.init does the same with its own errors
+    take_token(warn_if_disabled=False)  # as ray.init would
+    return str(find("auto"))
+
+
+def _call_at(address: str) -> None:
+    """Fail soon, and clearly, if nothing listens at `address`."""
     host, _, port = address.rpartition(":")
     if "/" in host or not port.isdigit():
-        raise ClusterError(f"{address} is no address of a cluster's head: give HOST:PORT, e.g. 10.0.0.1:6379, or auto")
+        raise AddressError(
+            address, f"{address!r} is no address of a cluster's head: give HOST:PORT, e.g. 10.0.0.1:6379, or auto"
+        )
     try:
         socket.create_connection((host.strip("[]"), int(port)), KNOCK_S).close()
-    except OSError as error:
-        raise ClusterError(
-            f"nobody answers at {address} ({error}): start a cluster there (ray start --head), or give no address"
+    except (OSError, OverflowError, UnicodeError) as error:
+        raise AddressError(
+            address, f"nobody answers at {address} ({error}): start a cluster there (ray start --head), or leave it out"
         ) from None
+
+
+def _knock(address: str) -> None:
+    """Fail soon, and clearly, if nothing answers or we aren't admitted: Ray itself tries for many minutes."""
+    _call_at(address)
     client = _private("ray._raylet", "GcsClient")
     if client is None:  # without that name: something listens, and ray.init finds out whether it is a cluster
         return
@@ -192,9 +357,31 @@ def _knock(address: str) -> None:
     try:
         answer.result(KNOCK_S)
     except TimeoutError:
-        raise ClusterError(
-            f"what listens at {address} doesn't speak as a Ray cluster does: give the address of its head"
+        raise AddressError(
+            address, f"what listens at {address} doesn't speak as a Ray cluster does: give the address of its head"
         ) from None
+
+
+@contextmanager
+def _replaced(module: str, name: str, by: Callable[[Any], Any]) -> Iterator[None]:
+    """Put `by(what is there)` in the place of a private name of Ray, if this Ray has it."""
+    room, found = _private(module), _private(module, name)
+    if found is not None:
+        setattr(room, name, by(found))
+    try:
+        yield
+    finally:
+        if found is not None:
+            setattr(room, name, found)
+
+
+def _private(module: str, name: str = "") -> Any:
+    """A private module of Ray, or a name in it; None if this Ray doesn't have it."""
+    try:
+        found = import_module(module)
+        return getattr(found, name) if name else found
+    except (ImportError, AttributeError):
+        return None
 
 
 def _first_sentence(error: BaseException) -> str:

@@ -12,10 +12,8 @@ from collections.abc import Callable, Mapping
 from math import inf
 from typing import TYPE_CHECKING
 
-import ray
-from ray.exceptions import GetTimeoutError, RayActorError
-
-from minibit.actors.driver.handle import ANSWER_S
+from minibit.actors.driver.calls import Calls
+from minibit.actors.driver.handle import ANSWER_S, ask_all
 from minibit.actors.driver.turn import Turn
 from minibit.events import TRACKER
 from minibit.messages import Desligamento
@@ -31,6 +29,8 @@ if TYPE_CHECKING:
 
 STALL_S = 120.0  # the waiting ends when no byte moved anywhere for so long
 HOPELESS_S = 5.0  # the same, when blocks are lost
+AWAY_S = 300.0  # a member that is out of reach is waited for so long, if Ray doesn't say before that it is dead
+DRAIN_S = 2.0  # for news; what comes later is in the next collection
 VERIFY_S = 600.0
 
 Progressing = Callable[[int, int, int, int, float], object]
@@ -44,6 +44,7 @@ class Collector:
         self.actors = actors
         self.ledger = ledger
         self.turn = turn
+        self._drains = Calls(lambda name: actors[name].drain.remote(ledger.accounts[name].batches))
         self._drained_at = -inf
         self._moved = (0, 0.0)  # bytes so far, and when that last grew
         self._frames: GrowingFrames | None = None
@@ -58,12 +59,21 @@ class Collector:
         """By how many seconds the records are older than a wait() would let them become."""
         return time.monotonic() - self._drained_at - self.every_s
 
-    def until_over(self, timeout_s: float | None, progress: Progressing | None) -> tuple[str, bool]:
-        """Wait in turn until nothing more comes; why that ended early ("": it did not), and whether by the limit."""
+    def until_over(
+        self,
+        timeout_s: float | None,
+        progress: Progressing | None,
+        check_open: Callable[[], object] = lambda: None,
+    ) -> tuple[str, bool]:
+        """Wait in turn until nothing more comes; why that ended early ("": it did not), and whether by the limit.
+
+        `check_open` raises when another thread has closed the swarm meanwhile.
+        """
         ledger = self.ledger
         polled_at, moved_before = time.monotonic(), 0
         while True:
-            self.drain()
+            left_s = inf if timeout_s is None else timeout_s - ledger.elapsed_s(time.monotonic())
+            self.drain(min(DRAIN_S, max(0.0, left_s)))
             now = time.monotonic()
             if progress is not None:
                 rate_bps = (ledger.moved_bytes - moved_before) / max(now - polled_at, 1e-3)
@@ -72,63 +82,84 @@ class Collector:
             polled_at, moved_before = now, ledger.moved_bytes
             if not verdict.waiting(ledger.accounts):
                 return "", False
-            if timeout_s is not None and ledger.elapsed_s(now) >= timeout_s:
-                return f"the time limit of {timeout_s:g} s came first", True
-            if (why := self._hopeless(now)) is not None:
-                return why, False
+            why = self._hopeless(now)
+            timed_out = timeout_s is not None and ledger.elapsed_s(now) >= timeout_s
+            if timed_out or why is not None:
+                self._find_causes(now)
+                return (f"the time limit of {timeout_s:g} s came first", True) if timed_out else (why or "", False)
             left_s = self.every_s if timeout_s is None else min(self.every_s, timeout_s - ledger.elapsed_s(now))
             self.turn.wait(max(0.0, left_s))
+            check_open()
 
     def _hopeless(self, now: float) -> str | None:
         """Why nothing more will come, or None."""
         ledger = self.ledger
         moved_bytes, since = self._moved
-        if ledger.moved_bytes != moved_bytes or not since:
+        away_s = max((account.silent_s for account in ledger.accounts.values() if account.answers), default=0.0)
+        if ledger.moved_bytes != moved_bytes or not since or ANSWER_S < away_s < AWAY_S:
             self._moved = (ledger.moved_bytes, now)
         elif now - since > HOPELESS_S:
             stalled = now - since > max(STALL_S, 4 * ledger.options.rules.request_timeout_s)
             otherwise = f"nothing moved for {now - since:.0f} s" if stalled else None
             why = verdict.why_hopeless(ledger.accounts, ledger.content.block_count, otherwise)
-            gone = ledger.seed.gone
-            return f"the seed is gone ({gone}), and {why}" if why and gone else why
+            seed = ledger.seed
+            gone = f"the seed is gone ({seed.gone})" if seed.gone else seed.damaged
+            return f"{gone}, and {why}" if why and gone else why
         return None
 
-    def verify(self) -> None:
-        """Have every finished copy read back from disk."""
+    def _find_causes(self, now: float) -> None:
+        """If nothing moves any more, note what keeps each peer from its next block."""
+        if now - self._moved[1] > HOPELESS_S:
+            states = ask_all(self.actors, lambda actor: actor.snapshot.remote(), ANSWER_S / 2).found
+            verdict.note_causes(self.ledger.accounts, self.ledger.content.block_count, states)
+
+    def verify(self, stage: Callable[[str, int, int], object] = lambda what, done, total: None) -> None:
+        """Collect the last news, then have every finished copy read back from disk.
+
+        So what is verified is what is complete: no news is taken after this.
+        """
+        self.drain(ANSWER_S, patient=True)
         ledger = self.ledger
         complete = [name for name, account in ledger.peers.items() if account.completed_at is not None]
-        calls = {name: self.actors[name].verify.remote() for name in complete}
-        ledger.actor_calls += len(calls)
-        deadline = time.monotonic() + VERIFY_S
-        for name, call in calls.items():
-            try:
-                ledger.accounts[name].verified = ray.get(call, timeout=max(0.0, deadline - time.monotonic()))
-            except (RayActorError, GetTimeoutError):
+        calls = Calls(lambda name: self.actors[name].verify.remote())
+        verifying = f"verifying {len(complete)} {'copy' if len(complete) == 1 else 'copies'}"
+        replies = calls.all(
+            complete, VERIFY_S, look=lambda replies: stage(verifying, len(replies.found), len(complete))
+        )
+        ledger.actor_calls += calls.count
+        for name in complete:
+            account = ledger.accounts[name]
+            if name in replies.gone:
                 ledger.died(name, time.monotonic(), "died before its copy could be verified")
+            elif name in replies.found:
+                account.verified, account.unproved = replies.found[name], ""
+            elif name in replies.failed:
+                account.unproved = f"its finished copy could not be read back: {replies.failed[name].cause}"
+            else:
+                account.unproved = f"it was complete, and gave no answer within {VERIFY_S:.0f} s to verify its copy"
 
-    def drain(self) -> None:
-        """Collect the new records of every peer. The tracker is told which peers died, for its roster."""
+    def drain(self, timeout_s: float = DRAIN_S, *, patient: bool = False) -> None:
+        """Collect the new records of every peer. The tracker is told which peers died, for its roster.
+
+        `patient`: wait also for those that gave no answer the last time.
+        """
         with self.turn:
-            ledger = self.ledger
-            calls = {
-                name: self.actors[name].drain.remote(account.batches)
-                for name, account in ledger.accounts.items()
-                if account.answers
-            }
-            ledger.actor_calls += len(calls)
-            deadline = time.monotonic() + ANSWER_S
-            for name, call in calls.items():
-                try:
-                    batch = ray.get(call, timeout=max(0.0, deadline - time.monotonic()))
-                    ledger.enter(name, decode(batch.records), batch.messages, batch.actor_calls)
-                except RayActorError:
-                    ledger.died(name, time.monotonic())
-                    if name != TRACKER and ledger.accounts[TRACKER].gone is None:
-                        self.actors[TRACKER].desligamento.remote(name, Desligamento(name, "died"))
-                        ledger.actor_calls += 1
-                except GetTimeoutError:
-                    continue  # it is slow: the next call gives the same batch
-            self._drained_at = time.monotonic()
+            ledger, before = self.ledger, self._drains.count
+            asked = [name for name, account in ledger.accounts.items() if account.answers]
+            replies = self._drains.some(asked, timeout_s, patient=patient)
+            now = time.monotonic()
+            ledger.actor_calls += self._drains.count - before
+            for name, batch in replies.found.items():
+                ledger.enter(name, decode(batch.records), batch.messages, batch.actor_calls)
+                ledger.lose(name, batch.lost)
+            for name in asked:
+                ledger.accounts[name].silent_s = now - self._drains.silent_since.get(name, now)
+            for name in replies.gone:
+                ledger.died(name, now)
+                if name != TRACKER and ledger.accounts[TRACKER].gone is None:
+                    self.actors[TRACKER].desligamento.remote(name, Desligamento(name, "died"))
+                    ledger.actor_calls += 1
+            self._drained_at = now
 
     def run(self, summary: Summary | None) -> Run:
         """The run so far. Each call costs only what is new since the last one."""

@@ -6,9 +6,12 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 import ray
-from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
+from ray import cloudpickle
+from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 
 from minibit.actors.driver import tables
+from minibit.actors.driver.calls import Calls, is_gone
+from minibit.actors.driver.shipping import by_value
 from minibit.errors import LocalError, MinibitError
 from minibit.messages import Bloco, Message
 
@@ -23,8 +26,8 @@ ANSWER_S = 10.0  # for an actor to answer a user's question
 
 
 class Answers(NamedTuple, Generic[T]):
-    """The answers of the actors called `names`: `found` by name; `slow` are those that gave none in time or are not
-    ready yet. Names in neither are gone."""
+    """The answers of the actors called `names`: `found` by name; `slow` are those that gave none in time, can't be
+    reached or are not ready yet. Names in neither are gone."""
 
     names: list[str]
     found: dict[str, T]
@@ -35,20 +38,10 @@ def ask_all(
     actors: Mapping[str, ActorHandle], ask: Callable[[ActorHandle], ray.ObjectRef[T]], timeout_s: float = ANSWER_S
 ) -> Answers[T]:
     """Ask all actors at once, and wait at most `timeout_s` for their answers."""
-    calls = {name: ask(actor) for name, actor in list(actors.items())}
-    answers: Answers[T] = Answers(list(calls), {}, [])
-    ready = ray.wait(list(calls.values()), num_returns=len(calls), timeout=timeout_s)[0] if calls else []
-    for name, call in calls.items():
-        if call not in ready:
-            answers.slow.append(name)
-            continue
-        try:
-            answers.found[name] = ray.get(call)
-        except RayActorError:
-            continue
-        except RayTaskError:  # the live page has just added it, and it is not open yet
-            answers.slow.append(name)
-    return answers
+    asked = dict(actors)
+    replies = Calls(lambda name: ask(asked[name])).some(asked, timeout_s)
+    # one that failed: the live page has just added it, and it is not open yet
+    return Answers(list(asked), replies.found, [*replies.silent, *replies.failed])
 
 
 class PeerHandle:
@@ -71,11 +64,19 @@ class PeerHandle:
         return box
 
     def peek(self, view: Callable[[Any], Any]) -> Any:
-        """The result of `view(peer)`, run on the live `Peer` in its own process."""
+        """The result of `view(peer)`, run on the live `Peer` in its own process; what `view` raises is raised here."""
+        self._check_open()
+        by_value([str(getattr(view, "__module__", ""))])
+        try:
+            cloudpickle.dumps(view)  # type: ignore[no-untyped-call]  # before Ray does it, with a page of its own words
+        except Exception as error:
+            raise LocalError(f"the function can't travel to {self.name}: {_first_line(error)}") from None
         return self.ask("peek", view)
 
     def tell(self, message: Message, sender: str = "notebook") -> None:
         """Put a message into the peer's mailbox, as if `sender` had sent it."""
+        if not isinstance(message, Message):
+            raise LocalError(f"{message!r} is no message: tell one of minibit.messages, e.g. Pedido(3)")
         if isinstance(message, Bloco):
             raise LocalError("a BLOCO comes with its bytes, so it comes by a link only: tell any other verb")
         self.ask(message.verb.lower(), sender, message)
@@ -86,11 +87,12 @@ class PeerHandle:
         try:
             return ray.get(getattr(self.actor, method).remote(*args), timeout=ANSWER_S)
         except RayTaskError as error:
-            raise (error.cause if isinstance(error.cause, MinibitError) else error) from None
-        except RayActorError:
-            raise LocalError(f"{self.name} is not there any more") from None
+            raise _raised_by(self.name, error) from None
         except GetTimeoutError:
             raise LocalError(f"{self.name} gave no answer within {ANSWER_S:g} s: try again") from None
+        except RayError as error:
+            why = "is not there any more" if is_gone(error) else f"can't be asked now ({_first_line(error)}): try again"
+            raise LocalError(f"{self.name} {why}") from None
 
     def __repr__(self) -> str:
         try:
@@ -104,3 +106,20 @@ class PeerHandle:
             return tables.peer_as_html(self.snapshot())
         except Exception as error:
             return tables.as_html(f"{self.name}: {error}", [])
+
+
+def _raised_by(name: str, error: RayTaskError) -> Exception:
+    """What an actor's method raised there, and where in the user's own code, without the frames of Ray and ours."""
+    text = str(error).strip()
+    if not isinstance(error.cause, Exception) or isinstance(error.cause, RayError):  # it could not travel
+        return LocalError(f"{name} raised {text.splitlines()[-1]}")
+    if not isinstance(error.cause, MinibitError):
+        _, found, frames = text.partition(", in peek\n")
+        lines = frames.splitlines()[2:-1]  # after the frame of `peek`, before the error itself
+        if found and lines:
+            error.cause.add_note("\n".join([f"in {name}:", *lines]))
+    return error.cause
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0].split(". ")[0]

@@ -6,67 +6,57 @@ and have their first links. Then all may ask for blocks.
 
 from __future__ import annotations
 
-import os
 import secrets
-import sys
-import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from math import inf
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import ray
-from ray import cloudpickle
-from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
+from ray.exceptions import ActorAlreadyExistsError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from minibit import strategies
-from minibit.actors.disk import files
+from minibit.actors.disk import files, scratch
+from minibit.actors.driver.calls import Calls, Replies
 from minibit.actors.driver.cluster import ClusterNode
+from minibit.actors.driver.shipping import shipped
 from minibit.actors.names import NAMESPACE, actor_name
 from minibit.actors.peer import Opened, PeerActor, Setup, machine
 from minibit.actors.tracker import TrackerActor
-from minibit.errors import ClusterError, MinibitError
+from minibit.errors import ClusterError, LocalError, MinibitError, OptionError
 from minibit.events import TRACKER
 from minibit.lab.archive import RunFolder
 from minibit.manifest import Manifest
 from minibit.run.ledger import Ledger
 from minibit.run.options import Options
 from minibit.seat import Seat
+from minibit.strategies import Shipment
 
-SPAWN_S = 60.0  # limit for the actors to come up
-SPAWN_EACH_S = 5.0  # more time for each of them
-CALL_S = 60.0  # limit for any other call to all of them
+SPAWN_S = 60.0  # limit for the next actor to come up
+SPAWN_EACH_S = 5.0  # for each of them, when all are waited for
+CALL_S = 120.0  # limit for any other call to all of them; a network that is cut for a minute may heal meanwhile
+FREE_S = 5.0  # for Ray to free the name of a dead actor
 OFFSET_TRIES = 3
 
+Told = Callable[[int], object]
+"""Called with the number of actors that stand ready."""
 
-def source(path: str | os.PathLike[str] | None, options: Options, folder: Path) -> Path:
-    """The content: the one that was named, or content made in `folder`."""
-    if path is not None:
-        return Path(path)
+
+def source(options: Options, folder: Path) -> Path:
+    """Content made in `folder`."""
     advice = "give a smaller size, or set TMPDIR to a larger disk"
-    files.check_room(options.size_bytes, Path(tempfile.gettempdir()), "the content", advice)
-    folder.mkdir(parents=True, exist_ok=True)
+    files.check_room(options.size_bytes, folder, "the content", advice)
     return files.make(folder / "content", options.size_bytes, options.seed)
 
 
-def shipped(seats: Iterable[Seat]) -> dict[str, type]:
-    """The strategies from outside Minibit in these seats, by name, to be sent by value: workers need not have them."""
-    found: dict[str, type] = {}
-    for seat in seats:
-        for name, find in (
-            (seat.rules.picker, strategies.picker),
-            (seat.rules.choker, strategies.choker),
-            (seat.behaviour, strategies.behaviour),
-        ):
-            if ":" not in name or name in found:
-                continue
-            kind = found[name] = find(name)
-            module = sys.modules.get(kind.__module__)
-            if module is not None and kind.__module__ != "__main__":  # Ray sends those by value anyway
-                cloudpickle.register_pickle_by_value(module)  # type: ignore[no-untyped-call]
-    return found
+def check_room(folder: RunFolder, options: Options, content_bytes: int) -> None:
+    """`DiskFullError` if this machine, alone, has no room for all copies; nodes of a cluster look for themselves."""
+    if options.address in (None, "local") and not ray.is_initialized():
+        place = folder.files.absolute() if options.keep else scratch.place()
+        files.check_copies(options.peers, content_bytes, place, kept=options.keep)
 
 
 # made once for each class: every call of ray.remote would send the class anew
@@ -85,9 +75,9 @@ class Launcher:
         self.actors: dict[str, Any] = {}
         self._path = path
         self._seats: dict[str, Seat] = {}
-        # no other run has this name, not even one of the same name that was cut short: only kept copies are resumed
-        scratch = f"minibit-{run.name}-{secrets.token_hex(4)}"
-        self.folder = str(run.files.absolute()) if options.keep else scratch
+        self._places: dict[str, ClusterNode] = {}  # of each actor
+        self._offsets_s: dict[str, float] = {machine(): 0.0}  # by machine
+        self.scratch = scratch.new_name(run.name)  # for copies that are not kept
         self._setup = Setup(
             run=run.name,
             manifest=found,
@@ -95,46 +85,68 @@ class Launcher:
             seed=options.seed,
             by_actor_calls=options.control == "actors",
             data_ports=options.data_ports,
-            folder=self.folder,
-            strategies={},
+            folder=str(run.files.absolute()) if options.keep else self.scratch,
+            shipment=Shipment({}, {}),
         )
         self._setups: dict[frozenset[str], Any] = {}  # in Ray's object store, by the strategies that it ships
 
-    def spawn(self, seats: Iterable[Seat]) -> list[str]:
-        """Start actors for these seats, the seed first in a run, with the tracker; wait until all are ready."""
+    def spawn(self, seats: Iterable[Seat], tell: Told = lambda count: None) -> list[str]:
+        """Start actors for these seats, the seed first in a run, with the tracker; the names of those that stand ready.
+
+        An actor that dies meanwhile is started once more. Peers that can't be started have failed, and the others go
+        on; `ClusterError` if the seed is among them, or no peer is left.
+        """
         opening = {seat.name: seat for seat in seats}
         setup = self._setup_of(opening.values())
-        for seat in opening.values():
-            self._seat(seat, setup)
+        self._seat(opening.values(), setup)
         copies = -(-sum(not seat.seeds for seat in opening.values()) // len(self.places))
         timeout_s = SPAWN_S + SPAWN_EACH_S * len(opening)
-        opened: dict[str, Opened] = self.call("open", opening, copies, timeout_s=timeout_s)
-        here = machine()
-        for name, found in opened.items():
-            offset_s = 0.0 if found.machine == here else self._offset(name)
-            self.ledger.open(opening[name], found.held, offset_s, found.address.host)
-        return list(opening)
+        replies = self._call("open", opening, copies, timeout_s=timeout_s, quiet_s=SPAWN_S, tell=tell)
+        if free := [name for name in replies.gone if self._is_free(name)]:  # the seed is not among them
+            self._seat([opening[name] for name in free], setup)
+            again = self._call("open", free, copies, timeout_s=timeout_s, quiet_s=SPAWN_S)
+            replies.found.update(again.found)
+            replies.gone.update(again.gone)
+        opened: dict[str, Opened] = replies.found
+        for name, seat in opening.items():
+            if (found := opened.get(name)) is None:
+                self.ledger.open(seat, 0, 0.0, self._places[name].host)
+            else:
+                self.ledger.open(seat, found.held, self._offset_s(name, found.machine), found.address.host)
+        return self._done(opening, replies)
 
-    def _seat(self, seat: Seat, setup: Any) -> None:
-        """Start the actor of a seat: the seed's on the first node, those of peers on all nodes by turns."""
-        place = self.places[max(0, len(self._seats) - 1) % len(self.places)]
-        self._seats[seat.name] = seat
-        kind, last = (TrackerActor, str(self._path.absolute())) if seat.seeds else (PeerActor, self.actors[TRACKER])
-        options = {
-            "name": actor_name(self.ledger.run, seat.name),
-            "namespace": NAMESPACE,
-            "num_cpus": 0,
-            "max_restarts": 0,
-            "scheduling_strategy": _on(place.node_id),
-        }
-        self.actors[seat.name] = REMOTE[kind].options(**options).remote(seat, setup, place.host, last)
+    def _seat(self, seats: Iterable[Seat], setup: Any) -> None:
+        """Start the actors of these seats: the seed's on the first node, those of peers by turns on all that stand.
+
+        An actor that is started again stays on its node, if that stands.
+        """
+        alive = {node["NodeID"] for node in ray.nodes() if node["Alive"]}  # type: ignore[no-untyped-call]
+        standing = [place for place in self.places if place.node_id in alive]
+        for seat in seats:
+            place = self._places.get(seat.name)
+            if place not in standing:
+                place = standing[max(0, len(self._seats) - 1) % len(standing)]
+            self._seats[seat.name], self._places[seat.name] = seat, place
+            kind, last = (TrackerActor, str(self._path.absolute())) if seat.seeds else (PeerActor, self.actors[TRACKER])
+            options = {
+                "name": actor_name(self.ledger.run, seat.name),
+                "namespace": NAMESPACE,
+                "num_cpus": 0,
+                "max_restarts": 0,
+                "scheduling_strategy": _on(place.node_id),
+            }
+            try:
+                self.actors[seat.name] = REMOTE[kind].options(**options).remote(seat, setup, place.host, last)
+            except ActorAlreadyExistsError:
+                there = f"a swarm {self.ledger.run} is running on this cluster already"
+                raise LocalError(f"{there}: give another name, or wait for its end") from None
 
     def _setup_of(self, seats: Iterable[Seat]) -> Any:
         """The setup for the actors of these seats, as a reference; one for each set of strategies sent by value."""
         own = shipped(seats)
-        key = frozenset(own)
+        key = frozenset(own.strategies)
         if key not in self._setups:
-            self._setups[key] = ray.put(msgspec.structs.replace(self._setup, strategies=own))
+            self._setups[key] = ray.put(msgspec.structs.replace(self._setup, shipment=own))
         return self._setups[key]
 
     def on_each_node(self, task: Any, *args: Any) -> list[Any]:
@@ -144,41 +156,108 @@ class Launcher:
             for place in self.places
         ]
 
+    def _is_free(self, name: str) -> bool:
+        """Whether the name of a dead actor can be given to another; Ray frees it soon."""
+        self._kill(name)  # else this process remembers whose name it was
+        deadline = time.monotonic() + FREE_S
+        while time.monotonic() < deadline:
+            try:
+                ray.get_actor(actor_name(self.ledger.run, name), NAMESPACE)
+            except ValueError:
+                return True
+            time.sleep(0.1)
+        return False
+
+    def _kill(self, name: str) -> None:
+        with suppress(RayError, ValueError):
+            ray.kill(self.actors[name])
+
     def begin(self, names: list[str]) -> None:
         """Let these members join, and, when they know each other, ask for blocks."""
         block_count = self.ledger.content.block_count
-        peers = [name for name in names if not self._seats[name].seeds]
         if self.options.initial.count(block_count):
-            self.call("take", peers, timeout_s=CALL_S * 10)
-            for name in peers:
+            peers = [name for name in names if not self._seats[name].seeds]
+            names = [name for name in names if name not in peers]
+            for name in self._done(peers, self._call("take", peers, timeout_s=CALL_S * 10)):
                 self.ledger.give(name, self._seats[name].held(block_count, self.options.seed))
-        self.call("join", names)
-        self.call("start", names)
+                names.append(name)
+        for method in ("join", "start"):
+            names = self._done(names, self._call(method, names))
 
-    def call(self, method: str, names: Iterable[str], *args: Any, timeout_s: float = CALL_S) -> dict[str, Any]:
-        """Call a method of all of these actors, and wait for all answers."""
-        calls = {name: getattr(self.actors[name], method).remote(*args) for name in names}
-        self.ledger.actor_calls += len(calls)
+    def _call(
+        self,
+        method: str,
+        names: Iterable[str],
+        *args: Any,
+        timeout_s: float = CALL_S,
+        quiet_s: float = inf,
+        tell: Told = lambda count: None,
+    ) -> Replies[Any]:
+        """Call a method of all of these actors, and wait for all answers.
+
+        Raises what a user must mend: an error of ours from any of them, a node without Minibit, a lost seed.
+        """
+
+        def look(replies: Replies[Any]) -> None:
+            for name, failed in replies.failed.items():
+                if isinstance(failed.cause, MinibitError):
+                    raise self._at_its_host(name, failed.cause) from None
+            for name, gone in replies.gone.items():
+                if "No module named 'minibit" in str(gone):
+                    advice = "install it there from the same commit, for the Python that runs `ray start`"
+                    raise ClusterError(f"there is no Minibit on {self._places[name].host}: {advice}") from None
+                if self._seats[name].seeds:
+                    self._done([name], replies)
+            tell(len(replies.found))
+
+        calls = Calls(lambda name: getattr(self.actors[name], method).remote(*args))
         try:
-            return dict(zip(calls, ray.get(list(calls.values()), timeout=timeout_s), strict=True))
-        except RayTaskError as error:
-            raise (error.cause if isinstance(error.cause, MinibitError) else error) from None
-        except RayActorError as error:
-            raise ClusterError(f"an actor died while the swarm was started: {error}") from None
-        except GetTimeoutError:
-            raise ClusterError(
-                f"the swarm did not start within {timeout_s:.0f} s: give fewer peers, or a larger cluster"
-            ) from None
+            return calls.all(names, timeout_s, quiet_s, look)
+        finally:
+            self.ledger.actor_calls += calls.count
 
-    def _offset(self, name: str) -> float:
-        """Seconds to add to the clock of a peer on another machine for ours, by the fastest of some answers."""
-        best = (float("inf"), 0.0)
-        for _ in range(OFFSET_TRIES):
-            asked_at = time.monotonic()
-            theirs = self.call("clock", [name])[name]
-            round_trip_s = time.monotonic() - asked_at
-            best = min(best, (round_trip_s, asked_at + round_trip_s / 2 - theirs))
-        return best[1]
+    def _done(self, names: Iterable[str], replies: Replies[Any]) -> list[str]:
+        """The actors that did what they were called for. Others are given up; `ClusterError` if the run can't be."""
+        lost = {name: why_lost(replies, name) for name in names if name not in replies.found}
+        for name, why in lost.items():
+            said = str(self._at_its_host(name, ClusterError(f"could not be started: {why}")))
+            if self._seats[name].seeds:
+                raise ClusterError(f"the tracker {said}")
+            if all(self._seats[other].seeds for other in replies.found):
+                raise ClusterError(f"no peer could be started; {name} {said}")
+            self._kill(name)
+            self.ledger.died(name, time.monotonic(), said)
+        return list(replies.found)
+
+    def _at_its_host(self, name: str, error: MinibitError) -> MinibitError:
+        """The error, with the host of that actor in its text, where there is more than one."""
+        if len(self.places) == 1 or isinstance(error, OptionError):
+            return error
+        return type(error)(f"{error} (on {self._places[name].host})")
+
+    def _offset_s(self, name: str, there: str) -> float:
+        """Seconds to add to the clock of a peer's machine for ours, by the fastest of some answers."""
+        if there not in self._offsets_s:
+            best = (inf, 0.0)
+            for _ in range(OFFSET_TRIES):
+                asked_at = time.monotonic()
+                for theirs in self._call("clock", [name]).found.values():
+                    round_trip_s = time.monotonic() - asked_at
+                    best = min(best, (round_trip_s, asked_at + round_trip_s / 2 - theirs))
+            self._offsets_s[there] = best[1]
+        return self._offsets_s[there]
+
+
+def why_lost(replies: Replies[Any], name: str) -> str:
+    """Why an actor did not do what it was called for, on one line."""
+    if name in replies.failed:
+        cause = replies.failed[name].cause
+        return f"{type(cause).__name__}: {cause}".splitlines()[0]
+    if name in replies.gone:  # Ray's text is long, and says the reason last
+        lines = [line for line in str(replies.gone[name]).splitlines() if line and not line[0].isspace()]
+        said = lines[-1].split(". ")[0]
+        return said.removeprefix("The actor is dead because ").removeprefix("The actor died because ")
+    return "it gave no answer"
 
 
 def _on(node_id: str) -> NodeAffinitySchedulingStrategy:

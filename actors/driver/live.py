@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from minibit import inventory
 from minibit.actors.driver import tables
 from minibit.errors import LocalError
+from minibit.lab.extra import installed
 from minibit.lab.live.overview import Overview, letters
 from minibit.messages import in_words
 
@@ -32,10 +33,8 @@ LATE_S = 0.5  # if records are overdue by this much, no wait() is running, so th
 
 def make_ready() -> type[Server]:
     """Import what the page needs. Call it before the swarm starts, so that no time of the transfer is taken."""
-    try:
+    with installed():
         from minibit.lab.live.server import Server  # noqa: PLC0415  Bokeh is heavy
-    except ImportError as error:
-        raise LocalError(f"the live page needs {error.name}: pip install 'minibit[lab]'") from None
     return Server
 
 
@@ -78,7 +77,7 @@ class Bridge:
     def overview(self) -> dict[str, Any]:
         with self._collector.turn.within(TURN_S) as mine:
             if mine:
-                if not self._swarm.closed and self._collector.late_s > LATE_S:
+                if self._swarm.in_reach and self._collector.late_s > LATE_S:
                     self._collector.drain()
                 self._refresh()
             return dict(self._state)
@@ -110,7 +109,7 @@ class Bridge:
             raise LocalError(f"there is no peer {name!r} in this swarm")
         ledger = self._collector.ledger
         row |= {"inventory": inventory.to_hex(ledger.accounts[name].held), "blocks": ledger.content.block_count}
-        if row["there"] and not self._swarm.closed:
+        if row["there"] and self._swarm.in_reach:
             with suppress(LocalError):  # it has just gone, or is too slow to answer: the page shows its last view
                 self._views[name] = time.monotonic(), self._view(name)
         seen_at, view = self._views.get(name, (time.monotonic(), {"view": None, "mailbox": None}))
@@ -149,7 +148,7 @@ class Bridge:
         return f"{', '.join(names)} joined"
 
     def limit(self, peer: str | None, upload: str | None) -> str:
-        self._swarm.limit(peer, upload_bps=upload)
+        self._swarm.limit(peer, upload=upload)
         return f"{peer or 'every peer'} sends {f'at most {upload}' if upload else 'as fast as it can'}"
 
 

@@ -1,34 +1,40 @@
 """A swarm that this process launched, and ends.
 
-`close`, or the end of the `with`, leaves no actor, no process and no file of it. Only its live page, if there is one,
-has threads of its own; all take turns.
+`close`, or the end of the `with`, leaves no actor, no process and no file of it. What a program leaves open is closed
+when the program ends; what a killed one left on a disk, the next start removes. Only the live page of a swarm, if there
+is one, has threads of its own; all take turns.
 """
 
 from __future__ import annotations
 
+import atexit
 import os
-import shutil
-import tempfile
 import time
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, Protocol
 
+import msgspec
 import ray
 from ray.exceptions import RayError
 
-from minibit.actors.disk import files
+from minibit.actors.disk import files, scratch
+from minibit.actors.disk.scratch import Scratch
 from minibit.actors.driver import cluster, launch
 from minibit.actors.driver.collector import Collector, Progressing
+from minibit.actors.driver.connection import CONNECTION
 from minibit.actors.driver.swarm import Swarm
 from minibit.actors.driver.turn import Turn
-from minibit.actors.peer import copies_folder
 from minibit.errors import LocalError
 from minibit.lab.archive import RunFolder
-from minibit.run.options import Options
+from minibit.lab.machine import free_memory_bytes
+from minibit.run import needs
+from minibit.run.options import TABLE, Options
 from minibit.run.seating import late_seats, seats
 from minibit.run.summary import Summary
-from minibit.units import show_bytes
+from minibit.units import parse_duration, show_bytes
 
 if TYPE_CHECKING:
     import polars as pl
@@ -39,15 +45,29 @@ if TYPE_CHECKING:
 STOP_S = 5.0  # for peers to say goodbye
 SWEEP_S = 20.0  # for nodes to remove what killed peers left
 
+OPEN: dict[str, OwnSwarm] = {}
+"""The swarms of this process that are not closed, by name."""
+
+
+class Telling(Protocol):
+    """Called with what happens before and after the transfer, again and again: `hashing film.mp4`.
+
+    `done` of `total` says how far that is, where anything can tell; `counted` says it in words: `37 are up`.
+    """
+
+    def __call__(self, what: str, done: int = 0, total: int = 0, counted: str = "") -> object: ...
+
+
+def unseen(what: str, done: int = 0, total: int = 0, counted: str = "") -> None:
+    """The stages of a swarm that nobody looks at."""
+
 
 class OwnSwarm(Swarm):
     """The swarm that `Swarm.launch` gives."""
 
     summary: Summary | None = None
 
-    def __init__(
-        self, folder: RunFolder, launcher: launch.Launcher, began_at: float, undo: ExitStack, *, own_cluster: bool
-    ) -> None:
+    def __init__(self, folder: RunFolder, launcher: launch.Launcher, began_at: float, undo: ExitStack) -> None:
         """Use `Swarm.launch`. `undo` ends or removes all that was made for the swarm, except its actors."""
         super().__init__(folder.name, launcher.actors)
         self.turn = Turn()
@@ -60,49 +80,67 @@ class OwnSwarm(Swarm):
         self._began_at = began_at
         self._spawn_s = 0.0
         self._undo = undo
-        self._own_cluster = own_cluster
+        self._stage: Telling = unseen
 
     @classmethod
-    def start(cls, path: str | os.PathLike[str] | None, options: Options) -> OwnSwarm:
+    def start(cls, path: str | os.PathLike[str] | None, options: Options, stage: Telling = unseen) -> OwnSwarm:
         """A new swarm, which transfers (`Swarm.launch`)."""
         began_at = time.monotonic()
+        if options.name in OPEN:
+            raise LocalError(f"this program has a swarm {options.name} already: close() that, or give another name")
+        opening = seats(options)
+        cluster.check(options.address)
         if path is not None:
             files.check_source(path)
+            if not options.keep:
+                scratch.check_apart(path)
         with ExitStack() as undo:
-            folder = RunFolder.create(options.name, options.out)
+            folder = RunFolder.create(options.name, options.out, path)
             undo.callback(folder.remove_if_empty)
-            made = Path(tempfile.gettempdir()) / f"minibit-{folder.name}-content"
-            undo.callback(shutil.rmtree, made, ignore_errors=True)
-            source = launch.source(path, options, made)
-            manifest = files.scan(source, options.block_bytes_for, options.hash)
-            if own_cluster := cluster.connect(options.address):
-                undo.callback(cluster.disconnect)
+            scratch.sweep()
+            if path is None:
+                stage("making content")
+                made = Scratch.use(scratch.new_name(f"{folder.name}-content"), 0o755)  # peers may be of another user
+                undo.callback(made.remove)
+                path = launch.source(options, made.path)
+            source = Path(path)
+            hashing = partial(stage, f"hashing {source.name}")
+            manifest = files.scan(source, _if_there_is_memory(options), options.hash, hashing)
+            launch.check_room(folder, options, manifest.content_bytes)
+            stage("starting Ray" if options.address in (None, "local") else f"joining the cluster at {options.address}")
+            undo.callback(CONNECTION.give_back, CONNECTION.take(options.address))
             launcher = launch.Launcher(folder, options, source, manifest, cluster.nodes())
-            swarm = cls(folder, launcher, began_at, undo.pop_all(), own_cluster=own_cluster)
+            swarm = cls(folder, launcher, began_at, undo.pop_all())
+        OPEN[swarm.name] = swarm
         try:
             spawned_at = time.monotonic()
-            names = launcher.spawn(seats(options))
+            starting = f"starting {len(opening)} actors"
+            stage(starting, 0, len(opening))
+            names = launcher.spawn(opening, lambda up: stage(starting, up, len(opening), f"{up} are up"))
             swarm._spawn_s = time.monotonic() - spawned_at
+            stage("the peers join")
             launcher.begin(names)
         except BaseException:
             swarm.close()
             raise
+        swarm._stage = stage
         return swarm
 
-    def wait(self, timeout_s: float | None = None, progress: Progressing | None = None) -> Summary:
-        """Wait until every peer is complete or can't be, or until `timeout_s` after the start; the summary.
+    def wait(self, timeout: float | str | None = None, progress: Progressing | None = None) -> Summary:
+        """Wait until every peer is complete or can't be, or until `timeout` after the start; the summary.
 
-        Every copy is read back and verified. Ctrl-C closes the swarm.
+        Without `timeout` that of the launch holds, if it had one. Every copy is read back and verified. Ctrl-C closes
+        the swarm.
         """
+        timeout_s = self.ledger.options.timeout_s if timeout is None else parse_duration(timeout)
         with self.turn:
             if self.summary is not None:
                 return self.summary
-            self._check_open()
+            self.check_open()
             try:
-                why, timed_out = self._collector.until_over(timeout_s, progress)
+                why, timed_out = self._collector.until_over(timeout_s, progress, self.check_open)
                 ended_at = time.monotonic()
-                self._collector.verify()
-                self._collector.drain()
+                self._collector.verify(self._stage)
                 verified_at = time.monotonic()
             except KeyboardInterrupt:
                 self.close()
@@ -122,26 +160,27 @@ class OwnSwarm(Swarm):
     def add(self, count: int = 1, behaviour: str = "honest") -> list[str]:
         """Start `count` more peers, which join at once; their names."""
         with self.turn:
-            self._check_open()
-            if count < 1:
-                raise LocalError(f"add takes a number of peers from 1, not {count!r}")
+            self.check_open()
             launcher = self._launcher
+            more = msgspec.structs.replace(launcher.options, peers=TABLE["peers"].read(count))
+            _if_there_is_memory(more)(self.ledger.content.content_bytes)
             first = len(launcher.actors)  # the seed counts as number 0
             names = launcher.spawn(late_seats(launcher.options, first, count, behaviour))
             launcher.begin(names)
+            for name in names:
+                self.ledger.by_hand(name, "added", time.monotonic(), "" if behaviour == "honest" else behaviour)
             self.summary = None
             return names
 
-    def _limit(self, peer: int | str | None, rates: dict[str, float | None]) -> None:
-        self.ledger.limits_changed = True
-        super()._limit(peer, rates)
+    def _acted(self, peer: str, event: Literal["killed", "limited"], why: str = "") -> None:
+        self.ledger.by_hand(peer, event, time.monotonic(), why)
 
     # looking, also after the end
 
     @property
     def run(self) -> Run:
         """The run so far: its records, and all that follows from them, as of a run that is over."""
-        if not self.closed:
+        if self.in_reach:
             self._collector.drain()
         return self._collector.run(self.summary)
 
@@ -170,46 +209,58 @@ class OwnSwarm(Swarm):
         """End the swarm: ask its peers to leave, then kill what is left, and remove its files."""
         if self.closed:
             return
-        super().close()
-        clean = self._launcher.options.keep
+        in_reach, self.closed = self.in_reach, True
+        ended = False
         try:
-            with self.turn:
-                clean |= self._stop()
+            if in_reach:
+                with self.turn:
+                    ended = self._stop()
         except KeyboardInterrupt:
             pass  # a second Ctrl-C: no more goodbyes
         finally:
             with cluster.undisturbed():
-                self._kill_all(sweep=not clean)
+                try:
+                    if in_reach:
+                        self._kill_all(sweep=not ended)
+                finally:
+                    self._undo.close()
+                    scratch.remove(self._launcher.scratch)
+                    OPEN.pop(self.name, None)
 
     def _stop(self) -> bool:
         """Ask the actors to end; whether all did, and so removed their files."""
-        if not self._actors or not ray.is_initialized():
-            return False
         calls = [actor.stop.remote(not self._launcher.options.keep) for actor in self._actors.values()]
-        ray.wait(calls, num_returns=len(calls), timeout=STOP_S)
+        ray.wait(calls, num_returns=len(calls), timeout=STOP_S) if calls else None
         with suppress(RayError):  # one died, or is not there yet
             ray.get(calls, timeout=0)
             return True
         return False
 
     def _kill_all(self, *, sweep: bool) -> None:
-        """End every actor; `sweep`: and remove the files that they left on every machine."""
-        folder = self._launcher.folder
-        if ray.is_initialized():
-            for actor in list(self._actors.values()):
-                with suppress(RayError, ValueError):
-                    ray.kill(actor)  # type: ignore[arg-type]
-            if self._live is not None:
-                self._live.settle()
-            if sweep and not self._own_cluster:  # its temporary folder need not be ours, not even on this machine
-                with suppress(RayError):
-                    calls = self._launcher.on_each_node(_sweep, folder)
-                    ray.wait(calls, num_returns=len(calls), timeout=SWEEP_S)
-        self._undo.close()
-        if sweep and self._own_cluster:  # all its processes have ended
-            _sweep(folder)
+        """End every actor; `sweep`: and remove the files that they left on other machines."""
+        for actor in list(self._actors.values()):
+            with suppress(RayError, ValueError):
+                ray.kill(actor)  # type: ignore[arg-type]
+        if self._live is not None:
+            self._live.settle()
+        if sweep and not self._launcher.options.keep and not CONNECTION.started_here:
+            with suppress(RayError):
+                calls = self._launcher.on_each_node(scratch.remove, self._launcher.scratch)
+                ray.wait(calls, num_returns=len(calls), timeout=SWEEP_S)
 
 
-def _sweep(folder: str) -> None:
-    """Remove the copies of a run on this machine."""
-    shutil.rmtree(copies_folder(folder), ignore_errors=True)
+def _close_all() -> None:
+    """Close what the program left open, while Ray is there still: its own end comes after this."""
+    for swarm in list(OPEN.values()):
+        swarm.close()
+
+
+atexit.register(_close_all)
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=OPEN.clear)  # they are the parent's
+
+
+def _if_there_is_memory(options: Options) -> Callable[[int], int]:
+    """The size of a block, by that of the content; `OptionError` if this machine has no memory for its peers."""
+    here = options.address in (None, "local")
+    return needs.block_bytes_for(options, free_memory_bytes() if here else None)

@@ -19,7 +19,7 @@ from minibit.behaviour import BEHAVIOURS
 from minibit.events import TRACKER
 from minibit.run.account import UNWANTED
 from minibit.snapshots import PeerSnapshot
-from minibit.units import show_duration
+from minibit.units import show_duration, show_share
 
 STALL_S = 120.0  # the watching ends when no new block came anywhere for so long
 LEAST_S = 1.0  # for the actors to answer, even if less time is left
@@ -97,7 +97,7 @@ def _waiting(answers: Answers[PeerSnapshot], peers: Mapping[str, PeerSnapshot]) 
 def _amount(held: int, peers: Mapping[str, PeerSnapshot], new: int, took_s: float) -> str:
     total = sum(state.blocks for state in peers.values())
     rate = f", {max(0, new) / took_s:,.0f} blocks/s" if took_s > 0 else ""
-    return f"{100 * held / total if total else 100:.0f} % of the blocks{rate}"
+    return f"{show_share(held, total)} of the blocks{rate}"
 
 
 # canvases

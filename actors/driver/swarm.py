@@ -3,26 +3,30 @@
 Use it from one thread. It has no thread of its own: it asks the actors only while a method runs. `attach` gives a
 `Swarm`, which looks and acts, and leaves the swarm running. `launch` gives an `OwnSwarm`, which also waits, adds peers,
 has the records, and ends the swarm.
+
+Whatever reaches an actor asks `check_open` first: Ray would start a cluster for a handle that has none any more.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self, TypeVar, Unpack
 
 import ray
 
-from minibit.actors.driver import cluster, show, tables
+from minibit.actors.driver import connection, show, tables
+from minibit.actors.driver.connection import CONNECTION
 from minibit.actors.driver.handle import PeerHandle, ask_all
 from minibit.actors.names import NAMESPACE, actor_name
-from minibit.errors import LocalError
+from minibit.errors import ClusterError, LocalError
 from minibit.events import TRACKER
-from minibit.run.options import Options
+from minibit.run.given import Keywords, chosen, with_options
+from minibit.run.options import TABLE, Options
 from minibit.seat import number_of
-from minibit.units import parse_rate
+from minibit.units import parse_duration, show_rate
 
 if TYPE_CHECKING:
     import polars as pl
@@ -33,19 +37,24 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+UNCHANGED: Any = object()  # a limit that is not given: None lifts one
+
 
 def _owners_only(why: str) -> property:
     """What only `OwnSwarm` has: on an attached handle, a `LocalError` says why."""
 
     def refuse(swarm: Swarm) -> NoReturn:
-        swarm._check_open()
+        swarm.check_open()
         raise LocalError(f"this handle is attached: {why}")
 
     return property(refuse)
 
 
 class Swarm:
-    """A running swarm. `Swarm.launch` makes one, `Swarm.attach` finds one."""
+    """A running swarm. `Swarm.launch` makes one, `Swarm.attach` finds one.
+
+    `swarm[7]` is a peer, and `swarm["tracker"]` the tracker; `len` counts the peers, and a loop goes over them.
+    """
 
     def __init__(self, name: str, actors: dict[str, ActorHandle]) -> None:
         """Use `launch` or `attach`."""
@@ -53,30 +62,51 @@ class Swarm:
         self.closed = False
         self._actors = actors
         self._about = ""  # more for the headline
+        self._node = connection.here()
 
     @staticmethod
-    def launch(path: str | os.PathLike[str] | None = None, options: Options | None = None, **given: Any) -> OwnSwarm:
+    @with_options("ray")
+    def launch(
+        path: str | os.PathLike[str] | None = None, options: Options | None = None, **given: Unpack[Keywords]
+    ) -> OwnSwarm:
         """Start a swarm that shares `path`, or made content.
 
-        What is `given` are options of the command line; `options` are all of them at once, built already. The swarm
-        transfers from now on. If it can't start, `MinibitError` says why, and nothing is left behind.
+        What is `given` are options of the command line, as the same texts or as numbers of bytes, bytes a second or
+        seconds; `options` are all of them at once, built already. What is not given may stand in the environment, as
+        for the command line: MINIBIT_PEERS, RAY_ADDRESS. The swarm transfers from now on. If it can't start,
+        `MinibitError` says why, and nothing is left behind.
         """
         from minibit.actors.driver.own_swarm import OwnSwarm  # noqa: PLC0415  it imports this room
 
-        return OwnSwarm.start(path, Options.build(**given) if options is None else options)
+        return OwnSwarm.start(path, chosen("ray", options, given, os.environ))
 
     @staticmethod
-    def attach(name: str, address: str | None = "auto") -> Swarm:
-        """The running swarm of that name, from another process."""
-        cluster.connect(address)
-        prefix = actor_name(name, "")
-        named = [actor["name"] for actor in ray.util.list_named_actors(all_namespaces=True)]
-        names = sorted(actor.removeprefix(prefix) for actor in named if actor.startswith(prefix))
-        if not names:
-            running = sorted({actor.split(":")[1] for actor in named if actor.startswith("minibit:")})
-            there = f"there are {', '.join(running)}" if running else "none is running"
-            raise LocalError(f"there is no swarm {name!r} on this cluster: {there}")
-        actors: dict[str, Any] = {peer: ray.get_actor(prefix + peer, NAMESPACE) for peer in names}
+    def attach(name: str, address: str | None = None) -> Swarm:
+        """The running swarm of that name, from another process.
+
+        Without `address` it is looked for on the cluster that MINIBIT_ADDRESS or RAY_ADDRESS says, or that this machine
+        is a node of (`auto`). It starts nothing: without a cluster, or without such a swarm there, an error says so.
+        """
+        variables = (os.environ.get(variable) for variable in TABLE["address"].variables)
+        address = address or next(filter(None, variables), "auto")
+        if address == "local" and connection.here() is None:
+            raise ClusterError("there is no swarm to attach to: give the address of its cluster, or auto")
+        node = CONNECTION.take(address)
+        try:
+            prefix = actor_name(name, "")
+            named = [actor["name"] for actor in ray.util.list_named_actors(all_namespaces=True)]
+            names = sorted(actor.removeprefix(prefix) for actor in named if actor.startswith(prefix))
+            actors: dict[str, Any] = {}
+            for peer in names:
+                with suppress(ValueError):  # it has just ended
+                    actors[peer] = ray.get_actor(prefix + peer, NAMESPACE)
+            if not actors:
+                running = sorted({actor.split(":")[1] for actor in named if actor.startswith("minibit:")} - {name})
+                there = f"there are {', '.join(running)}" if running else "none is running"
+                raise LocalError(f"there is no swarm {name!r} on this cluster: {there}")
+        except BaseException:
+            CONNECTION.give_back(node)
+            raise
         return Swarm(name, actors)
 
     if not TYPE_CHECKING:  # a type checker reports these by itself
@@ -89,12 +119,29 @@ class Swarm:
 
     def __getitem__(self, peer: int | str) -> PeerHandle:
         """A peer, by its number or its name."""
-        self._check_open()
-        numbers = {number_of(name): name for name in self._actors}
-        name = numbers.get(peer, "") if isinstance(peer, int) else peer
-        if name not in self._actors:
+        self.check_open()
+        name = self._named(peer)
+        if name is None:
             raise LocalError(f"there is no peer {peer!r}: there are {', '.join(self._actors)}")
-        return PeerHandle(name, self._actors[name], self._check_open)
+        return PeerHandle(name, self._actors[name], self.check_open)
+
+    def __contains__(self, peer: object) -> bool:
+        """Whether there is, or was, a peer of that number or name."""
+        return self._named(peer.name if isinstance(peer, PeerHandle) else peer) is not None
+
+    def __len__(self) -> int:
+        """How many peers there are, or were, beside the seed."""
+        return len(self._actors.keys() - {TRACKER})
+
+    def __iter__(self) -> Iterator[PeerHandle]:
+        """The peers, without the seed."""
+        return (self[name] for name in list(self._actors) if name != TRACKER)
+
+    def _named(self, peer: object) -> str | None:
+        """The name of a peer by its number or its name; None if there is none."""
+        if isinstance(peer, int):
+            return next((name for name in self._actors if number_of(name) == peer), None)
+        return peer if isinstance(peer, str) and peer in self._actors else None
 
     def peers(self) -> pl.DataFrame:
         """A row for each actor: what it holds, its neighbours, its process."""
@@ -118,15 +165,16 @@ class Swarm:
 
     def _ask_all(self, ask: Callable[[ActorHandle], ray.ObjectRef[T]]) -> dict[str, T]:
         """The answers of the actors that are there."""
-        self._check_open()
+        self.check_open()
         return ask_all(self._actors, ask).found
 
-    def watch(self, timeout_s: float | None = None) -> None:
-        """Draw the swarm again and again in one place, until it is over, or for `timeout_s`.
+    def watch(self, timeout: float | str | None = None) -> None:
+        """Draw the swarm again and again in one place, until it is over, or for `timeout`.
 
         Ctrl-C, or the notebook's interrupt button, ends the watching; the swarm goes on.
         """
-        self._check_open()
+        self.check_open()
+        timeout_s = None if timeout is None else parse_duration(timeout)
         ask = partial(ask_all, self._actors, lambda actor: actor.snapshot.remote())
         show.watch(self.name, ask, show.canvas(), timeout_s)
 
@@ -134,38 +182,60 @@ class Swarm:
 
     def kill(self, peer: int | str) -> None:
         """End a peer's process without a goodbye, as a power cut would."""
-        ray.kill(self[peer].actor)  # type: ignore[arg-type]
+        one = self[peer]
+        ray.kill(one.actor)  # type: ignore[arg-type]
+        self._acted(one.name, "killed")
 
     def remove(self, peer: int | str) -> None:
         """Let a peer say goodbye and leave."""
         self[peer].ask("leave", "removed")
 
-    def limit(self, peer: int | str | None = None, **limits: float | str | None) -> None:
-        """Set `upload_bps` or `download_bps` of one peer, or of all but the seed, as numbers or texts (`4MiB/s`).
+    def limit(
+        self,
+        peer: int | str | None = None,
+        *,
+        upload: float | str | None = UNCHANGED,
+        download: float | str | None = UNCHANGED,
+    ) -> None:
+        """Limit what one peer, or each but the seed, sends or receives a second: a text (`4MiB/s`), or bytes.
 
-        None lifts a limit; a limit that isn't named stays as it is.
+        None lifts a limit; one that isn't given stays as it is.
         """
-        self._check_open()
-        if unknown := limits.keys() - {"upload_bps", "download_bps"}:
-            raise LocalError(f"limit takes upload_bps and download_bps, not {', '.join(sorted(unknown))}")
-        self._limit(peer, {name: None if rate is None else parse_rate(rate) for name, rate in limits.items()})
+        given = {way: rate for way, rate in (("upload", upload), ("download", download)) if rate is not UNCHANGED}
+        read = Options.build(**given)
+        rates: dict[str, float | None] = {way: getattr(read, f"{way}_bps") for way in given}
+        limits = ", ".join(f"{way} {'no limit' if rate is None else show_rate(rate)}" for way, rate in rates.items())
+        one = None if peer is None else self[peer]
+        self.check_open()
+        for each in list(self) if one is None else [one]:
+            try:
+                each.ask("limit", {f"{way}_bps": rate for way, rate in rates.items()})
+            except LocalError:
+                if one is not None:
+                    raise
+                continue  # it is gone
+            self._acted(each.name, "limited", limits)
 
-    def _limit(self, peer: int | str | None, rates: dict[str, float | None]) -> None:
-        if peer is not None:
-            self[peer].ask("limit", rates)
-            return
-        for name in list(self._actors):
-            with suppress(LocalError):  # it is gone
-                if name != TRACKER:
-                    self[name].ask("limit", rates)
+    def _acted(self, peer: str, event: Literal["killed", "limited"], why: str = "") -> None:
+        """Note what was done by hand: the process that launched the swarm has the records."""
 
     def close(self) -> None:
         """Let go of the swarm: this handle can't be used any more."""
-        self.closed = True
+        if not self.closed:
+            self.closed = True
+            CONNECTION.give_back(self._node)
 
-    def _check_open(self) -> None:
+    @property
+    def in_reach(self) -> bool:
+        """Whether the handle can reach its actors: it is not closed, and this process is still in their cluster."""
+        return not self.closed and connection.here() == self._node
+
+    def check_open(self) -> None:
+        """`LocalError` if the handle can reach no actor any more."""
         if self.closed:
             raise LocalError(f"the swarm {self.name} is closed: launch another")
+        if not self.in_reach:
+            raise LocalError(f"this program has left the Ray cluster of the swarm {self.name}: launch or attach anew")
 
     # showing
 

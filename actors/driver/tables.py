@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from msgspec.structs import asdict
 
 from minibit.events import TRACKER
+from minibit.lab.extra import installed
+from minibit.units import show_share
 
 if TYPE_CHECKING:
     import polars as pl
@@ -105,7 +107,7 @@ def headline(swarm: str, names: Sequence[str], snapshots: Snapshots) -> str:
 
 def as_text(head: str, rows: list[OverviewRow]) -> str:
     """A headline, and a bar for each row."""
-    drawn = [f"  {row.name:<10} {bar(row.share)} {100 * row.share:3.0f} %  {row.note}" for row in rows[:ROWS_MAX]]
+    drawn = [f"  {row.name:<10} {bar(row.share)} {show_share(row.share, 1):>5}  {row.note}" for row in rows[:ROWS_MAX]]
     return "\n".join([head, *drawn, *(f"  {more}" for more in _more(rows))])
 
 
@@ -113,7 +115,7 @@ def as_html(head: str, rows: list[OverviewRow]) -> str:
     """The same for a notebook, with a strip of the blocks in each row."""
     cells = "".join(
         f"<tr><td>{html.escape(row.name)}</td><td><progress max='1' value='{row.share:.3f}'></progress></td>"
-        f"<td style='text-align:right'>{100 * row.share:.0f}&nbsp;%</td>"
+        f"<td style='text-align:right'>{_share(row.share, 1)}</td>"
         f"<td>{row.strip and f'<code>{row.strip}</code>'}</td><td>{html.escape(row.note)}</td></tr>"
         for row in rows[:ROWS_MAX]
     )
@@ -126,7 +128,7 @@ def peer_as_html(state: PeerSnapshot) -> str:
     rows = [
         (
             html.escape(end.peer),
-            f"{100 * end.held / state.blocks if state.blocks else 100:.0f}&nbsp;%",
+            _share(end.held, state.blocks),
             "yes" if end.serves_us else "",
             "" if end.slot == "none" else end.slot,
             *(end.blocks_in, end.blocks_out, len(end.asked), len(end.wanted)),
@@ -159,6 +161,10 @@ def bar(share: float, width: int = 20) -> str:
     return "█" * full + "░" * (width - full)
 
 
+def _share(part: float, whole: float) -> str:
+    return show_share(part, whole).replace(" ", "&nbsp;")
+
+
 def _note(state: PeerSnapshot) -> str:
     return state.failure or state.leaving or ("complete" if state.complete else "")
 
@@ -169,6 +175,7 @@ def _more(rows: list[OverviewRow]) -> list[str]:
 
 def _table(schema: Mapping[str, type], rows: Iterable[Mapping[str, Any]]) -> pl.DataFrame:
     """The rows with the columns of `schema`, and no others."""
-    import polars as pl  # noqa: PLC0415  heavy, and scripts without tables don't need it
+    with installed():
+        import polars as pl  # noqa: PLC0415  heavy, and scripts without tables don't need it
 
     return pl.DataFrame([{column: row[column] for column in schema} for row in rows], schema=dict(schema))

@@ -15,6 +15,7 @@ class Wire(Protocol):
     address: PeerAddress  # where the neighbour's server listens
     dialled: bool  # by us
     alone: bool  # the end that dialled has no other neighbour that can feed it
+    sealed: bool  # its blocks are sealed: a wrong one is its own fault, and not that of the path
 
     @property
     def traffic(self) -> tuple[int, int, int]:

@@ -7,9 +7,11 @@ come through one small inbox that all links of a node share. That is safe becaus
 unfinished head itself. A block that comes in several frames is put together in its one buffer. So an idle
 link holds no buffer at all, and a busy one holds one block in and one chunk out.
 
+On a proven link a head is read once its seal has been checked, and a sealed block is whole once the next seal came.
+
 Invariants: the owner hears `on_linked` first and `on_unlinked` once and last; no exception leaves a callback. A
-`RemoteError`, also one from the owner's callbacks, is the neighbour's fault: it closes the link with that reason.
-Any other exception closes the link and reaches the event loop's exception handler.
+`RemoteError`, also one from the owner's callbacks, is the fault of the neighbour or the path: it closes the link with
+that reason. Any other exception closes the link and reaches the event loop's exception handler.
 
 Not here: the order of what goes out (`outbox`), the table of links (`pairs`), what the messages mean (the owner),
 any retry.
@@ -28,12 +30,13 @@ import msgspec
 
 from minibit.actors.links.face import Owner
 from minibit.actors.links.gate import Gate
-from minibit.actors.links.outbox import Outbox
+from minibit.actors.links.outbox import NOTHING_NEW, Outbox
 from minibit.actors.links.pool import BlockPool
 from minibit.errors import RemoteError
-from minibit.messages import Bloco, Desligamento, Estoque, Message, PeerAddress
+from minibit.messages import Bloco, Desligamento, Message, PeerAddress
 from minibit.wire import frame
 from minibit.wire.greeting import NONCE_BYTES, Greeting, Stage
+from minibit.wire.seal import Seal
 
 CREDIT_BYTES_MIN = 1 << 10  # a limit set in the middle of a block lets this much pass once, beyond the grant
 PROGRESS_S = 1.0  # the owner hears of progress at most this often
@@ -41,7 +44,6 @@ FLUSH_S = 1.0  # a farewell that the network doesn't take by then is dropped
 WHY_CHARACTERS = 200  # a farewell has at most this much of the reason
 
 NO_BYTES = memoryview(b"")
-NOTHING_NEW = Estoque()  # sent by an idle link as a sign of life; it has no news, so the owner doesn't hear it
 
 
 class State(Enum):
@@ -72,6 +74,7 @@ class LinkTable(Protocol):
     download: Gate
     pool: BlockPool
     inbox: memoryview
+    doubted: set[str]
 
     def connected(self, link: Link) -> None: ...
     def check_pair(self, link: Link) -> None: ...
@@ -94,6 +97,7 @@ class Link(asyncio.BufferedProtocol):
         self.address = PeerAddress(peer="?", host="", port=0)
         self.dialled = expected is not None
         self.alone = alone
+        self.sealed = False
         self.linked_at = 0.0
         self.control_bytes_in = 0  # all bytes but the payload of BLOCOs
         self.payload_bytes_in = 0
@@ -101,15 +105,16 @@ class Link(asyncio.BufferedProtocol):
         self._owner = owner
         self._manifest = owner.manifest
         self._loop = table.loop
-        nonce = secrets.token_hex(NONCE_BYTES)
-        self._greeting = Greeting(owner.me, owner.key, owner.manifest.digest, nonce, expected=expected, alone=alone)
+        terms = owner.me, owner.key, owner.manifest.digest, secrets.token_hex(NONCE_BYTES)
+        self.greeting = Greeting(*terms, expected=expected, alone=alone, doubted=table.doubted)
         self.outbox = Outbox(owner, table.upload, table.loop, self.attempt, partial(owner.on_sent, self))
         self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._proved: asyncio.Future[None] | None = self._loop.create_future() if self.dialled else None
         self._told = False  # the owner knows this link
         self._header_limit = frame.HEADER_BYTES_MIN
-        self._head = b""  # the bytes there are of an unfinished prefix and header
+        self._seal: Seal | None = None  # of what the neighbour says
+        self._head = b""  # the bytes there are of an unfinished prefix, header and seal
         self._block = 0
         self._buffer: memoryview | None = None  # takes the block in receipt
         self._rest: memoryview | None = None  # the part of it that this frame still has to bring
@@ -125,6 +130,12 @@ class Link(asyncio.BufferedProtocol):
     @property
     def closed(self) -> bool:
         return self.state is State.CLOSED
+
+    @property
+    def host(self) -> str:
+        """The address of the other end; empty if the connection is gone already."""
+        assert self._transport is not None
+        return str((self._transport.get_extra_info("peername") or ("",))[0])
 
     @property
     def traffic(self) -> tuple[int, int, int]:
@@ -193,13 +204,9 @@ class Link(asyncio.BufferedProtocol):
         self.tell()
         self._table.disconnected(self)
 
-    def eof_received(self) -> bool:
-        return False  # we never half-close: the transport closes, and connection_lost says why
-
     def _begin(self) -> None:
         self._table.connected(self)
-        first = self._greeting.first()
-        if first is not None:
+        if (first := self.greeting.first()) is not None:
             self.outbox.post(first)
 
     def _end(self) -> str:
@@ -251,7 +258,7 @@ class Link(asyncio.BufferedProtocol):
         inbox, have = self._table.inbox, len(self._head)
         inbox[:have] = self._head
         if limited:  # read no payload that the gate hasn't granted
-            return inbox[have : have + frame.missing(inbox[:have], self._header_limit)]
+            return inbox[have : have + frame.missing(inbox[:have], self._header_limit, self._seal is not None)]
         return inbox[have:]
 
     def buffer_updated(self, nbytes: int) -> None:
@@ -259,26 +266,31 @@ class Link(asyncio.BufferedProtocol):
             self.attempt(self._on_bytes, nbytes)
 
     def _on_bytes(self, nbytes: int) -> None:
-        self._heard_at = self._loop.time()
-        rest = self._rest
+        now, rest = self._loop.time(), self._rest
         if rest is None:
-            self._on_heads(self._table.inbox[: len(self._head) + nbytes])
+            self._on_heads(self._table.inbox[: len(self._head) + nbytes], now)
         else:
+            self._heard_at = now
             self._on_payload(rest, nbytes)
         if self._table.download.limited and self._rest is not None and not self._credit_bytes:
             self._drink()
 
-    def _on_heads(self, data: memoryview) -> None:
+    def _on_heads(self, data: memoryview, now: float) -> None:
         """Take every frame that `data` has, and the beginning of the payload that follows the last."""
         self._head = b""
         while data and not self.closed:
-            found = frame.parse(data, self._header_limit, self._manifest, len(self._lacking))
+            found = frame.parse(data, self._header_limit, self._manifest, len(self._lacking), self._seal)
             if found is None:
                 self._head = bytes(data)
                 return
             message, head_bytes, payload_bytes = found
+            self._heard_at = now  # not before: a length that was changed on its way must not be waited for
             self.control_bytes_in += head_bytes
             data = data[head_bytes:]
+            if self._buffer is not None and not self._lacking:  # a sealed block, whose seal has come
+                self._on_whole()
+                if self.closed:
+                    return
             if message is None:
                 data = self._on_part(data, payload_bytes)
             elif self.state is State.GREETING:
@@ -304,11 +316,14 @@ class Link(asyncio.BufferedProtocol):
         self.payload_bytes_in += nbytes
         self._credit_bytes = max(0, self._credit_bytes - nbytes)
         self._rest = part[nbytes:] or None
-        if self._rest is None and not self._lacking:
+        if self.sealed and self._seal is not None:
+            self._seal.add(part[:nbytes])
+        if self._rest is not None or self._lacking:
+            if self._heard_at - self._progress_at >= PROGRESS_S:
+                self._progress_at = self._heard_at
+                self._owner.on_progress(self)
+        elif not self.sealed:  # otherwise the next seal tells whether these are the bytes that were sent
             self._on_whole()
-        elif self._heard_at - self._progress_at >= PROGRESS_S:
-            self._progress_at = self._heard_at
-            self._owner.on_progress(self)
 
     def _on_whole(self) -> None:
         """The block in receipt is whole."""
@@ -322,23 +337,22 @@ class Link(asyncio.BufferedProtocol):
     def _on_greeting(self, message: Message) -> None:
         if isinstance(message, Desligamento):
             raise RemoteError(f"refused: {message.why}")
-        greeting = self._greeting
+        greeting = self.greeting
         answer = greeting.handle(message)
         assert greeting.address is not None
         if not self.peer:
             self.peer = greeting.address.peer
             self._table.check_pair(self)
-        if answer is not None:
+        if answer is not None:  # our last REGISTRO
             self.outbox.post(answer)
+            self.outbox.seal(greeting.seal(ours=True), greeting.seals)
         if greeting.stage is Stage.PROVED:
             self._on_proved(greeting.address)
 
     def _on_proved(self, address: PeerAddress) -> None:
-        assert self._transport is not None
-        if not address.host:
-            address = msgspec.structs.replace(address, host=self._transport.get_extra_info("peername")[0])
-        self.address = address
-        self.alone = self._greeting.alone
+        self.address = address if address.host else msgspec.structs.replace(address, host=self.host)
+        self.alone, self.sealed = self.greeting.alone, self.greeting.sealed
+        self._seal = self.greeting.seal(ours=False)
         self.linked_at = self._loop.time()
         self._header_limit = frame.header_limit(self._manifest.block_count)
         self._table.adopt(self)
@@ -365,7 +379,7 @@ class Link(asyncio.BufferedProtocol):
         self._credit_bytes += granted_bytes
         self._thirsty = False
         self._heard_at = self._loop.time()
-        self._transport.resume_reading()
+        self.attempt(self._transport.resume_reading)
 
     # -- blame
 
@@ -376,7 +390,7 @@ class Link(asyncio.BufferedProtocol):
         except RemoteError as error:
             self.close(str(error), Desligamento(why=str(error)[:WHY_CHARACTERS]))
         except Exception as error:
-            self.close("internal error", Desligamento(why="internal error"))
+            self.close(f"internal error: {error!r}", Desligamento(why="internal error"))
             self._loop.call_exception_handler(
                 {"message": f"internal error at {self!r}", "exception": error, "protocol": self}
             )

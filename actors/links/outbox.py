@@ -5,6 +5,9 @@ Messages in `PASSING` concern what the neighbour sends, so they go between these
 a block takes most of a minute. All other messages go before the next block. A BLOQUEIO that arrived before the
 end of this block would make the neighbour ask for it elsewhere, and get it twice.
 
+On a proven link a seal follows each head, and is made when the head is written, so in the order of what is sent. Where
+blocks are sealed too, an ESTOQUE without news ends each, so that its seal comes at once.
+
 Invariant: a frame is never cut by another; between the frames of a block stand only messages in `PASSING`.
 Memory is bounded: one chunk and the transport's own backlog for blocks, `BACKLOG_BYTES` for messages.
 """
@@ -18,13 +21,16 @@ from collections.abc import Callable
 from minibit.actors.links.face import Owner
 from minibit.actors.links.gate import Gate
 from minibit.errors import LocalError, RemoteError
-from minibit.messages import Bloco, Message
+from minibit.messages import Bloco, Estoque, Message
 from minibit.wire import frame
 from minibit.wire.carriage import PASSING
+from minibit.wire.seal import Seal
 
 CHUNK_BYTES = 256 << 10  # this much of a block is read and handed to the transport at once
 HIGH_WATER_BYTES = 64 << 10  # the transport pauses us at this backlog of its own, beside the kernel's
 BACKLOG_BYTES = 1 << 20  # a neighbour that leaves more bytes of messages unread is dropped
+
+NOTHING_NEW = Estoque()  # a sign of life, or the carrier of a seal; it has no news, so the other end's owner hears none
 
 
 class Outbox:
@@ -51,6 +57,8 @@ class Outbox:
         self._attempt = attempt
         self._tell_sent = sent
         self._transport: asyncio.Transport | None = None  # None again once the link is closed
+        self._seal: Seal | None = None
+        self._seals_blocks = False
         self._messages: list[bytes] = []  # frames to go before the next block
         self._passing: list[bytes] = []  # frames to go before the next part of a cut block
         self._backlog_bytes = 0  # of both
@@ -88,6 +96,11 @@ class Outbox:
         self._blocks.clear()
         self._messages.clear()
         self._passing.clear()
+
+    def seal(self, seal: Seal, blocks: bool) -> None:
+        """Seal what is posted from now on; with `blocks`, their bytes too."""
+        self._flush()
+        self._seal, self._seals_blocks = seal, blocks
 
     def post(self, message: Message) -> None:
         """Put a message in line; those of one turn of the event loop go out in one system call."""
@@ -137,10 +150,15 @@ class Outbox:
             messages, self._passing = self._passing, []
         else:
             messages, self._messages = self._messages, []
-        taken_bytes = sum(map(len, messages))
-        self.control_bytes += taken_bytes
-        self._backlog_bytes -= taken_bytes
-        return messages
+        self._backlog_bytes -= sum(map(len, messages))
+        return [self._sealed(head) for head in messages]
+
+    def _sealed(self, head: bytes) -> bytes:
+        """The head with its seal, to be written next; it now counts as sent."""
+        if self._seal is not None:
+            head += self._seal.over(head)
+        self.control_bytes += len(head)
+        return head
 
     def _pump(self) -> None:
         """Send as much of the first block as the network and the limit take, until it is sent whole."""
@@ -167,14 +185,18 @@ class Outbox:
             raise LocalError(f"read {len(data)} bytes of block {block} at {offset}, not {chunk_bytes}")
         if spoil and offset == 0:
             data = bytes((data[0] ^ 0xFF,)) + data[1:]
-        parts = [data]
+        parts = []
         if not self.midframe:
             frame_bytes = chunk_bytes if self._gate.limited else length - offset
             head = frame.encode_next(frame_bytes) if self._cut else frame.encode(Bloco(block), frame_bytes)
-            self.control_bytes += len(head)
-            parts = [*self._take_messages(), head, data]
+            parts = [*self._take_messages(), self._sealed(head)]
             self._cut = offset + frame_bytes < length
+        parts.append(data)
         self.payload_bytes += chunk_bytes
+        if self._seal is not None and self._seals_blocks:
+            self._seal.add(data)
+            if offset + chunk_bytes == length:
+                parts.append(self._sealed(frame.encode(NOTHING_NEW)))
         if offset + chunk_bytes < length:
             self._offset = offset + chunk_bytes
         else:

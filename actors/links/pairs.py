@@ -9,13 +9,18 @@ The rule of the pair. A link counts from the moment both ends have proved the ke
    again has lost the old connection, for instance because it was killed and started again.
 
 The owner hears of the old link's end before it hears of the new link.
+
+Strangers, which dialled us and have not proved the key, are few: one too many makes the oldest go that is silent, of
+those that come from where most come from. And while there are as many as there may be, the next comes in after a pause.
+So one that proves itself at once gets in, however many others come again and again: they wait in the kernel's line.
 """
 
 from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -26,11 +31,14 @@ from minibit.actors.links.pool import BlockPool
 from minibit.errors import LocalError, RemoteError
 from minibit.messages import Desligamento, PeerAddress
 from minibit.wire import frame
-from minibit.wire.carriage import DIAL_S, IDLE_S, PREFIX_BYTES
+from minibit.wire.carriage import DIAL_S, IDLE_S, PREFIX_BYTES, SEAL_BYTES
 
 PROOF_S = 5.0
 RACE_S = 10.0  # longer than a successful dial takes from its start to the proof
 STRANGERS_MAX = 64  # connections dialled by others that haven't proved the key yet
+PAUSE_S = 0.005  # between two of them when there are so many: each has 64 times as long to prove the key
+LINE_MAX = 1024  # connections that wait in the kernel to be let in
+DOUBTED_MAX = 1024  # neighbours remembered to be doubted; a member may take any name
 INBOX_BYTES = 4 << 10  # for many small frames in one call; payload bytes that land here are copied once more
 SOCKET_BYTES = 1 << 20  # the kernel's buffer, each way
 
@@ -60,11 +68,13 @@ class Links:
         self.upload = Gate(loop, upload_bps)
         self.download = Gate(loop, download_bps)
         self.pool = BlockPool(owner.manifest.length(0) if block_count else 0)
-        self.inbox = memoryview(bytearray(PREFIX_BYTES + frame.header_limit(block_count) + INBOX_BYTES))
+        self.inbox = memoryview(bytearray(PREFIX_BYTES + frame.header_limit(block_count) + SEAL_BYTES + INBOX_BYTES))
+        self.doubted: set[str] = set()
         self._by_peer: dict[str, Link] = {}
-        self._connections: set[Link] = set()
+        self._connections: dict[Link, str] = {}  # and their origins; the oldest first
         self._dialling: set[str] = set()
-        self._server: asyncio.Server | None = None
+        self._server: socket.socket | None = None
+        self._porter: asyncio.Task[None] | None = None
         self._closed = False
         self._empty = asyncio.Event()
         self._empty.set()
@@ -96,12 +106,12 @@ class Links:
             try:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 sock.bind(address)
-                sock.listen()
+                sock.listen(LINE_MAX)
             except OSError as error:
                 why = error.strerror or str(error)
                 sock.close()
                 continue
-            self._server = await self.loop.create_server(lambda: Link(self), sock=sock)
+            self._server, self._porter = sock, self.loop.create_task(self._let_in(sock))
             return int(sock.getsockname()[1])
         raise LocalError(f"can't listen at {host}: {why}; give other ports")
 
@@ -124,12 +134,10 @@ class Links:
                 sock = block_socket(family)
                 try:
                     await self.loop.sock_connect(sock, where)
-                    await self.loop.create_connection(lambda: link, sock=sock)
                 except BaseException:
                     sock.close()
                     raise
-                if link.closed:  # already: the transport closed the descriptor, and uvloop didn't tell the socket
-                    sock.detach()
+                await self._connect(link, sock, self.loop.create_connection)
                 await link.proved()
         except TimeoutError:
             if peer not in self:
@@ -146,13 +154,37 @@ class Links:
     async def close(self, why: str) -> None:
         """Send DESLIGAMENTO on every link, close them all, and serve no more."""
         self._closed = True
-        if self._server is not None:
-            self._server.close()
         for link in list(self._connections):
             link.close(why, Desligamento(peer=self.owner.me.peer, why=why))
+        if self._server is not None and self._porter is not None:
+            self._porter.cancel()
+            await asyncio.wait([self._porter])
+            self._server.close()
         with suppress(TimeoutError):
             async with asyncio.timeout(2 * FLUSH_S):
                 await self._empty.wait()
+
+    async def _let_in(self, server: socket.socket) -> None:
+        """Accept connections, one after the other, until this task is cancelled."""
+        while True:
+            try:
+                sock, _ = await self.loop.sock_accept(server)
+                await self._connect(Link(self), sock, self.loop.connect_accepted_socket)
+            except Exception:  # no descriptor is left, it is gone again, ...: the next may come in all the same
+                await asyncio.sleep(PAUSE_S)
+            if len(self._strangers()) >= STRANGERS_MAX:
+                await asyncio.sleep(PAUSE_S)
+
+    @staticmethod
+    async def _connect(link: Link, sock: socket.socket, connect: Callable[..., Coroutine[Any, Any, Any]]) -> None:
+        """Let `link` have the connection of `sock`."""
+        try:
+            await connect(lambda: link, sock=sock)
+        except BaseException:
+            sock.close()
+            raise
+        if link.closed:  # already: the transport closed the descriptor, and uvloop didn't tell the socket
+            sock.detach()
 
     async def _resolve(self, address: PeerAddress) -> list[Any]:
         try:  # a numeric address needs no thread
@@ -160,17 +192,30 @@ class Links:
         except socket.gaierror:
             return await self.loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
 
+    def doubt(self, peer: str) -> None:
+        """A block of this neighbour came wrong: on its next link its blocks must be sealed."""
+        if len(self.doubted) >= DOUBTED_MAX:
+            self.doubted.pop()
+        self.doubted.add(peer)
+
     # -- to the links
 
     def connected(self, link: Link) -> None:
-        """The connection of `link` is made; `RemoteError` when it is one too many."""
-        self._connections.add(link)
+        """The connection of `link` is made; one too many makes another go."""
+        self._connections[link] = origin(link.host)
         self._empty.clear()
         if self._closed:
             raise RemoteError("we are leaving")
-        strangers_count = sum(one.state is State.GREETING and not one.dialled for one in self._connections)
-        if not link.dialled and strangers_count > STRANGERS_MAX:
-            raise RemoteError(f"{STRANGERS_MAX} connections wait for their proof already")
+        strangers = self._strangers()
+        if len(strangers) > STRANGERS_MAX:
+            count = Counter(self._connections[one] for one in strangers)
+            others = [one for one in strangers if one is not link]
+            loser = min(others, key=lambda one: (-count[self._connections[one]], not one.greeting.silent))  # oldest
+            loser.close(why := f"{STRANGERS_MAX} others wait for their proof", Desligamento(why=why))
+
+    def _strangers(self) -> list[Link]:
+        """The connections that others dialled and have not proved, the oldest first."""
+        return [one for one in self._connections if one.state is State.GREETING and not one.dialled]
 
     def check_pair(self, link: Link) -> None:
         """`RemoteError` when `link` must not be the one of its pair; see the rule above."""
@@ -200,9 +245,14 @@ class Links:
 
     def disconnected(self, link: Link) -> None:
         """The connection of `link` is gone."""
-        self._connections.discard(link)
+        self._connections.pop(link, None)
         if not self._connections:
             self._empty.set()
+
+
+def origin(host: str) -> str:
+    """What counts as one address: with IPv6, everybody has a whole network of 64 bits of them."""
+    return socket.inet_pton(socket.AF_INET6, host.partition("%")[0])[:8].hex() if ":" in host else host
 
 
 def block_socket(family: int) -> socket.socket:

@@ -57,6 +57,7 @@ class Check(NamedTuple):
     rows    gives what was expected and measured
     draw    draws on a figure of matplotlib
     notes   the text below the table, in Markdown
+    large   the beginnings of the rows that small forms can't judge: these swarms are too small for the law
     """
 
     title: str
@@ -65,6 +66,11 @@ class Check(NamedTuple):
     rows: Callable[[Found], list[CheckRow]]
     draw: Callable[[Found, Any], None]
     notes: str = ""
+    large: tuple[str, ...] = ()
+
+    def judged(self, rows: list[CheckRow], small: bool) -> list[CheckRow]:
+        """The rows that are judged: all, or those that small forms can judge."""
+        return [row for row in rows if not (small and row.what.startswith(self.large))]
 
 
 def at_least(what: str, value: float, least: float) -> CheckRow:

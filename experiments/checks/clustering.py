@@ -119,4 +119,5 @@ longer windows (three seeds of chance; two for the shortest and the longest):
 One half of the check wants a long window and the other a short one. It stays at two rounds, which slow peers are better
 off with.
 """,
+    large=("fast seed",),
 )

@@ -84,4 +84,5 @@ was common 87 s after the last one had left the seed, and 45 s with neither (50 
 Interest is the share of the common time in which one peer wants something of another; Legout and others find most pairs
 near 1.
 """,
+    large=("blocks that only", "start-ups until"),
 )

@@ -65,4 +65,5 @@ costs between 25 and 800 peers. What is missing is what check 6 tells of: with w
 by neighbours whose every wish is in flight from somebody else already. Shorter rounds don't cure it: with rounds of 2 s
 instead of 10 s, 400 peers start in 31 τ instead of 28 (one seed of chance).
 """,
+    large=("makespan of",),
 )

@@ -98,4 +98,5 @@ under way goes out whole; but that is so for free riders and honest peers alike.
 Without choking free riders got 1.37 times as much as honest peers before PEDIDO passed blocks (60 peers, one seed of
 chance): an honest peer's PEDIDO waited behind what it sent itself.
 """,
+    large=("rate of a free rider", "the same, once"),
 )

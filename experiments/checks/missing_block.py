@@ -93,4 +93,5 @@ CHECK = Check(
     tasks,
     rows,
     draw,
+    large=("peers after 400 s, 2",),
 )

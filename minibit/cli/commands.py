@@ -15,6 +15,7 @@ import click
 
 import minibit
 from minibit.cli.ending import ending
+from minibit.errors import LocalError
 
 COMMANDS = {
     "swarm": "Share content among a swarm of Ray actors, or simulated peers.",
@@ -39,9 +40,9 @@ class Subcommand(click.Command):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Do it; modules of the working folder can be imported, for strategies of one's own as module:Class."""
-        if (here := str(Path.cwd())) not in sys.path:
-            sys.path.append(here)
         with ending():
+            if (here := _working_folder()) not in sys.path:
+                sys.path.append(here)
             return super().invoke(ctx)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -100,6 +101,13 @@ class Commands(Subcommands):
         """The list in the help, which imports none of them."""
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
+
+
+def _working_folder() -> str:
+    try:
+        return str(Path.cwd())
+    except OSError:
+        raise LocalError("the working folder is not there any more: go to another one") from None
 
 
 def load(name: str) -> click.Command:

@@ -13,7 +13,6 @@ stopped.
 from __future__ import annotations
 
 import json
-import os
 import re
 import sys
 from collections import deque
@@ -34,6 +33,8 @@ from minibit.compare.rows import as_markdown, as_object, as_parquet, cells_of, i
 from minibit.compare.workers import Outcome, Processes, Tasks, Workers
 from minibit.errors import LocalError
 from minibit.lab.archive import RUNS
+from minibit.lab.formats import read_text
+from minibit.lab.machine import processors
 
 LOST = 4
 
@@ -120,11 +121,12 @@ def do_missing(grid: Grid, results: ResultsFolder, jobs: int | None, address: st
 
     with Progress(quiet) as progress:
         progress.say(f"runs to do: {len(missing)} of {len(grid.runs())}")
+        progress.update_runs(0, 0, len(missing))
         if simulated := [run for run in missing if not run.real]:
             if address is not None:
                 do(simulated, Tasks(address), jobs or len(simulated))
             else:
-                at_once = jobs or len(os.sched_getaffinity(0))
+                at_once = jobs or processors()
                 do(simulated, Processes(at_once), at_once)
         if real := [run for run in missing if run.real]:
             do(real, Processes(1, address), 1)
@@ -142,10 +144,7 @@ def end(lost: dict[str, str]) -> NoReturn:
 
 def marked(page: Path, name: str) -> re.Match[str]:
     """The place of a table in a page: between the lines `<!-- table NAME -->` and `<!-- end -->`."""
-    try:
-        text = page.read_text(encoding="utf-8")
-    except OSError as error:
-        raise LocalError(f"can't read {page} ({error.strerror}): give a Markdown file") from None
+    text = read_text(page, "a Markdown file")
     found = re.search(rf"(?<=<!-- table {re.escape(name)} -->\n).*?(?=<!-- end -->)", text, re.DOTALL)
     if found is None:
         raise LocalError(f"{page} has no place for {name}: add the lines <!-- table {name} --> and <!-- end -->")

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from minibit.errors import LocalError
+from minibit.errors import LocalError, said
 from minibit.run import readers
 from minibit.run.options import GROUPS, TABLE, Option
 from minibit.run.readers import Reader
@@ -53,7 +53,7 @@ class _Switch(click.types.BoolParamType):
         try:
             return super().convert(value, param, ctx)
         except click.BadParameter:
-            self.fail(f"{value!r} won't do: give yes or no", param, ctx)
+            self.fail(f"{said(value)} won't do: give yes or no", param, ctx)
 
 
 class Given(click.Option):
@@ -66,17 +66,16 @@ class Given(click.Option):
     def __init__(
         self, option: Option, group: str, *, default: str | None = None, environment: bool = False, **more: Any
     ) -> None:
-        names = [f"MINIBIT_{option.name.upper()}", *(["RAY_ADDRESS"] if option.name == "address" else [])]
         kind: click.ParamType[Any] = click.Path() if option.metavar in {"FILE", "DIR"} else click.STRING
         values = option.values
         super().__init__(
             [f"--{option.name.replace('_', '-')}"],
-            help=option.help + (f" Only with --world {option.world}." if option.world else ""),
+            help=option.explained + (f" Only with --world {option.world}." if option.world else ""),
             metavar=option.metavar or None,
             is_flag=not option.metavar,
             type=kind if option.metavar else _Switch(),
             default=default,
-            envvar=names if environment else None,
+            envvar=list(option.variables) if environment else None,
             shell_complete=(lambda _c, _p, begun: [one for one in values if one.startswith(begun)]) if values else None,
             **more,
         )
@@ -84,9 +83,15 @@ class Given(click.Option):
         self.shown = default or option.shown
 
 
+def number(name: str, least: str, most: str, help: str, **more: Any) -> Callable[..., Any]:
+    """A whole number between two bounds, which are in the help."""
+    reader = readers.within(readers.whole, least, most)
+    return click.option(name, metavar="N", type=Read(reader), help=f"{help} {least} to {most}.", **more)
+
+
 def many_runs(main: Callable[..., None]) -> Callable[..., None]:
     """The options of each command that does many runs, in the reverse order of the help."""
-    at_once, page = Read(readers.whole(1)), click.Path(path_type=Path)
+    page = click.Path(path_type=Path)
     for option in (
         click.option("--quiet", is_flag=True, help="Show no progress."),
         click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the table."),
@@ -94,7 +99,7 @@ def many_runs(main: Callable[..., None]) -> Callable[..., None]:
         click.option(
             "--address", metavar="ADDR", help="Run on this Ray cluster (HOST:PORT or auto). [on this machine]"
         ),
-        click.option("--jobs", metavar="N", type=at_once, help="Runs at a time. [one a core; on Ray, what fits]"),
+        number("--jobs", "1", "10000", "Runs at a time; without it one a core, and on Ray what fits."),
     ):
         main = option(main)
     return main

@@ -12,21 +12,20 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from pathlib import Path
 
 import click
 
 from minibit import events, inventory
 from minibit.cli.commands import Subcommand
-from minibit.cli.options import Read
+from minibit.cli.options import Read, number
 from minibit.cli.table import show
 from minibit.errors import LocalError, SourceError
 from minibit.events import Effect, Event
+from minibit.lab.formats import JSON_BYTES_MAX, read_bytes
 from minibit.messages import in_words
 from minibit.neighbour import Neighbour, Slot, Standing
 from minibit.peer import Peer
 from minibit.records import PeerRecord, ServingRecord
-from minibit.run.readers import whole
 from minibit.sim.journal import Entry, Journal, replay
 from minibit.units import parse_duration, show_rate
 
@@ -37,11 +36,11 @@ NAMED_AT_ONCE = 6
 @click.command(cls=Subcommand)
 @click.argument("file", type=click.Path())
 @click.option("--until", metavar="TIME", type=Read(parse_duration), help="The moment, e.g. 12s or 250ms. [the end]")
-@click.option("--messages", "most", default=10, metavar="N", type=Read(whole(0)), help="The last events to show.")
-def main(file: str, until: float | None, most: int) -> None:
+@number("--messages", "0", "1000000", "The last events to show.", default=10)
+def main(file: str, until: float | None, messages: int) -> None:
     """Show a peer of a simulated run at any moment; FILE is its journal."""
     journal = read(file)
-    last: deque[tuple[Entry, list[Effect]]] = deque(maxlen=most)
+    last: deque[tuple[Entry, list[Effect]]] = deque(maxlen=messages)
     now = journal.end_s if until is None else min(until, journal.end_s)
     peer = replay(journal, now, lambda peer, entry, effects: last.append((entry, effects)))
     beyond = "" if now < journal.end_s else ", where its journal ends"
@@ -59,13 +58,12 @@ def main(file: str, until: float | None, most: int) -> None:
 
 def read(file: str) -> Journal:
     """The journal in a file."""
+    wrote = "a file that minibit swarm --world sim --journal PEER wrote"
     try:
-        return Journal.decode(Path(file).read_bytes())
-    except OSError as error:
-        what = f"{file} can't be read ({error.strerror})"
+        return Journal.decode(read_bytes(file, JSON_BYTES_MAX, wrote))
     except LocalError as error:
-        what = f"{file}: {error}"
-    raise SourceError(f"{what}: give a file that minibit swarm --world sim --journal PEER wrote")
+        text = str(error)
+    raise SourceError(text if wrote in text else f"{file}: {text}: give {wrote}")
 
 
 # the peer
@@ -161,6 +159,8 @@ def told(event: Event | None) -> str:
             return f"{sender} goes on sending a block"
         case events.Sent(peer, block):
             return f"{peer} has been sent block {block}"
+        case events.Lost(block):
+            return f"its disk lost block {block}"
 
 
 def did(effects: list[Effect]) -> Iterator[str]:

@@ -50,7 +50,8 @@ def main() -> None:
 @in_runs
 def ls(runs: Path) -> None:
     """A line for each run, by name."""
-    rows = [_line(folder) for folder in sorted(runs.glob("*")) if _is_run(folder)]
+    folders = sorted([*runs.glob("*"), *runs.glob("*/earlier/*")])
+    rows = [(str(folder.relative_to(runs)), *_line(folder)) for folder in folders if _is_run(folder)]
     if not rows:
         what = "run in" if runs.is_dir() else "folder"
         raise LocalError(f"there is no {what} {runs}: run a swarm first, or give --runs DIR")
@@ -131,17 +132,16 @@ def _is_run(folder: Path) -> bool:
 
 
 def _line(folder: Path) -> tuple[object, ...]:
-    """A run in a line, from its run.json alone."""
+    """A run in a line but for its name, from its run.json alone."""
     try:
         about, missing = read_about(folder)
     except LocalError:
-        return (folder.name, "of a newer Minibit", *[""] * 7)
+        return ("of a newer Minibit", *[""] * 7)
     summary = about.get("summary")
     if not summary:
-        return (folder.name, "not whole" if missing else "not over", *[""] * 7)
+        return ("not whole" if missing else "not over", *[""] * 7)
     content, rules = summary["content"], about.get("options", {}).get("rules", {})
     return (
-        folder.name,
         summary["world"],
         f"{summary['completed']} of {summary['peers']}",
         f"{show_bytes(content['bytes'])}, {content['blocks']} blocks",

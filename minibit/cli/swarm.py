@@ -14,8 +14,8 @@ import contextlib
 import sys
 import threading
 import time
-import tomllib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,11 @@ from minibit.cli.ending import complain, lacking
 from minibit.cli.options import Given, swarm_options
 from minibit.cli.progress import Progress, show_summary
 from minibit.errors import LocalError, OptionError
+from minibit.lab import formats
 from minibit.lab.archive import RUNS, RunFolder
+from minibit.lab.machine import free_memory_bytes
+from minibit.run import needs
+from minibit.run.figures import told_of
 from minibit.run.options import TABLE, Options
 from minibit.run.summary import Summary
 from minibit.sim import Scenario, Simulation
@@ -40,8 +44,8 @@ from minibit.units import show_duration
 def main(file: str | None, no_report: bool, json: bool, quiet: bool, **given: Any) -> None:
     """Share FILE (a file or a folder), or made content, among a swarm of Ray actors.
 
-    Sizes take B, kB, KiB, MB, MiB, GB, GiB; rates the same with /s; times ms, s, m, h. An option may stand in the
-    environment too: MINIBIT_PEERS=20 is --peers 20.
+    Sizes take kB, MB, GB, KiB, MiB, GiB, also without the B; rates the same and kbit, Mbit, Gbit, all with or without
+    /s; times ms, s, m, h. An option may stand in the environment too: MINIBIT_PEERS=20 is --peers 20.
 
     With --world sim the swarm is simulated, in virtual time and without Ray. A peer without --upload then has a line
     of 1 Gbit/s.
@@ -69,8 +73,8 @@ def main(file: str | None, no_report: bool, json: bool, quiet: bool, **given: An
         click.echo(summary.to_json())
     else:
         show_summary(summary)
-    for why, names in summary.failed_by_reason().items():
-        complain(f"incomplete: {', '.join(names)}: {why}")
+    for why, failures in summary.failed_by_reason().items():
+        complain(f"incomplete: {told_of(failures, why, summary.nodes)}")
     if live:
         keep_page()
     sys.exit(summary.exit_code)
@@ -95,21 +99,23 @@ def of_this_world(given: dict[str, Any]) -> dict[str, Any]:
 
 def launch(file: str | None, options: Options, live: bool, progress: Progress) -> Summary:
     """One whole swarm of real actors."""
-    from minibit.actors.driver.swarm import Swarm  # noqa: PLC0415  imports Ray, which nothing else here needs to wait for
+    if file is not None:
+        files.check_source(file)
+    from minibit.actors.driver.own_swarm import OwnSwarm  # noqa: PLC0415  imports Ray, for which nothing else waits
 
     if live:
         from minibit.actors.driver.live import make_ready  # noqa: PLC0415  now, and not while blocks move
 
         make_ready()
-    progress.say(f"starting {everybody(options)}")
-    with Swarm.launch(file, options) as swarm:
+    with OwnSwarm.start(file, options, progress.stage) as swarm:
         if live:
             click.echo(f"live page: {swarm.live().url}", err=True)
-        return swarm.wait(timeout_s=options.timeout_s, progress=progress.update)
+        return swarm.wait(progress=progress.update)
 
 
 def report(folder: Path, progress: Progress) -> None:
     """Write the pictures of the run beside its records, where what draws them is installed."""
+    progress.stage("drawing the report")
     try:
         from minibit.lab import load, report  # noqa: PLC0415  heavy, and not everybody has it
 
@@ -142,10 +148,13 @@ def simulate(
     file: str | None, options: Options, scenario: str | None, journals: list[str], progress: Progress
 ) -> Summary:
     """One whole simulated swarm. Its summary has virtual times only; the progress also says the real time."""
-    manifest = None
+    manifest, asked = None, needs.block_bytes_for(options, free_memory_bytes())
     if file is not None:
         files.check_source(file)
-        manifest = files.scan(Path(file), options.block_bytes_for, options.hash)
+        hashing = partial(progress.stage, f"hashing {Path(file).name}")
+        manifest = files.scan(Path(file), asked, options.hash, hashing)
+    else:
+        asked(options.size_bytes)
     lived = read_scenario(scenario, options.peers)
     try:
         simulation = Simulation(options, lived, content=manifest, journal=journals)
@@ -153,7 +162,7 @@ def simulate(
         raise
     except LocalError as error:  # about peers and blocks that are named in the scenario, and known only now
         raise LocalError(f"--scenario {scenario}: {error}") from None
-    folder = RunFolder.create(options.name, options.out)
+    folder = RunFolder.create(options.name, options.out, file)
     try:
         progress.say(f"simulating {everybody(options)}")
         began_at = time.perf_counter()
@@ -177,11 +186,11 @@ def read_scenario(path: str | None, peers: int) -> Scenario:
     if path is None:
         return Scenario()
     try:
-        return Scenario.build(tomllib.loads(Path(path).read_text(encoding="utf-8")), peers)
-    except OSError as error:
-        raise LocalError(f"--scenario {path}: {error.strerror}: give a TOML file, as in docs/simulation.md") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise LocalError(f"--scenario {path}: it is no TOML: {error}") from None
+        table = formats.parse_toml(formats.read_text(path, "a TOML file, as in docs/simulation.md"), path)
+    except LocalError as error:
+        raise LocalError(f"--scenario {error}") from None
+    try:
+        return Scenario.build(table, peers)
     except LocalError as error:
         raise LocalError(f"--scenario {path}: {error}") from None
 

@@ -20,4 +20,12 @@ def show(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     console = Console(highlight=False)
     wide = console.options.update(max_width=WIDTH_MAX)
     console.width = max(console.width, console.measure(table, options=wide).maximum)  # no figure is cut
-    console.print(table)
+    put(table, console)
+
+
+def put(table: Table, console: Console) -> None:
+    """Print a table in one piece. rich itself would end the program, with a code of its own, when nobody reads it."""
+    with console.capture() as shown:
+        console.print(table)
+    console.file.write(shown.get())
+    console.file.flush()

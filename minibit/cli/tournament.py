@@ -27,7 +27,7 @@ from minibit.choker import CHOKERS
 from minibit.cli.commands import Subcommand
 from minibit.cli.compare import do_missing, end, marked, put_into
 from minibit.cli.ending import complain
-from minibit.cli.options import Read, many_runs, some_options
+from minibit.cli.options import many_runs, number, some_options
 from minibit.cli.table import show
 from minibit.compare.columns import Estimate, estimate, shown
 from minibit.compare.grid import File, Grid, GridRun, of_file
@@ -38,7 +38,6 @@ from minibit.errors import LocalError
 from minibit.picker import PICKERS
 from minibit.rules import Rules
 from minibit.run.options import Options
-from minibit.run.readers import whole
 from minibit.run.seating import seats
 from minibit.seat import Seat
 
@@ -74,8 +73,8 @@ class Ranking(NamedTuple):
 
 @click.command(cls=Subcommand, params=some_options("Options of the swarm", **OPTIONS))
 @click.argument("contestants", metavar="[CONTESTANT]...", nargs=-1)
-@click.option("--peers", metavar="N", default=10, type=Read(whole(1)), help="Peers of each contestant.")
-@click.option("--seeds", metavar="N", default=5, type=Read(whole(1)), help="Runs, each with another random seed.")
+@number("--peers", "1", "10000", "Peers of each contestant.", default=10)
+@number("--seeds", "1", "1000", "Runs, each with another random seed.", default=5)
 @many_runs
 def main(
     contestants: tuple[str, ...],

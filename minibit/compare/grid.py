@@ -9,11 +9,11 @@ the scenario and the simulation of every cell are built once.
 from __future__ import annotations
 
 import hashlib
-import tomllib
 from collections.abc import Iterator
 from copy import deepcopy
 from difflib import get_close_matches
 from itertools import product
+from math import prod
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -22,9 +22,12 @@ import msgspec
 from minibit import strategies
 from minibit.compare.columns import COLUMNS, USUAL, of_groups
 from minibit.errors import LocalError
+from minibit.lab import formats
 from minibit.run.options import Options
 from minibit.run.scenario import PeerClass, read
 from minibit.sim import Scenario, Simulation
+
+CELLS_MAX = 10_000  # each is built before anything runs
 
 OURS = {  # options that no grid file may set
     "seed": "repeats sets it",
@@ -80,7 +83,7 @@ class File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """The tables of a grid file."""
 
     title: str
-    repeats: Annotated[int, msgspec.Meta(ge=1)] = 5
+    repeats: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 5
     measures: tuple[str, ...] = ()
     options: dict[str, Any] = {}
     scenario: dict[str, Any] = {}
@@ -90,15 +93,10 @@ class File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 def load(path: Path) -> Grid:
     """The grid in the file at `path`; `LocalError` names file and key, and says what the key takes."""
+    text = formats.read_text(path, "a grid file, e.g. one of experiments/grids/")
+    tables = formats.parse_toml(text, path)
     try:
-        text = path.read_text(encoding="utf-8")
-        return of_file(text, read(tomllib.loads(text), File))
-    except OSError as error:
-        raise LocalError(
-            f"can't read {path} ({error.strerror}): give a grid file, e.g. one of experiments/grids/"
-        ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise LocalError(f"{path} is no TOML file: {error}") from None
+        return of_file(text, read(tables, File))
     except LocalError as error:
         raise LocalError(f"{path}: {error}") from None
 
@@ -107,6 +105,8 @@ def of_file(text: str, file: File) -> Grid:
     """The grid that the tables of a file say, which has this text."""
     axes = dict(_axes(file.grid))
     names = (["case"] if file.cases else []) + [".".join(path).removeprefix("scenario.") for path in axes]
+    if (count := prod(map(len, axes.values())) * max(1, len(file.cases))) > CELLS_MAX:
+        raise LocalError(f"grid: {count:,} cells, and {CELLS_MAX:,} is the most: give fewer values, or several files")
     cells = []
     for case in file.cases or ({},):
         for values in product(*axes.values()):
@@ -168,7 +168,7 @@ def _cell(values: dict[str, str], file: File, settings: list[tuple[Keys, Any]]) 
     for seed in range(1, file.repeats + 1):
         parameters = {
             "options": msgspec.to_builtins(msgspec.structs.replace(built, seed=seed)),
-            "scenario": msgspec.to_builtins(world, enc_hook=float),  # durations and rates are floats of their own class
+            "scenario": msgspec.to_builtins(world),
         }
         key = hashlib.sha256(msgspec.json.encode(_canonical(parameters), order="sorted")).hexdigest()[:20]
         runs.append(GridRun(key, parameters, values, seed, {**options, "seed": seed}, scenario))

@@ -13,7 +13,7 @@ import tempfile
 import time
 import traceback
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from math import inf
 from pathlib import Path
 from statistics import fmean, median
@@ -22,26 +22,29 @@ from typing import Any
 
 import msgspec
 
-from minibit import strategies
 from minibit.errors import MinibitError
 from minibit.events import TRACKER
+from minibit.lab.machine import free_memory_bytes
 from minibit.records import Record
+from minibit.run import needs
 from minibit.run.measures import bytes_between, presences
 from minibit.run.options import Options
 from minibit.run.seating import seats
 from minibit.run.summary import Summary
 from minibit.seat import Seat
 from minibit.sim import Scenario, Simulation
+from minibit.strategies import Shipment
 
 Figures = dict[str, float | None]
 
 
-def run(options: dict[str, Any], scenario: dict[str, Any], shipped: Mapping[str, type] | None = None) -> dict[str, Any]:
+def run(options: dict[str, Any], scenario: dict[str, Any], shipment: Shipment | None = None) -> dict[str, Any]:
     """The result of one run: `figures` and `summary`, or why it was `lost`; and how long it `took_s`, by our clock.
 
-    `shipped` are strategies by the names that the options give. Their modules need not be on this machine.
+    `shipment` has strategies by the names that the options give. Their modules need not be on this machine.
     """
-    strategies.SHIPPED.update(shipped or {})
+    if shipment is not None:
+        shipment.unpack()
     began_at = time.monotonic()
     found: dict[str, Any]
     try:
@@ -58,6 +61,7 @@ def run(options: dict[str, Any], scenario: dict[str, Any], shipped: Mapping[str,
 
 def _simulated(given: dict[str, Any], scenario: dict[str, Any]) -> tuple[Summary, Figures]:
     options = Options.build(**given)
+    needs.block_bytes_for(options, free_memory_bytes())(options.size_bytes)
     simulation = Simulation(options, Scenario.build(scenario, options.peers))
     summary = simulation.run()
     return summary, figures(summary, simulation.records, _groups(simulation.seats))
@@ -66,13 +70,11 @@ def _simulated(given: dict[str, Any], scenario: dict[str, Any]) -> tuple[Summary
 def _real(given: dict[str, Any], scenario: dict[str, Any]) -> tuple[Summary, Figures]:
     from minibit.actors.driver.swarm import Swarm  # noqa: PLC0415  imports Ray, which a simulation doesn't need
 
-    options = Options.build(**given)
-    with (
-        tempfile.TemporaryDirectory(prefix="minibit-compare-") as folder,
-        Swarm.launch(**{**given, "out": str(Path(folder, "run"))}) as swarm,
-    ):
-        summary = swarm.wait(timeout_s=options.timeout_s)
-        records = list(swarm.ledger.records())
+    with tempfile.TemporaryDirectory(prefix="minibit-compare-") as folder:
+        options = Options.build(**{**given, "out": str(Path(folder, "run"))})
+        with Swarm.launch(options=options) as swarm:
+            summary = swarm.wait()
+            records = list(swarm.ledger.records())
     return summary, figures(summary, records, _groups(seats(options)))
 
 

@@ -12,7 +12,6 @@ may grow; a line whose run is no longer in the grid is not used. One process wri
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import os
 from contextlib import AbstractContextManager
@@ -25,6 +24,13 @@ import minibit
 from minibit.compare.grid import GridRun
 from minibit.errors import LocalError
 from minibit.lab.archive import explained
+from minibit.lab.formats import parse_json
+from minibit.run.summary import Summary
+
+try:
+    import fcntl
+except ImportError:  # Windows: two comparisons in one folder are not noticed there
+    fcntl = None  # type: ignore[assignment]
 
 
 class RunResult(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -58,7 +64,8 @@ class ResultsFolder(AbstractContextManager["ResultsFolder"]):
             folder.mkdir(parents=True, exist_ok=True)
             self._file = os.open(folder / "results.jsonl", os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if fcntl is not None:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             os.close(self._file)
             raise LocalError(f"another comparison runs in {folder}: wait for it, or give another --out") from None
@@ -67,8 +74,8 @@ class ResultsFolder(AbstractContextManager["ResultsFolder"]):
         text = (folder / "results.jsonl").read_bytes()
         for line in text.splitlines():
             try:
-                result = msgspec.json.decode(line, type=RunResult)
-            except msgspec.MsgspecError:
+                result = _read(line)
+            except (LocalError, msgspec.ValidationError):
                 self.strange += 1
             else:
                 self.by_key[result.key] = result
@@ -98,6 +105,14 @@ class ResultsFolder(AbstractContextManager["ResultsFolder"]):
     def __exit__(self, *_: object) -> None:
         """Let other processes write."""
         os.close(self._file)
+
+
+def _read(line: bytes) -> RunResult:
+    """The result in a line."""
+    result = msgspec.convert(parse_json(line, "it"), RunResult)
+    if result.lost is None:
+        msgspec.convert(result.summary, Summary)
+    return result
 
 
 def replace(path: Path, data: bytes) -> None:

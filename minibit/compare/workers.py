@@ -32,6 +32,9 @@ Outcome = dict[str, Any]  # see `one_run.run`
 GOODBYE_S = 60.0  # for a swarm of real actors to end by itself
 
 
+KILLED = -9  # the code of a process that was killed
+
+
 class Workers(AbstractContextManager["Workers"]):
     """They do runs; the end of the `with` ends what is going on, and waits until it is gone."""
 
@@ -67,7 +70,7 @@ class Processes(Workers):
             try:
                 process.wait(max(0.0, until_s - time.monotonic()))
             except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
+                _kill(process)
         self._threads.shutdown(cancel_futures=True)
 
     def _done(self, run: GridRun) -> Outcome:
@@ -114,9 +117,17 @@ def _answer(process: subprocess.Popen[bytes], told: dict[str, Any]) -> bytes:
     return answer
 
 
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """Kill a process and, where the system knows groups of processes, what it started."""
+    if hasattr(os, "killpg"):
+        os.killpg(process.pid, signal.SIGKILL)
+    else:
+        process.kill()
+
+
 def _last_words(code: int, err: Any) -> str:
     """Why a process ended without an answer."""
-    if code == -signal.SIGKILL:
+    if code == KILLED:
         return "its process was killed, perhaps because memory ran out: give fewer --jobs, or smaller runs"
     err.seek(0)
     lines = err.read().decode(errors="replace").strip().splitlines()
@@ -133,14 +144,14 @@ class Tasks(Workers):
     def __init__(self, address: str) -> None:
         import ray  # noqa: PLC0415
 
-        from minibit.actors.driver import cluster, launch  # noqa: PLC0415  import Ray, which processes don't need
+        from minibit.actors.driver import cluster, shipping  # noqa: PLC0415  import Ray, which processes don't need
 
         self._joined = not ray.is_initialized()
         cluster.connect(address)
         if not ray.cluster_resources().get("CPU"):  # type: ignore[no-untyped-call]
             cluster.disconnect()
             raise ClusterError(f"the cluster at {address} has no CPU for tasks: add a node to it")
-        self._shipped = launch.shipped
+        self._shipped = shipping.shipped
         self._run = ray.remote(num_cpus=1, max_retries=0)(one_run.run)
         self._refs: list[Any] = []
 

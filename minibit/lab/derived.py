@@ -13,7 +13,7 @@ import polars as pl
 
 from minibit import inventory
 from minibit.events import TRACKER
-from minibit.records import PeerRecord
+from minibit.records import BY_HAND, PeerRecord
 from minibit.run import measures
 
 STEPS = 200  # the most steps of a time axis, unless the caller says how many
@@ -38,7 +38,8 @@ def lives(members: pl.DataFrame, peers: pl.DataFrame, links: pl.DataFrame) -> pl
         schema={"peer": pl.String} | dict.fromkeys(measures.Presence._fields, pl.Float64),
         orient="row",
     )
-    joined = pl.concat([peers.select("peer", "at_s"), links.select("peer", "at_s")]).group_by("peer")
+    own = peers.filter(~pl.col("event").is_in(BY_HAND))
+    joined = pl.concat([own.select("peer", "at_s"), links.select("peer", "at_s")]).group_by("peer")
     return (
         members.select("peer")
         .join(joined.agg(joined_s=pl.col("at_s").min()), on="peer", how="left", maintain_order="left")
@@ -162,6 +163,21 @@ def shares(members: pl.DataFrame, gave: pl.DataFrame) -> pl.DataFrame:
     return found.with_columns(pl.col("up_bytes", "down_bytes").fill_null(0)).with_columns(
         share_ratio=pl.when((up_bytes > 0) | (down_bytes > 0)).then(up_bytes / down_bytes)
     )
+
+
+def outcomes(members: pl.DataFrame, lives: pl.DataFrame, shares: pl.DataFrame, peers: pl.DataFrame) -> pl.DataFrame:
+    """How each member fared: what it was and where, when it joined and was complete, what it got and gave, its end."""
+    ends = peers.filter(pl.col("event").is_in(["left", "died", "failed"])).group_by("peer").last()
+    why = pl.concat_str("event", pl.when(pl.col("why") != "").then(": " + pl.col("why")).otherwise(pl.lit("")))
+    return (
+        members.select("peer", "behaviour", "class", "node")
+        .join(lives.select("peer", "joined_s", "completed_s"), on="peer", how="left", maintain_order="left")
+        .join(
+            shares.select("peer", got_bytes="down_bytes", gave_bytes="up_bytes"),
+            on="peer", how="left", maintain_order="left",
+        )
+        .join(ends.select("peer", ended_s="at_s", end=why), on="peer", how="left", maintain_order="left")
+    )  # fmt: skip
 
 
 def reciprocity(peers: list[str], gave: pl.DataFrame) -> pl.DataFrame:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import polars as pl
@@ -16,9 +16,59 @@ from polars.exceptions import PolarsError
 
 from minibit.errors import LocalError
 from minibit.lab.archive import FORMAT
+from minibit.lab.formats import JSON_BYTES_MAX, parse_json, read_bytes
 from minibit.lab.frames import empty, fitted
 from minibit.lab.run import Run
 from minibit.records import TABLES
+from minibit.run.summary import ContentSummary, Summary
+
+Count = Annotated[int, msgspec.Meta(ge=0)]
+
+
+class _Member(msgspec.Struct):
+    peer: str
+    behaviour: str | None = None
+    class_name: str | None = msgspec.field(name="class", default=None)
+    held_at_start: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]+$")] = "0"
+    upload_bps: float | None = None
+    download_bps: float | None = None
+    node: str | None = None
+    picker: str | None = None
+    choker: str | None = None
+    messages: dict[str, Count] = {}
+
+
+class _Rules(msgspec.Struct):
+    picker: str
+    choker: str
+    slots: Count
+    guests: Count
+
+
+class _Options(msgspec.Struct):
+    rules: _Rules | None = None
+
+
+class _Fault(msgspec.Struct):
+    at_s: float
+    what: str
+    who: str
+    until_s: float | None = None
+
+
+class About(msgspec.Struct):
+    """What of run.json is used: parts may be missing, and what is there has these types."""
+
+    format: int = 0
+    run: str | None = None
+    world: str | None = None
+    content: ContentSummary | None = None
+    summary: Summary | None = None
+    options: _Options | None = None
+    scenario: dict[str, Any] | None = None
+    versions: dict[str, str] | None = None
+    peers: list[_Member] | None = None
+    faults: list[_Fault] | None = None
 
 
 def load(path: str | os.PathLike[str]) -> Run:
@@ -40,14 +90,18 @@ def read_about(folder: Path) -> tuple[dict[str, Any], list[str]]:
     if path is None:
         return {}, ["There is no run.json: the run was killed before it was over, or has not ended yet."]
     try:
-        about = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
-    except (OSError, msgspec.MsgspecError) as error:
+        about = parse_json(read_bytes(path, JSON_BYTES_MAX, "the folder of another run"), "it")
+    except LocalError as error:
         return {}, [f"run.json can't be read ({error})."]
     written = about.get("format", 0)
-    if not isinstance(written, int) or written > FORMAT:
+    if isinstance(written, int) and written > FORMAT:
         raise LocalError(
             f"{folder} was written by a newer Minibit (format {written}, and this one reads up to {FORMAT}): update it"
         )
+    try:
+        msgspec.convert(about, About)
+    except msgspec.ValidationError as error:
+        return {}, [f"run.json can't be read ({error})."]
     if "peers" in about:
         return about, []
     return about, [

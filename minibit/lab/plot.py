@@ -25,6 +25,7 @@ from bokeh.models.ui import UIElement
 
 from minibit.lab.pictures import MAKERS, PageClock, Picture
 from minibit.lab.pictures.page import packed_library
+from minibit.lab.pictures.shade import SHADE
 from minibit.lab.run import Run
 
 WAIT_MS = 20_000  # how long a picture waits for the one that contains Bokeh
@@ -47,6 +48,8 @@ SHOW = """
         await new Promise((done) => setTimeout(done, 100))
     }
     place.textContent = ""
+    %(shade)s
+    minibit_shade(Bokeh.documents.length)
     Bokeh.embed.embed_item(%(item)s, "%(place)s")
 })()
 """
@@ -113,11 +116,12 @@ class Shown:
             "packed": packed_library() if self._carries() else "",
             "version": bokeh.__version__,
             "wait_ms": WAIT_MS,
+            "shade": SHADE,
             "item": json.dumps(json_item(self.model)).replace("<", "\\u003c"),
         }
         said = "".join(f"<div>{escape(line)}</div>" for line in self._said())
         return (
-            '<div style="background: #fff; color: #1a1a1a; padding: 8px; max-width: 1100px">'
+            '<div style="padding: 8px; max-width: 1100px">'
             f"<b>{escape(self.picture.title)}</b><div>{escape(self.picture.look)}</div>"
             f'<div id="{place}">{said}<div><i>The picture is drawn by a script: trust the notebook to see it.</i></div>'
             f"</div></div>\n<script>{SHOW % values}</script>"

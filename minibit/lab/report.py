@@ -7,14 +7,21 @@ shows the rest. It is written under another name and then renamed, so there is n
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from html import escape
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from minibit.errors import LocalError
 from minibit.lab import words
 from minibit.lab.pictures import each_picture
 from minibit.lab.pictures.page import STYLE, TWO, library, placed
 from minibit.lab.run import Run
+from minibit.lab.told import command, told
+from minibit.run.figures import as_rows
+from minibit.units import show_bytes
+
+PEERS_MAX = 500  # rows of the table of peers
 
 
 def write(run: Run, path: str | os.PathLike[str]) -> Path:
@@ -36,7 +43,9 @@ def html(run: Run) -> str:
     """The report as text."""
     sections, script = placed(list(each_picture(run)))
     missing = "".join(f'<p class="missing">{escape(one)}</p>' for one in run.missing)
-    rows = words.as_rows([(figure.question, figure.text) for figure in words.known(run)])
+    rows = as_rows([(figure.question, figure.text) for figure in (*words.known(run), *told(run))])
+    if line := command(run):
+        rows += f"<tr><th>command</th><td><code>{escape(line)}</code></td></tr>"
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -53,9 +62,75 @@ def html(run: Run) -> str:
 <table>{rows}</table>
 <main>
 {sections}
+{peers(run)}
 </main>
 {script}
 {TWO}
 </body>
 </html>
 """
+
+
+def peers(run: Run) -> str:
+    """The table of peers: what the pictures show, for those who read rather than see, or look for one peer."""
+    table = run.outcomes()
+    shown = table.head(PEERS_MAX)
+    columns = [column for column in COLUMNS if column.always or any(map(column.says, shown[column.name].drop_nulls()))]
+    head = "".join(f'<th scope="col"{column.style}>{column.title}</th>' for column in columns)
+    body = "".join(
+        f'<tr><th scope="row">{escape(row["peer"])}</th>'
+        + "".join(f"<td{column.style}>{escape(column.text(row[column.name]))}</td>" for column in columns[1:])
+        + "</tr>\n"
+        for row in shown.iter_rows(named=True)
+    )
+    more = f" The first {PEERS_MAX} of {table.height:,}: <code>minibit runs export</code> writes all."
+    more *= table.height > PEERS_MAX
+    return f"""<section id="peers" class="wide">
+<h2>Peer by peer</h2>
+<p>When each was complete, in seconds from the first request allowed, and what it got and gave.{more}</p>
+<div tabindex="0"><table><thead><tr>{head}</tr></thead>
+<tbody>
+{body}</tbody></table></div>
+</section>"""
+
+
+class PeerColumn(NamedTuple):
+    """A column of the table of peers.
+
+    name    of a column of `Run.outcomes`
+    show    gives the text of a value
+    says    whether a value says something: the column is there if any does
+    always  it is there in any case
+    """
+
+    name: str
+    title: str
+    show: Callable[[Any], str] = str
+    says: Callable[[Any], bool] = lambda _: True
+    always: bool = False
+
+    @property
+    def style(self) -> str:
+        """The attribute of its cells."""
+        return "" if self.show is str else ' class="number"'
+
+    def text(self, value: Any) -> str:
+        """The text of a cell."""
+        return "" if value is None else self.show(value)
+
+
+def _at(at_s: float) -> str:
+    return f"{max(0.0, at_s):.1f} s"
+
+
+COLUMNS = (
+    PeerColumn("peer", "peer", always=True),
+    PeerColumn("behaviour", "behaviour", says=lambda behaviour: behaviour != "honest"),
+    PeerColumn("class", "class"),
+    PeerColumn("joined_s", "joined", _at, says=lambda at_s: at_s > 0),
+    PeerColumn("completed_s", "complete", _at, always=True),
+    PeerColumn("got_bytes", "got", show_bytes, always=True),
+    PeerColumn("gave_bytes", "gave", show_bytes, always=True),
+    PeerColumn("node", "host"),
+    PeerColumn("end", "end"),
+)

@@ -18,6 +18,7 @@ import polars as pl
 from minibit.errors import LocalError
 from minibit.events import TRACKER
 from minibit.lab import derived, story, words
+from minibit.lab.extra import installed
 from minibit.lab.frames import empty, frames
 from minibit.records import TABLES
 from minibit.seat import number_of
@@ -40,8 +41,8 @@ MEMBERS = {
 }
 OF_INTEREST = 200  # the most peers among which interest is measured
 DERIVED = (
-    "lives", "arrivals", "availability", "completion", "rates", "gave", "shares", "choking", "reciprocity", "interest",
-    "messages", "events",
+    "lives", "arrivals", "availability", "completion", "rates", "gave", "shares", "outcomes", "choking", "reciprocity",
+    "interest", "messages", "events",
 )  # fmt: skip
 
 
@@ -187,6 +188,11 @@ class Run:
         """`peer, behaviour, up_bytes, down_bytes, share_ratio`: up / down, infinite for a peer that got nothing."""
         return derived.shares(self.members, self._gave)
 
+    def outcomes(self) -> pl.DataFrame:
+        """`peer, behaviour, class, node, joined_s, completed_s, got_bytes, gave_bytes, ended_s, end` of each member:
+        null for what did not happen, or is not known."""
+        return derived.outcomes(self.members, self._lives, self.shares(), self.peers)
+
     def choking(self) -> pl.DataFrame:
         """`peer, neighbour, slot, from_s, until_s`: `peer` served `neighbour` in that slot (`fixed`, `guest`)."""
         return self._choking
@@ -262,13 +268,15 @@ class Run:
     @property
     def plot(self) -> Plot:
         """Its pictures, each by one call: `run.plot.blocks()`."""
-        from minibit.lab.plot import Plot  # noqa: PLC0415  Bokeh is heavy, and tables don't need it
+        with installed():
+            from minibit.lab.plot import Plot  # noqa: PLC0415  Bokeh is heavy, and tables don't need it
 
         return Plot(self)
 
     def report(self, path: str | os.PathLike[str]) -> Path:
         """Write all pictures into one HTML file that needs no network."""
-        from minibit.lab.report import write  # noqa: PLC0415
+        with installed():
+            from minibit.lab.report import write  # noqa: PLC0415
 
         return write(self, Path(path))
 

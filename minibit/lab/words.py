@@ -1,68 +1,26 @@
 """The figures of a run in words, for the command line, a report and a notebook alike.
 
-`figures` says what a summary says. `known` says it of a `Run`, with what is known of a run besides, or as much as is
-known of one without a summary. This room imports neither rich nor polars: the command line needs it without the extra
-`lab`.
+`minibit.run.figures` says what a summary says. `known` says it of a `Run`, with what is known of a run besides, or as
+much as is known of one without a summary. This room imports neither rich nor polars.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from html import escape
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 import msgspec
 
+from minibit.run.figures import Figure, as_rows, content_figure, figures
 from minibit.run.summary import Summary
-from minibit.units import show_bytes, show_duration, show_rate
+from minibit.units import show_duration
 
 if TYPE_CHECKING:
     from minibit.lab.run import Run
 
-NAMED_AT_ONCE = 6  # peers named in one row; the summary itself names them all
 NOT_AT_A_GLANCE = {"run", "rules", "messages", "in all", "versions"}
-
-
-class Figure(NamedTuple):
-    """A row of the figures: a question, its answer, and what stands behind the answer."""
-
-    question: str
-    answer: str
-    behind: tuple[str, ...] = ()
-
-    @property
-    def text(self) -> str:
-        """The answer and what stands behind it."""
-        return ", ".join((self.answer, *self.behind))
-
-
-def figures(summary: Summary) -> Iterator[Figure]:
-    """What the run came to. A figure that is not known, or says nothing in this world, has no row."""
-    seconds, sent, messages = summary.seconds, summary.bytes, summary.messages
-    real = summary.world != "sim"
-    yield _figure("run", summary.world, summary.run, summary.preset and f"preset {summary.preset}",
-                  f"seed {summary.seed}")  # fmt: skip
-    yield _content(msgspec.structs.asdict(summary.content))
-    nodes = "on 1 node" if summary.nodes == 1 else f"on {summary.nodes} nodes"
-    where = (f"{summary.verified} verified", nodes) if real else ()
-    late = "time limit reached" if summary.timed_out else None
-    yield _figure("complete", f"{summary.completed} of {summary.peers}", *where, late)
-    yield _figure("transfer", show_duration(seconds.transfer), _finishes(summary))
-    if summary.bound_s is not None and summary.efficiency is not None:
-        yield _figure("at best", show_duration(summary.bound_s), f"efficiency {summary.efficiency:.2f}")
-    fairness = f"fairness {summary.fairness_jain:.2f} (Jain)"
-    yield _figure("goodput", show_rate(summary.goodput_bps), "all peers together", fairness)
-    wasted, control = _percent(sent.wasted_share), _percent(sent.control_share)
-    copies = None if summary.seed_copies is None else f"seed sent {summary.seed_copies:.2f} copies"
-    yield _figure("moved", show_bytes(sent.moved), f"{wasted} wasted", f"{control} control", copies)
-    each = f"{messages.total / summary.peers:,.0f} a peer"
-    yield _figure("messages", f"{messages.total:,}", each, f"{summary.actor_calls:,} actor calls" if real else None)
-    around = (f"spawning {show_duration(seconds.spawn)}", f"verifying {show_duration(seconds.verify)}")
-    yield Figure("in all", show_duration(seconds.total), around if real else ("in virtual time",))
-    for why, names in summary.failed_by_reason().items():
-        more = f" and {len(names) - NAMED_AT_ONCE} more" if len(names) > NAMED_AT_ONCE else ""
-        yield Figure("failed", str(len(names)), (f"{', '.join(names[:NAMED_AT_ONCE])}{more}: {why}",))
 
 
 def known(run: Run) -> Iterator[Figure]:
@@ -97,11 +55,6 @@ def as_html(run: Run) -> str:
     return f"<div><b>{escape(head)}</b><table>{as_rows(rows)}</table></div>"
 
 
-def as_rows(rows: list[tuple[str, str]]) -> str:
-    """Names and texts as the rows of an HTML table."""
-    return "".join(f"<tr><th>{escape(name)}</th><td>{escape(text)}</td></tr>" for name, text in rows)
-
-
 def glance(run: Run) -> tuple[str, list[tuple[str, str]]]:
     """A headline, and the names and texts of a few figures."""
     try:
@@ -119,28 +72,6 @@ def _headline(run: Run) -> str:
 
 
 def _so_far(run: Run) -> Iterator[Figure]:
-    yield _content(run.content)
+    yield content_figure(run.content)
     yield Figure("complete", f"{run.completion().height:,} of {len(run.peer_names):,}")
     yield Figure("until", show_duration(run.end_s))
-
-
-def _content(content: Mapping[str, Any]) -> Figure:
-    blocks = f"{content['blocks']:,} blocks of {show_bytes(content['block_bytes'])}" if content["blocks"] else None
-    return _figure("content", show_bytes(content["bytes"]), content["name"], blocks)
-
-
-def _finishes(summary: Summary) -> str:
-    first, median, last = summary.seconds.first, summary.seconds.median, summary.seconds.last
-    if first is None or median is None or last is None:
-        return "no peer complete"
-    return f"first {show_duration(first)}, median {show_duration(median)}, last {show_duration(last)}"
-
-
-def _figure(question: str, answer: str, *behind: str | None) -> Figure:
-    return Figure(question, answer, tuple(part for part in behind if part))
-
-
-def _percent(share: float | None) -> str:
-    if not share:
-        return "0 %"
-    return f"{100 * share:.2f} %" if share >= 0.0001 else "<0.01 %"

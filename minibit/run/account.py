@@ -28,6 +28,10 @@ class Account:
     held_at_start  the inventory that it joined with
     offset_s       seconds to add to its clock for the ledger's
     node           the host that it runs on; None in a simulation
+    silent_s       for so long it has given no answer to the driver; it may be out of reach, and is not given up
+    damaged        what of the content that it shares is not what it was; "" if nothing is
+    cause          what kept it from its next block when nothing moved any more, if its state showed that
+    unproved       why its finished copy could not be verified; "" if it was, or was not tried
     """
 
     def __init__(self, seat: Seat, held: int, offset_s: float = 0.0, node: str | None = None) -> None:
@@ -38,7 +42,11 @@ class Account:
         self.node = node
         self.completed_at: float | None = None
         self.gone: Departure | None = None
+        self.silent_s = 0.0
         self.verified: bool | None = None
+        self.damaged = ""
+        self.cause = ""
+        self.unproved = ""
         self.banned_by: set[str] = set()
         self.sample: SampleRecord | None = None
         self.batches = 0  # of news that came
@@ -49,6 +57,17 @@ class Account:
     def wanted(self) -> bool:
         """Whether the run expects a copy of it."""
         return not self.seat.seeds and self.seat.behaviour not in UNWANTED
+
+    @property
+    def finished(self) -> bool:
+        """Whether it has a finished copy, right or wrong: one that failed on the way to that has none."""
+        failed = self.gone is not None and self.gone.kind == "failed"
+        return self.completed_at is not None and not (failed and self.verified is False)
+
+    @property
+    def done(self) -> bool:
+        """Whether it has a finished copy that was read back and compared, right or wrong."""
+        return self.finished and self.verified is not None
 
     @property
     def waited_for(self) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from statistics import median
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -34,7 +34,7 @@ class Ledger:
         self.accounts: dict[str, Account] = {}
         self.actor_calls = 0  # those of the driver
         self.started_at: float | None = None
-        self.limits_changed = False  # while the swarm ran
+        self.limits_changed = False  # by hand, while the swarm ran
         self.scenario: dict[str, Any] | None = None  # None in a real run
         self.faults: list[dict[str, Any]] = []  # planned moments of a simulated run
         self.noted: list[Record] = []  # append-only; times are on the ledger's clock
@@ -68,6 +68,10 @@ class Ledger:
         offset_s = account.offset_s
         self.enter_all((shifted(record, offset_s) for record in records) if offset_s else records)
 
+    def lose(self, name: str, blocks: int) -> None:
+        """Note that a peer lost these blocks (an inventory)."""
+        self.accounts[name].held &= ~blocks
+
     def enter_all(self, records: Iterable[Record]) -> None:
         """Take records of any members that are on the ledger's axis already, in the order of time."""
         accounts, keep = self.accounts, self.noted.append
@@ -85,6 +89,11 @@ class Ledger:
         """Note that a peer is gone without a word, and its copy with it, unless that was verified before."""
         if self.accounts[name].die(why):
             self.noted.append(PeerRecord(now, name, "died", why))
+
+    def by_hand(self, name: str, event: Literal["added", "killed", "limited"], now: float, why: str = "") -> None:
+        """Note what the user did to a peer while the swarm ran."""
+        self.noted.append(PeerRecord(now, name, event, why))
+        self.limits_changed |= event == "limited"
 
     def records(self) -> Iterator[Record]:
         """All records, on the run's axis."""
@@ -112,13 +121,15 @@ class Ledger:
                 account.gone = account.gone or Departure("left", record.why)
             case "died":
                 account.die(record.why or "died")
+            case "damaged":
+                account.damaged = account.damaged or record.why
 
     # what the books add up to
 
     @property
     def completed(self) -> int:
         """Peers that are complete."""
-        return sum(account.completed_at is not None for account in self.peers.values())
+        return sum(account.finished for account in self.peers.values())
 
     @property
     def held(self) -> int:
@@ -133,10 +144,10 @@ class Ledger:
     def summary(
         self, *, nodes: int, spawn_s: float, verify_s: float, total_s: float, now: float, why: str, timed_out: bool
     ) -> Summary:
-        """The whole run; `now` is when waiting ended."""
+        """The whole run; `now` is when waiting ended. Complete is a peer whose copy was compared, right or wrong."""
         options = self.options
         zero = self.started_at if self.started_at is not None else now
-        done = sorted(a.completed_at - zero for a in self.peers.values() if a.completed_at is not None)
+        done = sorted(a.completed_at - zero for a in self.peers.values() if a.done and a.completed_at is not None)
         transfer_s = now - zero if verdict.waiting(self.accounts) or not done else done[-1]
         arrivals = [record for record in self.noted if isinstance(record, BlockRecord)]
         useful_bytes = sum(record.bytes for record in arrivals if record.verdict == "useful")
@@ -146,7 +157,7 @@ class Ledger:
         messages: Counter[str] = Counter()
         for account in self.accounts.values():
             messages.update(account.messages)
-        bound_s, all_done = self.bound_s(), self.completed == len(self.peers)
+        bound_s, all_done = self.bound_s(), len(done) == len(self.peers)
         return Summary(
             run=self.run,
             world=self.world,
@@ -154,8 +165,8 @@ class Ledger:
             seed=options.seed,
             content=self._content(),
             peers=len(self.peers),
-            completed=self.completed,
-            verified=sum(account.verified is True for account in self.peers.values()),
+            completed=len(done),
+            verified=sum(account.done and account.verified is True for account in self.peers.values()),
             nodes=nodes,
             seconds=Times(
                 spawn=spawn_s,
@@ -180,6 +191,7 @@ class Ledger:
             messages=MessageCounts(**messages),
             failed=verdict.failures(self.accounts, self.content.block_count, why),
             timed_out=timed_out,
+            source_changed=self.seed.damaged,
         )
 
     def about(self, summary: Summary | None) -> dict[str, Any]:

@@ -14,12 +14,12 @@ import msgspec
 
 from minibit import strategies
 from minibit.choker import CHOKERS
-from minibit.errors import LocalError, OptionError
-from minibit.manifest import BLOCK_BYTES_MAX, HashName, auto_block_bytes
+from minibit.errors import LocalError, OptionError, said
+from minibit.manifest import BLOCK_BYTES_MAX, BLOCKS_MAX, HashName, auto_block_bytes
 from minibit.picker import PICKERS
 from minibit.rules import PRESETS, Rules
 from minibit.run import readers
-from minibit.run.readers import Reader, above_zero, one_of, strategy, whole
+from minibit.run.readers import Reader, one_of, strategy, whole, within
 from minibit.seat import Initial
 from minibit.units import parse_bytes, parse_duration, parse_rate, show_bytes, show_duration, show_rate
 
@@ -73,12 +73,19 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
             needed += sum(counts.values())
             if counts and needed > options.peers:
                 there = f"needs {needed} peers in all, and there are {options.peers}: give more peers, or {less}"
-                raise OptionError(name, given[name], f"{given[name]!r} {there}")
+                raise OptionError(name, given[name], f"{said(given[name])} {there}")
         return options
 
     def block_bytes_for(self, content_bytes: int) -> int:
-        """The bytes of a block of such content: those given, or those that grow with it."""
-        return self.block_bytes or min(BLOCK_BYTES_MAX, self.block_scale * auto_block_bytes(content_bytes))
+        """The bytes of a block of such content: those given, or those that grow with it.
+
+        `OptionError` if there would be more blocks than a manifest may have.
+        """
+        block_bytes = self.block_bytes or min(BLOCK_BYTES_MAX, self.block_scale * auto_block_bytes(content_bytes))
+        if (blocks := -(-content_bytes // block_bytes)) > BLOCKS_MAX:
+            cut = f"{show_bytes(content_bytes)} in blocks of {show_bytes(block_bytes)} are {blocks:,} blocks"
+            raise OptionError("block_size", block_bytes, f"{cut}, and {BLOCKS_MAX:,} is the most: give larger blocks")
+        return block_bytes
 
 
 class Option(NamedTuple):
@@ -92,6 +99,7 @@ class Option(NamedTuple):
     unset    what holds where the default is None, empty or no
     world    the only one in which it has a meaning
     values   all values, or those that have a name
+    bounds   the least and the most, as a user would write them
     """
 
     name: str
@@ -102,6 +110,21 @@ class Option(NamedTuple):
     unset: str = "none"
     world: str | None = None
     values: tuple[str, ...] = ()
+    bounds: tuple[str, str] | None = None
+
+    def read(self, value: object) -> Any:
+        """What `value` says, in base units; `LocalError` says what would do."""
+        return (within(self.reader, *self.bounds) if self.bounds else self.reader)(value)
+
+    @property
+    def explained(self) -> str:
+        """What it means, and its bounds."""
+        return self.help + (f" {self.bounds[0]} to {self.bounds[1]}." if self.bounds else "")
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """The variables of the environment that may give it, the first that is set; every front door honours them."""
+        return (f"MINIBIT_{self.name.upper()}", *(["RAY_ADDRESS"] if self.name == "address" else []))
 
     @property
     def default(self) -> Any:
@@ -122,14 +145,19 @@ class Option(NamedTuple):
 
 
 _HASHES: tuple[str, ...] = get_args(HashName)
-_time, _rate = above_zero(parse_duration), above_zero(parse_rate)
+
+_MANY, _TIME, _RATE = ("1", "10000"), ("1ms", "1000h"), ("1B/s", "1TB/s")
 
 GROUPS: dict[str, tuple[Option, ...]] = {
     "Content and peers": (
-        Option("peers", "peers", whole(1), "N", "Peers beside the tracker, which has the content."),
-        Option("size", "size_bytes", above_zero(parse_bytes), "SIZE", "Size of the content that is made without FILE."),
-        Option("block_size", "block_bytes", readers.block_size, "SIZE", "Block size; auto: by the content.", "auto"),
-        Option("block_scale", "block_scale", whole(1), "N", "Makes blocks of automatic size so much larger."),
+        Option("peers", "peers", whole, "N", "Peers beside the tracker, which has the content.",
+               bounds=("1", "100000")),
+        Option("size", "size_bytes", parse_bytes, "SIZE", "Size of the content that is made without FILE.",
+               bounds=("1B", "4TiB")),
+        Option("block_size", "block_bytes", readers.block_size, "SIZE", "Block size; auto: by the content.", "auto",
+               bounds=("1B", "64MiB")),
+        Option("block_scale", "block_scale", whole, "N", "Makes blocks of automatic size so much larger.",
+               bounds=("1", "4096")),
         Option("hash", "hash", one_of(*_HASHES), "NAME", "Hash of blocks: blake3 or sha256.", values=_HASHES),
     ),
     "Rules": (
@@ -139,19 +167,24 @@ GROUPS: dict[str, tuple[Option, ...]] = {
                "random, sequential, or your own module:Class.", values=tuple(PICKERS)),
         Option("choker", "choker", strategy(strategies.choker), "NAME", "Which neighbours a peer serves: tit-for-tat, "
                "rarity, none, or your own module:Class.", values=tuple(CHOKERS)),
-        Option("slots", "slots", whole(0), "N", "Neighbours that a peer serves at once for their merit."),
-        Option("guests", "guests", whole(0), "N", "Neighbours that a peer serves at once by chance."),
-        Option("round", "round_s", _time, "TIME", "Time between two decisions about slots."),
-        Option("guest_rounds", "guest_rounds", whole(1), "N", "Rounds that a guest keeps its slot."),
-        Option("neighbours", "neighbours", whole(1), "N", "Most links of one peer."),
+        Option("slots", "slots", whole, "N", "Neighbours that a peer serves at once for their merit.",
+               bounds=("0", "10000")),
+        Option("guests", "guests", whole, "N", "Neighbours that a peer serves at once by chance.",
+               bounds=("0", "10000")),
+        Option("round", "round_s", parse_duration, "TIME", "Time between two decisions about slots.", bounds=_TIME),
+        Option("guest_rounds", "guest_rounds", whole, "N", "Rounds that a guest keeps its slot.", bounds=_MANY),
+        Option("neighbours", "neighbours", whole, "N", "Most links of one peer.", bounds=_MANY),
         Option("leave", "leave", one_of("never", "complete"), "WHEN", "When a peer leaves: never, or when it is "
                "complete.", values=("never", "complete")),
-        Option("announce", "announce_s", parse_duration, "TIME", "Time for which news is gathered into one message."),
-        Option("request_timeout", "request_timeout_s", _time, "TIME", "Silence of a neighbour after which its blocks "
-               "are asked of others."),
-        Option("pipeline", "pipeline", whole(1), "N", "Most open requests to one neighbour."),
-        Option("tracker", "tracker_s", _time, "TIME", "Time between two messages to the tracker."),
-        Option("retry", "retry_s", _time, "TIME", "First pause before a failed address is tried again; it doubles."),
+        Option("announce", "announce_s", parse_duration, "TIME", "Time for which news is gathered into one message.",
+               bounds=("0s", "1000h")),
+        Option("request_timeout", "request_timeout_s", parse_duration, "TIME", "Silence of a neighbour after which its "
+               "blocks are asked of others.", bounds=_TIME),
+        Option("pipeline", "pipeline", whole, "N", "Most open requests to one neighbour.", bounds=_MANY),
+        Option("tracker", "tracker_s", parse_duration, "TIME", "Time between two messages to the tracker.",
+               bounds=_TIME),
+        Option("retry", "retry_s", parse_duration, "TIME", "First pause before a failed address is tried again; it "
+               "doubles.", bounds=_TIME),
     ),
     "Differences between peers": (
         Option("initial", "initial", readers.initial, "SHARE", "Share of the blocks that a peer starts with; 0.1+1: "
@@ -160,9 +193,9 @@ GROUPS: dict[str, tuple[Option, ...]] = {
                "slow.", "all honest"),
         Option("teams", "teams", readers.teams, "TEAM=N,...", "Peers with other strategies, e.g. "
                "random=5,mine:Greedy=5."),
-        Option("upload", "upload_bps", _rate, "RATE", "Limit of each peer, e.g. 4MiB/s."),
-        Option("download", "download_bps", _rate, "RATE", "Limit of each peer."),
-        Option("seed_upload", "seed_upload_bps", _rate, "RATE", "Limit of the tracker."),
+        Option("upload", "upload_bps", parse_rate, "RATE", "Limit of each peer, e.g. 4MiB/s, 16Mbit/s.", bounds=_RATE),
+        Option("download", "download_bps", parse_rate, "RATE", "Limit of each peer.", bounds=_RATE),
+        Option("seed_upload", "seed_upload_bps", parse_rate, "RATE", "Limit of the tracker.", bounds=_RATE),
     ),
     "World": (
         Option("world", "world", one_of("ray", "sim"), "NAME", "ray: real actors; sim: the same peers, simulated.",
@@ -170,12 +203,12 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         Option("control", "control", one_of("links", "actors"), "NAME", "How control messages travel: links or "
                "actors.", world="ray", values=("links", "actors")),
         Option("address", "address", readers.text, "ADDR", "Ray cluster: HOST:PORT or auto.", "a local one", "ray"),
-        Option("data_ports", "data_ports", readers.data_ports, "A-B", "Ports for blocks, e.g. 40000-40100.", "any",
+        Option("data_ports", "data_ports", readers.data_ports, "A-B", "Ports for blocks, e.g. 20000-20100.", "any",
                "ray"),
     ),
     "Run": (
-        Option("seed", "seed", whole(), "INT", "Random seed."),
-        Option("timeout", "timeout_s", _time, "TIME", "Time limit of the transfer, e.g. 10m."),
+        Option("seed", "seed", whole, "INT", "Random seed.", bounds=("-999999999999", "999999999999")),
+        Option("timeout", "timeout_s", parse_duration, "TIME", "Time limit of the transfer, e.g. 10m.", bounds=_TIME),
         Option("name", "name", readers.name, "NAME", "Name of the run.", "date and time"),
         Option("out", "out", readers.text, "DIR", "Folder of the run.", "runs/NAME"),
         Option("keep", "keep", readers.flag, "", "Keep the copies of the peers, in DIR/files/peer-NN/.", "no", "ray"),
@@ -191,6 +224,6 @@ def _read(name: str, value: object) -> Any:
     if name not in TABLE:
         raise OptionError(name, value, f"give {', '.join(TABLE)}", tuple(get_close_matches(name, TABLE, 1)))
     try:
-        return TABLE[name].reader(value)
+        return TABLE[name].read(value)
     except LocalError as error:
         raise OptionError(name, value, str(error)) from None

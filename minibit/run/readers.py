@@ -1,7 +1,7 @@
 """How the value of an option is read: from a text or a number to base units.
 
 A reader raises `LocalError` with the value, what is wrong with it, and what would be right. It doesn't name the
-option: one reader serves many.
+option: one reader serves many. Any value may come: what a user types, what a file says, what a script computes.
 """
 
 from __future__ import annotations
@@ -12,30 +12,30 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from minibit import strategies
-from minibit.errors import LocalError
-from minibit.manifest import BLOCK_BYTES_MAX
+from minibit.errors import LocalError, said
 from minibit.seat import Initial
-from minibit.units import parse_bytes, show_bytes
+from minibit.units import parse_bytes
 
 Reader = Callable[[Any], Any]
 
 
 def wrong(value: object, takes: str) -> LocalError:
     """The error for a value that won't do; `takes` says what would."""
-    return LocalError(f"{value!r} won't do: give {takes}")
+    return LocalError(f"{said(value)} won't do: give {takes}")
 
 
-def whole(least: int | None = None) -> Reader:
-    """A whole number, which is at least `least`."""
-    takes = "a whole number" if least is None else f"a whole number from {least}"
+def whole(value: Any) -> int:
+    """A whole number."""
+    number = int(value) if isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,18}", value) else value
+    if isinstance(number, bool) or not hasattr(number, "__index__"):
+        raise wrong(value, "a whole number")
+    return operator.index(number)
 
-    def read(value: Any) -> int:
-        number = int(value) if isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,18}", value) else value
-        if isinstance(number, bool) or not hasattr(number, "__index__") or (least is not None and number < least):
-            raise wrong(value, takes)
-        return operator.index(number)
 
-    return read
+def within(parse: Reader, least: str, most: str) -> Reader:
+    """What `parse` reads, if it lies between these two, which stand there as a user would write them; or None."""
+    lowest, highest = parse(least), parse(most)
+    return checked(parse, lambda found: found is None or lowest <= found <= highest, f"{least} to {most}")
 
 
 def checked(parse: Reader, will_do: Callable[[Any], object], takes: str) -> Reader:
@@ -50,40 +50,42 @@ def checked(parse: Reader, will_do: Callable[[Any], object], takes: str) -> Read
     return read
 
 
-def above_zero(parse: Reader) -> Reader:
-    """What `parse` reads, if it is more than nothing."""
-    return checked(parse, lambda quantity: quantity > 0, "more than nothing")
-
-
 def one_of(*names: str) -> Reader:
     """One of these names."""
     return checked(lambda value: value, names.__contains__, " or ".join(names))
+
+
+def text(value: Any) -> str:
+    """A text or a path, which must be written into the records of the run as UTF-8."""
+    told = value.__fspath__() if hasattr(value, "__fspath__") else value
+    if not isinstance(told, str) or not told or "\0" in told:
+        raise wrong(value, "a text that is not empty")
+    if told != told.encode(errors="ignore").decode():
+        raise wrong(value, "a text in UTF-8")
+    return told
 
 
 def strategy(find: Callable[[str], object]) -> Reader:
     """The name of a strategy that `find` finds: a wrong one fails here, and not in fifty actors."""
 
     def read(value: Any) -> str:
-        find(str(value))
-        return str(value)
+        found = text(value)
+        find(found)
+        return found
 
     return read
 
 
-text = checked(str, bool, "a text that is not empty")  # or a path
 flag = checked(lambda value: value, lambda value: isinstance(value, bool), "True or False")
-name = checked(str, re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}").fullmatch, "letters, digits and . _ - (100 at most)")
+name = checked(
+    text, re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}").fullmatch, "letters, digits and . _ - (100 at most)"
+)
 """The name of a run, which is that of a folder and of an actor too."""
 
 
 def block_size(value: Any) -> int | None:
     """The bytes of a block; None for `auto`."""
-    if value == "auto":
-        return None
-    block_bytes: int = above_zero(parse_bytes)(value)
-    if block_bytes > BLOCK_BYTES_MAX:
-        raise wrong(value, f"{show_bytes(BLOCK_BYTES_MAX)} or less, or auto")
-    return block_bytes
+    return None if isinstance(value, str) and value == "auto" else parse_bytes(value)
 
 
 def initial(value: Any) -> Initial:
@@ -91,21 +93,24 @@ def initial(value: Any) -> Initial:
     share, plus, blocks = value.partition("+") if isinstance(value, str) else (value, "", "")
     try:
         found = Initial(float(share), int(blocks) if plus else 0)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         found = Initial(-1)
     if not (0 <= found.share <= 1 and found.blocks >= 0):
         raise wrong(value, "a share from 0 to 1, e.g. 0.1, or 0.1+1 for one block beside it")
     return found
 
 
+count_of = within(whole, "0", "100000")
+
+
 def _counts(value: Any, name_of: Reader, takes: str) -> dict[str, int]:
     """How many peers of each sort, without those of which there are none."""
-    pairs = value.items() if isinstance(value, Mapping) else [pair.split("=") for pair in str(value).split(",")]
+    pairs = value.items() if isinstance(value, Mapping) else [pair.split("=") for pair in text(value).split(",")]
     counts: dict[str, int] = {}
     for pair in pairs:
         if len(pair) != 2 or pair[0] in counts:
             raise wrong(value, takes)
-        counts[name_of(pair[0])] = whole(0)(pair[1])
+        counts[name_of(pair[0])] = count_of(pair[1])
     return {name: count for name, count in counts.items() if count}
 
 
@@ -120,11 +125,16 @@ def teams(value: Any) -> dict[str, int]:
     return _counts(value, strategy(strategies.team), "each team once, e.g. honest=10,random+none=5")
 
 
+port = within(whole, "1", "65535")
+
+
 def data_ports(value: Any) -> tuple[int, int]:
     """The first and the last port, as a text or a pair."""
-    pair = "-".join(map(str, value)) if isinstance(value, tuple) else str(value)
-    found = re.fullmatch(r"([0-9]{1,5})-([0-9]{1,5})", pair)
-    first, last = (int(found[1]), int(found[2])) if found else (0, 0)
-    if not 1 <= first <= last <= 65535:
-        raise wrong(value, "the first and the last port, e.g. 40000-40100")
+    pair = value.split("-") if isinstance(value, str) else value
+    try:
+        first, last = map(port, pair)
+    except (LocalError, TypeError, ValueError):
+        first, last = 1, 0
+    if first > last:
+        raise wrong(value, "the first and the last port, e.g. 20000-20100")
     return first, last

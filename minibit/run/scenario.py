@@ -33,26 +33,42 @@ from msgspec import field
 
 from minibit import strategies
 from minibit.errors import LocalError
-from minibit.run.readers import Reader, above_zero
-from minibit.units import parse_duration, parse_rate
+from minibit.manifest import BLOCKS_MAX
+from minibit.run.options import TABLE
+from minibit.run.readers import Reader, within
+from minibit.units import parse_duration
 
 
 class Seconds(float):
-    """A time, from a number or from a text such as `250ms`."""
+    """A time, from a number or from a text such as `250ms`; 1000 hours at most."""
+
+
+class Period(Seconds):
+    """A time of a millisecond at least, after which something happens again."""
 
 
 class RateBps(float):
-    """Bytes a second, above zero, from a number or from a text such as `4MiB/s`."""
+    """Bytes a second, from a number or from a text such as `4MiB/s`, with the bounds of the option `upload`."""
 
 
-Whole = Annotated[int, msgspec.Meta(ge=0)]
+Whole = Annotated[int, msgspec.Meta(ge=0, le=BLOCKS_MAX)]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Kind = Literal["dies", "leaves", "pauses", "cut", "split", "slow", "delayed", "corrupt", "tracker-gone"]
 
 OF_PAIRS = ("cut", "slow", "delayed")  # faults of the link of two peers
 
 
-class PeerClass(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Told(msgspec.Struct, frozen=True):
+    """Base of all tables of a scenario."""
+
+    def __post_init__(self) -> None:
+        """Once it is read, a quantity is a float as any other: it can be written and compared."""
+        for name in self.__struct_fields__:
+            if isinstance(value := getattr(self, name), Seconds | RateBps):
+                msgspec.structs.force_setattr(self, name, float(value))
+
+
+class PeerClass(Told, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A number of peers with limits and strategies of their own. A field that is None is as the options say.
 
     upload, download  limits of each peer, in bytes a second
@@ -71,7 +87,7 @@ class PeerClass(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     lacks: tuple[Whole, ...] | None = None
 
 
-class Arrivals(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Arrivals(Told, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """When the peers join.
 
     pattern  `together` (evenly within `within`), `poisson` (`rate` peers a second), or `crowd` (a flash crowd: ever
@@ -81,11 +97,11 @@ class Arrivals(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     pattern: Literal["together", "poisson", "crowd"] = "together"
     within_s: Seconds = field(name="within", default=Seconds(0))
-    rate: Annotated[float, msgspec.Meta(gt=0)] = 1.0
+    rate: Annotated[float, msgspec.Meta(ge=0.001, le=1e6)] = 1.0
     already: Whole = 0
 
 
-class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Fault(Told, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Something that goes wrong.
 
     kind         dies: the peer is gone without a word, and its links break
@@ -114,7 +130,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     share: Share = 1.0
 
 
-class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Scenario(Told, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything that the options of a run don't say.
 
     latency  the time of a message one way, on every link
@@ -127,7 +143,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     latency_s: Seconds = field(name="latency", default=Seconds(0.01))
     connect_s: Seconds | None = field(name="connect", default=None)
     stay_s: Seconds | None = field(name="stay", default=None)
-    sample_s: Seconds | None = field(name="sample", default=None)
+    sample_s: Period | None = field(name="sample", default=None)
     classes: tuple[PeerClass, ...] = ()
     arrivals: Arrivals = Arrivals()
     faults: tuple[Fault, ...] = ()
@@ -164,9 +180,15 @@ def read(table: Mapping[str, Any], cls: Any) -> Any:
         return msgspec.convert(table, cls, dec_hook=_read_quantity)
     except msgspec.ValidationError as error:
         raise LocalError(_explained(str(error), cls)) from None
+    except OverflowError:  # msgspec reads no larger ones
+        raise LocalError("a whole number has more than 64 bits: give a smaller one") from None
 
 
-_QUANTITIES: dict[type, Reader] = {Seconds: parse_duration, RateBps: above_zero(parse_rate)}
+_QUANTITIES: dict[type, Reader] = {
+    Seconds: within(parse_duration, "0s", "1000h"),
+    Period: within(parse_duration, "1ms", "1000h"),
+    RateBps: TABLE["upload"].read,
+}
 
 
 def _read_quantity(kind: type, value: Any) -> Any:
@@ -183,7 +205,7 @@ def _plain(value: Any) -> Any:
         return {one.encode_name: _plain(own) for one in fields if (own := getattr(value, one.name)) != one.default}
     if isinstance(value, tuple):
         return [_plain(one) for one in value]
-    return float(value) if isinstance(value, float) else value
+    return value
 
 
 _WORDS = {"object": "a table", "array": "a list", "str": "a text", "int": "a whole number", "float": "a number"}

@@ -9,8 +9,9 @@ from random import Random
 from typing import Any
 
 from minibit import strategies
-from minibit.errors import LocalError
+from minibit.errors import LocalError, OptionError
 from minibit.events import TRACKER
+from minibit.run.account import UNWANTED
 from minibit.run.options import Options
 from minibit.run.plan import arrival_times
 from minibit.run.scenario import PeerClass, Scenario
@@ -24,7 +25,7 @@ def seats(options: Options, scenario: Scenario | None = None, *, line_bps: float
     """The seed's seat, and then one for each peer, in the order in which they join.
 
     `line_bps` is the uplink of a member without a limit, in bytes a second; None: it has none. `LocalError` for
-    classes beside teams.
+    classes beside teams, and for a run of which nobody is expected to complete.
     """
     scenario = scenario or Scenario()
     classes = [kind for kind in scenario.classes for _ in range(kind.peers)]
@@ -32,13 +33,15 @@ def seats(options: Options, scenario: Scenario | None = None, *, line_bps: float
         raise LocalError("classes: a run has these or teams: give classes a picker, a choker, a behaviour")
     classes += [NO_CLASS] * (options.peers - len(classes))
     times = arrival_times(scenario.arrivals, options.peers, Random(f"{options.seed}/arrivals"))
-    return (
-        Seat(name=TRACKER, rules=options.rules, upload_bps=options.seed_upload_bps or line_bps, seeds=True),
-        *(
-            _seat(options, number, team, kind, line_bps, arrives_s=at_s, stay_s=scenario.stay_s)
-            for number, (team, kind, at_s) in enumerate(zip(_teams(options), classes, times, strict=True), 1)
-        ),
-    )
+    peers = [
+        _seat(options, number, team, kind, line_bps, arrives_s=at_s, stay_s=scenario.stay_s)
+        for number, (team, kind, at_s) in enumerate(zip(_teams(options), classes, times, strict=True), 1)
+    ]
+    if all(seat.behaviour in UNWANTED for seat in peers):
+        raise OptionError(
+            "behave", None, "all peers are corrupters or liars, and no run waits for these: give one peer more"
+        )
+    return (Seat(name=TRACKER, rules=options.rules, upload_bps=options.seed_upload_bps or line_bps, seeds=True), *peers)
 
 
 def late_seats(options: Options, first: int, count: int, behaviour: str = "honest") -> tuple[Seat, ...]:

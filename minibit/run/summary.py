@@ -11,6 +11,8 @@ from typing import Any
 
 import msgspec
 
+from minibit.run.figures import as_rows, figures
+
 
 class ContentSummary(msgspec.Struct, frozen=True, kw_only=True):
     """The content: `blocks` of `block_bytes` each (the last may be shorter), named by the `digest`."""
@@ -86,11 +88,17 @@ class MessageCounts(msgspec.Struct, frozen=True, kw_only=True):
         return sum(msgspec.structs.astuple(self))
 
 
-class Failure(msgspec.Struct, frozen=True, kw_only=True):
-    """A peer that has no complete and verified copy, and the reason."""
+class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A peer that has no complete and verified copy, and the reason.
+
+    missing  the blocks that it lacked at the end, if it was still waiting for them
+    node     the host that it ran on; None in a simulation
+    """
 
     peer: str
     why: str
+    missing: int = 0
+    node: str | None = None
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -103,6 +111,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     fairness_jain  Jain's index of the payload that each peer sent
     actor_calls    calls of Ray actors, by all together
     timed_out      whether the time limit ended the run; in the JSON only if it did
+    source_changed what of the content is not what it was when the run began; in the JSON only if something is
     """
 
     run: str
@@ -124,27 +133,32 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     messages: MessageCounts
     failed: list[Failure]
     timed_out: bool = False
+    source_changed: str = ""
 
     @property
     def exit_code(self) -> int:
-        """0 done, 4 some peers failed, 5 time limit, 6 a complete peer whose copy did not verify."""
+        """0 done, 3 the source changed and some peers failed, 4 some failed or none is complete, 5 time limit,
+        6 a finished copy did not verify.
+        """
         if self.verified < self.completed:
             return 6
+        if self.failed and self.source_changed:
+            return 3
         if self.timed_out:
             return 5
-        return 4 if self.failed else 0
+        return 4 if self.failed or not self.completed else 0
 
     @property
     def seed_copies(self) -> float | None:
         """Payload that the seed sent / the bytes of the content; None for empty content."""
         return self.bytes.seed_sent / self.content.bytes if self.content.bytes else None
 
-    def failed_by_reason(self) -> dict[str, list[str]]:
-        """The names of the peers that failed, by the reason."""
-        by_reason: dict[str, list[str]] = {}
+    def failed_by_reason(self) -> dict[str, list[Failure]]:
+        """The peers that failed, by the reason; the most first."""
+        by_reason: dict[str, list[Failure]] = {}
         for failure in self.failed:
-            by_reason.setdefault(failure.why, []).append(failure.peer)
-        return by_reason
+            by_reason.setdefault(failure.why, []).append(failure)
+        return dict(sorted(by_reason.items(), key=lambda pair: -len(pair[1])))
 
     def as_dict(self) -> dict[str, Any]:
         """The JSON object as Python values, rounded."""
@@ -153,6 +167,12 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def to_json(self) -> str:
         """The JSON object that `--json` prints, on one line."""
         return msgspec.json.encode(self.as_dict()).decode()
+
+    def __repr__(self) -> str:
+        return "\n".join(f"{one.question:<9} {one.text}" for one in figures(self))
+
+    def _repr_html_(self) -> str:
+        return f"<table>{as_rows((one.question, one.text) for one in figures(self))}</table>"
 
 
 def jain(values: Iterable[float]) -> float:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from minibit import inventory
+from minibit.run import diagnosis
 from minibit.run.account import Account
 from minibit.run.summary import Failure
+from minibit.snapshots import PeerSnapshot
 
 Accounts = Mapping[str, Account]
 
+AWAY_S = 5.0  # a peer that is silent for longer is out of reach, or its machine is overloaded
 USELESS = ("corrupter", "free-rider")  # nobody gets a right block from them
 
 
@@ -43,13 +47,31 @@ def why_hopeless(accounts: Accounts, block_count: int, otherwise: str | None) ->
     return told
 
 
+def note_causes(accounts: Accounts, block_count: int, states: Mapping[str, PeerSnapshot]) -> None:
+    """Note what keeps each peer from its next block, unless it lacks blocks that nobody holds any more."""
+    lost = inventory.of(lost_blocks(accounts, block_count))
+    for name, cause in diagnosis.causes(states).items():
+        if not lost & ~accounts[name].held:
+            accounts[name].cause = cause
+
+
 def failures(accounts: Accounts, block_count: int, why: str) -> list[Failure]:
     """The peers that should have a complete and right copy and have none; `why` for those that just wait."""
-    failed = []
-    for name, account in accounts.items():
-        if account.completed_at is None and account.wanted:
-            missing = block_count - account.held.bit_count()
-            failed.append(Failure(peer=name, why=str(account.gone or f"{why}, {missing} blocks missing")))
-        elif account.verified is False:
-            failed.append(Failure(peer=name, why="its finished copy is not what the manifest says"))
-    return failed
+    return [
+        Failure(peer=name, node=account.node, **_told(account, block_count, why))
+        for name, account in accounts.items()
+        if (account.wanted and not account.done) or (account.finished and account.verified is False)
+    ]
+
+
+def _told(account: Account, block_count: int, why: str) -> dict[str, Any]:
+    """Why a member failed: of several reasons, the first."""
+    if account.finished and account.verified is False:
+        return {"why": "its finished copy is not what the manifest says"}
+    if account.finished:
+        return {"why": account.unproved or "it was complete too late to be verified"}
+    if account.gone is not None:
+        return {"why": str(account.gone)}
+    cause = "it gave no answer" if account.silent_s > AWAY_S else account.cause
+    told = ", ".join(filter(None, (why, cause))) or "it was still waiting"
+    return {"why": told, "missing": block_count - account.held.bit_count()}

@@ -17,6 +17,7 @@ from minibit.behaviour import BEHAVIOURS
 from minibit.content import VirtualContent
 from minibit.errors import LocalError, RemoteError
 from minibit.events import Effect, Event
+from minibit.manifest import BLOCKS_MAX
 from minibit.peer import Peer
 from minibit.rules import Rules
 from minibit.seat import Seat
@@ -87,7 +88,10 @@ class Journal(msgspec.Struct):
         first, *rest = data.splitlines() or [b""]
         try:
             journal = cls(msgspec.json.decode(first, type=Head))
-            inventory.from_hex(journal.head.held, -(-journal.head.content_bytes // journal.head.block_bytes))
+            block_count = -(-journal.head.content_bytes // journal.head.block_bytes)
+            if block_count > BLOCKS_MAX:
+                raise LocalError(f"it is no journal of a peer: line 1: {block_count:,} blocks")
+            inventory.from_hex(journal.head.held, block_count)
         except (*_BROKEN, RemoteError) as error:
             raise LocalError(f"it is no journal of a peer: line 1: {error}") from None
         for number, line in enumerate(rest, 2):

@@ -20,7 +20,7 @@ from minibit.messages import Bloco, Desligamento, Message, PeerAddress
 from minibit.sim.bandwidth import Bandwidth
 from minibit.sim.clock import Clock
 from minibit.sim.machine import Machine, Way
-from minibit.wire.carriage import DIAL_S, IDLE_S, PASSING, PREFIX_BYTES
+from minibit.wire.carriage import DIAL_S, FRAME_BYTES, IDLE_S, PASSING
 
 PROGRESS_S = 10.0  # a block under way gives a sign of life at least this often
 
@@ -73,7 +73,7 @@ class Network:
             machine.sent[type(message)] += 1
             if message is not self._said.message or machine.name != self._said.sender:  # one often goes to many
                 self._said = events.Received(machine.name, message)
-                self._said_bytes = len(messages.encode(message)) + PREFIX_BYTES
+                self._said_bytes = len(messages.encode(message)) + FRAME_BYTES
             machine.control_bytes += self._said_bytes
             if way.flow is None or type(message) in PASSING:
                 self._carry(way, self._said)
@@ -84,7 +84,7 @@ class Network:
         """Carry a block to a neighbour; the sender hears once its last byte left."""
         if (way := machine.ways.get(peer)) is not None:
             machine.sent[Bloco] += 1
-            machine.control_bytes += len(messages.encode(Bloco(block))) + PREFIX_BYTES
+            machine.control_bytes += len(messages.encode(Bloco(block))) + FRAME_BYTES
             share = self.corrupts(machine.name)
             ok = not (spoil or (share > 0 and self._rng.random() < share))
             size_bytes = self._content.length(block)

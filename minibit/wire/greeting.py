@@ -1,12 +1,15 @@
 """The greeting: how the two ends of a new link prove to each other that they hold the swarm's key.
 
-    dialler    REGISTRO peer, host, port, manifest, nonce, alone
-    acceptor   REGISTRO peer, host, port, manifest, nonce, proof
+    dialler    REGISTRO peer, host, port, manifest, nonce, protocol, sealed, alone
+    acceptor   REGISTRO peer, host, port, manifest, nonce, protocol, sealed, proof
     dialler    REGISTRO peer, proof
 
-A proof is HMAC-SHA256 with the swarm's key over the role of the end that gives it, both ids, both nonces and
-the manifest's digest. So a proof from another link, another swarm or the other direction is no use. The key
-itself is never on the wire. A proof says that the other end belongs to the swarm; it encrypts nothing.
+A proof is HMAC-SHA256 with the swarm's key over the role of the end that gives it, and all that the first two
+REGISTROs say. So a proof from another link, another swarm or the other direction is no use, and neither is one of
+words that were changed on their way. The key itself is never on the wire. A proof says that the other end belongs to
+the swarm; it encrypts nothing. The keys of the link's seals, one for each direction, come from the same words.
+
+With `sealed` an end asks the other to let its seals cover the bytes of blocks too: it once sent a wrong block.
 
 Invariant: no end is PROVED before it has seen the other's proof. No I/O: messages in, messages out; the random
 nonce is an argument.
@@ -15,13 +18,16 @@ nonce is an argument.
 from __future__ import annotations
 
 import hmac
+from collections.abc import Container
 from enum import Enum
 
 import msgspec
 
 from minibit.errors import LocalError, RemoteError
 from minibit.messages import Message, PeerAddress, Registro
+from minibit.wire.seal import Seal
 
+PROTOCOL = 2  # its version: both ends of a link speak the same
 NONCE_BYTES = 16
 KEY_BYTES_MIN = 16
 
@@ -44,8 +50,9 @@ class Greeting:
     """One end of a greeting.
 
     `me` and `manifest` (a digest) are ours, `nonce` is `2 * NONCE_BYTES` fresh random hex digits. `expected` is the
-    id that was dialled; None makes this the acceptor. Once the stage is PROVED, and for an acceptor already when it
-    is CHALLENGED, `address` is the other end's; an acceptor's `alone` is the dialler's then too.
+    id that was dialled; None makes this the acceptor. Blocks of the peers in `doubted` must be sealed. Once the stage
+    is PROVED, and for an acceptor already when it is CHALLENGED, `address` is the other end's; an acceptor's `alone`
+    is the dialler's then too; `seals` says whether it asked us to seal our blocks.
     """
 
     def __init__(
@@ -57,6 +64,7 @@ class Greeting:
         *,
         expected: str | None = None,
         alone: bool = False,
+        doubted: Container[str] = (),
     ) -> None:
         if len(key) < KEY_BYTES_MIN:
             raise LocalError(f"a swarm's key of {len(key)} bytes: give at least {KEY_BYTES_MIN} random ones")
@@ -65,15 +73,39 @@ class Greeting:
         self.stage = Stage.DIALLED if self.dialled else Stage.LISTENING
         self.address: PeerAddress | None = None
         self.alone = alone
+        self.seals = False
         self._key = key
-        self._manifest = manifest
-        self._nonce = nonce
-        self._their_nonce = ""
+        self._hello = Registro(
+            peer=me.peer,
+            host=me.host,
+            port=me.port,
+            manifest=manifest,
+            nonce=nonce,
+            protocol=PROTOCOL,
+            alone=alone,
+            sealed=expected in doubted,
+        )
+        self._theirs: Registro | None = None
         self._expected = expected
+        self._doubted = doubted
+
+    @property
+    def sealed(self) -> bool:
+        """Whether we asked the other end to seal its blocks."""
+        return self._hello.sealed
+
+    @property
+    def silent(self) -> bool:
+        """Whether the other end, which dialled, has said nothing yet."""
+        return self.stage is Stage.LISTENING
 
     def first(self) -> Registro | None:
         """The dialler's first message; the acceptor waits for it."""
-        return self._hello(alone=self.alone) if self.dialled else None
+        return self._hello if self.dialled else None
+
+    def seal(self, *, ours: bool) -> Seal:
+        """The seal of what we say, or they do, behind the last REGISTRO; once `address` is known."""
+        return Seal(self._derive("seals", ours))
 
     def handle(self, message: Message) -> Registro | None:
         """Take a message of the other end; returns the answer, if one is due. `RemoteError` ends the greeting."""
@@ -100,7 +132,8 @@ class Greeting:
     def _on_hello(self, hello: Registro) -> Registro:
         self._meet(hello)
         self.alone = hello.alone
-        return self._hello(proof=self._proof(ours=True))
+        self._hello = msgspec.structs.replace(self._hello, sealed=hello.peer in self._doubted)
+        return msgspec.structs.replace(self._hello, proof=self._proof(ours=True))
 
     def _on_answer(self, answer: Registro) -> Registro:
         self._meet(answer)
@@ -113,20 +146,12 @@ class Greeting:
             raise RemoteError(f"{self.address.peer} became {proof.peer} in its greeting")
         self._judge(proof)
 
-    def _hello(self, proof: str = "", alone: bool = False) -> Registro:
-        me = self.me
-        return Registro(
-            peer=me.peer,
-            host=me.host,
-            port=me.port,
-            manifest=self._manifest,
-            nonce=self._nonce,
-            proof=proof,
-            alone=alone,
-        )
-
     def _meet(self, hello: Registro) -> None:
-        if hello.manifest != self._manifest:
+        if hello.protocol != PROTOCOL:
+            raise RemoteError(
+                f"version {hello.protocol} of the protocol, not {PROTOCOL}: give every node the same Minibit"
+            )
+        if hello.manifest != self._hello.manifest:
             raise RemoteError("another manifest: it shares other content")
         if hello.peer == self.me.peer:
             raise RemoteError(f"our own id, {hello.peer}")
@@ -134,9 +159,10 @@ class Greeting:
             raise RemoteError(f"{self._expected} was dialled, and {hello.peer} answered")
         if len(hello.nonce) != 2 * NONCE_BYTES:
             raise RemoteError(f"a nonce of {len(hello.nonce)} digits")
-        if hello.nonce == self._nonce:
+        if hello.nonce == self._hello.nonce:
             raise RemoteError("our own nonce, sent back")
-        self._their_nonce = hello.nonce
+        self._theirs = msgspec.structs.replace(hello, proof="")
+        self.seals = hello.sealed
         self.address = PeerAddress(peer=hello.peer, host=hello.host, port=hello.port)
 
     def _judge(self, message: Registro) -> None:
@@ -145,10 +171,12 @@ class Greeting:
             raise RemoteError("a wrong proof: it doesn't hold this swarm's key")
 
     def _proof(self, ours: bool) -> str:
-        assert self.address is not None
-        mine, theirs = (self.me.peer, self._nonce), (self.address.peer, self._their_nonce)
-        dialler, acceptor = (mine, theirs) if self.dialled else (theirs, mine)
+        return self._derive("proof", ours).hex()
+
+    def _derive(self, purpose: str, ours: bool) -> bytes:
+        """What only those that hold the key can make of the first two REGISTROs, for one end of the link."""
+        assert self._theirs is not None
+        hellos = (self._hello, self._theirs) if self.dialled else (self._theirs, self._hello)
         role = "dialler" if ours == self.dialled else "acceptor"
         # JSON keeps the parts apart: different lists never have the same bytes
-        said = msgspec.json.encode([role, dialler, acceptor, self._manifest])
-        return hmac.new(self._key, said, "sha256").hexdigest()
+        return hmac.digest(self._key, msgspec.json.encode([purpose, role, *hellos]), "sha256")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -17,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from minibit.errors import ClusterError
 
 ROOT = Path(__file__).parents[2]
 
@@ -38,12 +41,14 @@ try:
     with Swarm.launch(address=cluster.address, peers=6, size="1MiB", out={out!r} + "/whole") as swarm:
         found["driver"] = ray.get_runtime_context().get_node_id()
         found["node_of"] = {{name: node_of(actor) for name, actor in swarm._actors.items()}}
-        found["whole"] = swarm.wait(timeout_s=60).as_dict()
+        found["whole"] = swarm.wait(timeout=60).as_dict()
 
+    found["left"] = not ray.is_initialized()
+    ray.init(cluster.address, namespace="mine", log_to_driver=False)
     with Swarm.launch(peers=3, size="1MiB", seed_upload="256KiB/s", out={out!r} + "/cut") as swarm:
         lost = node_of(swarm["peer-02"].actor)
         cluster.remove_node(next(node for node in nodes if node.node_id == lost), allow_graceful=False)
-        summary = swarm.wait(timeout_s=60)
+        summary = swarm.wait(timeout=60)
         found["cut"], found["exit_code"] = summary.as_dict(), summary.exit_code
     found["still"] = [one["name"] for one in ray.util.list_named_actors(all_namespaces=True)]
 finally:
@@ -104,6 +109,12 @@ def test_a_node_that_is_lost_takes_its_peers_and_nobody_else(found: dict[str, An
     assert found["cut"]["verified"] == 2
 
 
+def test_a_cluster_that_was_joined_for_a_swarm_is_left_with_it_and_the_programs_own_is_not(
+    found: dict[str, Any],
+) -> None:
+    assert found["left"] is True  # and the second swarm ran on the connection that the program had made
+
+
 def test_no_actor_and_no_file_stays_on_any_node(found: dict[str, Any]) -> None:
     assert (found["still"], found["files"]) == ([], [])
 
@@ -114,6 +125,108 @@ def test_an_option_for_another_cluster_than_the_one_joined_changes_nothing(ray_c
 
     assert cluster.connect("127.0.0.1:1") is False
     assert [node.host for node in cluster.nodes()] == ["127.0.0.1"]
+
+
+@pytest.mark.ray
+def test_a_cluster_that_is_started_here_listens_on_the_loopback_only(ray_cluster: str) -> None:
+    import psutil  # noqa: PLC0415
+    import ray  # noqa: PLC0415
+
+    from minibit.actors.driver import cluster  # noqa: PLC0415  imports Ray
+
+    ray.get(ray.remote(num_cpus=0)(lambda: 0).remote())  # so there is a worker too
+    processes = [psutil.Process(), *cluster._below()]
+    listening = {
+        (process.name(), socket.laddr.ip)
+        for process in processes
+        for socket in process.net_connections("inet")
+        if socket.status == psutil.CONN_LISTEN
+    }
+    assert {"raylet", "gcs_server"} < {name for name, _ in listening}
+    assert {ip.removeprefix("::ffff:") for _, ip in listening} == {"127.0.0.1"}
+    assert [node["NodeManagerAddress"] for node in ray.nodes()] == ["127.0.0.1"]
+    assert "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER" not in os.environ
+
+
+class FakeRay:
+    """A Ray whose start fails so many times."""
+
+    def __init__(self, failures: int, error: BaseException) -> None:
+        self.failures, self.error = failures, error
+        self.did: list[str] = []
+
+    def is_initialized(self) -> bool:
+        return False
+
+    def init(self, **_: object) -> None:
+        self.did.append("init")
+        if self.did.count("init") <= self.failures:
+            raise self.error
+
+    def shutdown(self) -> None:
+        self.did.append("shutdown")
+
+
+@pytest.mark.parametrize(
+    ("error", "failures", "did"),
+    [
+        (Exception("The current node timed out during startup. This could be"), 1, ["init", "shutdown", "init"]),
+        (TimeoutError("Timed out after 30 seconds"), 2, ["init", "shutdown"] * 2),
+        (SystemError(""), 2, ["init", "shutdown"] * 2),
+        (KeyboardInterrupt(), 1, ["init", "shutdown"]),
+    ],
+)
+def test_a_start_that_fails_is_tried_once_more_and_what_it_left_ends(
+    monkeypatch: pytest.MonkeyPatch, error: BaseException, failures: int, did: list[str]
+) -> None:
+    from minibit.actors.driver import cluster  # noqa: PLC0415  imports Ray
+
+    ray = FakeRay(failures, error)
+    monkeypatch.setattr(cluster, "ray", ray)
+    monkeypatch.setattr(cluster, "_processes", [])
+    monkeypatch.setattr(cluster, "_below", lambda deep=True: [])
+    monkeypatch.setattr(cluster, "_give_token", lambda: None)
+    before = [signal.getsignal(number) for number in cluster.ENDING]
+    if isinstance(error, KeyboardInterrupt):
+        with pytest.raises(KeyboardInterrupt):
+            cluster.connect()
+    elif failures > 1:
+        with pytest.raises(ClusterError, match=r"can't start a Ray cluster here: .*: try again"):
+            cluster.connect()
+    else:
+        assert cluster.connect()
+    assert ray.did == did
+    assert [signal.getsignal(number) for number in cluster.ENDING] == before
+
+
+def test_where_ray_cannot_keep_a_token_the_cluster_has_one_of_our_own(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from minibit.actors.driver import cluster  # noqa: PLC0415  imports Ray
+
+    for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    cluster._give_token()
+    assert "RAY_AUTH_TOKEN" not in os.environ, "Ray keeps one at home"
+    monkeypatch.setenv("HOME", "/proc")
+    cluster._give_token()
+    assert re.fullmatch("[0-9a-f]{64}", os.environ["RAY_AUTH_TOKEN"])
+
+
+@pytest.mark.parametrize("address", ["nowhere", "host:port", "ray://127.0.0.1:1", "127.0.0.1:1", "x" * 70 + ":1"])
+def test_an_address_at_which_nobody_answers_is_known_before_anything_is_started(
+    monkeypatch: pytest.MonkeyPatch, address: str, tmp_path: Path
+) -> None:
+    from minibit.actors import Swarm  # noqa: PLC0415  imports Ray
+    from minibit.actors.driver import cluster  # noqa: PLC0415
+
+    ray = FakeRay(0, KeyboardInterrupt())
+    monkeypatch.setattr(cluster, "ray", ray)
+    with pytest.raises(cluster.AddressError, match="address: ") as refused:
+        Swarm.launch(address=address, out=tmp_path / "run")
+    assert refused.value.exit_code == 7
+    assert (ray.did, list(tmp_path.iterdir())) == ([], [])
 
 
 # private names of Ray, which any release may take away
@@ -143,9 +256,9 @@ else:
         try:
             cluster.connect(address)
         except ClusterError as error:
-            print(str(error)[:20])
+            print(str(error)[:29])
     with Swarm.launch(peers=1, size="64KiB", out="run") as swarm:
-        print(swarm.wait(timeout_s=60).exit_code, flush=True)
+        print(swarm.wait(timeout=60).exit_code, flush=True)
         head = os.environ["RAY_ADDRESS"] = ray.get_runtime_context().gcs_address
         for address in ("auto", head):
             subprocess.run([sys.executable, sys.argv[0], address], check=True)
@@ -170,11 +283,16 @@ def test_without_any_private_name_of_ray_clusters_are_started_joined_and_left(tm
         )
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.splitlines() == [
-        "nowhere is no addres", "nobody answers at 12", "0", "False 1", "False 1", "False"
+        "address: 'nowhere' is no addr", "address: nobody answers at 12", "0", "False 1", "False 1", "False"
     ]  # fmt: skip
-    assert {name for line in ran.stderr.splitlines() if line.startswith("ray._") for name in line.split()} == {
+    assert {
+        name for line in ran.stderr.splitlines() if line.startswith(("psutil", "ray._")) for name in line.split()
+    } == {
+        "psutil",
         "ray._private.authentication.authentication_token_setup",
+        "ray._private.ray_constants",
         "ray._private.services",
+        "ray._private.utils",
         "ray._private.worker",
         "ray._raylet",
     }
@@ -184,10 +302,10 @@ def test_without_any_private_name_of_ray_clusters_are_started_joined_and_left(tm
 def test_this_ray_has_every_private_name_that_is_used() -> None:
     from minibit.actors.driver import cluster  # noqa: PLC0415  imports Ray
 
-    used = re.findall(r'_private\("([\w.]+)"(?:, "(\w+)")?\)', Path(cluster.__file__).read_text())
+    used = re.findall(r'(?:_private|_replaced)\("([\w.]+)"(?:, "(\w+)")?[,)]', Path(cluster.__file__).read_text())
     token = "ray._private.authentication.authentication_token_setup"
     names = [*used, (token, "maybe_enable_token_auth_if_token_available")]
-    assert len(used) == 4
+    assert len(used) == 8
     assert [name for name in names if cluster._private(*name) is None] == []
     assert cluster._private("ray._private.worker", "no_such_name") is None
     assert cluster._private("ray._no_such_room", "GcsClient") is None

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from loopback import Loopback, on_uvloop
+from ray.exceptions import ActorDiedError, ActorUnavailableError, RpcError
 
 from minibit import messages
-from minibit.actors import node
+from minibit.actors import node, peer
 from minibit.actors.disk import files
 from minibit.actors.node import Node
 from minibit.actors.peer import PeerActor
+from minibit.actors.tracker import TrackerActor
 from minibit.events import TRACKER
 from minibit.mailbox import Letter
 from minibit.messages import (
@@ -74,13 +78,13 @@ def test_every_verb_but_bloco_has_an_actor_method_of_its_name():
 async def test_both_carriers_put_the_same_message_into_the_same_mailbox(film, tmp_path, message):
     async with Loopback(film, tmp_path / "copies") as swarm:
         one, two = await linked(swarm)
-        before = two.mailbox.incoming[message.verb]
+        before = letters(two, sender="one").count(message)
         one.links["two"].send(message)
-        await swarm.until(lambda: two.mailbox.incoming[message.verb] == before + 1)
+        await swarm.until(lambda: letters(two, sender="one").count(message) == before + 1)
         actor = PeerActor(Seat(name="two"), None, "")  # type: ignore[arg-type]
         actor.node = two
         assert await getattr(actor, message.verb.lower())("one", message) is None
-        assert two.mailbox.incoming[message.verb] == before + 2
+        assert letters(two, sender="one").count(message) == before + 2
         assert letters(two, sender="one")[-2:] == [message, message]
         assert two.mailbox.last[-1] == Letter(two.mailbox.last[-1].at_s, "in", "one", message)
 
@@ -132,7 +136,8 @@ class Heard:
         self.numbers: list[int] = []
 
         def take(sender: str, message: Any) -> None:
-            self.numbers.append(message.block)
+            if isinstance(message, Pedido):  # and nothing that the tracker says meanwhile
+                self.numbers.append(message.block)
 
         monkeypatch.setattr(two, "_take", take)
 
@@ -219,3 +224,85 @@ async def test_a_neighbour_is_blamed_for_what_it_says_by_an_actor_call_as_by_its
         two.receive("one", Pedido(99), 0)
         assert "one" not in two.peer.contacts.up
         assert two.mailbox.last[-1].message.why == "a PEDIDO for block 99 of 4"
+
+
+# calls of other actors: every way out is heard
+
+
+class Remote:
+    """Stands in for the handle of an actor, whose method ends in these ways, one after the other."""
+
+    def __init__(self, *ways: Any) -> None:
+        self.ways = list(ways)
+        self.heard: list[tuple[Any, ...]] = []
+        self.pedido = self.registro = self
+
+    async def remote(self, *said: Any) -> Any:
+        self.heard.append(said)
+        way = self.ways.pop(0)
+        if isinstance(way, Exception):
+            raise way
+        return way
+
+
+async def caller(swarm: Loopback) -> PeerActor:
+    """The actor around a node."""
+    node = await swarm.seat("one", start=False)
+    actor = PeerActor(Seat(name="one"), None, "")  # type: ignore[arg-type]
+    actor.node = node
+    return actor
+
+
+@on_uvloop
+async def test_a_numbered_message_is_said_until_it_is_heard_and_others_once(film, tmp_path, monkeypatch):
+    monkeypatch.setattr(peer, "AGAIN_S", 0.0)
+    async with Loopback(film, tmp_path / "copies") as swarm:
+        actor = await caller(swarm)
+        away = [ActorUnavailableError("away", None), RpcError("away"), ActorUnavailableError("away", None)]
+        actor._peers["two"] = other = Remote(*away, None)
+        actor.call_peer("two", Pedido(3), 7)
+        await asyncio.gather(*actor._calls)
+        assert other.heard == [("one", Pedido(3), 7)] * 4
+        actor._peers["two"] = other = Remote(away[0])
+        actor.call_peer("two", Pedido(3))
+        await asyncio.gather(*actor._calls)
+        assert other.heard == [("one", Pedido(3), None)]
+        assert actor.node.failure is None
+
+
+@pytest.mark.parametrize("error", [ActorDiedError(), ValueError("no actor of that name"), RpcError("away")])
+@on_uvloop
+async def test_a_call_that_finds_nobody_does_the_caller_no_harm(film, tmp_path, error):
+    async with Loopback(film, tmp_path / "copies") as swarm:
+        actor = await caller(swarm)
+        actor._tracker = Remote(error)
+        actor.call_tracker(Registro(peer="one"))
+        await asyncio.gather(*actor._calls)
+        assert actor.node.failure is None
+
+
+@on_uvloop
+async def test_a_call_that_fails_in_a_way_nobody_thought_of_fails_the_node_with_the_reason(film, tmp_path):
+    async with Loopback(film, tmp_path / "copies") as swarm:
+        actor = await caller(swarm)
+        actor._tracker = Remote(KeyError("odd"))
+        actor.call_tracker(Registro(peer="one"))
+        await actor.node.stopped.wait()
+        assert str(actor.node.failure) == "internal error: KeyError('odd')"
+
+
+@pytest.mark.parametrize("step", ["handle", "wake"])
+@on_uvloop
+async def test_a_tracker_that_cannot_go_on_fails_with_the_reason(film, tmp_path, monkeypatch, step):
+    def fail(*args: Any) -> None:
+        raise KeyError("odd")
+
+    async with Loopback(film, tmp_path / "copies") as swarm:
+        tracker = TrackerActor(Seat(name=TRACKER), SimpleNamespace(seed=1), "", "")  # type: ignore[arg-type]
+        tracker.seed.node = node = swarm.nodes[TRACKER]
+        setattr(tracker.tracker, step, fail)
+        assert step == "wake" or await tracker.registro("two", Registro(peer="two")) is None
+        if step == "wake":
+            tracker._wake()
+        await node.stopped.wait()
+        assert str(node.failure) == "internal error: KeyError('odd')"

@@ -6,15 +6,16 @@ import os
 import shutil
 import socket
 import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from minibit.actors.disk import files
-from minibit.actors.disk.files import check_room, make, scan
+from minibit.actors.disk import blocks, files
+from minibit.actors.disk.files import check_room, check_source, make, scan
 from minibit.errors import DiskFullError, LocalError, SourceError
-from minibit.manifest import Manifest, block_hash
+from minibit.manifest import DEPTH_MAX, Manifest, block_hash
 
 
 @pytest.fixture
@@ -47,8 +48,8 @@ def open_files() -> int:
 
 
 def changes_while_hashed(monkeypatch: pytest.MonkeyPatch, change) -> None:
-    def changing(path: Path, manifest: Manifest) -> bytes:
-        digests = original(path, manifest)
+    def changing(path: Path, manifest: Manifest, progress: files.Progress) -> bytes:
+        digests = original(path, manifest, progress)
         change()
         return digests
 
@@ -73,6 +74,53 @@ def test_many_ranges_hashed_by_threads_come_back_in_order(tmp_path: Path, monkey
     assert scan(tmp_path / "f", block_bytes=10).digests == expected
 
 
+def test_the_progress_of_hashing_is_told_to_its_caller_from_nothing_to_all(tmp_path: Path, monkeypatch):
+    pread, begun = os.pread, threading.Event()
+    told: list[tuple[int, int]] = []
+
+    def waiting(descriptor: int, count: int, at: int) -> bytes:
+        begun.wait()
+        return pread(descriptor, count, at)
+
+    def progress(done_bytes: int, content_bytes: int) -> None:
+        assert threading.current_thread() is threading.main_thread()
+        told.append((done_bytes, content_bytes))
+        begun.set()
+
+    monkeypatch.setattr(files, "HASH_RANGE_BYTES", 100)
+    monkeypatch.setattr(files.os, "pread", waiting)
+    manifest = scan(make(tmp_path / "f", 1_050, seed=1), 100, progress=progress)
+    assert manifest == scan(tmp_path / "f", 100)
+    assert (told[0], told[-1]) == ((0, 1_050), (1_050, 1_050))
+    assert told == sorted(told)
+
+
+@pytest.mark.parametrize("block_bytes", [1, 1 << 20, 64 << 20])
+@pytest.mark.parametrize("error", [KeyboardInterrupt, LocalError])
+def test_hashing_stops_at_once_when_its_caller_has_enough(tmp_path: Path, monkeypatch, block_bytes: int, error):
+    reads, raised_at = [], []
+    threads = threading.active_count()
+    pread = os.pread
+
+    def counting(descriptor: int, count: int, at: int) -> bytes:
+        reads.append(count)
+        return pread(descriptor, count, at)
+
+    def enough(done_bytes: int, content_bytes: int) -> None:
+        raised_at.append(len(reads))
+        raise error
+
+    monkeypatch.setattr(files.os, "pread", counting)
+    with (tmp_path / "f").open("wb") as file:
+        file.truncate(min(block_bytes * 100_000, 1 << 40))  # a hole: nobody could hash so much within this test
+    with pytest.raises(error):
+        scan(tmp_path / "f", block_bytes, progress=enough)
+    ended_at = len(reads)
+    assert ended_at - raised_at[0] < 1_000, "a thread ends the read that it is in, and hardly more"
+    assert threading.active_count() == threads
+    assert max(reads, default=0) <= blocks.PART_BYTES
+
+
 def test_a_folder_is_all_its_files_in_order_with_their_modes(folder: Path):
     manifest = scan(folder, block_bytes=4)
     assert [(entry.path, entry.bytes) for entry in manifest.files] == [
@@ -87,7 +135,7 @@ def test_a_folder_is_all_its_files_in_order_with_their_modes(folder: Path):
 
 
 def test_more_files_than_are_kept_open_are_scanned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(files, "OPEN_FILES_MAX", 3)
+    monkeypatch.setattr(blocks, "OPEN_FILES_MAX", 3)
     for index in range(20):
         (tmp_path / f"{index:02}").write_bytes(bytes([index]))
     before = open_files()
@@ -107,10 +155,20 @@ def test_a_relative_path_with_dots_still_has_a_name(folder: Path, monkeypatch: p
     assert scan(Path("..")).name == "album"
 
 
-def test_a_link_inside_the_folder_counts_as_the_file_it_leads_to(folder: Path):
+def test_links_to_files_and_folders_anywhere_count_as_what_they_lead_to(folder: Path, tmp_path: Path):
+    """A snapshot of a model hub is a folder of links into a store of blobs beside it."""
+    (tmp_path / "blobs").mkdir()
+    (tmp_path / "blobs" / "4f2a").write_bytes(b"weights")
+    (folder / "model").symlink_to("../blobs/4f2a")
     (folder / "same").symlink_to("b/deep/run.sh")
-    entry = next(entry for entry in scan(folder).files if entry.path == "same")
-    assert (entry.bytes, entry.mode) == (2, 0o755)
+    (folder / "beside").symlink_to(tmp_path / "blobs")
+    manifest = scan(folder)
+    assert {entry.path: (entry.bytes, entry.mode & 0o700) for entry in manifest.files}.items() >= {
+        "model": (7, 0o600),
+        "same": (2, 0o700),
+        "beside/4f2a": (7, 0o600),
+    }.items()
+    assert "beside" in {entry.path for entry in manifest.folders}
 
 
 def test_a_link_as_the_content_keeps_its_own_name(folder: Path, tmp_path: Path):
@@ -121,18 +179,69 @@ def test_a_link_as_the_content_keeps_its_own_name(folder: Path, tmp_path: Path):
 @pytest.mark.parametrize(
     ("target", "why"),
     [
-        ("/etc/passwd", "leads out"),
-        ("../secret", "leads out"),
-        ("b", "link to a folder"),
+        (".", "bad is a link to a folder that it lies in"),
+        ("b/up", "is a link to a folder that it lies in"),
         ("gone", "No such file"),
         ("bad", "(?i)too many levels"),
     ],
 )
-def test_a_link_that_leads_elsewhere_is_refused(folder: Path, target: str, why: str):
-    (folder.parent / "secret").touch()
+def test_a_link_that_leads_nowhere_or_back_is_refused(folder: Path, target: str, why: str):
+    if target == "b/up":
+        (folder / "b" / "up").symlink_to("..")
     (folder / "bad").symlink_to(target)
     with pytest.raises(SourceError, match=why):
         scan(folder)
+
+
+def test_empty_folders_and_the_modes_of_all_folders_are_in_the_manifest(folder: Path):
+    (folder / "empty" / "inside").mkdir(parents=True)
+    for path, mode in ((".", 0o750), ("b", 0o700), ("b/deep", 0o755), ("empty", 0o711), ("empty/inside", 0o755)):
+        (folder / path).chmod(mode)
+    found = {entry.path: entry.mode for entry in scan(folder).folders}
+    assert found == {"": 0o750, "b": 0o700, "b/deep": 0o755, "empty": 0o711, "empty/inside": 0o755}
+
+
+def test_a_folder_as_deep_as_a_manifest_takes_is_shared_and_a_deeper_one_is_refused_in_one_line(tmp_path: Path):
+    root = tmp_path / "deep"
+    here = root
+    for _ in range(DEPTH_MAX - 1):
+        here = here / "d"
+    here.mkdir(parents=True)
+    (here / "file").write_bytes(b"found")
+    assert scan(root).content_bytes == 5
+    descriptor = os.open(here, os.O_RDONLY)
+    for _ in range(900):  # deeper than Python calls itself
+        os.mkdir("d", dir_fd=descriptor)
+        above, descriptor = descriptor, os.open("d", os.O_RDONLY, dir_fd=descriptor)
+        os.close(above)
+    os.close(descriptor)
+    with pytest.raises(SourceError, match=r"the path d/d/d/\.\.\. is 201 folders deep, and 200 is the most"):
+        scan(root)
+    subprocess.run(["rm", "-rf", root], check=True)  # pytest can't
+
+
+@pytest.mark.parametrize("path", ["/proc/self/environ", "/proc/version"])
+def test_a_file_whose_bytes_the_system_makes_as_they_are_read_is_refused(path: str, tmp_path: Path):
+    if not Path(path).exists():
+        pytest.skip("there is no /proc here")
+    with pytest.raises(SourceError, match="it has no size; copy it to a plain file first"):
+        scan(Path(path))
+    (tmp_path / "inside").symlink_to(path)
+    with pytest.raises(SourceError, match="it has no size"):
+        scan(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "socket", "device"])
+def test_what_is_no_file_and_no_folder_is_known_before_anything_is_started(kind: str, tmp_path: Path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = Path("/dev/zero" if kind == "device" else kind)
+    if kind == "pipe":
+        os.mkfifo(path)
+    with socket.socket(socket.AF_UNIX) as server:
+        if kind == "socket":
+            server.bind(kind)
+        with pytest.raises(SourceError, match="neither a file nor a folder"):
+            check_source(path)
 
 
 def test_what_is_missing_or_no_plain_file_is_refused(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -153,7 +262,7 @@ def test_a_file_that_may_not_be_read_is_refused(folder: Path, monkeypatch: pytes
         raise PermissionError(13, "Permission denied", str(path))
 
     monkeypatch.setattr(files.os, "open", refuse)
-    with pytest.raises(SourceError, match=r"Permission denied.*album/a"):
+    with pytest.raises(SourceError, match=r"Permission denied.*album/b/empty"):
         scan(folder)
 
 

@@ -9,6 +9,7 @@ import random
 import socket
 import struct
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -23,14 +24,16 @@ from minibit import messages
 from minibit.actors import links
 from minibit.actors.links import outbox, pairs
 from minibit.actors.links.gate import Gate
-from minibit.actors.links.link import NOTHING_NEW, Link, State
+from minibit.actors.links.link import Link, State
+from minibit.actors.links.outbox import NOTHING_NEW
 from minibit.actors.links.pairs import Links
 from minibit.actors.links.pool import BlockPool
 from minibit.errors import LocalError, RemoteError
 from minibit.messages import Bloco, Bloqueio, Desbloqueio, Desligamento, Estoque, Message, Pedido, PeerAddress, Registro
 from minibit.wire import frame
-from minibit.wire.carriage import PREFIX_BYTES
+from minibit.wire.carriage import PREFIX_BYTES, SEAL_BYTES
 from minibit.wire.greeting import Greeting
+from minibit.wire.seal import Seal
 
 KEY = b"k" * 32
 BOUND_S = 10.0
@@ -179,19 +182,59 @@ class Node:
         return self.links[other.owner.me.peer], other.links[self.owner.me.peer]
 
 
+class Sealer:
+    """Puts the seals into a stream of plain frames, or checks and takes them away again."""
+
+    def __init__(self, seal: Seal, *, blocks: bool = False) -> None:
+        self.seal = seal
+        self.blocks = blocks
+        self._payload_bytes = 0  # still to come, of the last frame
+
+    def put(self, data: bytes) -> bytes:
+        """`data` with seals; behind the last whole head it is as it was."""
+        return self._through(data, 0)
+
+    def take(self, data: bytes) -> bytes:
+        """`data` without its seals, which are right."""
+        return self._through(data, SEAL_BYTES)
+
+    def _through(self, data: bytes, seal_bytes: int) -> bytes:
+        left, done = memoryview(data), []
+        while left:
+            part, left = left[: self._payload_bytes], left[self._payload_bytes :]
+            self._payload_bytes -= len(part)
+            done.append(part)
+            if self.blocks:
+                self.seal.add(part)
+            header_bytes, payload_bytes = struct.unpack_from("<II", left) if len(left) >= PREFIX_BYTES else (1 << 32, 0)
+            end = PREFIX_BYTES + header_bytes
+            if len(left) < end + seal_bytes:
+                break
+            head, found, left = left[:end], left[end : end + seal_bytes], left[end + seal_bytes :]
+            seal = self.seal.over(head)
+            assert found in (b"", seal)
+            done += [head] if seal_bytes else [head, seal]
+            self._payload_bytes = payload_bytes
+        return b"".join([*done, left])
+
+
 class Stranger:
     """A bare socket that says what a test wants, after a greeting or without one."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader = reader
         self.writer = writer
+        self.sealer: Sealer | None = None  # once it has proved itself
 
     @classmethod
     async def at(cls, node: Node) -> Stranger:
         return cls(*await asyncio.open_connection(node.owner.me.host, node.owner.me.port))
 
     def say(self, message: Message, payload: bytes = b"") -> None:
-        self.writer.write(frame.encode(message, len(payload)) + payload)
+        self.write(frame.encode(message, len(payload)) + payload)
+
+    def write(self, data: bytes) -> None:
+        self.writer.write(data if self.sealer is None else self.sealer.put(data))
 
     async def hear(self) -> Message:
         async with asyncio.timeout(BOUND_S):
@@ -213,6 +256,7 @@ class Stranger:
         proof = greeting.handle(await self.hear())
         assert proof is not None
         self.say(proof)
+        self.sealer = Sealer(greeting.seal(ours=True))
         await node.owner.until(lambda: (name,) in node.owner.of("linked"))
         return self
 
@@ -226,12 +270,18 @@ class Stranger:
 
 
 class Paper(asyncio.Transport):
-    """A transport without a network: it notes what is written, and is full above `room_bytes`."""
+    """A transport without a network: it notes what is written, and is full above `room_bytes`.
 
-    def __init__(self, link: Link, room_bytes: float = float("inf")) -> None:
+    Once the link is proved, it takes the seals away from what is written, and puts them into what it feeds.
+    """
+
+    def __init__(self, link: Link, room_bytes: float = float("inf"), host: str = "192.0.2.7") -> None:
         super().__init__()
         self.link = link
+        self.host = host
         self.written = bytearray()
+        self.unread = memoryview(b"")
+        self.sealers: tuple[Sealer, Sealer] | None = None  # of what the link hears, and of what it says
         self.room_bytes = room_bytes
         self.reading = True
         self.gone = False
@@ -240,11 +290,11 @@ class Paper(asyncio.Transport):
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None: ...
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        return ("192.0.2.7", 1)
+        return (self.host, 1)
 
     def write(self, data: Any) -> None:
         assert not self.gone
-        self.written += data
+        self.written += data if self.sealers is None else self.sealers[1].take(bytes(data))
         if len(self.written) > self.room_bytes:
             self.link.pause_writing()
 
@@ -273,9 +323,11 @@ class Paper(asyncio.Transport):
             self.gone = True
             asyncio.get_running_loop().call_soon(self.link.connection_lost, None)
 
-    def feed(self, data: bytes | memoryview, cut: int = 1 << 20) -> memoryview:
-        """Let the link receive `data`, at most `cut` bytes at a time; returns what it didn't read."""
-        left = memoryview(data)
+    def feed(self, data: bytes, cut: int = 1 << 20) -> memoryview:
+        """Let the link receive what it didn't read and `data`, at most `cut` bytes at a time; returns what it left."""
+        left = self.unread
+        if data:
+            left = memoryview(bytes(left) + (data if self.sealers is None else self.sealers[0].put(data)))
         while left and self.reading and not self.gone:
             buffer = self.link.get_buffer(-1)
             take = min(len(buffer), len(left), cut)
@@ -283,6 +335,7 @@ class Paper(asyncio.Transport):
             buffer[:take] = left[:take]
             self.link.buffer_updated(take)
             left = left[take:]
+        self.unread = left
         return left
 
 
@@ -292,11 +345,15 @@ async def turn() -> None:
         await asyncio.sleep(0)
 
 
-async def on_paper(home: Links, name: str = "them", room_bytes: float = float("inf"), cut: int = 1 << 20) -> Paper:
-    """A link of `home` that was dialled by `name` and is proved."""
+async def on_paper(
+    home: Links, name: str = "them", room_bytes: float = float("inf"), cut: int = 1 << 20, sealed: bool = False
+) -> Paper:
+    """A link of `home` that was dialled by `name` and is proved; `sealed`: both ends doubt each other."""
+    if sealed:
+        home.doubt(name)
     paper = Paper(Link(home))
-    me = PeerAddress(peer=name, host="", port=9)
-    greeting = Greeting(me, KEY, home.owner.manifest.digest, "0" * 32, expected=home.owner.me.peer)
+    me, us = PeerAddress(peer=name, host="", port=9), home.owner.me.peer
+    greeting = Greeting(me, KEY, home.owner.manifest.digest, "0" * 32, expected=us, doubted=(us,) if sealed else ())
     first = greeting.first()
     assert first is not None
     paper.feed(frame.encode(first), cut)
@@ -308,6 +365,8 @@ async def on_paper(home: Links, name: str = "them", room_bytes: float = float("i
     assert proof is not None
     paper.feed(frame.encode(proof), cut)
     assert paper.link.state is State.LINKED
+    hears, says = greeting.seal(ours=True), greeting.seal(ours=False)
+    paper.sealers = Sealer(hears, blocks=sealed), Sealer(says, blocks=sealed)
     paper.written.clear()
     paper.room_bytes = room_bytes
     return paper
@@ -518,7 +577,7 @@ async def test_garbage_before_the_proof_closes_at_once(said: bytes) -> None:
 async def test_a_breach_of_the_protocol_closes_with_the_reason(said: bytes, why: str) -> None:
     node = await Node("a").serve()
     stranger = await (await Stranger.at(node)).greet(node)
-    stranger.writer.write(said)
+    stranger.write(said)
     ended = await stranger.hear_end()
     assert why.encode() in ended
     ((_, told),) = node.owner.of("unlinked")
@@ -541,7 +600,7 @@ async def test_a_breach_of_the_protocol_closes_with_the_reason(said: bytes, why:
 async def test_the_end_of_the_stream_says_where_it_came(said: bytes, why: str) -> None:
     node = await Node("a").serve()
     stranger = await (await Stranger.at(node)).greet(node)
-    stranger.writer.write(said)
+    stranger.write(said)
     stranger.writer.close()
     await node.owner.until(lambda: node.owner.of("unlinked"))
     assert node.owner.of("unlinked") == [("stranger", why)]
@@ -550,14 +609,111 @@ async def test_the_end_of_the_stream_says_where_it_came(said: bytes, why: str) -
     await node.links.close("")
 
 
+class Comer(asyncio.Protocol):
+    """Connects, says `said` and no more, and comes again whenever it is shown out."""
+
+    def __init__(self, node: Node, said: bytes = b"") -> None:
+        self.node = node
+        self.said = said
+        self.count = 0
+        self.stopped = False
+
+    async def come(self) -> Comer:
+        me = self.node.owner.me
+        with suppress(OSError):
+            await asyncio.get_running_loop().create_connection(lambda: self, me.host, me.port)
+        return self
+
+    def connection_made(self, transport: Any) -> None:
+        self.count += 1
+        self.transport = transport
+        transport.write(self.said)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self.stopped:
+            self.again = asyncio.ensure_future(self.come())
+
+    def stop(self) -> None:
+        self.stopped = True
+        self.transport.abort()
+
+
+def hello(node: Node) -> bytes:
+    """What anybody who knows the manifest's digest can say."""
+    them = PeerAddress(peer="z", host="", port=9)
+    greeting = Greeting(them, b"no idea of the key", node.owner.manifest.digest, "f" * 32, expected=node.owner.me.peer)
+    first = greeting.first()
+    assert first is not None
+    return frame.encode(first)
+
+
+@pytest.mark.parametrize("say", [None, hello], ids=["silent", "with a REGISTRO"])
+@on_uvloop
+async def test_strangers_that_come_again_and_again_keep_nobody_out(say: Callable[[Node], bytes] | None) -> None:
+    nodes = [await Node(name).serve() for name in "ab"]
+    comers = [await Comer(node, say(node) if say else b"").come() for node in nodes for _ in range(80)]
+    for name in "cde":
+        newcomer = await Node(name).serve()
+        for node in nodes:
+            await newcomer.links.dial(node.owner.me)
+        await newcomer.links.close("seen")
+    await nodes[0].links.dial(nodes[1].owner.me)
+    assert sum(comer.count for comer in comers) > len(comers)  # they did come again
+    for comer in comers:
+        comer.stop()
+    for node in nodes:
+        await node.links.close("closing")
+
+
 @on_uvloop
 async def test_connections_without_a_proof_are_few() -> None:
     node = await Node("a").serve()
-    strangers = [await Stranger.at(node) for _ in range(pairs.STRANGERS_MAX + 1)]
-    assert b"wait for their proof already" in await strangers[-1].hear_end()
+    strangers = [await Stranger.at(node) for _ in range(pairs.STRANGERS_MAX + 5)]
+    for stranger in strangers[:5]:  # the oldest
+        assert b"64 others wait for their proof" in await stranger.hear_end()
+    assert len(node.links._connections) == pairs.STRANGERS_MAX
     await node.links.close("closing")
-    for stranger in strangers:
-        await stranger.hear_end()
+    for stranger in strangers[5:]:
+        assert b"closing" in await stranger.hear_end()
+
+
+def strangers(home: Links, *origins: str, said: bytes = b"") -> list[Paper]:
+    """Connections to `home` from these addresses, in this order."""
+    papers = [Paper(Link(home), host=origin) for origin in origins]
+    for paper in papers:
+        paper.feed(said)
+    return papers
+
+
+def shown_out(papers: list[Paper]) -> list[int]:
+    return [index for index, paper in enumerate(papers) if paper.link.closed]
+
+
+@on_uvloop
+async def test_one_too_many_makes_the_oldest_go_that_comes_from_where_most_come_from() -> None:
+    papers = strangers(Node("a").links, "192.0.2.1", *["192.0.2.2"] * 33, *["192.0.2.3"] * 32, "192.0.2.4")
+    assert shown_out(papers) == [1, 2, 34]
+    papers = strangers(Node("a").links, *(f"192.0.2.{number}" for number in range(65)))
+    assert shown_out(papers) == [0]
+
+
+@on_uvloop
+async def test_all_addresses_of_an_ipv6_network_count_as_one() -> None:
+    papers = strangers(Node("a").links, "2001:db8:0:1::1", *(f"2001:db8::{number:x}%e0" for number in range(64)))
+    assert shown_out(papers) == [1]
+
+
+@on_uvloop
+async def test_those_that_said_something_go_after_those_that_are_silent_and_the_newest_never() -> None:
+    node = Node("a")
+    talkers = strangers(node.links, *["192.0.2.1"] * 63, said=hello(node))
+    await turn()
+    silent = strangers(node.links, *["192.0.2.1"] * 2)
+    assert shown_out(talkers + silent) == [63]
+    strangers(node.links, "192.0.2.1")[0].feed(hello(node))
+    assert shown_out(talkers + silent) == [63, 64]
+    strangers(node.links, "192.0.2.1")
+    assert shown_out(talkers + silent) == [0, 63, 64]
 
 
 @on_uvloop
@@ -722,7 +878,8 @@ async def test_with_an_upload_limit_pedido_and_estoque_pass_the_block_and_nothin
     control_bytes = link.outbox.control_bytes - before_bytes[0]
     assert control_bytes == their_paper.link.control_bytes_in - before_bytes[1]
     said = (Bloqueio(), Desbloqueio(), Pedido(2), Estoque(new=(0,)), Bloco(0), Bloco(1))
-    assert control_bytes == sum(len(frame.encode(message)) for message in said) + 2 * 63 * PREFIX_BYTES
+    head_bytes = sum(len(frame.encode(message)) for message in said) + 2 * 63 * PREFIX_BYTES
+    assert control_bytes == head_bytes + (len(said) + 2 * 63) * SEAL_BYTES
     assert other.links.pool.taken_count == 0
 
 
@@ -780,9 +937,9 @@ STEPS = st.one_of(
 
 
 @settings(max_examples=80, deadline=None)
-@given(st.lists(STEPS, max_size=40), st.sampled_from([0, 3000, 1 << 30]), st.integers(1, 5000), st.booleans())
+@given(*[st.lists(STEPS, max_size=40), st.sampled_from([0, 3000, 1 << 30]), st.integers(1, 5000)], *2 * [st.booleans()])
 def test_whatever_is_sent_under_whatever_limits_arrives_whole_and_in_its_order(
-    steps: list[Any], room_bytes: int, cut: int, thirsty: bool
+    steps: list[Any], room_bytes: int, cut: int, thirsty: bool, sealed: bool
 ) -> None:
     @on_uvloop
     async def run() -> None:
@@ -790,8 +947,9 @@ def test_whatever_is_sent_under_whatever_limits_arrives_whole_and_in_its_order(
         ours, theirs = Node("a", manifest), Node("b", manifest)
         ours.links.upload = Gate(clock)
         theirs.links.download = Gate(clock, 400_000 if thirsty else None)
-        paper, their_paper = await on_paper(ours.links, room_bytes=room_bytes), await on_paper(theirs.links)
-        link, flying, sent = paper.link, b"", []
+        paper = await on_paper(ours.links, room_bytes=room_bytes, sealed=sealed)
+        their_paper = await on_paper(theirs.links, sealed=sealed)
+        link, sent = paper.link, []
         began_count = {}  # of blocks, when a message that may not pass was sent
         for step in [*steps, ("limit", None), *[("drain", 0), ("time", 1)] * 100]:
             match step:
@@ -800,7 +958,7 @@ def test_whatever_is_sent_under_whatever_limits_arrives_whole_and_in_its_order(
                 case "time", ticks:
                     await pass_time(clock, ticks * 0.01)
                 case "drain", _:
-                    flying = bytes(their_paper.feed(flying + paper.drain(), cut))
+                    their_paper.feed(paper.drain(), cut)
                 case Bloco(block):
                     link.send_block(block)
                     sent.append(step)
@@ -869,16 +1027,18 @@ async def test_the_download_limit_holds_and_no_payload_slips_past_it(part_bytes:
     papers = [await on_paper(home.links, name) for name in "xy"]
     manifest = home.owner.manifest
     one = b"".join(in_parts(manifest, 3, *[part_bytes] * (((256 << 10) - 1) // part_bytes)))
-    left = [memoryview(one * 30)] * 2
+    for paper in papers:
+        paper.feed(one * 30)
     for second in range(1, 6):
         for _ in range(100):
             clock.run_for(0.01)
-            left = [paper.feed(data) for paper, data in zip(papers, left, strict=True)]
+            for paper in papers:
+                paper.feed(b"")
         got = [paper.link.payload_bytes_in for paper in papers]
         assert rate_bps * (second - 0.2) <= sum(got) <= rate_bps * second
         assert max(got) - min(got) <= 64 << 10
     home.links.download.limit(None)
-    assert [paper.feed(data) for paper, data in zip(papers, left, strict=True)] == [b"", b""]
+    assert [paper.feed(b"") for paper in papers] == [b"", b""]
     assert home.owner.blocks == [(3, manifest.data(3))] * 60
     home.links.download.limit(rate_bps)  # and again, in the middle of a block
     assert papers[0].feed(one) != b""
@@ -913,7 +1073,7 @@ def test_a_bug_of_the_owner_closes_the_link_and_reaches_the_loops_handler() -> N
         paper = await on_paper(home.links)
         paper.feed(frame.encode(Desligamento(why="have a bug")))
         await turn()
-        assert home.owner.of("unlinked") == [("them", "internal error")]
+        assert home.owner.of("unlinked") == [("them", "internal error: ValueError('a bug')")]
         assert paper.gone
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -982,6 +1142,117 @@ async def test_a_registro_after_the_proof_is_a_message_like_any_other() -> None:
     paper = await on_paper(home.links)
     paper.feed(frame.encode(Registro(peer="them")))
     assert home.owner.of("message") == [(Registro(peer="them"),)]
+
+
+# -- the path between
+
+
+async def two_on_paper(manifest: Blocks, sealed: bool) -> tuple[Node, Paper, Node, Paper]:
+    """Two nodes, and between them what one end says, for a test to change on its way."""
+    ours, theirs = Node("a", manifest), Node("b", manifest)
+    return ours, await on_paper(ours.links, sealed=sealed), theirs, await on_paper(theirs.links, sealed=sealed)
+
+
+@on_uvloop
+async def test_a_forged_message_after_the_proof_ends_the_link_and_is_not_heard() -> None:
+    home = Node("a")
+    paper = await on_paper(home.links)
+    paper.feed(frame.encode(Desbloqueio()))
+    paper.sealers = None  # from now on somebody else speaks
+    paper.feed(frame.encode(Estoque(whole="00")) + bytes(SEAL_BYTES))
+    await turn()
+    assert home.owner.of("message") == [(Desbloqueio(),)]
+    assert home.owner.of("unlinked") == [("them", "a wrong seal: something was changed on its way")]
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_a_bit_that_is_changed_on_its_way_ends_the_link_or_is_in_an_unsealed_block(
+    sealed: bool, data: st.DataObject
+) -> None:
+    @on_uvloop
+    async def run() -> None:
+        manifest = Blocks(2, 120)
+        paper = await on_paper((home := Node("a", manifest)).links, sealed=sealed)
+        assert paper.sealers is not None
+        first, second = in_parts(manifest, 0, 50)
+        said = first + frame.encode(Pedido(1)) + second + frame.encode(NOTHING_NEW) + frame.encode(Desbloqueio())
+        stream = bytearray(paper.sealers[0].put(said))
+        bit = data.draw(st.integers(0, 8 * len(stream) - 1))
+        stream[bit // 8] ^= 1 << bit % 8
+        paper.sealers = None
+        paper.feed(bytes(stream))
+        link = paper.link
+        assert link.sealed is sealed
+        if link.closed:
+            came = home.owner.came
+            assert came == [Pedido(1), Bloco(0), Desbloqueio()][: len(came)]
+            assert all(got == manifest.data(0) for _, got in home.owner.blocks)
+        elif link._head:  # a length was changed: what follows is waited for, and isn't heard
+            assert Desbloqueio() not in home.owner.came
+        else:
+            assert not sealed
+            assert home.owner.came == [Pedido(1), Bloco(0), Desbloqueio()]
+            assert home.owner.blocks != [(0, manifest.data(0))]
+        link.connection_lost(None)
+        await turn()
+        assert home.links.pool.taken_count == 0
+
+    run()
+
+
+@on_uvloop
+async def test_a_sealed_block_counts_when_the_next_seal_has_come_which_is_at_once() -> None:
+    manifest = Blocks(3, 500)
+    ours, paper, theirs, their_paper = await two_on_paper(manifest, sealed=True)
+    paper.link.send_block(0, spoil=True)
+    await turn()
+    said = paper.drain()
+    assert messages_in(said, manifest) == [Bloco(0), NOTHING_NEW]
+    tail = len(frame.encode(NOTHING_NEW))
+    their_paper.feed(said[:-tail])
+    assert theirs.owner.blocks == []
+    their_paper.feed(said[-tail:])
+    ((block, data),) = theirs.owner.blocks
+    assert block == 0 and data != manifest.data(0)  # its sender sent it so
+    assert not their_paper.link.closed
+    assert ours.owner.of("sent") == [(0,)]
+
+
+@on_uvloop
+async def test_a_neighbour_that_will_not_seal_its_blocks_gives_none() -> None:
+    home = Node("a", manifest := Blocks(3, 500))
+    paper = await on_paper(home.links, sealed=True)
+    assert paper.sealers is not None
+    paper.sealers[0].blocks = False
+    paper.feed(b"".join(in_parts(manifest, 0)) + frame.encode(NOTHING_NEW))
+    await turn()
+    assert home.owner.blocks == []
+    assert "a wrong seal" in home.owner.of("unlinked")[0][1]
+    assert home.links.pool.taken_count == 0
+
+
+@on_uvloop
+async def test_a_length_that_was_changed_on_its_way_is_not_waited_for_whatever_comes() -> None:
+    clock = Clock()
+    home = Node("a", Blocks(10_000, 100), clock=clock, idle_s=30.0)
+    paper = await on_paper(home.links)
+    paper.sealers = None
+    paper.feed(struct.pack("<II", 5000, 0))
+    for _ in range(7):
+        await pass_time(clock, 5)
+        paper.feed(frame.encode(NOTHING_NEW) + bytes(SEAL_BYTES))  # signs of life, which it takes for the header
+    assert home.owner.of("unlinked") == [("them", "silent for 30 s")]
+
+
+@on_uvloop
+async def test_those_that_are_doubted_are_remembered_and_few() -> None:
+    links = Node("a").links
+    for number in range(pairs.DOUBTED_MAX + 10):
+        links.doubt(f"peer-{number}")
+    assert len(links.doubted) == pairs.DOUBTED_MAX
+    assert f"peer-{pairs.DOUBTED_MAX + 9}" in links.doubted
 
 
 # -- the rule of the pair, and the pool

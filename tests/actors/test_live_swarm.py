@@ -47,7 +47,7 @@ class Waiting(Thread):
         self.start()
 
     def run(self) -> None:
-        self.summary = self.swarm.wait(timeout_s=BOUND_S)
+        self.summary = self.swarm.wait(timeout=BOUND_S)
 
     def summed_up(self) -> Any:
         self.join(BOUND_S)
@@ -127,7 +127,7 @@ def test_when_nobody_waits_the_page_takes_the_news_itself_and_otherwise_it_does_
             swarm._collector._drained_at += 1000  # as if somebody waited
             ask(url, "data")
         assert swarm._collector.ledger.accounts["peer-01"].batches == drained
-        assert swarm.wait(timeout_s=BOUND_S).verified == 2
+        assert swarm.wait(timeout=BOUND_S).verified == 2
 
 
 def test_peers_that_the_page_adds_while_somebody_waits_are_waited_for(ray_cluster, tmp_path):

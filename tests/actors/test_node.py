@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import itertools
 import os
+import re
+import socket
 import struct
 from collections import Counter
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from random import Random
@@ -21,12 +25,17 @@ from loopback import FAST, Loopback, ShufflingOutside, on_uvloop
 from minibit import inventory
 from minibit.actors.disk import files
 from minibit.actors.disk.store import Store
+from minibit.actors.links.outbox import Outbox
+from minibit.actors.links.pairs import Links
+from minibit.actors.peer import PeerActor
 from minibit.behaviour import Corrupter, FreeRider, Liar, Slow
 from minibit.choker import TitForTat
-from minibit.errors import DiskFullError, LocalError, RemoteError, SourceError
-from minibit.events import TRACKER
+from minibit.errors import DiskFullError, LocalError, RemoteError
+from minibit.events import TRACKER, Call, Progressed
+from minibit.messages import Desligamento
 from minibit.picker import RarestFirst
 from minibit.rules import Rules
+from minibit.seat import Seat
 
 KIB = 1024
 
@@ -191,6 +200,159 @@ async def test_a_liar_a_slow_peer_and_a_free_rider_hold_nobody_up(film, copies):
         assert swarm.lives("banned") == swarm.lives("failed") == []
 
 
+# the path between peers
+
+
+def tampering(monkeypatch, turns: Callable[[int], bool]) -> Callable[[], int]:
+    """On the way from the seed, one bit of each block whose turn it is changes; returns a count of them."""
+    write, numbers, changed = Outbox._write, itertools.count(), []
+
+    def change_and_write(self: Outbox, parts: list[bytes]) -> None:
+        from_seed = self._read.__self__.me.peer == TRACKER
+        for place, part in enumerate(parts):
+            if from_seed and len(part) > 8 * KIB and turns(number := next(numbers)):
+                changed.append(number)
+                parts[place] = bytes((part[0] ^ 1,)) + part[1:]
+        write(self, parts)
+
+    monkeypatch.setattr(Outbox, "_write", change_and_write)
+    return lambda: len(changed)
+
+
+@on_uvloop
+async def test_for_bits_that_change_on_the_way_nobody_is_struck_or_banned(film, copies, monkeypatch):
+    changed_count = tampering(monkeypatch, lambda number: number % 7 == 0)
+    async with Loopback(film, copies) as swarm:
+        (node,) = await swarm.seat_many(1)
+        await swarm.until_complete()
+        swarm.check_copies()
+        assert changed_count() >= 6
+        assert swarm.lives("banned") == swarm.lives("failed") == []
+        assert node.peer.contacts.known[TRACKER].strikes == 0
+        (rejected,) = [record for record in swarm.arrivals() if record.verdict == "rejected"]
+        assert (rejected.peer, rejected.source) == ("peer-1", TRACKER)  # all others had a wrong seal
+        assert node.links[TRACKER].sealed
+
+
+@on_uvloop
+async def test_of_a_corrupter_only_wrong_blocks_that_it_sealed_itself_count(film, copies):
+    async with Loopback(film, copies, upload_bps=800.0 * KIB) as swarm:
+        store = Store.open(copies / "bad", swarm.manifest)
+        for block in range(20):
+            store.write(block, film.read_bytes()[block * 16 * KIB : (block + 1) * 16 * KIB])
+        await swarm.seat("bad", store, behaviour=Corrupter)
+        node = await swarm.seat("peer-1")
+        await swarm.until_complete("peer-1")
+        rejected = [record for record in swarm.arrivals() if record.verdict == "rejected"]
+        bad = node.peer.contacts.known["bad"]
+        assert bad.strikes == len(rejected) - 1
+        assert "bad" in node.links.doubted
+
+
+# every way out is heard
+
+
+def raising(error: type[BaseException]):
+    def fail(*args, **kwargs):
+        for arg in args:
+            if isinstance(arg, socket.socket):
+                arg.close()
+        raise error("out of nowhere")
+
+    return fail
+
+
+@pytest.mark.parametrize("error", [UnicodeError, OSError, KeyError])
+@pytest.mark.parametrize("step", ["_resolve", "_connect"])
+@on_uvloop
+async def test_a_dial_ends_for_the_core_whatever_it_raises(film, copies, monkeypatch, step, error):
+    async with Loopback(film, copies) as swarm:
+        node = await swarm.seat("peer-1", start=False)
+        await swarm.until(lambda: TRACKER in node.links)
+        lost = swarm.nodes[TRACKER].links["peer-1"]
+        with monkeypatch.context() as broken:
+            broken.setattr(Links, step, raising(error))
+            neighbour = node.peer.contacts.known[TRACKER]
+            lost.close("cut")
+            await swarm.until(lambda: neighbour.failures >= 2)
+            assert node.failure is None
+        node.start()
+        await swarm.until_complete()
+        node.peer.check()
+
+
+@on_uvloop
+async def test_a_dial_that_does_nothing_ends_for_the_core_too(film, copies, monkeypatch):
+    async with Loopback(film, copies) as swarm:
+        node = await swarm.seat("peer-1", start=False)
+        await swarm.until(lambda: TRACKER in node.links)
+        node.links._dialling.add(TRACKER)  # as if an earlier dial had not ended yet
+        swarm.nodes[TRACKER].links["peer-1"].close("cut")
+        await swarm.until(lambda: node.peer.contacts.known[TRACKER].failures >= 2)
+        node.links._dialling.clear()
+        node.start()
+        await swarm.until_complete()
+
+
+def break_core(node, method):
+    setattr(node.peer, method, raising(AssertionError))
+    node.handle(Progressed("nobody"))
+
+
+def break_task(node):
+    async def fail() -> None:
+        raise AssertionError("out of nowhere")
+
+    node._do(fail())
+
+
+def break_outside(node):
+    node._outside.call_tracker = raising(AssertionError)
+    node._decide(lambda now: [Call(Desligamento())])
+
+
+def break_store(node, method):
+    setattr(node.store, method, raising(AssertionError))
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        pytest.param(lambda node: break_core(node, "handle"), id="the core, at an event"),
+        pytest.param(lambda node: break_core(node, "wake"), id="the core, at a timer"),
+        pytest.param(break_task, id="a task"),
+        pytest.param(break_outside, id="a call to the tracker"),
+        pytest.param(lambda node: break_store(node, "verify"), id="the judgement of a block"),
+        pytest.param(lambda node: break_store(node, "write"), id="the writing of a block"),
+        pytest.param(lambda node: break_store(node, "finish"), id="the last step"),
+    ],
+)
+@on_uvloop
+async def test_whatever_raises_in_a_node_fails_it_with_the_reason_and_nobody_else(film, copies, harm):
+    async with Loopback(film, copies, upload_bps=2000.0 * KIB) as swarm:
+        node, _ = await swarm.seat_many(2)
+        harm(node)
+        await node.stopped.wait()
+        assert str(node.failure) == "internal error: AssertionError('out of nowhere')"
+        await swarm.until_complete("peer-2")
+        swarm.check_copies("peer-2")
+        swarm.nodes[TRACKER].peer.check()
+        assert [(record.peer, record.why) for record in swarm.lives("failed")] == [("peer-1", str(node.failure))]
+        assert swarm.lives("banned") == []
+
+
+@on_uvloop
+async def test_a_seed_that_can_read_no_more_for_whatever_reason_fails_and_says_so(film, copies):
+    async with Loopback(film, copies) as swarm:
+        seed = swarm.nodes[TRACKER]
+        seed.store.read = raising(ValueError)
+        (node,) = await swarm.seat_many(1)
+        await seed.stopped.wait()
+        assert "out of nowhere" in str(seed.failure)
+        assert node.failure is None
+        assert node.peer.contacts.known.get(TRACKER) is None or not node.peer.contacts.known[TRACKER].strikes
+
+
 # peers that go
 
 
@@ -342,24 +504,108 @@ async def test_a_peer_whose_disk_is_full_stops_and_says_so_and_the_others_finish
         swarm.check_copies()
 
 
-@pytest.mark.parametrize("harm", ["other bytes", "cut"])
+@pytest.mark.parametrize("harm", ["other bytes", "cut", "gone"])
 @on_uvloop
 async def test_a_seed_whose_file_changes_says_so_and_nobody_holds_a_wrong_block(film, copies, harm):
     async with Loopback(film, copies, upload_bps=200.0 * KIB) as swarm:
         nodes, seed = await swarm.seat_many(3), swarm.nodes[TRACKER]
         await swarm.until(lambda: sum(node.peer.held.bit_count() for node in nodes) >= 5)
-        if harm == "other bytes":
-            film.write_bytes(bytes(film.stat().st_size))
-        else:
-            os.truncate(film, 1000)
-        await seed.stopped.wait()
-        assert isinstance(seed.failure, SourceError)
-        assert "changed while it was shared" in str(seed.failure)
-        assert [record.peer for record in swarm.lives("failed")] == [TRACKER]
-        await swarm.until(lambda: not any(TRACKER in node.links for node in nodes))
+        match harm:
+            case "other bytes":
+                film.write_bytes(bytes(film.stat().st_size))
+            case "cut":
+                os.truncate(film, 1000)
+            case "gone":
+                film.unlink()
+                seed.store._files.close()
+        seed.limit(upload_bps=None)
+        wanted = inventory.full(40)
+        await swarm.until(lambda: not wanted & seed.peer.held & ~nodes[0].peer.held)
+        assert seed.failure is None
         assert not any(node.peer.complete for node in nodes)
         assert {record.verdict for record in swarm.arrivals()} <= {"useful", "double"}
+        assert {record.peer for record in swarm.lives("damaged")} == {TRACKER}
+        assert len(swarm.lives("damaged")) == seed.peer.exchange.lost.bit_count()
+        assert all(re.search(r"block \d+ of .*film( changed|: )", record.why) for record in swarm.lives("damaged"))
+        assert swarm.lives("banned") == []
         swarm.check()
+
+
+@on_uvloop
+async def test_a_seed_with_one_wrong_block_serves_all_the_others_and_its_links_stay(film, copies):
+    async with Loopback(film, copies, upload_bps=400.0 * KIB) as swarm:
+        nodes, seed = await swarm.seat_many(3), swarm.nodes[TRACKER]
+        await swarm.until(lambda: all(node.peer.held for node in nodes))
+        held = inventory.EMPTY
+        for node in nodes:
+            held |= node.peer.held | inventory.of(node.peer.pipeline.requesters)
+        wrong = inventory.lowest(inventory.full(40) & ~held)
+        with film.open("r+b") as file:
+            file.seek(wrong * 16 * KIB + 5_000)
+            file.write(b"changed")
+        seed.limit(upload_bps=None)
+        rest = inventory.full(40) & ~(1 << wrong)
+        await swarm.until(lambda: all(node.peer.held == rest for node in nodes))
+        await swarm.until(lambda: seed.peer.exchange.lost == 1 << wrong)
+        assert [(record.peer, record.why) for record in swarm.lives("damaged")] == [
+            (TRACKER, f"block {wrong} of {film} changed while it was shared")
+        ]
+        assert all(not neighbour.theirs >> wrong & 1 for node in nodes for neighbour in node.peer.contacts.up.values())
+        assert all(TRACKER in node.links for node in nodes)
+        assert {record.verdict for record in swarm.arrivals()} <= {"useful", "double"}
+        swarm.check()
+
+
+@on_uvloop
+async def test_a_file_that_is_touched_while_it_is_seeded_is_shared_to_the_end(film, copies):
+    async with Loopback(film, copies, upload_bps=200.0 * KIB) as swarm:
+        nodes, seed = await swarm.seat_many(2), swarm.nodes[TRACKER]
+        await swarm.until(lambda: any(node.peer.held for node in nodes))
+        film.touch()
+        seed.limit(upload_bps=None)
+        await swarm.until_complete()
+        swarm.check_copies()
+        assert swarm.lives("damaged") == swarm.lives("failed") == []
+
+
+@on_uvloop
+async def test_a_copy_whose_name_is_taken_is_not_complete_and_the_reason_is_told(film, copies):
+    async with Loopback(film, copies) as swarm:
+        node = await swarm.seat("peer-1", start=False)
+        (copies / "peer-1" / "film").mkdir()
+        node.start()
+        await node.stopped.wait()
+        assert [record.peer for record in swarm.lives("completed")] == [TRACKER]
+        (failed,) = swarm.lives("failed")
+        assert failed.peer == "peer-1"
+        assert failed.why.endswith(
+            "peer-1/film is there already and is other content: move it away, or use another folder"
+        )
+
+
+@on_uvloop
+async def test_a_finished_copy_that_is_wrong_loses_its_name_and_only_its_wrong_block_is_fetched_again(film, copies):
+    async with Loopback(film, copies, upload_bps=400.0 * KIB) as swarm:
+        node = await swarm.seat("peer-1")
+        await swarm.until(lambda: node.peer.held)
+        wrong = inventory.lowest(node.peer.held)
+        with (copies / "peer-1" / "film.minibit-partial").open("r+b") as file:  # what another program does to it
+            file.seek(wrong * 16 * KIB + 5)
+            file.write(b"damaged")
+        swarm.nodes[TRACKER].limit(upload_bps=None)
+        await swarm.until_complete("peer-1")
+        actor = PeerActor(Seat(name="peer-1"), None, "")  # type: ignore[arg-type]
+        actor.node = node
+        assert not await actor.verify()
+        assert not swarm.copy("peer-1").exists()
+        await node.stopped.wait()
+        assert [record.why for record in swarm.lives("failed")] == ["its finished copy is not what the manifest says"]
+        await swarm.stop("peer-1")
+        again = actor.node = await swarm.seat("peer-1")
+        assert again.peer.missing == 1 << wrong
+        await swarm.until_complete("peer-1")
+        assert await actor.verify()
+        swarm.check_copies()
 
 
 @on_uvloop
@@ -404,7 +650,7 @@ async def test_a_node_that_crashed_re_hashes_and_lies_to_nobody(film, copies):
         await swarm.crash("peer-1")
         partial = copies / "peer-1" / "film.minibit-partial"
         first = inventory.lowest(node.peer.held)
-        with partial.open("r+b") as file:  # a block that the state file lists, and that the crash damaged
+        with partial.open("r+b") as file:  # a block that the crash damaged
             file.seek(first * 16 * KIB)
             file.write(b"damaged")
         seed.limit(upload_bps=None, download_bps=None)

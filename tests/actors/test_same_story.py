@@ -31,14 +31,14 @@ def as_actors(control: str, folder: Path) -> Story:
     with Swarm.launch(
         film, name=f"same-{control}", peers=4, control=control, block_size=BLOCK_BYTES, out=folder, **rules, **limits
     ) as swarm:
-        assert swarm.wait(timeout_s=BOUND_S).exit_code == 0
+        assert swarm.wait(timeout=BOUND_S).exit_code == 0
         swarm.remove(1)
         deadline = time.monotonic() + BOUND_S
         while "peer-01" in swarm[TRACKER].ask("roster"):
             assert time.monotonic() < deadline
             time.sleep(0.02)
         swarm.add(1)
-        assert swarm.wait(timeout_s=BOUND_S).verified == 5
+        assert swarm.wait(timeout=BOUND_S).verified == 5
         held = {name: inventory.from_hex(state.inventory, BLOCKS) for name, state in swarm.snapshot().items()}
         tables = swarm.records()
     kinds = {"blocks": BlockRecord, "serving": ServingRecord, "peers": PeerRecord, "samples": SampleRecord}

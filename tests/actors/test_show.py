@@ -189,6 +189,13 @@ def test_in_a_notebook_it_has_one_place(monkeypatch):
     assert "&lt;b&gt;" in drawn[0]["text/html"] and "█" * 20 + "·" * 20 in drawn[1]["text/html"]
 
 
+def test_a_share_is_100_per_cent_only_when_all_is_there():
+    rows = tables.overview(["peer-01"], {"peer-01": state(BLOCKS * 5 - 1, blocks=BLOCKS * 5)})
+    assert " 99 % " in tables.as_text("late", rows) and "99&nbsp;%" in tables.as_html("late", rows)
+    assert "; watched" in (head := watched(for_ever(found(p1=state(0), p2=state(1, blocks=1))), timeout_s=1).heads[-1])
+    assert "1 % of the blocks" in head
+
+
 def test_of_many_peers_the_first_are_drawn_and_the_others_counted():
     rows = tables.overview([f"peer-{number}" for number in range(130)], {})
     assert tables.as_text("many", rows).endswith("\n  and 30 more")
@@ -212,11 +219,11 @@ def test_one_peer_shows_its_neighbours_as_html():
 @pytest.mark.ray
 def test_a_swarm_is_watched_to_its_end_and_shows_its_peers(ray_cluster, tmp_path, capsys):
     with Swarm.launch(name="watched", peers=3, size="1MiB", block_size="32KiB", out=tmp_path / "run") as swarm:
-        swarm.watch(timeout_s=60)
+        swarm.watch(timeout=60)
         assert "3 of 3 peers complete, 100 % of the blocks" in capsys.readouterr().out.splitlines()[-1]
-        Swarm.attach("watched", ray_cluster).watch(timeout_s=60)
+        Swarm.attach("watched", ray_cluster).watch(timeout=60)
         assert "; over after" in capsys.readouterr().out
-        assert swarm.wait(timeout_s=60).completed == 3
+        assert swarm.wait(timeout=60).completed == 3
         one = swarm[2]
         assert "<b>peer-02: 32 of 32 blocks, 3 neighbours, complete</b>" in one._repr_html_()
         swarm.kill(2)

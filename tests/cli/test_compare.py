@@ -421,7 +421,7 @@ def test_after_a_kill_no_run_goes_on_and_the_next_start_does_the_rest(tmp_path: 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("title = x", "g.toml is no TOML file: Invalid value (at line 1, column 9)"),
+        ("title = x", "g.toml is no TOML: Invalid value (at line 1, column 9)"),
         ("repeats = 3", "g.toml: title: must be given"),
         ("title = 'x'\nrepeat = 3", "g.toml: repeat: there is no such key: give repeats"),
         ("title = 'x'\nrepeats = 0", "g.toml: repeats: give a whole number >= 1"),
@@ -437,7 +437,7 @@ def test_after_a_kill_no_run_goes_on_and_the_next_start_does_the_rest(tmp_path: 
         ("title = 'x'\n[grid]\nslots = []", "g.toml: grid.slots: [] won't do: give a list of values"),
         (
             "title = 'x'\n[grid]\nslots = [4, -1]",
-            "g.toml: slots: -1 won't do: give a whole number from 0 (cell slots = -1)",
+            "g.toml: slots: -1 won't do: give 0 to 10000 (cell slots = -1)",
         ),
         (
             "title = 'x'\n[grid]\nbehave.free-rider = [3, 11]",
@@ -480,7 +480,7 @@ def test_a_grid_that_is_not_there_is_said(ran: Ran, tmp_path: Path) -> None:
     result = CliRunner().invoke(compare.main, ["nothing.toml"], prog_name="minibit compare")
     assert result.exit_code == 2
     assert result.stderr == (
-        "minibit compare: can't read nothing.toml (No such file or directory): "
+        "minibit compare: nothing.toml can't be read (No such file or directory): "
         "give a grid file, e.g. one of experiments/grids/\n"
     )
 

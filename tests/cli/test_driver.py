@@ -257,9 +257,9 @@ def test_a_file_that_changes_while_it_is_shared_is_said_and_corrupts_nobody(
         run.said("of the blocks")
         with source.open("r+b") as file:
             file.write(bytes(len(right)))
-        assert run.wait() == 4
-        assert "incomplete: peer-01, peer-02: " in run.stderr
-        assert "changed while it was shared" in run.stderr
+        assert run.wait() == 3
+        said = r"incomplete: peer-01, peer-02: block \d+ of .*film.bin changed while it was shared, and nobody holds"
+        assert re.search(said, run.stderr)
         assert "Traceback" not in run.stderr
     partial = copies(tmp_path / "run", "film.bin.minibit-partial")
     assert len(partial) == 2
@@ -331,12 +331,13 @@ def deaf() -> Iterator[str]:
         yield f"127.0.0.1:{server.getsockname()[1]}"
 
 
-def test_a_cluster_that_is_not_there_is_exit_code_7_at_once(tmp_path: Path) -> None:
+def test_a_cluster_that_is_not_there_is_exit_code_7_at_once_and_what_named_it_is_said(tmp_path: Path) -> None:
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
-        with Run(tmp_path, "--quiet", "--address", f"127.0.0.1:{nobody.getsockname()[1]}") as run:
+        address = f"127.0.0.1:{nobody.getsockname()[1]}"
+        with Run(tmp_path, "--quiet", RAY_ADDRESS=address) as run:
             assert run.wait(SOON_S) == 7
-            assert re.fullmatch(r"run_swarm: nobody answers at .*ray start --head.*\n", run.stderr)
+            assert re.fullmatch(r"run_swarm: RAY_ADDRESS: nobody answers at .*ray start --head.*\n", run.stderr)
             assert run.stdout == ""
     assert not list(tmp_path.glob("runs/*"))
 
@@ -395,52 +396,6 @@ def test_two_runs_at_the_same_time_both_complete_and_print_one_object_each(ray_c
 # told to end
 
 
-def starting(run: Run) -> None:
-    until(lambda: any("raylet" in command for command in run.children().values()))
-
-
-def spawning(run: Run) -> None:
-    until(lambda: any(re.match("ray::(?!.*Agent)", command) for command in run.children().values()))
-
-
-def transferring(run: Run) -> None:
-    run.said("of the blocks")
-
-
-def to_process(run: Run, number: int) -> None:
-    os.kill(run.process.pid, number)
-
-
-def to_group(run: Run, number: int) -> None:
-    os.killpg(run.process.pid, number)  # as a terminal does
-
-
-@pytest.mark.parametrize(
-    ("when", "send", "numbers", "code"),
-    [
-        (starting, to_group, [signal.SIGINT], 130),
-        (spawning, to_process, [signal.SIGINT, signal.SIGINT], 130),
-        (transferring, to_group, [signal.SIGINT, signal.SIGINT], 130),
-        (transferring, to_process, [signal.SIGTERM], 143),
-    ],
-    ids=["ctrl-c at the start", "two while spawning", "two ctrl-c", "SIGTERM"],
-)
-def test_a_run_that_is_told_to_end_leaves_no_process_and_no_file(
-    tmp_path: Path, when: Callable[[Run], None], send: Callable[[Run, int], None], numbers: list[int], code: int
-) -> None:
-    with Run(tmp_path, *SLOW) as run:
-        when(run)
-        for number in numbers:
-            send(run, number)
-        assert run.wait(SOON_S) == code
-        until(lambda: not run.children(), 5, run.children)
-        assert run.stderr.endswith("run_swarm: interrupted\n")
-        assert "Traceback" not in run.stderr
-        assert run.stdout == ""
-        assert not list(run.tmp.glob("minibit-*"))
-    assert not list(tmp_path.glob("runs/*"))
-
-
 @pytest.mark.ray
 def test_a_run_on_a_cluster_that_is_told_to_end_leaves_the_cluster_as_it_was(ray_cluster: str, tmp_path: Path) -> None:
     import ray  # noqa: PLC0415
@@ -449,7 +404,7 @@ def test_a_run_on_a_cluster_that_is_told_to_end_leaves_the_cluster_as_it_was(ray
     with Run(tmp_path, *SLOW, "--address", ray_cluster, "--name", name) as run:
         run.said("of the blocks")
         assert left_of(name), "the peers' copies"
-        to_group(run, signal.SIGINT)
+        os.killpg(run.process.pid, signal.SIGINT)  # as a terminal does
         assert run.wait(SOON_S) == 130
         assert "Traceback" not in run.stderr
     named = [one["name"] for one in ray.util.list_named_actors(all_namespaces=True)]

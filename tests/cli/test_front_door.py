@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import json
 import os
 import re
 import signal
@@ -12,6 +14,7 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner, Result
+from script import SOON_S, TOLD
 
 import minibit
 from minibit.cli import commands, swarm
@@ -31,11 +34,24 @@ def ran(*arguments: str, **env: str) -> Result:
     return CliRunner(env=env).invoke(commands.main, arguments, prog_name="minibit")
 
 
-def told(*arguments: str, program: str = "", **env: str) -> subprocess.CompletedProcess[str]:
-    """`minibit` as a process; `program` runs before it."""
+def asked(*arguments: str, program: str = "", shell: str = "", **env: str) -> subprocess.Popen[str]:
+    """`minibit` as a process; `program` runs before it, and a shell starts it with `shell` behind it."""
     start = f"{program}\nfrom minibit.cli import main\nimport sys\nsys.argv[1:] = {list(arguments)}\nmain()"
-    env = {**os.environ, "PYTHONPATH": str(ROOT), **env}
-    return subprocess.run([sys.executable, "-c", start], env=env, capture_output=True, text=True, check=False)
+    by_shell = ("bash", "-o", "pipefail", "-c", f'"$0" "$@" {shell}') if shell else ()
+    return subprocess.Popen(
+        [*TOLD, *by_shell, sys.executable, "-c", start],
+        env={**os.environ, "PYTHONPATH": str(ROOT), **env},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def told(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+    """`minibit` as a process that has ended."""
+    with asked(*arguments, **more) as process:
+        out, err = process.communicate()
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
 @pytest.fixture(autouse=True)
@@ -103,11 +119,14 @@ def test_a_shell_completes_commands_options_and_values() -> None:
         ("compare --zzz g", "minibit compare: there is no option '--zzz': see --help"),
         ("swarm --peers", "minibit swarm: option '--peers' requires an argument: see --help"),
         ("swarm a b", "minibit swarm: got unexpected extra argument (b): see --help"),
-        ("swarm --peers x", "minibit swarm: --peers: 'x' won't do: give a whole number from 1"),
+        ("swarm --peers x", "minibit swarm: --peers: 'x' won't do: give a whole number"),
         ("compare", "minibit compare: missing argument 'GRID': see --help"),
-        ("compare --jobs 0 g", "minibit compare: --jobs: '0' won't do: give a whole number from 1"),
-        ("tournament --peers 0", "minibit tournament: --peers: '0' won't do: give a whole number from 1"),
-        ("tournament --upload 3x", "minibit tournament: --upload: '3x' is no rate: give e.g. 4MiB/s, 500kB/s"),
+        ("compare --jobs 0 g", "minibit compare: --jobs: '0' won't do: give 1 to 10000"),
+        ("tournament --peers 0", "minibit tournament: --peers: '0' won't do: give 1 to 10000"),
+        (
+            "tournament --upload 3x",
+            "minibit tournament: --upload: '3x' is no rate: give a number and a unit, e.g. 4MiB/s, 500kB/s, 16Mbit/s",
+        ),
         ("replay --until x f", "minibit replay: --until: 'x' is no duration: give e.g. 10s, 250ms, 2m, 1h"),
         ("runs export a --to b --format c", "minibit runs export: --format: 'c' is not one of 'csv', 'parquet'"),
     ],
@@ -131,7 +150,7 @@ def test_without_the_extra_a_simulation_runs_and_all_else_says_what_to_install(m
         assert (compared.returncode, compared.stderr) == (0, f"minibit compare: no table.parquet: {need}")
         assert (listed.returncode, listed.stdout, listed.stderr) == (1, "", f"minibit: {need}")
     live = told("swarm", "--live", program=gone)
-    assert (live.returncode, live.stdout) == (2, "")
+    assert (live.returncode, live.stdout) == (1, "")
     assert re.fullmatch(rf"minibit swarm: .*\b{module}\b.*pip install 'minibit\[lab\]'\n", live.stderr)
 
 
@@ -149,7 +168,9 @@ def test_every_option_is_in_the_help_under_a_heading_with_its_default() -> None:
     text = text[text.index("Content and peers:") :]
     for one in ROWS:
         record = text[text.index(f"\n  {one.opts[0]} ") :].split("\n  --")[1]
-        assert one.is_flag or f"[{one.shown}]" in " ".join(record.split())
+        record = " ".join(record.split())
+        assert one.is_flag or f"[{one.shown}]" in record
+        assert not one.option.bounds or "{} to {}.".format(*one.option.bounds) in record
     assert {one.group for one in ROWS} < set(re.findall(r"^(\S.*):$", text, re.MULTILINE))
 
 
@@ -165,12 +186,16 @@ def test_an_initial_share_is_shown_as_it_is_given() -> None:
 
 
 @pytest.mark.parametrize("page", TABLES)
-def test_the_readme_has_every_option_with_its_default(page: str) -> None:
+def test_the_readme_has_every_option_with_its_bounds_and_its_default(page: str) -> None:
+    to = "to" if page == "README.md" else "a"
     table = (ROOT / page).read_text().split(f"| {TABLES[page]} |")[1].split("\n\n")[0]
     found: dict[str, str] = {}
     for row in table.splitlines()[2:]:
-        names, *_, defaults = (cell.strip() for cell in row.strip("|").split(" | "))
+        names, *_, bounds, defaults = (cell.strip() for cell in row.strip("|").split("|"))
         named = re.findall(r"`--([a-z-]+)", names)
+        numbers = [TABLE[one.replace("-", "_")].bounds for one in named if one.replace("-", "_") in TABLE]
+        limits = [f"{pair[0]} {to} {pair[1]}" for pair in numbers if pair]
+        assert bounds == ", ".join(dict.fromkeys(limits)), row
         words = defaults.split(", ")
         assert len(words) in (1, len(named)), row
         found |= dict(zip(named, words * (len(named) // len(words)), strict=True))
@@ -193,7 +218,7 @@ def test_an_option_may_stand_in_the_environment_and_the_command_line_wins() -> N
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [
-        ("MINIBIT_PEERS", "x", "'x' won't do: give a whole number from 1"),
+        ("MINIBIT_PEERS", "x", "'x' won't do: give a whole number"),
         ("MINIBIT_BLOCK_SIZE", "3 foo", "'3 foo' is no size: give e.g. 64MiB, 500kB"),
         ("MINIBIT_KEEP", "x", "'x' won't do: give yes or no"),
         (
@@ -263,15 +288,139 @@ def ended(what: BaseException | int) -> Result:
     ],
 )
 def test_an_error_or_a_signal_is_one_line_and_its_exit_code(what: BaseException | int, code: int, said: str) -> None:
-    before = [signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGHUP)]
-    result = ended(what)
+    before = {one: signal.signal(one, signal.SIG_DFL) for one in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        result = ended(what)
+        assert {signal.getsignal(one) for one in before} == {signal.SIG_DFL}
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
     assert (result.exit_code, result.stderr) == (code, said)
-    assert [signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGHUP)] == before
 
 
-def test_an_error_that_nobody_made_on_purpose_keeps_its_traceback() -> None:
-    for error in (ZeroDivisionError(), ImportError("", name="nowhere")):
-        assert ended(error).exception is error
+class FromRay(Exception):
+    """An error of Ray's, which has that of the actor within."""
+
+    __module__ = "ray.exceptions"
+    cause: Exception | None = None
+
+
+FROM_AN_ACTOR = FromRay("a wall of text")
+FROM_AN_ACTOR.cause = DiskFullError("no room")
+
+
+@pytest.mark.parametrize(
+    ("what", "code", "said"),
+    [
+        (OSError(errno.ENOSPC, "No space left", "/there"), 8, "it: no space left on the disk: /there: make room there"),
+        (PermissionError(13, "Permission denied", "/x"), 1, "it: permission denied: /x: see that it can be read"),
+        (FileNotFoundError(2, "No such file"), 1, "it: no such file: see that it can be read and written"),
+        (MemoryError(), 1, "it: memory ran out: give fewer peers"),
+        (FromRay("the node is gone.\nand a stack"), 7, "it: Ray failed: the node is gone: try again"),
+        (FROM_AN_ACTOR, 8, "it: no room"),
+        (ZeroDivisionError("by zero"), 1, "it: a fault of Minibit: ZeroDivisionError in test_front_door.py, line "),
+        (ImportError("", name="nowhere"), 1, "it: a fault of Minibit: ImportError in "),
+        (RecursionError(), 1, "it: a fault of Minibit: RecursionError in "),
+        (ValueError("one\ntwo"), 1, "it: a fault of Minibit: ValueError in "),
+    ],
+)
+def test_no_error_is_more_than_one_line_and_an_exit_code(what: Exception, code: int, said: str) -> None:
+    result = ended(what)
+    assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (code, "", 1)
+    assert result.stderr.startswith(said)
+
+
+def test_the_traceback_of_a_fault_is_shown_when_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MINIBIT_LOG", "debug")
+    shown, said = ended(ZeroDivisionError("by zero")).stderr.split("ZeroDivisionError: by zero\n")
+    assert shown.startswith("Traceback")
+    assert said.startswith("it: a fault of Minibit")
+
+
+# where it runs
+
+
+def test_standard_output_of_ascii_only_gets_escapes_and_json_stays_json() -> None:
+    ascii_only = {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    file = Path("ünï 𝄞")
+    file.write_bytes(b"x")
+    done = told("swarm", str(file), *SMALL, "--json", **ascii_only)
+    assert json.loads(done.stdout)["content"]["name"] == file.name, done.stderr
+    assert "\\u00fcn\\u00ef \\ud834\\udd1e" in told("swarm", str(file), *SMALL, **ascii_only).stdout
+
+
+@pytest.mark.parametrize(
+    ("ending", "code", "said"),
+    [
+        ("| true", 141, ""),
+        (">&-", 0, ""),
+        ("2>&-", 0, ""),
+        ("<&- >&- 2>&-", 0, ""),
+        ("> /dev/full", 8, "no space left on the disk: make room there\n"),
+    ],
+)
+def test_a_command_ends_in_order_when_its_output_goes_nowhere(ending: str, code: int, said: str) -> None:
+    for shown in ("--json", "--no-report"):
+        done = told("swarm", *SMALL, shown, shell=ending)
+        assert done.returncode == code, done.stderr
+        assert done.stderr.endswith(said) if said else done.stderr == ""
+
+
+def test_a_working_folder_that_was_deleted_is_one_line() -> None:
+    done = told("swarm", *SMALL, program="import os; os.mkdir('gone'); os.chdir('gone'); os.rmdir('../gone')")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "minibit: the working folder is not there any more: go to another one\n"
+
+
+# signals that come twice
+
+
+STUCK = """
+import signal, sys, threading, time
+from minibit.cli import ending, swarm
+ending.PATIENCE_S = 0.1
+def stuck(*_, **__):
+    for word in "ready", "once":
+        try:
+            print(word, file=sys.__stdout__, flush=True)
+            while True:
+                time.sleep(0.01)
+        except KeyboardInterrupt:
+            pass
+    signal.signal(signal.SIGINT, lambda *_: None)
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    threading.Event().wait()
+swarm.simulate = stuck
+"""
+WAITING_AT_THE_END = """
+import threading, sys
+from minibit.cli import swarm
+class Last(threading.Thread):
+    def run(self):
+        threading.main_thread().join()  # it is over when the interpreter waits for this thread
+        print("ready", file=sys.__stdout__, flush=True)
+        threading.Event().wait()
+def ends(*_, **__):
+    Last().start()
+    raise SystemExit(0)
+swarm.simulate = ends
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_second_signal_ends_a_command_that_is_stuck(number: int) -> None:
+    with asked("swarm", *SMALL, program=STUCK) as process:
+        for word in ("ready", "once"):
+            assert process.stdout.readline() == f"{word}\n"
+            process.send_signal(number)
+        assert process.wait(SOON_S) in (-number, 128 + number)
+
+
+def test_a_command_that_waits_for_a_thread_at_its_end_can_be_ended() -> None:
+    with asked("swarm", *SMALL, program=WAITING_AT_THE_END) as process:
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(SOON_S) == 130
 
 
 def test_a_signal_that_is_ignored_stays_ignored() -> None:

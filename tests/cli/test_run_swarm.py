@@ -28,18 +28,17 @@ class FakeSwarm:
         self.at_launch = at_launch
         self.at_wait = at_wait
         self.launched_with: tuple[object, Options] | None = None
-        self.timeout_s = None
         self.closed = False
 
-    def launch(self, file, options):
+    def start(self, file, options, stage):
+        stage("starting Ray")
         self.launched_with = (file, options)
         print("noise of Ray")
         if self.at_launch:
             raise self.at_launch
         return self
 
-    def wait(self, timeout_s, progress):
-        self.timeout_s = timeout_s
+    def wait(self, progress):
         progress(completed=3, peers=3, held=396, total=396, rate_bps=1e6)
         if self.at_wait:
             raise self.at_wait
@@ -60,7 +59,7 @@ def ran(monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "path", list(sys.path))
 
     def run(swarm: FakeSwarm, *arguments: str) -> Result:
-        monkeypatch.setitem(sys.modules, "minibit.actors.driver.swarm", types.SimpleNamespace(Swarm=swarm))
+        monkeypatch.setitem(sys.modules, "minibit.actors.driver.own_swarm", types.SimpleNamespace(OwnSwarm=swarm))
         return CliRunner().invoke(command.main, arguments, prog_name="run_swarm.py")
 
     return run
@@ -87,12 +86,12 @@ def test_quiet_shows_no_progress(ran):
 
 def test_the_swarm_is_launched_with_what_was_given_and_no_more(ran):
     swarm = FakeSwarm()
+    Path("film.mp4").touch()
     ran(swarm, "film.mp4", "--peers", "3", "--seed-upload", "4MiB/s", "--timeout", "2m", "--keep", "--json")
     assert swarm.launched_with == (
         "film.mp4",
         Options.build(peers="3", seed_upload="4MiB/s", timeout="2m", keep=True),
     )
-    assert swarm.timeout_s == 120
 
 
 def test_the_address_may_come_from_the_environment(ran, monkeypatch):
@@ -105,7 +104,7 @@ def test_the_address_may_come_from_the_environment(ran, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--peers", "0"], "run_swarm: --peers: '0' won't do: give a whole number from 1\n"),
+        (["--peers", "0"], "run_swarm: --peers: '0' won't do: give 1 to 100000\n"),
         (["--size", "64MiBB"], "run_swarm: --size: '64MiBB' is no size: give e.g. 64MiB, 500kB\n"),
         (["--world", "moon"], "run_swarm: --world: 'moon' won't do: give ray or sim\n"),
     ],

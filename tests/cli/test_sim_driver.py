@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -109,7 +110,9 @@ def test_the_same_seed_gives_the_same_bytes_whatever_the_hashes_of_the_process(t
             timeout=ENOUGH_S,
             check=False,
         )
-        written.append({path.name: path.read_bytes() for path in (folder / "runs" / "twin").iterdir()})
+        files = {path.name: path.read_bytes() for path in (folder / "runs" / "twin").iterdir()}
+        files["run.json"] = re.sub(rb'"written": ".*"', b"", files["run.json"])
+        written.append(files)
     assert len(written[0]) == len(TABLES) + 2
     assert written[0] == written[1]
 
@@ -191,18 +194,18 @@ def test_what_has_no_meaning_with_real_actors_is_a_usage_error(ran, arguments):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (None, "No such file or directory: give a TOML file, as in docs/simulation.md"),
-        ("latency = ", "it is no TOML: "),
-        ("\xff", "it is no TOML: "),
-        ("latencey = 3", "latencey: there is no such key: give latency"),
-        ("[[classes]]\nname = 'slow'\npeers = 99", "classes: 99 peers in classes, and 10 in all"),
-        ("[[classes]]\nname = 'slow'\npeers = 'many'", "classes[0].peers: give a whole number, not a text"),
-        ("[[classes]]\nname = 'a'\npeers = 1\nbehaviour = 'saint'", "classes[0].behaviour: "),
-        ("latency = 'long'", "latency: 'long' is no duration: give e.g. 10s, 250ms, 2m, 1h"),
-        ("[arrivals]\npattern = 'rare'", "arrivals.pattern: 'rare' won't do: give together, poisson, crowd"),
-        ("[[faults]]\nkind = 'dies'\nprobability = 2.0", "faults[0].probability: "),
-        ("[[faults]]\nkind = 'dies'\npeers = ['peer-99']", "faults[0].peers: there is no peer 'peer-99'"),
-        ("[[faults]]\npeers = 2", "faults[0].kind: must be given"),
+        (None, " can't be read (No such file or directory): give a TOML file, as in docs/simulation.md"),
+        ("latency = ", " is no TOML: "),
+        ("\xff", " can't be read (it is no UTF-8 at byte 0): "),
+        ("latencey = 3", ": latencey: there is no such key: give latency"),
+        ("[[classes]]\nname = 'slow'\npeers = 99", ": classes: 99 peers in classes, and 10 in all"),
+        ("[[classes]]\nname = 'slow'\npeers = 'many'", ": classes[0].peers: give a whole number, not a text"),
+        ("[[classes]]\nname = 'a'\npeers = 1\nbehaviour = 'saint'", ": classes[0].behaviour: "),
+        ("latency = 'long'", ": latency: 'long' is no duration: give e.g. 10s, 250ms, 2m, 1h"),
+        ("[arrivals]\npattern = 'rare'", ": arrivals.pattern: 'rare' won't do: give together, poisson, crowd"),
+        ("[[faults]]\nkind = 'dies'\nprobability = 2.0", ": faults[0].probability: "),
+        ("[[faults]]\nkind = 'dies'\npeers = ['peer-99']", ": faults[0].peers: there is no peer 'peer-99'"),
+        ("[[faults]]\npeers = 2", ": faults[0].kind: must be given"),
     ],
 )
 def test_a_wrong_scenario_names_the_file_the_key_and_what_it_takes(ran, tmp_path, text, said):
@@ -211,7 +214,7 @@ def test_a_wrong_scenario_names_the_file_the_key_and_what_it_takes(ran, tmp_path
         path.write_bytes(text.encode("latin-1"))
     result = ran("--scenario", path.name)
     assert (result.exit_code, result.stdout) == (2, "")
-    assert result.stderr.startswith(f"run_swarm: --scenario lived.toml: {said}")
+    assert result.stderr.startswith(f"run_swarm: --scenario lived.toml{said}")
     assert result.stderr.count("\n") == 1
     assert not (tmp_path / "runs").exists()
 
@@ -339,8 +342,8 @@ def test_lines_come_by_the_clock_on_the_wall_and_say_both_times():
             progress.update(completed=0, peers=5, held=call, total=200, rate_bps=1024, virtual_s=call * 60.04)
     assert file.getvalue().splitlines() == [
         "0 s simulated in 0 s: 0 % of the blocks, 0 of 5 peers complete, 1 KiB/s",
-        "50 min 02 s simulated in 5 s: 25 % of the blocks, 0 of 5 peers complete, 1 KiB/s",
-        "1 h 40 min simulated in 10 s: 50 % of the blocks, 0 of 5 peers complete, 1 KiB/s",
+        "50 min 02 s simulated in 5 s: 25 % of the blocks, 0 of 5 peers complete, 1 KiB/s, 15 s to go",
+        "1 h 40 min simulated in 10 s: 50 % of the blocks, 0 of 5 peers complete, 1 KiB/s, 10 s to go",
     ]
     assert [call for call, was_due in enumerate(due) if was_due] == [0, 50, 100]
 

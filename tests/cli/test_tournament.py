@@ -165,8 +165,11 @@ def test_runs_that_are_lost_are_told_and_no_table_is_shown_of_none(ran: Ran):
         (["random", "theirs:Nobody"], "strategy 'theirs:Nobody' can't be imported (AttributeError: "),
         (["random", "none+rarity"], "team 'none+rarity' has two of a kind, none and rarity: give one choker"),
         (["random", "none", "--world", "moon"], "--world: 'moon' won't do: give ray or sim"),
-        (["random", "none", "--upload", "fast"], "--upload: 'fast' is no rate: give e.g. 4MiB/s, 500kB/s"),
-        (["random", "none", "--into", "nowhere.md"], "can't read nowhere.md "),
+        (
+            ["random", "none", "--upload", "fast"],
+            "--upload: 'fast' is no rate: give a number and a unit, e.g. 4MiB/s, 500kB/s, 16Mbit/s",
+        ),
+        (["random", "none", "--into", "nowhere.md"], "nowhere.md can't be read "),
     ],
 )
 def test_what_is_wrong_is_answered_with_what_would_be_right(ran: Ran, arguments: list[str], said: str):

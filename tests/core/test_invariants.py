@@ -19,7 +19,7 @@ from minibit import events, inventory, messages
 from minibit.messages import Message, PeerAddress
 from minibit.records import PeerRecord, decode, encode
 from minibit.rules import Rules
-from minibit.run.causes import causes
+from minibit.run.diagnosis import causes
 from minibit.snapshots import PeerSnapshot
 
 QUICK = Rules(round_s=1.0, request_timeout_s=2.0, tracker_s=5.0)
@@ -397,7 +397,7 @@ def test_whatever_a_neighbour_says_and_in_whatever_order_nothing_breaks_and_the_
     state = table.peers["ana"].snapshot(table.now)
     assert msgspec.json.decode(msgspec.json.encode(state), type=PeerSnapshot) == state
     assert pickle.loads(pickle.dumps(state)) == state  # as Ray carries it
-    assert causes([state]).isprintable()
+    assert all(cause.isprintable() for cause in causes({"ana": state}).values())
     assert decode(encode(table.records)) == table.records
 
 

@@ -25,6 +25,7 @@ from minibit.events import (
     Leaving,
     Left,
     Linked,
+    Lost,
     Note,
     Progressed,
     Received,
@@ -198,6 +199,22 @@ def test_a_pedido_twice_is_served_once():
     effects = ana.hear("bia", Pedido(0), Pedido(0), Pedido(1), Pedido(1), Pedido(0))
     effects += ana.do(Sent("bia", 0), Sent("bia", 1))
     assert sent(effects, "bia") == [0, 1]
+
+
+def test_blocks_that_its_own_disk_lost_are_neither_served_nor_asked_for_and_the_others_are_served_on():
+    ana = Alone(5, 0b11111)
+    ana.link("bia", 0)
+    ana.link("caio", 0b00011, serves=True)
+    assert sent(ana.hear("bia", Pedido(0), Pedido(1), Pedido(2)), "bia") == [0]
+    effects = ana.do(Lost(1), Lost(1))
+    assert said(effects, "bia") == said(effects, "caio") == [Estoque(whole=inventory.to_hex(0b11101))]
+    effects = ana.do(Lost(0))  # the one that is under way
+    assert said(effects, "bia") == [Estoque(whole=inventory.to_hex(0b11100))]
+    assert sent(effects, "bia") == [2]
+    assert said(ana.hear("bia", Pedido(1)), "bia") == [Estoque(whole=inventory.to_hex(0b11100))]
+    assert sent(ana.do(Sent("bia", 2)) + ana.hear("bia", Pedido(3)), "bia") == [3]
+    assert ana.peer.complete
+    assert asked(ana.effects + ana.wait(60), "caio") == []
 
 
 def test_a_pedido_while_choked_is_ignored_and_drops_the_neighbour_only_if_it_goes_on():

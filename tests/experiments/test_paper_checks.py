@@ -24,7 +24,8 @@ from checks import (
 )
 from checks.check import Check, CheckRow, Scale, Task, ascending, at_least, at_most, between
 from checks.runs import figures, run, standard
-from paper_checks import CHECKS
+from click.testing import CliRunner
+from paper_checks import CHECKS, main
 
 ROOT = Path(__file__).parents[2]
 SMALL = {"peers": 12, "blocks": 32}
@@ -134,6 +135,17 @@ def test_a_verdict_is_good_where_the_figure_is_in_the_range():
     assert not ascending("what", [1.0, 3.0, 3.0]).good
 
 
+@pytest.mark.parametrize("differs", [False, True])
+def test_the_exit_code_says_whether_a_row_differs_and_small_forms_judge_what_they_can(monkeypatch, differs):
+    rows = [at_least("large: that", 1.0, 2.0), at_least("this", 1.0, 2.0 if differs else 0.5)]
+    check = Check("Some Law", "It holds.", lambda scale: [], lambda found: rows, None, large=("large",))  # type: ignore[arg-type]
+    monkeypatch.setattr("paper_checks.CHECKS", {"degree": check})
+    result = CliRunner().invoke(main, ["--quick", "degree"])
+    assert result.exit_code == (9 if differs else 0), result.output
+    assert "large: that" not in result.stdout
+    assert "rows that small forms can't judge: 1;" in result.stderr
+
+
 @pytest.mark.parametrize("check", CHECKS.values(), ids=CHECKS)
 def test_small_forms_have_a_run_of_every_kind_and_fewer_runs(check: Check):
     small, real = check.tasks(Scale(quick=True)), check.tasks(Scale())
@@ -170,8 +182,10 @@ def paper_checks(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_the_command_runs_a_check_and_prints_its_table(tmp_path):
     found = paper_checks("--quick", "--jobs", "1", "--out", str(tmp_path / "out"), "degree")
-    assert found.returncode == 0
+    assert found.returncode == 0, found.stdout
     assert "degree: bound / makespan, 3 neighbours" in found.stdout
+    assert "differs" not in found.stdout
+    assert found.stderr.endswith("rows that small forms can't judge: 2; leave --quick out for them\n")
     assert not (tmp_path / "out").exists()
 
 

@@ -2,6 +2,8 @@
 
 import errno
 import json
+import shutil
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -10,7 +12,8 @@ import pytest
 from summaries import DONE
 
 from minibit import records
-from minibit.errors import DiskFullError, LocalError
+from minibit.errors import DiskFullError, LocalError, OptionError
+from minibit.lab import load
 from minibit.lab.archive import RunFolder
 from minibit.lab.frames import frames
 from minibit.records import TABLES, BlockRecord, LinkRecord, PeerRecord, Record, SampleRecord, ServingRecord
@@ -49,10 +52,76 @@ def test_out_may_be_there_already_so_that_a_killed_run_can_be_resumed():
 
 
 @pytest.mark.parametrize("where", [{"out": "shared"}, {"name": "tuesday"}])
-def test_a_whole_run_is_never_overwritten(where):
-    RunFolder.create(**where).write(ABOUT, RECORDS)
-    with pytest.raises(LocalError, match="remove it, or give another folder or name"):
-        RunFolder.create(**where)
+def test_a_run_in_the_folder_of_an_earlier_one_sets_its_records_aside_and_leaves_its_copies(where):
+    for run in range(3):
+        folder = RunFolder.create(**where)
+        folder.write({**ABOUT, "run": run}, RECORDS, {"peer-01.journal": b"%d" % run})
+        (folder.path / "report.html").write_text(str(run))
+        folder.files.mkdir(exist_ok=True)
+        (folder.path / "mine.parquet").touch()
+    assert {path.name for path in folder.path.iterdir() if path.is_dir()} == {"files", "earlier"}
+    for run, path in enumerate([folder.path / "earlier" / "1", folder.path / "earlier" / "2", folder.path]):
+        assert json.loads((path / "run.json").read_text())["run"] == run
+        assert (path / "report.html").read_text() == (path / "peer-01.journal").read_text() == str(run)
+        assert load(path).blocks.height == 2
+    assert (folder.path / "mine.parquet").exists()
+
+
+def test_a_disk_that_is_full_leaves_the_records_of_the_earlier_run_where_they_are(monkeypatch):
+    RunFolder.create(out="shared").write(ABOUT, RECORDS)
+    before = sorted(Path("shared").rglob("*"))
+    folder = RunFolder.create(out="shared")
+
+    def full(path: Path, data: bytes) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(DiskFullError):
+        folder.write(ABOUT, RECORDS)
+    assert sorted(Path("shared").rglob("*")) == before
+
+
+@pytest.mark.parametrize("where", [{"out": "data/out"}, {"out": "data"}, {"out": "link/to"}, {}, {"name": "tuesday"}])
+def test_a_folder_in_what_is_shared_is_refused_before_anything_is_made_there(where, monkeypatch):
+    Path("data").mkdir()
+    Path("link").symlink_to("data")
+    if "out" not in where:
+        monkeypatch.chdir("data")
+    with pytest.raises(OptionError, match="which is shared: give a folder outside it"):
+        RunFolder.create(**where, source="." if "out" not in where else "data")
+    assert list(Path().rglob("data/*")) == []
+
+
+def test_a_folder_beside_what_is_shared_is_taken():
+    Path("data").mkdir()
+    Path("data2").touch()
+    assert RunFolder.create(out="data-out", source="data").path.is_dir()
+    assert RunFolder.create(out="data3", source="data2").path.is_dir()
+
+
+def test_a_folder_that_can_not_be_written_is_refused_before_a_run_begins(tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "ro,size=1m", "tmpfs", str(disk)]
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("no file system can be mounted here")
+    try:
+        with pytest.raises(LocalError, match=r"can't write .*disk \(Read-only file system\): give another folder"):
+            RunFolder.create(out=disk)
+    finally:
+        subprocess.run(["umount", "--lazy", str(disk)], check=True)
+
+
+def test_a_second_run_is_kept_out_of_a_folder_as_long_as_the_first_goes_on():
+    first = RunFolder.create("busy")
+    for name, out in (("busy", None), ("other", first.path)):
+        with pytest.raises(LocalError, match="a run goes on in runs/busy: wait for its end, or give another folder"):
+            RunFolder.create(name, out)
+    first.remove_if_empty()
+    second = RunFolder.create("busy")
+    path = second.path
+    del second  # a program that forgets it keeps nobody out
+    assert RunFolder.create("busy").path == path
 
 
 def test_a_folder_that_can_not_be_made_says_what_to_do():

@@ -107,6 +107,11 @@ def test_lives_are_the_presences_of_all_members(both):
 # holdings
 
 
+def test_a_peer_joined_with_its_own_first_record_and_not_when_it_was_added_by_hand():
+    run = written(event(1.0, "peer-01", "added"), event(3.0, "peer-01", "started"), event(4.0, "peer-01", "killed"))
+    assert run.lives().filter(peer="peer-01").rows() == [("peer-01", 3.0, 3.0, None, None)]
+
+
 def test_what_a_peer_held_at_the_start_it_has_since_it_joined():
     run = written(event(3.0, "peer-02", "started"), came(4.0, "peer-01", 0), held={"peer-01": 0b110, "peer-02": 0b1})
     assert run.arrivals().rows() == [("peer-01", 1, 0.0), ("peer-01", 2, 0.0), ("peer-02", 0, 3.0), ("peer-01", 0, 4.0)]

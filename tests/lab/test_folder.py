@@ -61,7 +61,7 @@ def test_a_table_that_is_missing_is_empty_and_named(folder, table):
     assert found.missing[0].startswith(f"There is no {table}.parquet")
     assert found.records[table].is_empty()
     assert tuple(found.records[table].columns) == TABLES[table].__struct_fields__
-    assert len(list(found.each_table())) == 18
+    assert len(list(found.each_table())) == 19
 
 
 def test_a_table_that_is_broken_is_empty_and_named(folder):

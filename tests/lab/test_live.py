@@ -42,7 +42,7 @@ ALL = inventory.full(BLOCKS)
 
 HEAD = {
     **{"run": "fake", "said": "1 of 2 peers complete", "completed": 1, "peers": 2, "share": 0.5},
-    **{"rate_bps": 2e6, "elapsed_s": 61.0, "content_bytes": 1 << 20, "blocks": BLOCKS},
+    **{"rate_bps": 2e6, "elapsed_s": 61.0, "left_s": 8.1, "content_bytes": 1 << 20, "blocks": BLOCKS},
 }
 ROW = {
     **{"peer": "peer-01", "flags": "DuO", "share": 0.5, "links": 2, "serves": 1, "note": "free-rider", "there": True},
@@ -72,7 +72,7 @@ class FakeSwarm:
     def overview(self) -> dict[str, Any]:
         return {
             "head": HEAD,
-            "peers": [ROW, ROW | {"peer": "peer-02", "there": False}],
+            "peers": [ROW | {"peer": TRACKER}, ROW, ROW | {"peer": "peer-02", "there": False}],
             "version": 1,
             "ended": self.ended,
         }
@@ -362,8 +362,16 @@ def test_the_page_works_below_a_prefix_and_asks_for_nothing_elsewhere(source, op
         seen.page.click("button.kill[data-peer=peer-01]")
         seen.page.wait_for_selector("#answer:text-is('peer-01 is killed')")
         assert source.done == [("kill", "peer-01")]
+        assert seen.page.text_content("#figures").endswith("1 min 01 s · about 9 s to go")
+        asked = []
+        for answer in ("dismiss", "accept"):
+            seen.page.once("dialog", lambda box, answer=answer: (asked.append(box.message), getattr(box, answer)()))
+            seen.page.click(f"button.kill[data-peer={TRACKER}]")
+        seen.page.wait_for_selector(f"#answer:text-is('{TRACKER} is killed')")
+        assert source.done == [("kill", "peer-01"), ("kill", TRACKER)]
+        assert len(asked) == 2 and asked[0].startswith("Kill the tracker?")
         assert all(url.startswith(address.partition("?")[0]) for url in seen.requests)
-        link = seen.page.locator("#peers a").first.evaluate("link => link.href")
+        link = seen.page.locator("#peers a", has_text="peer-01").evaluate("link => link.href")
         one = opened(link)
         one.page.wait_for_selector("#said:text('50 % of the blocks')")
         assert one.page.locator("#neighbours tbody tr").count() == 1
@@ -621,6 +629,22 @@ def test_the_head_says_how_far_all_are_and_stands_still_when_nobody_is_waited_fo
     assert (head["said"], head["completed"], head["elapsed_s"]) == ("1 of 2 peers complete", 1, 30.0)
     ledger.enter_all([PeerRecord(45.0, "peer-01", "completed")])
     assert Overview(ledger).head(50.0)["elapsed_s"] == 25.0
+
+
+def test_the_head_says_how_long_it_will_take_at_this_rate_while_something_moves():
+    ledger = ledger_of({"peer-01": 0b0011, "peer-02": ALL})
+    overview = Overview(ledger)
+    assert overview.head(1.0)["left_s"] is None
+    ledger.enter_all([sample(at_s, "peer-01", 0, at_s * BLOCK_BYTES // 2) for at_s in (0, 2)])
+    overview.take(ledger.noted)
+    assert overview.head(2.0)["left_s"] == 6 / 0.5
+    assert overview.head(60.0)["left_s"] is None
+
+
+def test_a_peer_of_which_nothing_was_heard_is_not_here_yet():
+    ledger = ledger_of({"peer-01": 0, "peer-02": 0})
+    ledger.enter_all([sample(1.0, "peer-01", 0, 0)])
+    assert [row["note"] for row in rows(ledger).values()] == ["seed", "", "not here yet"]
 
 
 def test_a_record_is_read_once_however_often_one_looks():

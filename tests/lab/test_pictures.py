@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 from bokeh.document import Document
 from bokeh.model import Model
-from bokeh.models import ColumnDataSource
+from bokeh.models import ColumnDataSource, LegendItem
 from lab_runs import came, event, serves, simulated, written
 
 from minibit import inventory
@@ -22,6 +22,7 @@ from minibit.lab.pictures import (
     Picture,
     blocks,
     choking,
+    completion,
     each_picture,
     graph,
     messages,
@@ -33,6 +34,7 @@ from minibit.lab.pictures.page import packed_library
 from minibit.run.summary import MessageCounts
 
 NEVER = np.inf
+HERE = np.zeros(2)  # from the start
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +126,7 @@ def test_an_empty_run_has_pictures_that_say_so(empty):
 def test_a_run_in_which_nobody_completed_shows_how_far_it_came(nobody_complete):
     assert title(nobody_complete, "completion") == "Nobody is complete\nno lower bound is known"
     assert columns(nobody_complete, "completion")["completion:held"]["share"][-1] == 2 / 12
-    assert "17 % held" in title(nobody_complete, "blocks")
+    assert "16 % held" in title(nobody_complete, "blocks")
 
 
 def test_each_behaviour_has_a_letter_and_a_marker_of_its_own_and_not_just_a_colour():
@@ -160,25 +162,25 @@ def test_the_clock_has_a_second_to_show_where_nothing_happened(empty):
 
 def test_a_moment_shows_the_blocks_held_and_marks_those_with_the_fewest_copies():
     arrived = np.array([[1, 2, NEVER], [1, 9, 9]], dtype=np.float32)
-    shown = blocks.seen(arrived, np.array([NEVER, NEVER]), 2.0)
+    shown = blocks.seen(arrived, HERE, np.array([NEVER, NEVER]), 2.0)
     held, missing, rarest = blocks.HELD, blocks.MISSING, blocks.RAREST
     assert shown.image.tolist() == [[held, held, missing], [held, missing, missing]]
     assert shown.rarest == [2]
-    assert shown.said == "50 % held, rarest: 1 block, 0 of 2 copies"
-    later = blocks.seen(arrived, np.array([NEVER, NEVER]), 9.0)
+    assert shown.said == "50 % held\nrarest: 1 block, 0 of 2 copies"
+    later = blocks.seen(arrived, HERE, np.array([NEVER, NEVER]), 9.0)
     assert later.image.tolist() == [[held, held, missing], [held, held, rarest]]
 
 
 def test_the_copies_of_a_gone_peer_are_gone():
     arrived = np.array([[1, 1], [1, 2]], dtype=np.float32)
-    shown = blocks.seen(arrived, np.array([1.5, NEVER]), 1.6)
+    shown = blocks.seen(arrived, HERE, np.array([1.5, NEVER]), 1.6)
     assert shown.image.tolist() == [[blocks.GONE] * 2, [blocks.HELD, blocks.MISSING]]
     assert shown.rarest == [1]
 
 
 def test_where_all_blocks_have_as_many_copies_none_is_rarest():
-    shown = blocks.seen(np.ones((2, 2), dtype=np.float32), np.array([NEVER, NEVER]), 1.0)
-    assert (shown.rarest, shown.said) == ([], "100 % held, rarest: none")
+    shown = blocks.seen(np.ones((2, 2), dtype=np.float32), HERE, np.array([NEVER, NEVER]), 1.0)
+    assert (shown.rarest, shown.said) == ([], "100 % held\nrarest: none")
 
 
 def test_the_blocks_held_are_those_of_the_run_at_any_time(run):
@@ -201,10 +203,40 @@ def test_of_a_big_run_a_sample_is_drawn_and_the_title_says_so():
     content = {"name": "film", "bytes": 5000, "blocks": 5000, "block_bytes": 1, "digest": "x"}
     run = Run({"peers": peers, "content": content}, {})
     found = blocks.columns(run)
-    assert found["blocks:image"]["image"][0].shape == (blocks.ROWS_MAX, blocks.COLUMNS_MAX)
+    assert found["blocks:image"]["image"][0].shape == (111, 1667)
     assert found["blocks:title"]["text"][0].startswith(
-        "a sample: 120 of 1,000 peers x a sample: 1,000 of 5,000 blocks\n"
+        "a sample: 111 of 1,000 peers x a sample: 1,667 of 5,000 blocks\n"
     )
+    assert found["blocks:blocks"]["block"][:3] == [0, 3, 6], "round places on the axis have round numbers"
+    assert found["blocks:peers"]["peer"][9] == "0090", "the tenth row, with every ninth peer"
+
+
+def test_every_block_is_drawn_of_up_to_2048():
+    content = {"name": "film", "bytes": 2048, "blocks": 2048, "block_bytes": 1, "digest": "x"}
+    found = blocks.columns(Run({"peers": [{"peer": TRACKER}, {"peer": "peer-1"}], "content": content}, {}))
+    assert found["blocks:blocks"]["block"] == list(range(2048))
+
+
+def test_a_peer_that_is_not_here_yet_looks_unlike_one_that_has_nothing():
+    arrived = np.array([[NEVER, 9], [9, 9]], dtype=np.float32)
+    shown = blocks.seen(arrived, np.array([0.0, 5.0]), np.array([NEVER, NEVER]), 2.0)
+    assert shown.image.tolist() == [[blocks.MISSING] * 2, [blocks.ABSENT] * 2]
+    assert len(set(blocks.COLOURS)) == len(blocks.SAID) == len(blocks.COLOURS)
+    late = simulated({"arrivals": {"within": "9s"}}, peers=3)[0]
+    joined_s = late.lives().filter(peer="peer-03")["joined_s"][0]
+    image = blocks.columns(late, joined_s / 2)["blocks:image"]["image"][0]
+    assert set(image[2].tolist()) == {blocks.ABSENT}
+
+
+def test_each_held_block_has_the_peer_that_gave_it(run):
+    found = blocks.columns(run)
+    names = found["blocks:sources"]["name"]
+    peers = {peer: row for row, peer in enumerate(run.peer_names)}
+    sort = dict(run.members.select("peer", "behaviour").iter_rows())
+    for peer, block, source in run.blocks.filter(verdict="useful").select("peer", "block", "source").iter_rows():
+        given = found["blocks:peers"]["source"][peers[peer]][block]
+        assert names[given] == f"from peer {short(source, sort[source])}".replace("peer seed", "the seed")
+    assert names[0] == "from the start"
 
 
 # choking
@@ -241,6 +273,26 @@ def test_the_lower_bound_is_drawn_where_it_is_known(run):
     found = columns(run, "completion")
     assert found["completion:bound"]["at_s"] == [run.summary["bound_s"]]
     assert found["completion:title"]["text"][0].startswith("6 of 6 peers complete, the last after ")
+
+
+def test_a_legend_names_nothing_that_is_not_there(run):
+    def shown(run: Run) -> set[str]:
+        clock = PageClock(run)
+        items = [
+            item
+            for picture in (completion.picture(run, clock), blocks.picture(run, clock))
+            for item in picture.model.select({"type": LegendItem})
+        ]
+        return {
+            item.label["value"] if isinstance(item.label, dict) else item.label.value for item in items if item.visible
+        }
+
+    always = {"peers complete", "blocks held", "missing", "held", "held, rarest", "a rarest block"}
+    started = [event(0.0, f"peer-0{number}", "started") for number in (1, 2, 3)]
+    assert shown(written(*started)) == always
+    assert shown(run) == always | {"bound"}
+    left = written(*started[:2], event(5.0, "peer-01", "died"), event(4.0, "peer-03", "started"))
+    assert shown(left) == always | {"peer gone", "peer not here yet"}
 
 
 def test_the_sum_of_the_rates_is_what_arrived(run):
@@ -297,6 +349,14 @@ def test_what_went_wrong_stands_on_the_axis_with_its_reason():
     assert found["timeline:events"]["at_s"] == [2.0, 3.0, 4.0, 5.0]
     assert found["timeline:events"]["why"] == ["cut", "killed", "by peer-01", "by peer-02"]
     assert found["timeline:title"]["text"] == ["fault: 1, died: 1, banned: 1"]
+
+
+def test_what_was_done_by_hand_stands_on_the_axis_too():
+    run = written(event(3.0, "peer-02", "killed"), event(4.0, "peer-03", "limited", "to 1 MiB/s"))
+    found = timeline.columns(run)
+    assert found["timeline:events"]["kind"] == [timeline.HAND] * 2
+    assert found["timeline:events"]["why"] == ["killed", "limited to 1 MiB/s"]
+    assert found["timeline:title"]["text"] == ["by hand: 2"]
 
 
 # the notebook

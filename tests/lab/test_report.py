@@ -21,13 +21,16 @@ from minibit.errors import LocalError
 from minibit.events import TRACKER
 from minibit.lab import Run, load
 from minibit.lab.pictures import MAKERS, blocks, choking
+from minibit.lab.pictures.names import short
 from minibit.lab.report import write
-from minibit.lab.words import figures, known
+from minibit.lab.words import known
+from minibit.run.figures import figures
 from minibit.run.summary import Summary
+from minibit.units import show_bytes
 
 SCRIPT = Path(__file__).parents[2] / "experiments" / "run_swarm.py"
 SMALL = ["--world", "sim", "--peers", "2", "--size", "64KiB", "--out", "run"]
-SECTIONS = ["time", *MAKERS]
+SECTIONS = ["time", *MAKERS, "peers"]
 RUN_BYTES_MAX = 5_000_000
 
 
@@ -66,6 +69,53 @@ def test_the_slider_moves_the_pictures_of_a_moment_as_the_tables_say(run, report
             "Bokeh.documents[0].roots().flatMap((one) => one.title ? [one.title.text] : [])",
         )
         assert {expected[name]["text"][0] for name in ("blocks:title", "choking:title")} <= set(titles)
+
+
+def test_the_mouse_on_a_block_says_since_when_and_from_whom(run, report, opened: Open):
+    found = opened(report).drawn()
+    peer, block, at_s, source = run.blocks.filter(verdict="useful").select("peer", "block", "at_s", "source").row(-1)
+    row = run.peer_names.index(peer) + blocks.FIRST_ROW
+
+    def said() -> str:
+        return found.page.evaluate(
+            """([x, y]) => [...Bokeh.documents[0].all_models]
+                .find((one) => one.type === "CustomJSHover" && "sources" in one.args)
+                .format(0, "", {x, y})""",
+            [block, row],
+        )
+
+    found.set_clock(run.end_s)
+    giver = "the seed" if source == TRACKER else f"peer {short(source)}"
+    assert said() == f"held since {at_s:.2f} s, from {giver}"
+    found.set_clock(0.0)
+    assert said() == f"missing until {at_s:.2f} s"
+
+
+def test_it_is_dark_on_a_dark_system_and_follows_the_system(report, opened: Open):
+    found = opened(report, dark=True).drawn()
+    figure = "Bokeh.documents[0].roots().find((one) => one.title)"
+    for scheme, page, frame, text in (
+        ("dark", "rgb(21, 24, 28)", "#15181C", "#DDE2E7"),
+        ("light", "rgb(255, 255, 255)", "#FFFFFF", "#222222"),
+        ("dark", "rgb(21, 24, 28)", "#15181C", "#DDE2E7"),
+    ):
+        found.page.emulate_media(color_scheme=scheme)
+        assert found.page.evaluate("getComputedStyle(document.body).backgroundColor") == page
+        shown = f"{figure}.background_fill_color.toUpperCase() + {figure}.title.text_color.toUpperCase()"
+        found.page.wait_for_function(f"{shown} === '{frame}{text}'")
+    assert found.errors == []
+
+
+def test_the_table_of_peers_has_a_row_and_headings_for_readers_that_see_no_picture(run, report, opened: Open):
+    page = opened(report).page
+    heads = page.eval_on_selector_all("#peers thead th[scope=col]", "all => all.map((one) => one.textContent)")
+    assert heads == ["peer", "behaviour", "complete", "got", "gave"]
+    rows = page.eval_on_selector_all("#peers tbody tr", "all => all.map((one) => one.innerText.split('\\t'))")
+    expected = run.outcomes().filter(peer="peer-03").row(0, named=True)
+    assert [row[0] for row in rows] == run.members["peer"].to_list()
+    assert rows[3][:3] == ["peer-03", "honest", f"{expected['completed_s']:.1f} s"]
+    assert rows[3][3:] == [show_bytes(expected["got_bytes"]), show_bytes(expected["gave_bytes"])]
+    assert page.text_content("code").startswith("minibit swarm --peers 6 --size 1MiB --block-size 32KiB ")
 
 
 def test_play_lets_the_clock_run_to_the_end_and_stops_there(run, report, opened: Open):

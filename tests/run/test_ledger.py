@@ -75,11 +75,27 @@ def sample(peer: str, sent: int = 0, received: int = 0, control: int = 0) -> Sam
     return SampleRecord(0.0, peer, 0, 0, 0, 0, sent, received, control)
 
 
-def summary(made: Ledger, now: float = 100.0, why: str = "", timed_out: bool = False) -> Summary:
+def summary(made: Ledger, now: float = 100.0, why: str = "", timed_out: bool = False, verified: bool = True) -> Summary:
+    """The summary; with `verified`, all finished copies that nobody compared are right."""
+    for account in made.peers.values():
+        if verified and account.finished and account.verified is None:
+            account.verified = True
     return made.summary(nodes=1, spawn_s=1.0, verify_s=0.5, total_s=9.0, now=now, why=why, timed_out=timed_out)
 
 
 # who is done, and who is waited for
+
+
+def test_what_the_user_did_by_hand_is_in_the_records_and_a_limit_ends_the_bound():
+    run = ledger("honest", "honest", seed_upload=100.0, upload=100.0)
+    enter(run, "c", upload_bps=100.0)
+    run.by_hand("c", "added", 3.0)
+    run.by_hand("a", "killed", 4.0)
+    assert run.bound_s() is not None
+    run.by_hand("b", "limited", 5.0, "upload 1 KiB/s")
+    assert run.bound_s() is None
+    noted = [(record.at_s, record.peer, record.event, record.why) for record in run.noted]
+    assert noted == [(3.0, "c", "added", ""), (4.0, "a", "killed", ""), (5.0, "b", "limited", "upload 1 KiB/s")]
 
 
 def test_all_are_waited_for_until_they_are_complete():
@@ -123,7 +139,7 @@ def test_a_peer_that_died_is_named_and_noted_once():
     run.died("b", 12.0)
     run.died("b", 13.0)
     assert verdict.waiting(run.accounts) == ["a"]
-    assert failures(run) == [Failure(peer="a", why=", 4 blocks missing"), Failure(peer="b", why="died")]
+    assert failures(run) == [Failure(peer="a", why="it was still waiting", missing=4), Failure(peer="b", why="died")]
     assert [record for record in run.records() if record.peer == "b"] == [event("b", "died", 2.0, "died")]
 
 
@@ -166,11 +182,46 @@ def test_a_copy_that_is_wrong_is_named_and_decides_the_exit_code():
     assert found.exit_code == 6
 
 
+def test_a_peer_that_failed_after_its_last_block_has_no_copy_and_failed_for_that_reason():
+    run = ledger("honest")
+    tell(run, "a", event("a", "completed", 3.0), event("a", "failed", 3.0, "there is a folder in the way"))
+    run.accounts["a"].verified = False
+    found = summary(run)
+    assert (found.completed, found.verified, found.exit_code) == (0, 0, 4)
+    assert found.failed == [Failure(peer="a", why="there is a folder in the way")]
+
+
+def test_a_peer_that_failed_after_its_copy_was_there_has_it():
+    run = ledger("honest")
+    tell(run, "a", event("a", "completed", 3.0), event("a", "failed", 4.0, "its strategy raised"))
+    run.accounts["a"].verified = True
+    assert (summary(run).completed, summary(run).failed) == (1, [])
+
+
+@pytest.mark.parametrize("behaviour", ["honest", "corrupter"])
+def test_a_copy_that_came_too_late_to_be_verified_is_not_counted_as_wrong(behaviour):
+    run = ledger("honest", behaviour)
+    tell(run, "a", event("a", "completed", 3.0))
+    run.accounts["a"].verified = True
+    tell(run, "b", event("b", "completed", 99.0))  # its record came with the last collection
+    found = summary(run, verified=False)
+    assert (found.completed, found.verified) == (1, 1)
+    late = [Failure(peer="b", why="it was complete too late to be verified")]
+    assert (found.failed, found.exit_code) == ((late, 4) if behaviour == "honest" else ([], 0))
+
+
+def test_a_peer_that_failed_is_named_with_its_host():
+    run = ledger()
+    run.open(Seat(name="a"), 0, node="10.0.0.2")
+    run.died("a", 3.0)
+    assert failures(run) == [Failure(peer="a", why="died", node="10.0.0.2")]
+
+
 def test_a_peer_that_just_waits_is_named_with_what_it_misses_and_why_the_waiting_ended():
     run = ledger("honest")
     tell(run, "a", block("a", 1))
     found = summary(run, why="the time limit of 3 s came first", timed_out=True)
-    assert found.failed == [Failure(peer="a", why="the time limit of 3 s came first, 3 blocks missing")]
+    assert found.failed == [Failure(peer="a", why="the time limit of 3 s came first", missing=3)]
     assert found.exit_code == 5
 
 

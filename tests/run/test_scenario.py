@@ -151,17 +151,17 @@ KINDS = "dies, leaves, pauses, cut, split, slow, delayed, corrupt, tracker-gone"
         ({"stay": float("nan")}, "stay: nan is no duration: give e.g. 10s, 250ms, 2m, 1h"),
         ({"faults": [{"kind": "dies", "at": None}]}, "faults[0].at: None is no duration: give e.g. 10s, 250ms, 2m, 1h"),
         (
-            {"classes": [{"name": "a", "peers": 1, "upload": "1MiB"}]},
-            "classes[0].upload: '1MiB' is no rate: give e.g. 4MiB/s, 500kB/s",
+            {"classes": [{"name": "a", "peers": 1, "upload": "1"}]},
+            "classes[0].upload: '1' is no rate: give a number and a unit, e.g. 4MiB/s, 500kB/s, 16Mbit/s",
         ),
         (
             {"classes": [{"name": "a", "peers": 1, "upload": 0}]},
-            "classes[0].upload: 0 won't do: give more than nothing",
+            "classes[0].upload: 0 won't do: give 1B/s to 1TB/s",
         ),
         # values that can't be
         ({"arrivals": {"pattern": "x"}}, "arrivals.pattern: 'x' won't do: give together, poisson, crowd"),
         ({"arrivals": {"pattern": 1}}, "arrivals.pattern: give together, poisson, crowd"),
-        ({"arrivals": {"rate": 0}}, "arrivals.rate: give a number > 0.0"),
+        ({"arrivals": {"rate": 0}}, "arrivals.rate: give a number >= 0.001"),
         ({"faults": [{"kind": "explodes"}]}, f"faults[0].kind: 'explodes' won't do: give {KINDS}"),
         ({"faults": [{"kind": 3}]}, f"faults[0].kind: give {KINDS}"),
         ({"faults": [{"kind": "dies", "peers": -1}]}, "faults[0].peers: give a whole number >= 0"),

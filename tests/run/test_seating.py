@@ -171,3 +171,21 @@ def test_a_seed_never_leaves_by_itself_nor_does_a_peer_that_stays_for_a_time():
     for more, leave in (({}, "complete"), ({"seeds": True}, "never"), ({"stay_s": 3.0}, "never")):
         peer = Seat(name="a", rules=rules, **more).peer(VirtualContent("", 4, 1), 1, 0)
         assert peer.rules.leave == leave
+
+
+@pytest.mark.parametrize(
+    ("given", "lived"),
+    [
+        ({"peers": 4, "behave": "liar=4"}, {}),
+        ({"peers": 2, "behave": "liar=1", "teams": "corrupter=1"}, {}),
+        ({"peers": 1}, {"classes": [{"name": "all", "peers": 1, "behaviour": "corrupter"}]}),
+    ],
+)
+def test_a_run_that_waits_for_nobody_is_refused(given, lived):
+    options = Options.build(**given)
+    with pytest.raises(
+        LocalError, match="all peers are corrupters or liars, and no run waits for these: give one peer more"
+    ):
+        seats(options, Scenario.build(lived, options.peers))
+    one_more = Options.build(**{**given, "peers": options.peers + 1})
+    assert len(seats(one_more, Scenario.build(lived, one_more.peers))) == options.peers + 2

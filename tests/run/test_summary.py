@@ -55,6 +55,7 @@ def test_that_the_time_limit_ended_it_is_said_only_then():
         ({}, 0),
         ({"completed": 2, "verified": 2, "failed": [Failure(peer="peer-3", why="died")]}, 4),
         ({"completed": 2, "verified": 2}, 0),  # a corrupter, which nobody waits for
+        ({"completed": 0, "verified": 0}, 4),
         ({"completed": 2, "verified": 2, "timed_out": True}, 5),
         ({"completed": 2, "verified": 1, "timed_out": True}, 6),
         ({"verified": 2}, 6),

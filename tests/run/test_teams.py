@@ -110,7 +110,7 @@ def test_two_teams_of_real_actors_share_one_swarm(ray_cluster: str, tmp_path: Pa
 
     teams = {"their_pickers:Last+none": 2, "sequential": 1}
     with Swarm.launch(name="teams", peers=4, size="512KiB", teams=teams, behave="slow=1", out=tmp_path / "r") as swarm:
-        assert swarm.wait(timeout_s=BOUND_S).exit_code == 0
+        assert swarm.wait(timeout=BOUND_S).exit_code == 0
         played = {
             number: swarm[number].peek(lambda peer: (type(peer.picker).__name__, type(peer.choker).__name__))
             for number in range(1, 5)

@@ -95,11 +95,15 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def opened(browser: Browser) -> Iterator[Open]:
-    """Open a file (with the network cut) or an address, at 1280 pixels or at `width`."""
+    """Open a file (with the network cut) or an address, at 1280 pixels or at `width`, on a light or a `dark` system."""
     contexts = []
 
-    def open_page(where: Path | str, width: int = 1280, height: int = 900) -> Opened:
-        context = browser.new_context(viewport={"width": width, "height": height}, offline=isinstance(where, Path))
+    def open_page(where: Path | str, width: int = 1280, height: int = 900, dark: bool = False) -> Opened:
+        context = browser.new_context(
+            viewport={"width": width, "height": height},
+            offline=isinstance(where, Path),
+            color_scheme="dark" if dark else "light",
+        )
         contexts.append(context)
         address = where.absolute().as_uri() if isinstance(where, Path) else where
         found = Opened(context.new_page(), address)

@@ -271,7 +271,8 @@ class Loopback:
         expected = tree(self.path)
         for name in names or self.peers:
             assert tree(self.copy(name)) == expected, name
-            assert sorted(path.name for path in (self.folder / name).iterdir()) == [self.manifest.name]
+            there = sorted(path.name for path in (self.folder / name).iterdir())
+            assert there == [self.manifest.name, f"{self.manifest.name}.minibit"]
 
     def check(self) -> None:
         """Assert what holds at any moment: each core's invariants, and that every block held is the right one."""

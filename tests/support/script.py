@@ -17,18 +17,28 @@ from typing import Any
 SCRIPT = Path(__file__).parents[2] / "experiments" / "run_swarm.py"
 ENOUGH_S = 90  # for anything that ends by itself
 SOON_S = 20  # for a run to end after it was told to, on a busy machine
+TOLD = ("env", "--default-signal=INT,TERM,HUP")  # a command starts that one which it runs as if nothing were ignored
 SLOW = ["--peers", "2", "--size", "4MiB", "--seed-upload", "64KiB/s"]
 
 
 class Run:
     """The script as a process of its own, with its own temporary folder; a context manager that leaves nothing."""
 
-    def __init__(self, folder: Path, *arguments: object, before: tuple[str, ...] = (), **env: str) -> None:
+    def __init__(
+        self, folder: Path, *arguments: object, before: tuple[str, ...] = (), report: bool = False, **env: str
+    ) -> None:
         self.tmp = Path(tempfile.mkdtemp(prefix="mb-", dir="/tmp"))  # short: Ray puts sockets below it
         self.out, self.err = self.tmp / "stdout", self.tmp / "stderr"
         with self.out.open("wb") as out, self.err.open("wb") as err:
             self.process = subprocess.Popen(
-                [*before, sys.executable, str(SCRIPT), "--no-report", *map(str, arguments)],
+                [
+                    *TOLD,
+                    *before,
+                    sys.executable,
+                    str(SCRIPT),
+                    *map(str, arguments),
+                    *([] if report else ["--no-report"]),
+                ],
                 cwd=folder,
                 env={**os.environ, "TMPDIR": str(self.tmp), **env},
                 stdout=out,

@@ -16,7 +16,7 @@ NAMES = {name for name in vars(carriage) if name.isupper()}
 
 def test_real_links_and_simulated_ones_read_the_same_constants():
     assert outbox.PASSING is network.PASSING is carriage.PASSING
-    assert frame.PREFIX_BYTES is network.PREFIX_BYTES is carriage.PREFIX_BYTES
+    assert frame.PREFIX_BYTES + frame.SEAL_BYTES == network.FRAME_BYTES == carriage.FRAME_BYTES
     assert pairs.IDLE_S is network.IDLE_S is world.IDLE_S is reach.IDLE_S is carriage.IDLE_S
     assert pairs.DIAL_S is network.DIAL_S is carriage.DIAL_S
     assert signature(pairs.Links).parameters["idle_s"].default == carriage.IDLE_S
@@ -34,5 +34,5 @@ def test_no_other_room_gives_them_a_value():
         for target in node.targets
         if isinstance(target, ast.Name) and target.id in NAMES
     ]
-    assert {"PASSING", "PREFIX_BYTES", "IDLE_S", "DIAL_S"} <= NAMES
+    assert {"PASSING", "PREFIX_BYTES", "SEAL_BYTES", "FRAME_BYTES", "IDLE_S", "DIAL_S"} <= NAMES
     assert again == []

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from minibit.errors import LocalError, RemoteError
 from minibit.messages import Message, Pedido, PeerAddress, Registro
-from minibit.wire.greeting import MOVES, Greeting, Stage
+from minibit.wire.greeting import MOVES, PROTOCOL, Greeting, Stage
 
 KEY = b"k" * 32
 A = PeerAddress(peer="a", host="10.0.0.1", port=1)
@@ -81,6 +81,44 @@ def test_an_end_of_another_swarm_or_with_another_id_is_refused(first: Greeting, 
     assert Stage.REFUSED in (first.stage, second.stage)
 
 
+@pytest.mark.parametrize(
+    "change", [{"host": "10.6.6.6"}, {"port": 666}, {"alone": False}, {"sealed": True}, {"nonce": "0f" * 16}], ids=str
+)
+@pytest.mark.parametrize("step", [0, 1])
+def test_no_word_of_the_greeting_can_be_changed_on_its_way(step: int, change: dict[str, object]) -> None:
+    if step == 1 and "alone" in change:
+        change = {"alone": True}
+    with pytest.raises(RemoteError, match="wrong proof"):
+        greet(dialler(), acceptor(), lambda at, m: msgspec.structs.replace(m, **change) if at == step else m)
+
+
+def test_another_version_of_the_protocol_is_refused_with_what_to_do() -> None:
+    with pytest.raises(RemoteError, match="version 1 of the protocol, not 2: give every node the same Minibit"):
+        greet(dialler(), acceptor(), lambda at, m: msgspec.structs.replace(m, protocol=1) if at == 0 else m)
+
+
+def test_each_direction_of_each_link_has_a_seal_of_its_own_which_both_ends_know() -> None:
+    seals = []
+    for nonce in ("0a", "0c"):
+        first, second = dialler(nonce=nonce), acceptor()
+        greet(first, second)
+        for ours in (True, False):
+            seal = first.seal(ours=ours).over(b"head")
+            assert seal == second.seal(ours=not ours).over(b"head")
+            seals.append(seal)
+    assert len(set(seals)) == 4
+
+
+def test_an_end_asks_for_sealed_blocks_of_a_peer_that_it_doubts_and_each_direction_alone() -> None:
+    doubting = Greeting(A, KEY, "m", "0a" * 16, expected="b", doubted={"b", "z"})
+    asked = acceptor()
+    greet(doubting, asked)
+    assert (doubting.sealed, doubting.seals) == (asked.seals, asked.sealed) == (True, False)
+    asking, doubting = dialler(), Greeting(B, KEY, "m", "0b" * 16, doubted={"a"})
+    greet(asking, doubting)
+    assert (doubting.sealed, doubting.seals) == (asking.seals, asking.sealed) == (True, False)
+
+
 def test_the_acceptor_refuses_a_wrong_proof_too() -> None:
     def forge(step: int, message: Registro) -> Registro:
         return msgspec.structs.replace(message, proof="0" * 64) if step == 2 else message
@@ -103,10 +141,10 @@ def test_a_proof_got_from_the_victims_own_server_is_no_answer_to_its_dial() -> N
     hello = said(victim_dials.first())
     victim_serves = acceptor(me=A, nonce="0e")  # and asks a itself for a proof over the same nonce
     oracle = said(
-        victim_serves.handle(Registro(peer="b", manifest="m", nonce=hello.nonce)),
+        victim_serves.handle(Registro(peer="b", manifest="m", nonce=hello.nonce, protocol=PROTOCOL)),
     )
     with pytest.raises(RemoteError, match="wrong proof"):
-        victim_dials.handle(Registro(peer="b", manifest="m", nonce=oracle.nonce, proof=oracle.proof))
+        victim_dials.handle(msgspec.structs.replace(oracle, peer="b"))
 
 
 def test_nobody_changes_its_id_within_a_greeting() -> None:
@@ -144,7 +182,12 @@ def test_a_key_that_can_be_guessed_is_our_own_mistake() -> None:
 @given(
     st.lists(
         st.builds(
-            Registro, peer=st.sampled_from("abc"), manifest=st.just("m"), nonce=st.just("0" * 32), proof=st.text()
+            Registro,
+            peer=st.sampled_from("abc"),
+            manifest=st.just("m"),
+            nonce=st.just("0" * 32),
+            proof=st.text(),
+            protocol=st.just(PROTOCOL),
         )
     )
 )

@@ -64,5 +64,5 @@ class Idle:
     def _so_far_s(self) -> float:
         try:
             return int(self._path.read_text().split(maxsplit=5)[4]) / os.sysconf("SC_CLK_TCK")
-        except (OSError, ValueError, IndexError):
+        except (OSError, ValueError, IndexError, AttributeError):  # no such file, or no such system
             return 0.0

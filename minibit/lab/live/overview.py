@@ -78,6 +78,7 @@ class Overview:
         until = now if summary is None and verdict.waiting(ledger.accounts) else max(complete, default=now)
         elapsed_s = ledger.elapsed_s(until) if summary is None else summary.seconds.transfer
         everything = content.block_count * len(peers)
+        rate_bps = sum(row["down_bps"] for row in rows)
         said = f"{len(complete)} of {len(peers)} {'peer' if len(peers) == 1 else 'peers'} complete"
         if ledger.started_at is None:
             said = "The peers are starting."
@@ -89,11 +90,18 @@ class Overview:
             "completed": len(complete),
             "peers": len(peers),
             "share": ledger.held / everything if everything else 1.0,
-            "rate_bps": sum(row["down_bps"] for row in rows),
+            "rate_bps": rate_bps,
+            "left_s": self._missing_bytes() / rate_bps if rate_bps and summary is None else None,
             "elapsed_s": elapsed_s,
             "content_bytes": content.content_bytes,
             "blocks": content.block_count,
         }
+
+    def _missing_bytes(self) -> int:
+        """What the peers that the run waits for still miss."""
+        content, accounts = self._ledger.content, self._ledger.accounts
+        missing = (content.block_count - accounts[name].held.bit_count() for name in verdict.waiting(accounts))
+        return sum(missing) * content.block_bytes
 
     def rows(self, now: float) -> list[dict[str, Any]]:
         """A row for each actor, the tracker first."""
@@ -108,7 +116,7 @@ class Overview:
                 "share": account.held.bit_count() / blocks if blocks else 1.0,
                 "links": len(self._linked[name] & there.keys()) if name in there else 0,
                 "serves": len(self._slots[name].keys() & there.keys()) if name in there else 0,
-                "note": _note(account),
+                "note": _note(account) or ("" if name in self._samples or self._linked[name] else "not here yet"),
                 "there": name in there,
                 **self._traffic(name, now, name in there),
             }

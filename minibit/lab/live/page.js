@@ -71,7 +71,9 @@ function say(text, bad = false) {
 }
 
 document.addEventListener("click", ({target}) => {
-    if (target.matches("button.kill")) act("kill", {peer: target.dataset.peer}, target)
+    if (!target.matches("button.kill")) return
+    const {peer} = target.dataset, last = "It is the seed too: without it nobody may ever be complete, and no peer can join."
+    if (peer !== "tracker" || confirm(`Kill the tracker? ${last}`)) act("kill", {peer}, target)
 })
 document.addEventListener("submit", (event) => {
     event.preventDefault()
@@ -92,6 +94,7 @@ function size(bytes) {
 const rate = (bps) => bps >= 1 ? size(bps) + "/s" : ""
 const percent = (share) => `${Math.floor(100 * share)} %`
 const duration = (s) => s < 60 ? `${s.toFixed(1)} s` : `${Math.floor(s / 60)} min ${String(Math.floor(s % 60)).padStart(2, "0")} s`
+const roughly = (s) => s < 60 ? `${Math.ceil(s)} s` : s < 3600 ? `${Math.ceil(s / 60)} min` : `${(s / 3600).toFixed(1)} h`
 
 const element = (tag, textContent = "", className = "") =>
     Object.assign(document.createElement(tag), {textContent, className})
@@ -139,7 +142,7 @@ function showSwarm({head, peers, pictures}) {
     find("progress").setAttribute("aria-valuenow", Math.floor(100 * head.share))
     find("figures").textContent = [
         `${percent(head.share)} of the blocks`, `${size(head.content_bytes)} in ${head.blocks} blocks`,
-        rate(head.rate_bps), duration(head.elapsed_s),
+        rate(head.rate_bps), duration(head.elapsed_s), head.left_s == null ? "" : `about ${roughly(head.left_s)} to go`,
     ].filter(Boolean).join(" · ")
     fill("peers", peers.map((row) => [
         peerLink(row.peer), row.flags, bar(row.share), rate(row.down_bps), rate(row.up_bps), size(row.got_bytes),
@@ -186,6 +189,7 @@ async function draw(place) {
             section.append(element("h2", title), drawing, element("p", look))
             return section
         }))
+        minibit_shade(0)
         await Bokeh.embed.embed_items(documents, items)
         for (const section of place.children) watcher.observe(section)
     } catch (error) {

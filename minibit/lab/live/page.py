@@ -12,6 +12,8 @@ from pathlib import Path
 from string import Template
 from urllib.parse import quote
 
+from minibit.lab.pictures.shade import SHADE
+
 HERE = Path(__file__).parent
 
 
@@ -31,6 +33,7 @@ def _page(token: str, what: str, body: str, **values: str) -> str:
         token=html.escape(token),
         style=_text("page.css"),
         body=Template(_text(body)).substitute(values, token=quote(token), flags=_text("flags.html")),
+        shade=SHADE,
         program=_text("page.js"),
     )
 

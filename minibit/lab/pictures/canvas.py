@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import nan
+from math import inf, nan
 from typing import Any
 
 from bokeh.models import (
@@ -24,7 +24,9 @@ from bokeh.plotting import figure
 BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, RED, PINK = (
     "#000000", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7",
 )  # fmt: skip
-PALE, GREY, INK = "#EEF1F4", "#B0B5BA", "#222222"
+WHITE, PALE, CELL, GRID, GREY, ASH, INK = (
+    "#FFFFFF", "#E3E8ED", "#DDE1E5", "#E4E7EA", "#B0B5BA", "#767B80", "#222222",
+)  # fmt: skip
 
 AT = ("at", "@at_s{0.0} s")
 """A row for `hover`."""
@@ -48,8 +50,8 @@ def canvas(title: ColumnDataSource, height: int, x_label: str, y_label: str, **g
     )
     made.toolbar.logo = None
     made.toolbar.autohide = True
-    made.outline_line_color = None
-    made.grid.grid_line_color = "#E4E7EA"
+    made.outline_line_color = made.border_fill_color = None
+    made.grid.grid_line_color = GRID
     made.xaxis.major_label_policy = NoOverlap(min_distance=6)
     for axis in made.axis:
         axis.axis_label_text_font_style = "normal"
@@ -73,7 +75,7 @@ def over_time(title: ColumnDataSource, height: int, y_label: str, **given: Any) 
 
 
 def matrix(title: ColumnDataSource, height: int, x_label: str, y_label: str, ticks: int) -> figure:
-    """An empty figure of cells at 0, 1, 2..., the first row above; about so many have a tick."""
+    """An empty figure of cells at whole numbers, the first row above; about so many have a tick."""
     x_range, y_range = DataRange1d(range_padding=0), DataRange1d(range_padding=0, flipped=True)
     made = canvas(title, height, x_label, y_label, x_range=x_range, y_range=y_range)
     for axis in made.axis:
@@ -86,11 +88,12 @@ def begun(made: figure) -> None:
     made.scatter([0], [0], size=0, alpha=0)
 
 
-def legend(made: figure, items: Sequence[tuple[str, Sequence[Any]]], columns: int = 2) -> None:
-    """Put a legend above the figure, where it hides nothing."""
+def legend(made: figure, items: Sequence[tuple[str, Sequence[Any]]], columns: int = 2) -> list[LegendItem]:
+    """Put a legend above the figure, where it hides nothing; its items, for `shown_where`."""
+    made_items = [LegendItem(label=label, renderers=list(drawn)) for label, drawn in items]
     made.add_layout(
         Legend(
-            items=[LegendItem(label=label, renderers=list(drawn)) for label, drawn in items],
+            items=made_items,
             orientation="horizontal",
             ncols=columns,
             location="left",
@@ -104,6 +107,16 @@ def legend(made: figure, items: Sequence[tuple[str, Sequence[Any]]], columns: in
         ),
         "above",
     )
+    return made_items
+
+
+def shown_where(item: LegendItem, source: ColumnDataSource, column: str, least: float = -inf) -> None:
+    """Show this item of a legend only while the column has a finite number above `least`: no name without its thing."""
+    item.visible = any(least < one < inf for one in source.data[column])
+    code = "item.visible = source.data[column].some((one) => one > least && one < Infinity)"
+    source.js_on_change(
+        "data", CustomJS(args={"item": item, "source": source, "column": column, "least": least}, code=code)
+    )
 
 
 def key(made: figure, marker: str, colour: str) -> GlyphRenderer[Any]:
@@ -116,13 +129,13 @@ def hover(made: figure, drawn: Sequence[Any], *rows: tuple[str, str], **given: A
     made.add_tools(HoverTool(renderers=list(drawn), tooltips=list(rows), visible=False, **given))
 
 
-def named_ticks(names: ColumnDataSource, column: str) -> CustomJSTickFormatter:
-    """Ticks at 0, 1, 2... labelled with the entries of this column."""
+def named_ticks(names: ColumnDataSource, column: str, first: int = 0) -> CustomJSTickFormatter:
+    """Ticks at `first`, `first` + 1... labelled with the entries of this column."""
     return CustomJSTickFormatter(
         args={"names": names},
         code=f"""
-        const at = Math.round(tick), column = names.data.{column}
-        return Math.abs(tick - at) < 1e-6 && at >= 0 && at < column.length ? String(column[at]) : ""
+        const at = Math.round(tick) - {first}, column = names.data.{column}
+        return Math.abs(tick - {first} - at) < 1e-6 && at >= 0 && at < column.length ? String(column[at]) : ""
         """,
     )
 

@@ -7,7 +7,7 @@ from collections import Counter
 import polars as pl
 
 from minibit.events import TRACKER
-from minibit.lab.pictures.canvas import BLUE, INK, ORANGE, begun, hover, legend, matrix, named_ticks
+from minibit.lab.pictures.canvas import BLACK, BLUE, CELL, ORANGE, begun, hover, legend, matrix, named_ticks
 from minibit.lab.pictures.clock import PageClock
 from minibit.lab.pictures.names import letters, moment, part, shorts
 from minibit.lab.pictures.picture import Columns, Picture, sources
@@ -21,17 +21,18 @@ LOOK = (
 PEERS_MAX = 61
 
 MOVE = """
-const all = intervals.data, end_s = slider.end, slots = {fixed: [[], []], guest: [[], []]}
+const all = intervals.data, end_s = slider.end, slots = {fixed: [[], [], []], guest: [[], [], []]}
 for (let at = 0; at < all.from_s.length; at++) {
     if (all.from_s[at] <= now && (now < all.until_s[at] || (now >= end_s && all.until_s[at] >= end_s))) {
-        const [x, y] = slots[all.guest[at] ? "guest" : "fixed"]
+        const [x, y, since_s] = slots[all.guest[at] ? "guest" : "fixed"]
         x.push(all.column[at])
         y.push(all.row[at])
+        since_s.push(all.from_s[at])
     }
 }
 const named = (found) => found.map((one) => peers.data.peer[one])
-for (const [source, [x, y]] of [[fixed, slots.fixed], [guest, slots.guest]])
-    source.data = {x, y, serves: named(y), served: named(x)}
+for (const [source, [x, y, since_s]] of [[fixed, slots.fixed], [guest, slots.guest]])
+    source.data = {x, y, serves: named(y), served: named(x), since_s}
 figure.title.text = `${title.data.text[0].split("\\n")[0]}\\n${moment}: `
     + `${slots.fixed[0].length} fixed slots, ${slots.guest[0].length} guests`
 """
@@ -85,7 +86,8 @@ def drawn(run: Run, choking: pl.DataFrame) -> list[str]:
 
 def _cells(found: pl.DataFrame, names: list[str]) -> dict[str, list[object]]:
     rows, places = found["row"].to_list(), found["column"].to_list()
-    return {"x": places, "y": rows, "serves": [names[at] for at in rows], "served": [names[at] for at in places]}
+    named = {"serves": [names[at] for at in rows], "served": [names[at] for at in places]}
+    return {"x": places, "y": rows, **named, "since_s": found["from_s"].to_list()}
 
 
 def picture(run: Run, clock: PageClock) -> Picture:
@@ -95,13 +97,13 @@ def picture(run: Run, clock: PageClock) -> Picture:
     for axis in made.axis:
         axis.formatter = named_ticks(of["peers"], "peer")
     # the diagonal, where no slot can be, gives the axes their length
-    made.rect("at", "at", 1, 1, source=of["peers"], fill_color="#DDE1E5", line_color=None)
+    made.rect("at", "at", 1, 1, source=of["peers"], fill_color=CELL, line_color=None)
     begun(made)
     fixed = made.rect("x", "y", 0.9, 0.9, source=of["fixed"], fill_color=BLUE, line_color=None)
     guest = made.rect("x", "y", 0.9, 0.9, source=of["guest"], fill_color=ORANGE, line_color=None)
     made.text("x", "y", {"value": "G"}, source=of["guest"], text_align="center", text_baseline="middle",
-              text_font_size="9px", text_font_style="bold", text_color=INK)  # fmt: skip
+              text_font_size="9px", text_font_style="bold", text_color=BLACK)  # fmt: skip
     legend(made, [("fixed slot", [fixed]), ("G: the guest", [guest])])
-    hover(made, [fixed, guest], ("serves", "@serves"), ("is served", "@served"))
+    hover(made, [fixed, guest], ("serves", "@serves"), ("is served", "@served"), ("since", "@since_s{0.0} s"))
     clock.moves(MOVE, of["intervals"], figure=made, **of)
     return Picture("choking", TITLE, LOOK + letters(run), made, columns, lambda run: run.choking())

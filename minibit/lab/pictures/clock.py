@@ -9,15 +9,21 @@ from __future__ import annotations
 from typing import Any
 
 import polars as pl
-from bokeh.models import ColumnDataSource, CustomJS, Row
+from bokeh.models import ColumnDataSource, CustomJS, InlineStyleSheet, Row
 from bokeh.models.widgets import Slider, Toggle
 
+from minibit.lab.pictures.canvas import BLUE
 from minibit.lab.pictures.picture import Columns, Picture
 from minibit.lab.run import Run
 
 STEPS = 200  # from the start of a run to its end
 STEP_MS = 80
 
+LOOK = """
+.bk-btn-default { background: var(--page, #fff); color: var(--ink, #1a1a1a); border-color: var(--line, #bbb); }
+.noUi-target { background: var(--line, #eee); border-color: var(--line, #bbb); box-shadow: none; }
+"""
+"""Style of its parts: the colours of the page around it, if that has names for them."""
 PLAY = """
 clearInterval(window.minibit_clock)
 toggle.label = toggle.active ? "❚❚ pause" : "▶ play"
@@ -49,9 +55,11 @@ class PageClock:
         self.at_s: float = end_s if follow else end_s / 2
         self.slider = Slider(
             start=0, end=end_s, value=self.at_s, step=end_s / 1000, title="seconds", format="0.0[0]",
-            sizing_mode="stretch_width", name="time:slider", bar_color="#0072B2",
+            sizing_mode="stretch_width", name="time:slider", bar_color=BLUE,
+            stylesheets=[InlineStyleSheet(css=LOOK)],
         )  # fmt: skip
-        play = Toggle(label="▶ play", width=90, height=36, name="time:play", align="center")
+        play = Toggle(label="▶ play", width=90, height=36, name="time:play", align="center",
+                      stylesheets=[InlineStyleSheet(css=LOOK)])  # fmt: skip
         play.js_on_change(
             "active",
             CustomJS(args={"toggle": play, "slider": self.slider, "steps": STEPS, "step_ms": STEP_MS}, code=PLAY),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from bokeh.models import NumeralTickFormatter, Range1d
 
-from minibit.lab.pictures.canvas import AT, BLUE, ORANGE, RED, hover, legend, over_time
+from minibit.lab.pictures.canvas import AT, BLUE, ORANGE, RED, hover, legend, over_time, shown_where
 from minibit.lab.pictures.clock import PageClock
 from minibit.lab.pictures.names import part
 from minibit.lab.pictures.picture import Columns, Picture, sources
@@ -39,6 +39,7 @@ def columns(run: Run) -> Columns:
         "completion:complete": {
             "at_s": [0.0, *done["at_s"], run.end_s],
             "share": [0.0, *share, share[-1] if share else 0.0],
+            "complete": [f"{count:,} of {there:,}" for count in (0, *done["complete"], done.height)],
             "peer": ["", *done["peer"], ""],
         },
         "completion:held": {"at_s": axis_s, "share": held},
@@ -55,6 +56,7 @@ def picture(run: Run, clock: PageClock) -> Picture:
     stair = made.step("at_s", "share", source=of["complete"], color=BLUE, line_width=2.5, mode="after")
     bound = made.ray("at_s", 0, source=of["bound"], length=0, angle=np.pi / 2, color=RED, line_dash=[10, 4])
     bound.glyph.line_width = 2
-    legend(made, [("peers complete", [stair]), ("blocks held", [held]), ("bound", [bound])], 3)
-    hover(made, [stair], AT, ("complete", "@share{0 %}"), ("peer", "@peer"), mode="mouse")
+    *_, bound_item = legend(made, [("peers complete", [stair]), ("blocks held", [held]), ("bound", [bound])], 3)
+    shown_where(bound_item, of["bound"], "at_s")
+    hover(made, [stair], AT, ("complete", "@complete"), ("peer", "@peer"), mode="mouse")
     return Picture("completion", TITLE, LOOK, made, columns, lambda run: run.completion())

@@ -8,13 +8,13 @@ import numpy as np
 import polars as pl
 
 from minibit.events import TRACKER
-from minibit.lab.pictures.canvas import BLACK, BLUE, GREEN, PINK, RED, SKY
+from minibit.lab.pictures.canvas import ASH, BLUE, GREEN, PINK, RED, SKY
 from minibit.lab.run import Run
 
 BEHAVIOURS = {
     "honest": ("", "circle", BLUE),
     "free-rider": ("F", "inverted_triangle", RED),
-    "corrupter": ("C", "x", BLACK),
+    "corrupter": ("C", "x", ASH),
     "liar": ("L", "star", PINK),
     "slow": ("S", "square", GREEN),
 }
@@ -59,6 +59,15 @@ def moment(run: Run, now: float) -> str:
 def spread(count: int, most: int) -> list[int]:
     """At `most` so many of 0, 1, ... count - 1, evenly spread, with both ends."""
     return list(range(count)) if count <= most else [int(one) for one in np.linspace(0, count - 1, most).round()]
+
+
+def every_nth(count: int, most: int, first: int = 0) -> list[int]:
+    """At `most` so many of 0, 1, ... count - 1, all the same step apart, so that round places have round numbers.
+
+    Numbers are counted from `first`, and those that are multiples of the step are taken.
+    """
+    step = max(1, -(-count // most))
+    return list(range(-first % step, count, step))
 
 
 def part(drawn: int, there: int, what: str) -> str:

@@ -1,0 +1,39 @@
+"""What a run needs of memory, asked before any of it is spent.
+
+The figures are measured: what a real peer takes for itself, beside the pages that all processes share, and what a
+simulated one takes with its links; and for each block that comes to each peer, its record and its marks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from minibit.errors import OptionError
+from minibit.run.options import Options
+from minibit.units import show_bytes
+
+PEER_BYTES = {"ray": 50 << 20, "sim": 60 << 10}
+BLOCK_BYTES = 250  # for each block that comes to each peer
+
+
+def memory_bytes(options: Options, content_bytes: int) -> int:
+    """About what a run with such content takes."""
+    blocks = -(-content_bytes // options.block_bytes_for(content_bytes))
+    return options.peers * (PEER_BYTES[options.world] + BLOCK_BYTES * blocks)
+
+
+def block_bytes_for(options: Options, free_bytes: int | None) -> Callable[[int], int]:
+    """`Options.block_bytes_for`, which refuses a run that needs more memory than is free; None: nobody knows."""
+
+    def asked(content_bytes: int) -> int:
+        block_bytes = options.block_bytes_for(content_bytes)
+        need_bytes = memory_bytes(options, content_bytes)
+        if free_bytes is not None and need_bytes > free_bytes:
+            blocks = -(-content_bytes // block_bytes)
+            run = f"{options.peers:,} peers and {blocks:,} blocks take about {show_bytes(need_bytes)} of memory"
+            larger = ", or larger blocks" if BLOCK_BYTES * blocks > PEER_BYTES[options.world] else ""
+            there = f"{show_bytes(free_bytes)} is free: give fewer peers{larger}"
+            raise OptionError("peers", options.peers, f"{run}, and {there}")
+        return block_bytes
+
+    return asked

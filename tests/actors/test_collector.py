@@ -1,0 +1,183 @@
+"""The collector: it waits for peers that are out of reach, and for nothing that can't come. No Ray, no real time."""
+
+from __future__ import annotations
+
+from math import inf
+from typing import Any
+
+import pytest
+from fake_ray import DEAD, UNREACHABLE, FakeActor, FakeRay, failed
+
+from minibit import inventory
+from minibit.actors.driver import calls, collector
+from minibit.actors.driver.collector import AWAY_S, STALL_S, VERIFY_S, Collector
+from minibit.actors.peer import Drained
+from minibit.content import VirtualContent
+from minibit.events import TRACKER
+from minibit.records import BlockRecord, PeerRecord, Record, encode
+from minibit.run.ledger import Ledger
+from minibit.run.options import Options
+from minibit.run.summary import Summary
+from minibit.seat import Seat
+
+BLOCKS = 4
+SILENCE = [UNREACHABLE]
+
+
+class Swarm:
+    """A collector over actors that answer as told, from second 0 on; `ana` and `bia` are its peers."""
+
+    def __init__(self, world: FakeRay, **peers: dict[str, list[Any]]) -> None:
+        self.world = world
+        self.ledger = Ledger("tuesday", Options.build(peers=len(peers)), VirtualContent("film", 400, 100))
+        self.ledger.started_at = 0.0
+        self.actors = {TRACKER: FakeActor(drain=[news()])}
+        self.ledger.open(Seat(name=TRACKER, seeds=True), inventory.full(BLOCKS))
+        for name, answers in peers.items():
+            self.actors[name] = FakeActor(**{"drain": [news()], "verify": [True], **answers})
+            self.ledger.open(Seat(name=name), 0)
+        turn: Any = FakeTurn(world)
+        actors: Any = self.actors
+        self.collector = Collector(actors, self.ledger, turn)
+
+    def wait(self, timeout_s: float | None = None) -> Summary:
+        """As `OwnSwarm.wait`."""
+        why, timed_out = self.collector.until_over(timeout_s, None)
+        now = self.world.now
+        self.collector.verify()
+        books = {"nodes": 1, "spawn_s": 0.0, "verify_s": 0.0, "total_s": now}
+        return self.ledger.summary(**books, now=now, why=why, timed_out=timed_out)
+
+    def left_at(self, name: str, event: str) -> list[str]:
+        return [record.peer for record in self.ledger.noted if isinstance(record, PeerRecord) and record.event == event]
+
+
+class FakeTurn:
+    """The turn of one thread."""
+
+    def __init__(self, world: FakeRay) -> None:
+        self.wait = world.sleep
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+def news(*records: Record) -> Drained:
+    return Drained(encode(list(records)), {}, 0)
+
+
+def complete(name: str, at_s: float = 1.0) -> Drained:
+    """The news of a peer that has got everything."""
+    blocks = [BlockRecord(at_s, name, block, TRACKER, at_s, "useful", 100) for block in range(BLOCKS)]
+    return news(*blocks, PeerRecord(at_s, name, "completed"))
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> FakeRay:
+    made = FakeRay()
+    for room in (calls, collector):
+        monkeypatch.setattr(room, "time", made)
+    monkeypatch.setattr(calls, "ray", made)
+    return made
+
+
+@pytest.mark.parametrize("away_s", [20, 60, 250])
+def test_a_peer_that_is_out_of_reach_and_comes_back_completes_and_is_no_failure(world, away_s):
+    away = lambda *_: UNREACHABLE if world.now < away_s else complete("bia")  # noqa: E731
+    swarm = Swarm(world, ana={"drain": [complete("ana"), news()]}, bia={"drain": [away]})
+    summary = swarm.wait()
+    assert (summary.completed, summary.verified, summary.failed, summary.exit_code) == (2, 2, [], 0)
+    assert swarm.left_at("bia", "died") == []
+    assert world.now == pytest.approx(away_s, abs=3)
+
+
+def test_a_call_that_was_lost_with_the_network_brings_its_batch_later(world):
+    late = world.later(70, complete("bia"))
+    swarm = Swarm(world, ana={"drain": [complete("ana"), news()]}, bia={"drain": [late, news()]})
+    assert swarm.wait().exit_code == 0
+    assert [args for _, args in swarm.actors["bia"].calls if args] == [(0,), (1,)], "each batch was asked for once"
+
+
+def test_a_peer_that_stays_out_of_reach_is_given_up_in_the_end_and_said_to_have_been_silent(world):
+    swarm = Swarm(world, ana={"drain": [complete("ana"), news()]}, bia={"drain": SILENCE})
+    summary = swarm.wait()
+    (failure,) = summary.failed
+    assert failure.why.startswith("nothing moved for 120 s, it gave no answer for 42")
+    assert AWAY_S < world.now < AWAY_S + STALL_S + 30
+    assert (summary.completed, summary.exit_code, swarm.left_at("bia", "died")) == (1, 4, [])
+
+
+def test_the_time_limit_is_kept_also_while_a_peer_is_out_of_reach(world):
+    swarm = Swarm(world, ana={"drain": [complete("ana"), news()]}, bia={"drain": [None]})
+    summary = swarm.wait(timeout_s=30)
+    assert summary.timed_out
+    assert [failure.peer for failure in summary.failed] == ["bia"]
+    assert summary.failed[0].why.startswith("the time limit of 30 s came first, it gave no answer for 3")
+    assert world.now < 30 + 1 + collector.ANSWER_S
+
+
+def test_a_dead_peer_is_noted_once_and_the_tracker_hears_of_it(world):
+    swarm = Swarm(world, ana={"drain": [complete("ana"), news()]}, bia={"drain": [news(), DEAD]})
+    summary = swarm.wait()
+    assert [(failure.peer, failure.why) for failure in summary.failed] == [("bia", "died")]
+    assert swarm.left_at("bia", "died") == ["bia"]
+    assert [args[0] for method, args in swarm.actors[TRACKER].calls if method == "desligamento"] == ["bia"]
+
+
+def test_a_copy_is_verified_as_soon_as_its_peer_can_be_reached_again(world):
+    later = lambda *_: UNREACHABLE if world.now < 200 else True  # noqa: E731
+    swarm = Swarm(world, ana={"drain": [complete("ana"), news()], "verify": [later]})
+    summary = swarm.wait()
+    assert (summary.verified, summary.exit_code) == (1, 0)
+    assert 200 <= world.now < 203
+
+
+@pytest.mark.parametrize(
+    ("verify", "why"),
+    [
+        (SILENCE, f"it was complete, and gave no answer within {VERIFY_S:.0f} s to verify its copy"),
+        ([failed(OSError("bad sector"))], "its finished copy could not be read back: bad sector"),
+        ([DEAD], "died before its copy could be verified"),
+    ],
+)
+def test_a_copy_that_could_not_be_verified_is_no_copy_and_no_wrong_one(world, verify, why):
+    swarm = Swarm(
+        world,
+        ana={"drain": [complete("ana"), news()]},
+        bia={"drain": [complete("bia"), news()], "verify": verify},
+    )
+    summary = swarm.wait()
+    assert [(failure.peer, failure.why) for failure in summary.failed] == [("bia", why)]
+    assert (summary.completed, summary.verified, summary.exit_code) == (1, 1, 4)
+
+
+def test_a_peer_that_completes_while_copies_are_verified_is_not_taken_for_one_with_a_wrong_copy(world):
+    def last_moment(number: int) -> Drained:
+        return complete("bia") if verifying else news()
+
+    verifying: list[bool] = []
+    check = lambda: verifying.append(True) or True  # noqa: E731
+    swarm = Swarm(world, ana={"drain": [complete("ana"), news()], "verify": [check]}, bia={"drain": [last_moment]})
+    summary = swarm.wait(timeout_s=5)
+    assert verifying == [True]
+    assert (summary.completed, summary.verified, summary.exit_code) == (1, 1, 5)
+    assert [failure.peer for failure in summary.failed] == ["bia"]
+
+
+def test_news_that_come_with_the_last_collection_are_verified_too(world):
+    answers = iter([news(), complete("bia")])
+    swarm = Swarm(world, ana={"drain": [complete("ana"), news()]}, bia={"drain": [lambda _: next(answers, news())]})
+    assert swarm.wait(timeout_s=0).verified == 2
+
+
+def test_when_nothing_moves_each_peer_says_why(world, monkeypatch):
+    monkeypatch.setattr(
+        "minibit.run.diagnosis.causes", lambda states: dict.fromkeys(states.keys() & {"ana"}, "it could not reach bia")
+    )
+    swarm = Swarm(world, ana={"snapshot": ["a state"]}, bia={"drain": [complete("bia"), news()]})
+    summary = swarm.wait()
+    assert summary.failed[0].why == "nothing moved for 120 s, it could not reach bia, 4 blocks missing"
+    assert swarm.collector.late_s < inf
