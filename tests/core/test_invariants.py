@@ -372,6 +372,7 @@ HAPPENED = st.one_of(
     st.builds(events.Arrived, st.just("eva"), HELD_INDEX, st.booleans()),
     st.builds(events.Sent, st.just("eva"), HELD_INDEX),
     st.builds(events.Progressed, st.just("eva")),
+    st.builds(events.Lost, HELD_INDEX),
     st.builds(events.Linked, st.builds(PeerAddress, NAMES, st.just("h"), st.just(1)), st.booleans(), st.booleans()),
     st.builds(events.Unlinked, NAMES, st.just("why")),
     st.sampled_from([0.05, 1.0, 5.0]),
