@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 
 from minibit.events import TRACKER
 from minibit.snapshots import NeighbourSnapshot, PeerSnapshot
@@ -16,11 +16,14 @@ def causes(states: Mapping[str, PeerSnapshot]) -> dict[str, str]:
 
     Ask when no byte has come for some time: a block that is on its way looks like one that never comes.
     """
-    found = {name: _cause(state) for name, state in states.items() if not state.complete and state.leaving is None}
+    lacking = {name: state for name, state in states.items() if not state.complete and state.leaving is None}
+    idle = {name for name, state in states.items() if not state.fixed and not state.guests}
+    found = {name: _cause(state, idle) for name, state in lacking.items()}
     return {name: cause for name, cause in found.items() if cause}
 
 
-def _cause(state: PeerSnapshot) -> str:
+def _cause(state: PeerSnapshot, idle: Container[str]) -> str:
+    """`idle`: the peers that serve nobody."""
     ends = state.neighbours.values()
     linked = [end for end in ends if end.standing in UP]
     banned = [end for end in ends if end.standing == "banned"]
@@ -37,7 +40,8 @@ def _cause(state: PeerSnapshot) -> str:
     if servers:
         return f"its picker {state.picker} asks for nothing, though {_names(servers)} would serve it"
     if givers:
-        return f"{_names(givers)} had blocks for it and did not serve it"
+        nobody = " or anybody" if all(end.peer in idle for end in givers) else ""
+        return f"{_names(givers)} had blocks for it and did not serve it{nobody}"
     if banned:
         return f"it banned {_names(banned)}"
     return "none of its neighbours holds a block that it lacks" if linked else ""

@@ -86,3 +86,11 @@ def test_only_the_first_of_many_neighbours_are_named():
 def test_a_peer_that_is_complete_or_leaves_waits_for_nothing():
     assert cause(complete=True) is None
     assert cause(leaving="asked to") is None
+
+
+def test_a_choker_that_serves_nobody_is_told_from_one_that_serves_others():
+    waits = state_after(KNOWS, Linked(BIA, True, False), Received("bia", FULL))
+    bia = msgspec.structs.replace(waits, peer="bia", complete=True, fixed=(), guests={})
+    told = "bia had blocks for it and did not serve it"
+    assert causes({"ana": waits, "bia": bia}) == {"ana": f"{told} or anybody"}
+    assert causes({"ana": waits, "bia": msgspec.structs.replace(bia, guests={"eva": 1})}) == {"ana": told}
