@@ -59,6 +59,7 @@ def test_a_run_in_the_folder_of_an_earlier_one_sets_its_records_aside_and_leaves
         (folder.path / "report.html").write_text(str(run))
         folder.files.mkdir(exist_ok=True)
         (folder.path / "mine.parquet").touch()
+        folder.remove_if_empty()  # that run is over
     assert {path.name for path in folder.path.iterdir() if path.is_dir()} == {"files", "earlier"}
     for run, path in enumerate([folder.path / "earlier" / "1", folder.path / "earlier" / "2", folder.path]):
         assert json.loads((path / "run.json").read_text())["run"] == run
