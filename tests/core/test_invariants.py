@@ -20,6 +20,7 @@ from minibit.messages import Message, PeerAddress
 from minibit.records import PeerRecord, decode, encode
 from minibit.rules import Rules
 from minibit.run.diagnosis import causes
+from minibit.sim.journal import Entry, Journal
 from minibit.snapshots import PeerSnapshot
 
 QUICK = Rules(round_s=1.0, request_timeout_s=2.0, tracker_s=5.0)
@@ -400,6 +401,9 @@ def test_whatever_a_neighbour_says_and_in_whatever_order_nothing_breaks_and_the_
     assert pickle.loads(pickle.dumps(state)) == state  # as Ray carries it
     assert all(cause.isprintable() for cause in causes({"ana": state}).values())
     assert decode(encode(table.records)) == table.records
+    journal = Journal.of(table.peers["ana"], 1)
+    journal.entries += [Entry(float(at_s), one) for at_s, one in enumerate(happened) if not isinstance(one, float)]
+    assert Journal.decode(journal.encode()).entries == journal.entries
 
 
 @given(st.lists(SAID, max_size=40))
