@@ -31,7 +31,7 @@ from minibit.actors.driver.turn import Turn
 from minibit.errors import LocalError
 from minibit.lab.archive import RunFolder
 from minibit.lab.machine import free_memory_bytes
-from minibit.run import needs
+from minibit.run import needs, verdict
 from minibit.run.options import TABLE, Options
 from minibit.run.seating import late_seats, seats
 from minibit.run.summary import Summary
@@ -131,11 +131,11 @@ class OwnSwarm(Swarm):
         """Wait until every peer is complete or can't be, or until `timeout` after the start; the summary.
 
         Without `timeout` that of the launch holds, if it had one. Every copy is read back and verified. Ctrl-C closes
-        the swarm.
+        the swarm. After a time limit the swarm goes on, and can be waited for again.
         """
         timeout_s = self.ledger.options.timeout_s if timeout is None else parse_duration(timeout)
         with self.turn:
-            if self.summary is not None:
+            if self.summary is not None and (self.closed or not verdict.waiting(self.ledger.accounts)):
                 return self.summary
             self.check_open()
             try:
