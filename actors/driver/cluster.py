@@ -16,7 +16,7 @@ import socket
 import sys
 import tempfile
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from threading import Thread
 from typing import Any, NamedTuple
@@ -209,11 +209,12 @@ def nodes() -> list[ClusterNode]:
 
 def _join(address: str) -> None:
     try:
-        with signals_kept(), on_loopback():  # Ray would look for 127.0.0.1 at an outside address
-            if address == "auto":
+        if address == "auto":
+            with on_loopback():
                 address = _address_of_auto()
-            if address != "auto":
-                _knock(address)
+        if address != "auto":
+            _knock(address)
+        with signals_kept(), on_loopback() if _loops_back(address) else nullcontext():
             ray.init(address=address, namespace=NAMESPACE, logging_level=logging.ERROR, log_to_driver=False)
     except MinibitError:
         raise
@@ -228,6 +229,12 @@ def _join(address: str) -> None:
             f"there is no Ray cluster at {address} that this machine is a node of: start one (ray start --head) and "
             f"give its address, or leave it out: {_first_sentence(error.__cause__ or error)}",
         ) from None
+
+
+def _loops_back(address: str) -> bool:
+    """Whether Ray would look for that address at one of the outside, where a cluster of this machine is not."""
+    host = address.rpartition(":")[0].strip("[]")
+    return host in ("", "localhost", "::1") or host.startswith("127.")
 
 
 def _address_of_auto() -> str:

@@ -23,6 +23,7 @@ import click
 from click.core import ParameterSource
 
 from minibit.actors.disk import files
+from minibit.actors.driver.signals import undisturbed
 from minibit.cli.commands import Subcommand
 from minibit.cli.ending import complain, lacking
 from minibit.cli.options import Given, swarm_options
@@ -103,7 +104,8 @@ def launch(file: str | None, options: Options, live: bool, progress: Progress) -
     """One whole swarm of real actors."""
     if file is not None:
         files.check_source(file)
-    from minibit.actors.driver.own_swarm import OwnSwarm  # noqa: PLC0415  imports Ray, for which nothing else waits
+    with undisturbed():  # half of Ray can neither run nor end
+        from minibit.actors.driver.own_swarm import OwnSwarm  # noqa: PLC0415  imports Ray, for which nothing else waits
 
     if live:
         from minibit.actors.driver.live import make_ready  # noqa: PLC0415  now, and not while blocks move
