@@ -322,7 +322,7 @@ class Node:
                 self.fail(error)
                 return
             if not ok and not link.sealed:
-                self.links.doubt(link.peer)
+                self.links.suspect(link.peer)
         self.handle(events.Arrived(link.peer, block, ok, link.sealed))
 
     def on_progress(self, link: Wire) -> None:

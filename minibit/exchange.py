@@ -146,11 +146,11 @@ class Exchange:
                     self.serve(now)  # its interest ended; that of other neighbours is as it was
 
     def _on_bloqueio(self, neighbour: Neighbour, message: Bloqueio, now: float) -> None:
-        self.pipeline.served(neighbour, False)
+        self.pipeline.served(neighbour, False, now)
         self.pump(now)
 
     def _on_desbloqueio(self, neighbour: Neighbour, message: Desbloqueio, now: float) -> None:
-        self.pipeline.served(neighbour, True)
+        self.pipeline.served(neighbour, True, now)
         self._ask(neighbour, now)
 
     def _on_pedido(self, neighbour: Neighbour, message: Pedido, now: float) -> None:

@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import pickle
 from collections import Counter
 from random import Random
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,8 +17,10 @@ from table import Table
 
 from minibit import events, inventory, messages
 from minibit.messages import Message, PeerAddress
-from minibit.records import PeerRecord
+from minibit.records import PeerRecord, decode, encode
 from minibit.rules import Rules
+from minibit.run.causes import causes
+from minibit.snapshots import PeerSnapshot
 
 QUICK = Rules(round_s=1.0, request_timeout_s=2.0, tracker_s=5.0)
 
@@ -376,7 +380,7 @@ HAPPENED = st.one_of(
 
 @given(st.lists(HAPPENED, max_size=40), st.booleans(), st.sampled_from(["honest", "liar", "corrupter", "free-rider"]))
 @settings(max_examples=250)
-def test_whatever_a_neighbour_says_and_in_whatever_order_nothing_breaks(
+def test_whatever_a_neighbour_says_and_in_whatever_order_nothing_breaks_and_the_state_can_be_shown_and_stored(
     happened: list[events.Event | float], joins: bool, behaviour: str
 ):
     table = Table(BLOCKS, Rules(round_s=1.0, request_timeout_s=2.0, neighbours=2, slots=1))
@@ -390,7 +394,11 @@ def test_whatever_a_neighbour_says_and_in_whatever_order_nothing_breaks(
             table.run(table.now + one)
         else:
             table.tell("ana", one)
-    table.peers["ana"].snapshot(table.now)
+    state = table.peers["ana"].snapshot(table.now)
+    assert msgspec.json.decode(msgspec.json.encode(state), type=PeerSnapshot) == state
+    assert pickle.loads(pickle.dumps(state)) == state  # as Ray carries it
+    assert causes([state]).isprintable()
+    assert decode(encode(table.records)) == table.records
 
 
 @given(st.lists(SAID, max_size=40))

@@ -104,8 +104,8 @@ def test_when_the_seed_goes_too_early_the_run_ends_and_names_the_lost_blocks(kin
     lost = list(inventory.indices(made.world.all & ~spread(made.world)))
     assert len(lost) > 10
     named = ", ".join(map(str, lost[:10]))
-    why = f"nobody holds {len(lost)} blocks any more ({named}, ...), {len(lost)} blocks missing"
-    assert {one.why for one in summary.failed} == {why}
+    why = f"nobody holds {len(lost)} blocks any more ({named}, ...)"
+    assert {(one.why, one.missing) for one in summary.failed} == {(why, len(lost))}
     assert summary.seconds.total < 120
 
 
@@ -130,8 +130,8 @@ def test_a_peer_that_can_still_complete_is_waited_for_though_others_lack_a_lost_
     made = simulation(3, 3, {"kind": "dies", "at": 0, "peers": [TRACKER]}, cut, classes=classes)
     summary = made.run()
     assert events_of(made, "completed").keys() == {TRACKER, "peer-01"}
-    why = "nobody holds 1 block any more (2), 1 blocks missing"
-    assert {(one.peer, one.why) for one in summary.failed} == {("peer-02", why), ("peer-03", why)}
+    why = "nobody holds 1 block any more (2)"
+    assert {(one.peer, one.why, one.missing) for one in summary.failed} == {("peer-02", why, 1), ("peer-03", why, 1)}
 
 
 def test_what_only_somebody_silent_holds_is_not_lost_but_out_of_reach_and_the_run_ends():

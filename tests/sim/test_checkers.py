@@ -473,7 +473,7 @@ def test_a_peer_that_sends_some_blocks_wrong_is_a_source_at_best_and_one_that_se
 def test_a_peer_gets_nothing_from_a_neighbour_that_it_banned():
     made = run(placed(ana=(0,), bia=(1,)), 0.5)
     contacts = made.machines["ana"].peer.contacts
-    contacts.move(contacts.known["bia"], Move.BAN)
+    contacts.move(contacts.known["bia"], Move.BAN, 0.0)
     assert lacking(made) == {"ana": [], "bia": []}
 
 
