@@ -582,8 +582,6 @@ def test_the_time_limit_ends_the_waiting_and_close_the_transfer_and_nothing_is_l
     refused("the swarm late is closed: launch another", swarm, one)
     assert repr(one) == "<peer-01: the swarm late is closed: launch another>"
     assert json.loads((tmp_path / "run" / "run.json").read_text())["summary"]["timed_out"] is True
-    with pytest.raises(LocalError, match="there is a run in"):
-        Swarm.launch(name="late", peers=2, size="1MiB", out=tmp_path / "run")
 
 
 def test_when_the_seed_dies_with_blocks_that_nobody_has_the_run_ends_and_names_them(ray_cluster, tmp_path, monkeypatch):
