@@ -202,6 +202,8 @@ class Swarm:
         None lifts a limit; one that isn't given stays as it is.
         """
         given = {way: rate for way, rate in (("upload", upload), ("download", download)) if rate is not UNCHANGED}
+        if not given:
+            raise LocalError("limit takes upload and download: give one of them, or both")
         read = Options.build(**given)
         rates: dict[str, float | None] = {way: getattr(read, f"{way}_bps") for way in given}
         limits = ", ".join(f"{way} {'no limit' if rate is None else show_rate(rate)}" for way, rate in rates.items())

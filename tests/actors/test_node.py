@@ -264,7 +264,7 @@ async def test_of_a_corrupter_only_wrong_blocks_that_it_sealed_itself_count(film
         rejected = [record for record in swarm.arrivals() if record.verdict == "rejected"]
         bad = node.peer.contacts.known["bad"]
         assert bad.strikes == len(rejected) - 1
-        assert "bad" in node.links.doubted
+        assert "bad" in node.links.suspects
 
 
 # every way out is heard
@@ -287,11 +287,10 @@ async def test_a_dial_ends_for_the_core_whatever_it_raises(film, copies, monkeyp
     async with Loopback(film, copies) as swarm:
         node = await swarm.seat("peer-1", start=False)
         await swarm.until(lambda: TRACKER in node.links)
-        lost = swarm.nodes[TRACKER].links["peer-1"]
         with monkeypatch.context() as broken:
             broken.setattr(Links, step, raising(error))
             neighbour = node.peer.contacts.known[TRACKER]
-            lost.close("cut")
+            node.links[TRACKER].close("cut")
             await swarm.until(lambda: neighbour.failures >= 2)
             assert node.failure is None
         node.start()
@@ -305,7 +304,7 @@ async def test_a_dial_that_does_nothing_ends_for_the_core_too(film, copies, monk
         node = await swarm.seat("peer-1", start=False)
         await swarm.until(lambda: TRACKER in node.links)
         node.links._dialling.add(TRACKER)  # as if an earlier dial had not ended yet
-        swarm.nodes[TRACKER].links["peer-1"].close("cut")
+        node.links[TRACKER].close("cut")
         await swarm.until(lambda: node.peer.contacts.known[TRACKER].failures >= 2)
         node.links._dialling.clear()
         node.start()

@@ -366,6 +366,18 @@ def test_a_wrong_block_is_asked_elsewhere_where_there_is_an_elsewhere():
     assert asked(ana.do(Arrived("bia", 0, False)), "caio") == [0]
 
 
+def test_a_wrong_block_that_was_not_sealed_ends_the_link_and_is_no_strike():
+    ana = Alone(9)
+    for _ in range(MOST_STRIKES + 1):
+        ana.link("bia", 0b111, serves=True)
+        block = next(iter(ana["bia"].asked))
+        effects = ana.do(Arrived("bia", block, False, sealed=False))
+        assert verdicts(effects) == ["rejected"]
+        assert hung_up(effects) == {"bia": f"block {block} came wrong"}
+        assert (ana["bia"].strikes, ana["bia"].standing) == (0, Standing.KNOWN)
+        assert not ana.peer.pipeline.in_flight
+
+
 def test_three_wrong_blocks_ban_however_many_links_they_came_by():
     ana = Alone(9)
     for strike in range(MOST_STRIKES):
