@@ -12,6 +12,7 @@ from typing import Literal
 
 import msgspec
 
+from minibit.behaviour import FreeRider
 from minibit.snapshots import NeighbourSnapshot, PeerSnapshot
 
 SILENT_S = 5.0  # a link that brought no byte for this long, though blocks are asked, is an obstacle
@@ -66,7 +67,7 @@ def obstacles(state: PeerSnapshot) -> Iterator[Obstacle]:
         elif ready and state.started and not state.in_flight:
             yield Obstacle(me, "idle", count=len(ready), why=state.picker)
     wanting = sum(one.interested for one in linked if one.standing == "sharing")
-    if wanting and not any(one.slot != "none" for one in linked):
+    if wanting and state.behaviour != FreeRider.__name__ and not any(one.slot != "none" for one in linked):
         yield Obstacle(me, "stingy", count=wanting, why=state.choker)
 
 

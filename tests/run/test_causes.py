@@ -89,3 +89,8 @@ def test_a_simulated_run_that_ends_early_says_why_nothing_flows(fault: dict[str,
     summary = Simulation(options, Scenario.build({"faults": [fault]}, 3)).run()
     assert len(summary.failed) == 3
     assert said in summary.failed[0].why
+
+
+def test_a_free_rider_serves_nobody_by_its_behaviour_and_not_by_its_choker():
+    wanted = after(*linked(0b0), held=0b1111, slots=0, guests=0)
+    assert causes([msgspec.structs.replace(wanted, behaviour="FreeRider")]) == ""
