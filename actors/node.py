@@ -241,7 +241,9 @@ class Node:
             return
         try:
             self.read(block, 0, 1)  # now: in the middle of a block only the end of the link could take it back
-        except RemoteError:
+        except RemoteError as error:
+            if self.failure is not None:  # we leave, and nobody need wait for this block
+                self.links[peer].close(str(error), Desligamento(why=str(error)))
             return
         self.mailbox.went(peer, Bloco(block), now)
         self.links[peer].send_block(block, spoil)
@@ -322,7 +324,7 @@ class Node:
                 self.fail(error)
                 return
             if not ok and not link.sealed:
-                self.links.doubt(link.peer)
+                self.links.suspect(link.peer)
         self.handle(events.Arrived(link.peer, block, ok, link.sealed))
 
     def on_progress(self, link: Wire) -> None:

@@ -117,7 +117,7 @@ class Neighbour:
         self.late = inventory.EMPTY  # asked, given up, and may still come
         self.doubted = inventory.EMPTY  # it sent them wrong, or not in time: better asked elsewhere, or last
         self.snubbed_until = -inf  # it is asked for nothing before
-        self.heard_at = -inf  # when bytes of a block last came from it
+        self.heard_at = -inf  # when bytes of a block last came from it, or it began to owe us some
         self.came_at = -inf  # when a block was last whole, or the pipeline last began to fill
         self.depth = LEAST_DEPTH  # how many PEDIDOs it gets at once
         self.probe: int | None = None  # the last block that was asked while no other was

@@ -153,10 +153,12 @@ class Pipeline:
         self.void(neighbour, block)
         return took_s
 
-    def served(self, neighbour: Neighbour, serves_us: bool) -> None:
+    def served(self, neighbour: Neighbour, serves_us: bool, now: float) -> None:
         """The neighbour says whether it serves us from now on."""
         neighbour.serves_us = serves_us
-        if not serves_us:
+        if serves_us:
+            neighbour.heard_at = now
+        else:
             self.void_all(neighbour)
 
     def doubt(self, neighbour: Neighbour, blocks: int) -> None:
@@ -214,7 +216,7 @@ class Pipeline:
                 self.void_all(neighbour)
                 neighbour.snubbed_until = now + timeout_s
             if neighbour.asked:
-                again_at = min(again_at, neighbour.heard_at + timeout_s)
+                again_at = min(again_at, self._silent_at(neighbour))
             elif neighbour.snubbed_until > now:
                 again_at = min(again_at, neighbour.snubbed_until)
         return again_at
@@ -238,12 +240,17 @@ class Pipeline:
 
     def _silent(self, neighbour: Neighbour, now: float) -> bool:
         """Whether to give up its PEDIDOs: blocks are asked of it, and no byte came for too long."""
-        return bool(neighbour.asked) and neighbour.heard_at + self._rules.request_timeout_s <= now
+        return bool(neighbour.asked) and self._silent_at(neighbour) <= now
+
+    def _silent_at(self, neighbour: Neighbour) -> float:
+        return max(neighbour.heard_at, neighbour.came_at) + self._rules.request_timeout_s
 
     def _ask(self, neighbour: Neighbour, block: int, now: float) -> tuple[Neighbour, int]:
         if not neighbour.asked:
             neighbour.probe = block
-            neighbour.heard_at = neighbour.came_at = now
+            neighbour.came_at = now
+            if not neighbour.late:  # or its silence goes on
+                neighbour.heard_at = now
         neighbour.asked[block] = now
         self.requesters.setdefault(block, []).append(neighbour)
         self.in_flight |= 1 << block

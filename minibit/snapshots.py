@@ -5,6 +5,7 @@ In a notebook the fields of `swarm[7].snapshot()` are found by tab completion, a
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -49,8 +50,11 @@ class NeighbourSnapshot(Snapshot, frozen=True, kw_only=True):
     blocks_out: int  # to it
     gave_bps: float
     took_bps: float
-    strikes: int  # blocks from it that had a wrong hash
-    failures: int = 0  # dials and links that failed since one went well
+    strikes: int  # blocks from it that had a wrong hash, and words that only the tracker may say
+    failures: int  # dials and links that failed since one went well
+    trouble: str  # why the last of these failed
+    since_s: float | None  # for how long it has been dialled or linked, or not linked any more; None: nothing was tried
+    silent_s: float | None  # for how long no byte came of the blocks that were asked of it; None: all came
 
     @classmethod
     def of(cls, neighbour: Neighbour, held: int, missing: int, now: float) -> NeighbourSnapshot:
@@ -75,6 +79,9 @@ class NeighbourSnapshot(Snapshot, frozen=True, kw_only=True):
             took_bps=neighbour.took.bps(now),
             strikes=neighbour.strikes,
             failures=neighbour.failures,
+            trouble=neighbour.trouble,
+            since_s=now - neighbour.since if neighbour.since > -inf else None,
+            silent_s=now - neighbour.heard_at if neighbour.asked or neighbour.late else None,
         )
 
 
@@ -91,7 +98,8 @@ class PeerSnapshot(Snapshot, frozen=True, kw_only=True):
     started: bool
     leaving: str | None  # why, if it leaves
     inventory: str  # the blocks that it holds, as hexadecimal digits: bit i is block i
-    choker: str  # by its name as an option
+    picker: str  # by its name as an option
+    choker: str  # likewise
     round_s: float  # of the choker
     slots: int | None  # fixed ones; None if everybody is served
     guest_slots: int
@@ -119,6 +127,7 @@ class PeerSnapshot(Snapshot, frozen=True, kw_only=True):
             started=peer.started,
             leaving=peer.leaving,
             inventory=to_hex(held),
+            picker=peer.rules.picker,
             choker=peer.rules.choker,
             round_s=peer.rules.round_s,
             slots=None if peer.uploads.slots is None else choker.slots,

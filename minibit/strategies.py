@@ -14,7 +14,7 @@ import msgspec
 
 from minibit.behaviour import BEHAVIOURS, Honest
 from minibit.choker import CHOKERS, Choker
-from minibit.errors import LocalError
+from minibit.errors import LocalError, said
 from minibit.picker import PICKERS, Picker
 from minibit.rules import Rules
 
@@ -88,7 +88,7 @@ def team(name: str) -> Team:
     for part in name.split("+"):
         kind = _kind_of(part)
         if kind in own:
-            raise LocalError(f"team {name!r} has two of a kind, {own[kind]} and {part}: give one {kind}")
+            raise LocalError(f"team {said(name)} has two of a kind, {own[kind]} and {part}: give one {kind}")
         own[kind] = part
     return Team(name, **own)
 
@@ -107,7 +107,7 @@ def _kind_of(name: str) -> str:
         if isinstance(found, type) and issubclass(found, base):
             load(name)
             return kind
-    raise LocalError(f"strategy {name!r} is no subclass of Picker, Choker or Honest: {takes}")
+    raise LocalError(f"strategy {said(name)} is no subclass of Picker, Choker or Honest: {takes}")
 
 
 def _load(kind: str, name: str, known: dict[str, type[T]], base: type[T]) -> type[T]:
@@ -116,10 +116,10 @@ def _load(kind: str, name: str, known: dict[str, type[T]], base: type[T]) -> typ
     takes = f"{kind} takes {', '.join(known)} or module:Class"
     found = _imported(kind, name, takes)
     if not (isinstance(found, type) and issubclass(found, base)):
-        raise LocalError(f"{kind} {name!r} is no subclass of {base.__module__}.{base.__name__}: {takes}")
+        raise LocalError(f"{kind} {said(name)} is no subclass of {base.__module__}.{base.__name__}: {takes}")
     if inspect.isabstract(found):
         missing = ", ".join(sorted(getattr(found, "__abstractmethods__", ())))
-        raise LocalError(f"{kind} {name!r} lacks {missing}: {takes}")
+        raise LocalError(f"{kind} {said(name)} lacks {missing}: {takes}")
     return found
 
 
@@ -129,8 +129,8 @@ def _imported(kind: str, name: str, takes: str) -> object:
         return SHIPPED[name]
     module_name, colon, class_name = name.partition(":")
     if not colon or not module_name or not class_name:
-        raise LocalError(f"{kind} {name!r} is unknown: {takes}")
+        raise LocalError(f"{kind} {said(name)} is unknown: {takes}")
     try:
         return getattr(importlib.import_module(module_name), class_name)
     except Exception as error:  # a module may raise anything while it is imported
-        raise LocalError(f"{kind} {name!r} can't be imported ({type(error).__name__}: {error}): {takes}") from None
+        raise LocalError(f"{kind} {said(name)} can't be imported ({type(error).__name__}: {error}): {takes}") from None

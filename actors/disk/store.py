@@ -24,6 +24,8 @@ import time
 from contextlib import closing, suppress
 from pathlib import Path
 
+from blake3 import blake3
+
 from minibit import inventory
 from minibit.actors.disk.blocks import BlockFiles, RightBlocks
 from minibit.actors.disk.files import check_room, entries, existing
@@ -52,6 +54,7 @@ class Store:
         self.final = folder / manifest.name
         self._partial = folder / f"{manifest.name}.minibit-partial"
         self._mark = folder / f"{manifest.name}.minibit"
+        self._content = blake3(manifest.digests).hexdigest()  # the same also when the source got other modes or dates
         self._made_folder = made_folder
         self._ours = True  # False: the final copy was there before us, so we never remove it
         self._finished: RightBlocks | None = None
@@ -133,14 +136,8 @@ class Store:
         if os.path.lexists(self.final):
             raise self._in_the_way()
         try:
-            for index, entry in enumerate(self.manifest.files):
-                path = self._files.path(index)
-                path.chmod(entry.mode | stat.S_IRUSR)  # its owner must be able to verify it
-                os.utime(path, ns=(entry.mtime_ns, entry.mtime_ns))
-            for folder in reversed(self.manifest.folders):
-                # its owner must be able to remove it
-                self._partial.joinpath(folder.path).chmod(folder.mode | stat.S_IRWXU)
-            self._mark.write_text(self.manifest.digest)
+            self._dress()
+            self._mark.write_text(self._content)
             self._partial.replace(self.final)
         except OSError as error:
             raise _blame(error, self.final) from None
@@ -193,12 +190,24 @@ class Store:
         """Take the right copy that has the final name already."""
         self.held = inventory.full(self.manifest.block_count)
         self._ours = False
+        self._files.root = self.final
+        if self._made_here():
+            self._dress()  # as the source is now
         self._settle()
 
+    def _dress(self) -> None:
+        """Give the copy the modes and dates of the source."""
+        for index, entry in enumerate(self.manifest.files):
+            path = self._files.path(index)
+            path.chmod(entry.mode | stat.S_IRUSR)  # its owner must be able to verify it
+            os.utime(path, ns=(entry.mtime_ns, entry.mtime_ns))
+        for folder in reversed(self.manifest.folders):
+            self._files.root.joinpath(folder.path).chmod(folder.mode | stat.S_IRWXU)  # and to remove it
+
     def _made_here(self) -> bool:
-        """Whether a store made the copy that has the final name, of this content."""
+        """Whether a store made the copy that has the final name, of these blocks."""
         with suppress(OSError, UnicodeDecodeError):
-            return self._mark.read_text() == self.manifest.digest
+            return self._mark.read_text() == self._content
         return False
 
     def _in_the_way(self) -> LocalError:

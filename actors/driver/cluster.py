@@ -4,8 +4,7 @@ A cluster that we start lives and dies with this process: no dashboard, workers 
 on the loopback only, and its own token. One that is joined is left as it was found. Signals stay ours: Ray sets
 handlers of its own, which would end this process without a word.
 
-A few private names of Ray make errors come sooner and read better. Each is imported where it is used, and a Ray
-without it still starts and joins clusters.
+A few private names of Ray make errors come sooner and read better (`private`).
 """
 
 from __future__ import annotations
@@ -13,15 +12,11 @@ from __future__ import annotations
 import logging
 import os
 import secrets
-import signal
 import socket
 import sys
 import tempfile
-import threading
-from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager, suppress
-from importlib import import_module
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from threading import Thread
 from typing import Any, NamedTuple
@@ -29,6 +24,8 @@ from typing import Any, NamedTuple
 import ray
 from ray.exceptions import AuthenticationError
 
+from minibit.actors.driver.private import on_loopback, private, signals_kept
+from minibit.actors.driver.signals import undisturbed
 from minibit.actors.names import NAMESPACE
 from minibit.errors import ClusterError, MinibitError, OptionError
 
@@ -39,8 +36,6 @@ SOCKET_BYTES = 103 if sys.platform == "darwin" else 107  # the longest path of a
 PLACE_BYTES = SOCKET_BYTES - len("/ray/session_2025-06-01_14-30-00_123456_1234567/sockets/plasma_store")
 OBJECT_STORE_BYTES = 256 << 20  # for manifests and the blocks that peers start with; all other blocks go by links
 LOOPBACK = "127.0.0.1"
-ENDING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-"""The signals that end a process, as far as this system has them."""
 
 
 class AddressError(ClusterError, OptionError):
@@ -109,7 +104,7 @@ def _start() -> None:
     for tries_left in reversed(range(STARTS)):
         before = _below(deep=False)
         try:
-            with _signals_kept(), _on_loopback():
+            with signals_kept(), on_loopback():
                 ray.init(
                     address="local",
                     namespace=NAMESPACE,
@@ -148,7 +143,7 @@ def _ray_folder() -> str:
 
 def _below(process: Any = None, *, deep: bool = True) -> list[Any]:
     """The processes that this one started, or `process` did; `deep`: also those that they started."""
-    kind = _private("psutil", "Process")  # Ray brings it along
+    kind = private("psutil", "Process")  # Ray brings it along
     with suppress(Exception):  # it has ended
         return list((process or kind()).children(recursive=deep))
     return []
@@ -181,86 +176,9 @@ def _give_token() -> None:
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
 
 
-@contextmanager
-def _on_loopback() -> Iterator[None]:
-    """Ray puts a node on the loopback only where it takes the system for one that has no clusters.
-
-    Without the private name the ports of a cluster that we start are open to the network.
-    """
-    variable = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"  # for the processes that Ray starts
-    before = os.environ.get(variable)
-    os.environ[variable] = "0"
-    try:
-        with _replaced("ray._private.ray_constants", "ENABLE_RAY_CLUSTER", lambda clusters: False):
-            yield
-    finally:
-        del os.environ[variable]
-        if before is not None:
-            os.environ[variable] = before
-
-
-# signals
-
-
-@contextmanager
-def undisturbed() -> Iterator[None]:
-    """Let the signals that would end this process wait, while it ends others. An ignored one stays ignored.
-
-    The first of them is handled at the end. It is not sent again, for whatever counts signals has counted it.
-    """
-    signals: list[int] = []
-    with _handlers_back() as before:
-        for number, handler in before.items():
-            if handler is not signal.SIG_IGN:
-                signal.signal(number, lambda number, _: signals.append(number))
-        yield
-    for number in signals[:1]:
-        handle = before[number]
-        handle(number, None) if callable(handle) else signal.raise_signal(number)
-
-
-@contextmanager
-def _signals_kept() -> Iterator[None]:
-    """Keep Ray from taking SIGTERM: first in Python, to exit with code 15; then in C++, to abort with a stack.
-
-    Without the private names a signal is ours again only when Ray has started.
-    """
-
-    def harmless(connect: Callable[..., Any]) -> Callable[..., Any]:
-        def connect_and_let_go(*args: Any, **options: Any) -> Any:
-            waiting = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-            try:
-                with _handlers_back():
-                    return connect(*args, **options)
-            finally:
-                signal.pthread_sigmask(signal.SIG_SETMASK, waiting)
-
-        return connect_and_let_go if hasattr(signal, "pthread_sigmask") else connect
-
-    with (
-        _handlers_back(),
-        _replaced("ray._private.utils", "set_sigterm_handler", lambda take: lambda handler: None),
-        _replaced("ray._private.worker", "connect", harmless),
-    ):
-        yield
-
-
-@contextmanager
-def _handlers_back() -> Iterator[dict[int, Any]]:
-    """The handlers of signals as they are, which come back at the end; none outside the main thread."""
-    in_main = threading.current_thread() is threading.main_thread()
-    before = {number: signal.getsignal(number) for number in ENDING if in_main}
-    before = {number: handler for number, handler in before.items() if handler is not None}  # None: not from Python
-    try:
-        yield before
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
 def _hush() -> None:
     """Drop Ray's warning of many processes on few cores: a swarm on one machine is just that."""
-    worker, show = _private("ray._private.worker"), _private("ray._private.worker", "print_to_stdstream")
+    worker, show = private("ray._private.worker"), private("ray._private.worker", "print_to_stdstream")
     if show is None or getattr(show, "hushed", False):  # without that name: the warning is shown
         return
 
@@ -291,11 +209,12 @@ def nodes() -> list[ClusterNode]:
 
 def _join(address: str) -> None:
     try:
-        with _signals_kept(), _on_loopback():  # Ray would look for 127.0.0.1 at an outside address
-            if address == "auto":
+        if address == "auto":
+            with on_loopback():
                 address = _address_of_auto()
-            if address != "auto":
-                _knock(address)
+        if address != "auto":
+            _knock(address)
+        with signals_kept(), on_loopback() if _loops_back(address) else nullcontext():
             ray.init(address=address, namespace=NAMESPACE, logging_level=logging.ERROR, log_to_driver=False)
     except MinibitError:
         raise
@@ -312,11 +231,17 @@ def _join(address: str) -> None:
         ) from None
 
 
+def _loops_back(address: str) -> bool:
+    """Whether Ray would look for that address at one of the outside, where a cluster of this machine is not."""
+    host = address.rpartition(":")[0].strip("[]")
+    return host in ("", "localhost", "::1") or host.startswith("127.")
+
+
 def _address_of_auto() -> str:
     """The address of the cluster that this machine is a node of; "auto" if only `ray.init` can find it."""
     token = "ray._private.authentication.authentication_token_setup"
-    take_token = _private(token, "maybe_enable_token_auth_if_token_available")
-    find = _private("ray._private.services", "canonicalize_bootstrap_address_or_die")
+    take_token = private(token, "maybe_enable_token_auth_if_token_available")
+    find = private("ray._private.services", "canonicalize_bootstrap_address_or_die")
     if take_token is None or find is None:
         return "auto"  # without these names: no knock, and ray.init does the same with its own errors
     take_token(warn_if_disabled=False)  # as ray.init would
@@ -341,7 +266,7 @@ def _call_at(address: str) -> None:
 def _knock(address: str) -> None:
     """Fail soon, and clearly, if nothing answers or we aren't admitted: Ray itself tries for many minutes."""
     _call_at(address)
-    client = _private("ray._raylet", "GcsClient")
+    client = private("ray._raylet", "GcsClient")
     if client is None:  # without that name: something listens, and ray.init finds out whether it is a cluster
         return
     answer: Future[None] = Future()
@@ -360,28 +285,6 @@ def _knock(address: str) -> None:
         raise AddressError(
             address, f"what listens at {address} doesn't speak as a Ray cluster does: give the address of its head"
         ) from None
-
-
-@contextmanager
-def _replaced(module: str, name: str, by: Callable[[Any], Any]) -> Iterator[None]:
-    """Put `by(what is there)` in the place of a private name of Ray, if this Ray has it."""
-    room, found = _private(module), _private(module, name)
-    if found is not None:
-        setattr(room, name, by(found))
-    try:
-        yield
-    finally:
-        if found is not None:
-            setattr(room, name, found)
-
-
-def _private(module: str, name: str = "") -> Any:
-    """A private module of Ray, or a name in it; None if this Ray doesn't have it."""
-    try:
-        found = import_module(module)
-        return getattr(found, name) if name else found
-    except (ImportError, AttributeError):
-        return None
 
 
 def _first_sentence(error: BaseException) -> str:

@@ -19,6 +19,7 @@ from minibit.events import TRACKER
 from minibit.messages import Desligamento
 from minibit.records import decode
 from minibit.run import verdict
+from minibit.run.causes import causes
 from minibit.run.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class Collector:
         self._drains = Calls(lambda name: actors[name].drain.remote(ledger.accounts[name].batches))
         self._drained_at = -inf
         self._moved = (0, 0.0)  # bytes so far, and when that last grew
+        self._away_at = 0.0  # when a member was last out of reach
         self._frames: GrowingFrames | None = None
 
     @property
@@ -70,6 +72,7 @@ class Collector:
         `check_open` raises when another thread has closed the swarm meanwhile.
         """
         ledger = self.ledger
+        self._moved = (0, 0.0)  # since an earlier call nobody looked
         polled_at, moved_before = time.monotonic(), 0
         while True:
             left_s = inf if timeout_s is None else timeout_s - ledger.elapsed_s(time.monotonic())
@@ -83,10 +86,10 @@ class Collector:
             if not verdict.waiting(ledger.accounts):
                 return "", False
             why = self._hopeless(now)
-            timed_out = timeout_s is not None and ledger.elapsed_s(now) >= timeout_s
-            if timed_out or why is not None:
-                self._find_causes(now)
-                return (f"the time limit of {timeout_s:g} s came first", True) if timed_out else (why or "", False)
+            if timeout_s is not None and ledger.elapsed_s(now) >= timeout_s:
+                return f"the time limit of {timeout_s:g} s came first{self._causes(now)}", True
+            if why is not None:
+                return why, False
             left_s = self.every_s if timeout_s is None else min(self.every_s, timeout_s - ledger.elapsed_s(now))
             self.turn.wait(max(0.0, left_s))
             check_open()
@@ -94,24 +97,31 @@ class Collector:
     def _hopeless(self, now: float) -> str | None:
         """Why nothing more will come, or None."""
         ledger = self.ledger
-        moved_bytes, since = self._moved
+        moved_bytes, moved_at = self._moved
         away_s = max((account.silent_s for account in ledger.accounts.values() if account.answers), default=0.0)
-        if ledger.moved_bytes != moved_bytes or not since or ANSWER_S < away_s < AWAY_S:
+        if ledger.moved_bytes != moved_bytes or not moved_at:
             self._moved = (ledger.moved_bytes, now)
-        elif now - since > HOPELESS_S:
-            stalled = now - since > max(STALL_S, 4 * ledger.options.rules.request_timeout_s)
-            otherwise = f"nothing moved for {now - since:.0f} s" if stalled else None
+        if ANSWER_S < away_s < AWAY_S:
+            self._away_at = now
+        still_s = now - max(self._moved[1], self._away_at)
+        if still_s > HOPELESS_S:
+            stalled = still_s > max(STALL_S, 4 * ledger.options.rules.request_timeout_s)
+            otherwise = f"nothing moved for {still_s:.0f} s{self._causes(now)}" if stalled else None
             why = verdict.why_hopeless(ledger.accounts, ledger.content.block_count, otherwise)
             seed = ledger.seed
             gone = f"the seed is gone ({seed.gone})" if seed.gone else seed.damaged
             return f"{gone}, and {why}" if why and gone else why
         return None
 
-    def _find_causes(self, now: float) -> None:
-        """If nothing moves any more, note what keeps each peer from its next block."""
-        if now - self._moved[1] > HOPELESS_S:
-            states = ask_all(self.actors, lambda actor: actor.snapshot.remote(), ANSWER_S / 2).found
-            verdict.note_causes(self.ledger.accounts, self.ledger.content.block_count, states)
+    def _causes(self, now: float) -> str:
+        """What keeps the peers from blocks, in words, if nothing has moved for some time."""
+        if now - self._moved[1] < HOPELESS_S:
+            return ""
+        heard = {
+            name: self.actors[name] for name, one in self.ledger.accounts.items() if one.answers and not one.silent_s
+        }
+        found = causes(ask_all(heard, lambda actor: actor.snapshot.remote(), DRAIN_S).found.values())
+        return found and f": {found}"
 
     def verify(self, stage: Callable[[str, int, int], object] = lambda what, done, total: None) -> None:
         """Collect the last news, then have every finished copy read back from disk.
@@ -154,8 +164,8 @@ class Collector:
                 ledger.lose(name, batch.lost)
             for name in asked:
                 ledger.accounts[name].silent_s = now - self._drains.silent_since.get(name, now)
-            for name in replies.gone:
-                ledger.died(name, now)
+            for name, error in replies.gone.items():
+                ledger.died(name, now, "died with its machine" if "its node has died" in str(error) else "died")
                 if name != TRACKER and ledger.accounts[TRACKER].gone is None:
                     self.actors[TRACKER].desligamento.remote(name, Desligamento(name, "died"))
                     ledger.actor_calls += 1

@@ -120,8 +120,7 @@ class Launcher:
 
         An actor that is started again stays on its node, if that stands.
         """
-        alive = {node["NodeID"] for node in ray.nodes() if node["Alive"]}  # type: ignore[no-untyped-call]
-        standing = [place for place in self.places if place.node_id in alive]
+        standing = self._standing()
         for seat in seats:
             place = self._places.get(seat.name)
             if place not in standing:
@@ -150,11 +149,15 @@ class Launcher:
         return self._setups[key]
 
     def on_each_node(self, task: Any, *args: Any) -> list[Any]:
-        """Run a Ray task once on every node of the swarm; its references."""
+        """Run a Ray task once on every node of the swarm that Ray doesn't call dead; its references."""
         return [
             ray.remote(num_cpus=0, max_retries=0)(task).options(scheduling_strategy=_on(place.node_id)).remote(*args)
-            for place in self.places
+            for place in self._standing()
         ]
+
+    def _standing(self) -> list[ClusterNode]:
+        alive = {node["NodeID"] for node in ray.nodes() if node["Alive"]}  # type: ignore[no-untyped-call]
+        return [place for place in self.places if place.node_id in alive]
 
     def _is_free(self, name: str) -> bool:
         """Whether the name of a dead actor can be given to another; Ray frees it soon."""
@@ -217,16 +220,18 @@ class Launcher:
             self.ledger.actor_calls += calls.count
 
     def _done(self, names: Iterable[str], replies: Replies[Any]) -> list[str]:
-        """The actors that did what they were called for. Others are given up; `ClusterError` if the run can't be."""
+        """The actors that did what they were called for. The others are given up; `ClusterError` if they are the seed,
+        or all peers.
+        """
         lost = {name: why_lost(replies, name) for name in names if name not in replies.found}
         for name, why in lost.items():
             said = str(self._at_its_host(name, ClusterError(f"could not be started: {why}")))
             if self._seats[name].seeds:
                 raise ClusterError(f"the tracker {said}")
-            if all(self._seats[other].seeds for other in replies.found):
-                raise ClusterError(f"no peer could be started; {name} {said}")
             self._kill(name)
             self.ledger.died(name, time.monotonic(), said)
+        if lost and all(self._seats[name].seeds for name in replies.found):
+            raise ClusterError(f"no peer could be started; {name} {said}")
         return list(replies.found)
 
     def _at_its_host(self, name: str, error: MinibitError) -> MinibitError:

@@ -25,12 +25,13 @@ from minibit.actors.disk.scratch import Scratch
 from minibit.actors.driver import cluster, launch
 from minibit.actors.driver.collector import Collector, Progressing
 from minibit.actors.driver.connection import CONNECTION
+from minibit.actors.driver.signals import undisturbed
 from minibit.actors.driver.swarm import Swarm
 from minibit.actors.driver.turn import Turn
 from minibit.errors import LocalError
 from minibit.lab.archive import RunFolder
 from minibit.lab.machine import free_memory_bytes
-from minibit.run import needs
+from minibit.run import needs, verdict
 from minibit.run.options import TABLE, Options
 from minibit.run.seating import late_seats, seats
 from minibit.run.summary import Summary
@@ -130,11 +131,11 @@ class OwnSwarm(Swarm):
         """Wait until every peer is complete or can't be, or until `timeout` after the start; the summary.
 
         Without `timeout` that of the launch holds, if it had one. Every copy is read back and verified. Ctrl-C closes
-        the swarm.
+        the swarm. After a time limit the swarm goes on, and can be waited for again.
         """
         timeout_s = self.ledger.options.timeout_s if timeout is None else parse_duration(timeout)
         with self.turn:
-            if self.summary is not None:
+            if self.summary is not None and (self.closed or not verdict.waiting(self.ledger.accounts)):
                 return self.summary
             self.check_open()
             try:
@@ -218,7 +219,7 @@ class OwnSwarm(Swarm):
         except KeyboardInterrupt:
             pass  # a second Ctrl-C: no more goodbyes
         finally:
-            with cluster.undisturbed():
+            with undisturbed():
                 try:
                     if in_reach:
                         self._kill_all(sweep=not ended)

@@ -33,7 +33,7 @@ from minibit.actors.links.gate import Gate
 from minibit.actors.links.outbox import NOTHING_NEW, Outbox
 from minibit.actors.links.pool import BlockPool
 from minibit.errors import RemoteError
-from minibit.messages import Bloco, Desligamento, Message, PeerAddress
+from minibit.messages import WHY_CHARACTERS, Bloco, Desligamento, Message, PeerAddress
 from minibit.wire import frame
 from minibit.wire.greeting import NONCE_BYTES, Greeting, Stage
 from minibit.wire.seal import Seal
@@ -41,7 +41,6 @@ from minibit.wire.seal import Seal
 CREDIT_BYTES_MIN = 1 << 10  # a limit set in the middle of a block lets this much pass once, beyond the grant
 PROGRESS_S = 1.0  # the owner hears of progress at most this often
 FLUSH_S = 1.0  # a farewell that the network doesn't take by then is dropped
-WHY_CHARACTERS = 200  # a farewell has at most this much of the reason
 
 NO_BYTES = memoryview(b"")
 
@@ -74,7 +73,7 @@ class LinkTable(Protocol):
     download: Gate
     pool: BlockPool
     inbox: memoryview
-    doubted: set[str]
+    suspects: set[str]
 
     def connected(self, link: Link) -> None: ...
     def check_pair(self, link: Link) -> None: ...
@@ -106,7 +105,7 @@ class Link(asyncio.BufferedProtocol):
         self._manifest = owner.manifest
         self._loop = table.loop
         terms = owner.me, owner.key, owner.manifest.digest, secrets.token_hex(NONCE_BYTES)
-        self.greeting = Greeting(*terms, expected=expected, alone=alone, doubted=table.doubted)
+        self.greeting = Greeting(*terms, expected=expected, alone=alone, suspects=table.suspects)
         self.outbox = Outbox(owner, table.upload, table.loop, self.attempt, partial(owner.on_sent, self))
         self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None

@@ -29,7 +29,7 @@ from minibit.actors.links.gate import Gate
 from minibit.actors.links.link import FLUSH_S, Link, State
 from minibit.actors.links.pool import BlockPool
 from minibit.errors import LocalError, RemoteError
-from minibit.messages import Desligamento, PeerAddress
+from minibit.messages import WHY_CHARACTERS, Desligamento, PeerAddress
 from minibit.wire import frame
 from minibit.wire.carriage import DIAL_S, IDLE_S, PREFIX_BYTES, SEAL_BYTES
 
@@ -38,7 +38,7 @@ RACE_S = 10.0  # longer than a successful dial takes from its start to the proof
 STRANGERS_MAX = 64  # connections dialled by others that haven't proved the key yet
 PAUSE_S = 0.005  # between two of them when there are so many: each has 64 times as long to prove the key
 LINE_MAX = 1024  # connections that wait in the kernel to be let in
-DOUBTED_MAX = 1024  # neighbours remembered to be doubted; a member may take any name
+SUSPECTS_MAX = 1024  # neighbours that sent a wrong block; a member may take any name
 INBOX_BYTES = 4 << 10  # for many small frames in one call; payload bytes that land here are copied once more
 SOCKET_BYTES = 1 << 20  # the kernel's buffer, each way
 
@@ -69,12 +69,13 @@ class Links:
         self.download = Gate(loop, download_bps)
         self.pool = BlockPool(owner.manifest.length(0) if block_count else 0)
         self.inbox = memoryview(bytearray(PREFIX_BYTES + frame.header_limit(block_count) + SEAL_BYTES + INBOX_BYTES))
-        self.doubted: set[str] = set()
+        self.suspects: set[str] = set()
         self._by_peer: dict[str, Link] = {}
         self._connections: dict[Link, str] = {}  # and their origins; the oldest first
         self._dialling: set[str] = set()
         self._server: socket.socket | None = None
         self._porter: asyncio.Task[None] | None = None
+        self._arrival: asyncio.Task[None] | None = None  # of the connection that is let in now
         self._closed = False
         self._empty = asyncio.Event()
         self._empty.set()
@@ -155,10 +156,11 @@ class Links:
         """Send DESLIGAMENTO on every link, close them all, and serve no more."""
         self._closed = True
         for link in list(self._connections):
-            link.close(why, Desligamento(peer=self.owner.me.peer, why=why))
+            link.close(why, Desligamento(peer=self.owner.me.peer, why=why[:WHY_CHARACTERS]))
         if self._server is not None and self._porter is not None:
             self._porter.cancel()
-            await asyncio.wait([self._porter])
+            tasks = [task for task in (self._porter, self._arrival) if task is not None]
+            await asyncio.gather(*tasks, return_exceptions=True)
             self._server.close()
         with suppress(TimeoutError):
             async with asyncio.timeout(2 * FLUSH_S):
@@ -169,7 +171,12 @@ class Links:
         while True:
             try:
                 sock, _ = await self.loop.sock_accept(server)
-                await self._connect(Link(self), sock, self.loop.connect_accepted_socket)
+                # a task of its own: to be cancelled in the middle would leave the connection to nobody
+                self._arrival = self.loop.create_task(
+                    self._connect(Link(self), sock, self.loop.connect_accepted_socket)
+                )
+                await asyncio.wait([self._arrival])
+                await self._arrival
             except Exception:  # no descriptor is left, it is gone again, ...: the next may come in all the same
                 await asyncio.sleep(PAUSE_S)
             if len(self._strangers()) >= STRANGERS_MAX:
@@ -192,11 +199,11 @@ class Links:
         except socket.gaierror:
             return await self.loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
 
-    def doubt(self, peer: str) -> None:
+    def suspect(self, peer: str) -> None:
         """A block of this neighbour came wrong: on its next link its blocks must be sealed."""
-        if len(self.doubted) >= DOUBTED_MAX:
-            self.doubted.pop()
-        self.doubted.add(peer)
+        if len(self.suspects) >= SUSPECTS_MAX:
+            self.suspects.pop()
+        self.suspects.add(peer)
 
     # -- to the links
 

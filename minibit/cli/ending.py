@@ -26,11 +26,12 @@ from typing import NoReturn
 import click
 from click.core import ParameterSource
 
+from minibit.actors.driver.signals import ENDING, handlers_back, on_signal
 from minibit.errors import ClusterError, DiskFullError, MinibitError, OptionError
 from minibit.lab.extra import LAB
 
-SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 PATIENCE_S = 5.0  # after a second signal, for a command to end by itself
+NO_ROOM = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 UNREAD = 141  # the exit code of a program that SIGPIPE ends
 
 
@@ -44,13 +45,15 @@ def ending(interrupted: str = "interrupted") -> Iterator[None]:
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    caught = [one for one in SIGNALS if signal.getsignal(one) is signal.SIG_DFL]
+    caught = [one for one in ENDING if signal.getsignal(one) is signal.SIG_DFL]
     for number in caught:
         signal.signal(number, _interrupt)
     try:
         yield
     except KeyboardInterrupt as error:
-        _end(interrupted, 128 + (error.args[0] if error.args else signal.SIGINT))
+        with handlers_back():
+            on_signal(lambda number: None)  # on another signal, before this one is said
+            _end(interrupted, 128 + (error.args[0] if error.args else signal.SIGINT))
     except (click.exceptions.Exit, click.Abort):
         raise
     except Exception as error:
@@ -92,15 +95,13 @@ class Watch(Thread):
     def farewell(self) -> None:
         """The command has ended; what is left is what libraries do at the end of a process."""
         self._over = True
-        for number in SIGNALS:
-            if signal.getsignal(number) is not signal.SIG_IGN:
-                signal.signal(number, lambda number, frame: None)
+        on_signal(lambda number: None)
 
     def run(self) -> None:
         """Read signals, and wait for the end of the process."""
         seen: list[int] = []
         while select.select([self._told], [], [], PATIENCE_S if len(seen) > 1 else None)[0]:
-            new = [number for number in self._told.recv(1) if number in SIGNALS]
+            new = [number for number in self._told.recv(1) if number in ENDING]
             seen += new
             if len(seen) > 2 or (new and self._over):
                 break
@@ -132,7 +133,7 @@ def _said(error: Exception) -> tuple[str, int]:
         case BrokenPipeError():
             sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123  the rest has nowhere to go
             return "", UNREAD
-        case OSError(errno=errno.ENOSPC | errno.EDQUOT):
+        case OSError(errno=number) if number in NO_ROOM:
             return f"no space left on the disk{_about(error)}: make room there", DiskFullError.exit_code
         case OSError(strerror=str(reason)):
             return f"{reason[0].lower()}{reason[1:]}{_about(error)}: see that it can be read and written", 1

@@ -12,6 +12,7 @@ records that a run lacks goes to standard error.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -171,9 +172,13 @@ def _sorts(run: Run) -> list[tuple[object, ...]]:
         ratio=pl.col("up_bytes").sum() / pl.col("down_bytes").sum(),
     )  # fmt: skip
     return [
-        (name, count, complete, "-" if mean_s is None else show_duration(mean_s), f"{ratio:.2f}")
+        (name, count, complete, "-" if mean_s is None else show_duration(mean_s), _share_ratio(ratio))
         for name, count, complete, mean_s, ratio in found.iter_rows()
     ]
+
+
+def _share_ratio(ratio: float) -> str:
+    return "-" if isnan(ratio) else f"{ratio:.2f}"  # where nothing moved there is none
 
 
 def _told(run: Run) -> dict[str, Any]:

@@ -23,6 +23,7 @@ import click
 from click.core import ParameterSource
 
 from minibit.actors.disk import files
+from minibit.actors.driver.signals import undisturbed
 from minibit.cli.commands import Subcommand
 from minibit.cli.ending import complain, lacking
 from minibit.cli.options import Given, swarm_options
@@ -75,6 +76,8 @@ def main(file: str | None, no_report: bool, json: bool, quiet: bool, **given: An
         show_summary(summary)
     for why, failures in summary.failed_by_reason().items():
         complain(f"incomplete: {told_of(failures, why, summary.nodes)}")
+    if summary.failed and options.keep:
+        complain(f"to go on with the copies in {folder}, give the same command again, with --out {folder}")
     if live:
         keep_page()
     sys.exit(summary.exit_code)
@@ -101,7 +104,8 @@ def launch(file: str | None, options: Options, live: bool, progress: Progress) -
     """One whole swarm of real actors."""
     if file is not None:
         files.check_source(file)
-    from minibit.actors.driver.own_swarm import OwnSwarm  # noqa: PLC0415  imports Ray, for which nothing else waits
+    with undisturbed():  # half of Ray can neither run nor end
+        from minibit.actors.driver.own_swarm import OwnSwarm  # noqa: PLC0415  imports Ray, for which nothing else waits
 
     if live:
         from minibit.actors.driver.live import make_ready  # noqa: PLC0415  now, and not while blocks move
@@ -158,9 +162,9 @@ def simulate(
     lived = read_scenario(scenario, options.peers)
     try:
         simulation = Simulation(options, lived, content=manifest, journal=journals)
-    except OptionError:
-        raise
     except LocalError as error:  # about peers and blocks that are named in the scenario, and known only now
+        if scenario is None or isinstance(error, OptionError):
+            raise
         raise LocalError(f"--scenario {scenario}: {error}") from None
     folder = RunFolder.create(options.name, options.out, file)
     try:

@@ -120,11 +120,11 @@ def figures(summary: Summary, records: Iterable[Record], groups: dict[str, list[
         "incomplete": len(summary.failed),
     }
     means = {name: [took_s[peer] for peer in peers if peer in took_s] for name, peers in groups.items()}
-    honest_s = means.get("honest")
+    honest_s = fmean(means.get("honest") or [0.0])
     for name, theirs_s in means.items():
         found[f"mean_s.{name}"] = fmean(theirs_s) if theirs_s else None
         if theirs_s and honest_s and name != "honest" and not name.startswith("class."):
-            found[f"slowdown.{name}"] = fmean(theirs_s) / fmean(honest_s)
+            found[f"slowdown.{name}"] = fmean(theirs_s) / honest_s
     classes = {name: set(peers) for name, peers in groups.items() if name.startswith("class.")}
     between = bytes_between(records) if classes else Counter()
     for name, peers in classes.items():

@@ -20,6 +20,7 @@ from typing import Any
 
 import msgspec
 
+from minibit.actors.driver.signals import undisturbed
 from minibit.compare import one_run
 from minibit.compare.grid import GridRun
 from minibit.errors import ClusterError
@@ -142,7 +143,8 @@ class Tasks(Workers):
     """
 
     def __init__(self, address: str) -> None:
-        import ray  # noqa: PLC0415
+        with undisturbed():  # half of Ray can neither run nor end
+            import ray  # noqa: PLC0415
 
         from minibit.actors.driver import cluster, shipping  # noqa: PLC0415  import Ray, which processes don't need
 

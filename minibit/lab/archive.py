@@ -83,13 +83,10 @@ class RunFolder:
         ours = not place.exists()
         with explained(place):
             place.mkdir(parents=True, exist_ok=True)
-        made = cls(name or new_name(), place, ours=ours)
-        made._lock()
-        for folder in (place, made.files):
-            if folder.exists():
-                with explained(folder), TemporaryFile(dir=folder):
-                    pass
-        return made
+            made = cls(name or new_name(), place, ours=ours)
+            made._lock()
+            with TemporaryFile(dir=place):
+                return made
 
     @classmethod
     def _create_unique(cls) -> RunFolder:

@@ -12,7 +12,10 @@ from html import escape
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import polars as pl
+
 from minibit.errors import LocalError
+from minibit.events import TRACKER
 from minibit.lab import words
 from minibit.lab.pictures import each_picture
 from minibit.lab.pictures.page import STYLE, TWO, library, placed
@@ -45,7 +48,7 @@ def html(run: Run) -> str:
     missing = "".join(f'<p class="missing">{escape(one)}</p>' for one in run.missing)
     rows = as_rows([(figure.question, figure.text) for figure in (*words.known(run), *told(run))])
     if line := command(run):
-        rows += f"<tr><th>command</th><td><code>{escape(line)}</code></td></tr>"
+        rows += f"<tr><th>command</th><td><code>{words_apart(line)}</code></td></tr>"
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -71,9 +74,18 @@ def html(run: Run) -> str:
 """
 
 
+def words_apart(line: str) -> str:
+    """A command as HTML that is broken between its words only, and not within an option."""
+    return " ".join(f"<span>{escape(word)}</span>" for word in line.split(" "))
+
+
 def peers(run: Run) -> str:
     """The table of peers: what the pictures show, for those who read rather than see, or look for one peer."""
-    table = run.outcomes()
+    seed = pl.col("peer") == TRACKER
+    table = run.outcomes().with_columns(
+        behaviour=pl.when(seed).then(pl.lit("seed")).otherwise("behaviour"),
+        completed_s=pl.when(~seed).then("completed_s"),
+    )
     shown = table.head(PEERS_MAX)
     columns = [column for column in COLUMNS if column.always or any(map(column.says, shown[column.name].drop_nulls()))]
     head = "".join(f'<th scope="col"{column.style}>{column.title}</th>' for column in columns)
@@ -125,7 +137,7 @@ def _at(at_s: float) -> str:
 
 COLUMNS = (
     PeerColumn("peer", "peer", always=True),
-    PeerColumn("behaviour", "behaviour", says=lambda behaviour: behaviour != "honest"),
+    PeerColumn("behaviour", "behaviour", says=lambda behaviour: behaviour not in ("honest", "seed")),
     PeerColumn("class", "class"),
     PeerColumn("joined_s", "joined", _at, says=lambda at_s: at_s > 0),
     PeerColumn("completed_s", "complete", _at, always=True),

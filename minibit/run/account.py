@@ -30,7 +30,6 @@ class Account:
     node           the host that it runs on; None in a simulation
     silent_s       for so long it has given no answer to the driver; it may be out of reach, and is not given up
     damaged        what of the content that it shares is not what it was; "" if nothing is
-    cause          what kept it from its next block when nothing moved any more, if its state showed that
     unproved       why its finished copy could not be verified; "" if it was, or was not tried
     """
 
@@ -45,7 +44,6 @@ class Account:
         self.silent_s = 0.0
         self.verified: bool | None = None
         self.damaged = ""
-        self.cause = ""
         self.unproved = ""
         self.banned_by: set[str] = set()
         self.sample: SampleRecord | None = None

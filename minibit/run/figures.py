@@ -67,7 +67,7 @@ def told_of(failures: Sequence[Failure], why: str, nodes: int, most: int | None 
     more = f" and {len(failures) - most} more" if most is not None and len(failures) > most else ""
     fewest, largest = (pick(failure.missing for failure in failures) for pick in (min, max))
     count = f"{largest:,}" if fewest == largest else f"{fewest:,} to {largest:,}"
-    return f"{named}{more}: {why}" + (f", {count} blocks missing" if largest else "")
+    return f"{named}{more}: {why}" + (f", {count} {'block' if largest == 1 else 'blocks'} missing" if largest else "")
 
 
 def as_rows(rows: Iterable[tuple[str, str]]) -> str:

@@ -6,10 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from minibit import inventory
-from minibit.run import diagnosis
 from minibit.run.account import Account
 from minibit.run.summary import Failure
-from minibit.snapshots import PeerSnapshot
 
 Accounts = Mapping[str, Account]
 
@@ -47,14 +45,6 @@ def why_hopeless(accounts: Accounts, block_count: int, otherwise: str | None) ->
     return told
 
 
-def note_causes(accounts: Accounts, block_count: int, states: Mapping[str, PeerSnapshot]) -> None:
-    """Note what keeps each peer from its next block, unless it lacks blocks that nobody holds any more."""
-    lost = inventory.of(lost_blocks(accounts, block_count))
-    for name, cause in diagnosis.causes(states).items():
-        if not lost & ~accounts[name].held:
-            accounts[name].cause = cause
-
-
 def failures(accounts: Accounts, block_count: int, why: str) -> list[Failure]:
     """The peers that should have a complete and right copy and have none; `why` for those that just wait."""
     return [
@@ -72,6 +62,6 @@ def _told(account: Account, block_count: int, why: str) -> dict[str, Any]:
         return {"why": account.unproved or "it was complete too late to be verified"}
     if account.gone is not None:
         return {"why": str(account.gone)}
-    cause = "it gave no answer" if account.silent_s > AWAY_S else account.cause
-    told = ", ".join(filter(None, (why, cause))) or "it was still waiting"
+    away = "it gave no answer" if account.silent_s > AWAY_S else ""
+    told = ", ".join(filter(None, (why, away))) or "it was still waiting"
     return {"why": told, "missing": block_count - account.held.bit_count()}

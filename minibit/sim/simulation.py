@@ -18,7 +18,7 @@ import msgspec
 from minibit.content import SharedContent, VirtualContent
 from minibit.errors import OptionError
 from minibit.records import Record
-from minibit.run import plan, verdict
+from minibit.run import causes, plan, verdict
 from minibit.run.ledger import Ledger
 from minibit.run.options import Options
 from minibit.run.scenario import Scenario
@@ -32,6 +32,7 @@ LINE_BPS = 125e6  # one gigabit a second: the uplink of a member without a limit
 HOPELESS_S = 5.0  # when blocks are lost: the run ends after so long without a byte anywhere
 DOUBT_S = 30.0  # without a byte for so long, the run looks whether any peer can reach a block that it lacks
 LOOK_S = 1.0  # between two looks whether anything will still come
+MOST_ASKED = 100  # peers that are asked why nothing flows
 EVENTS_AT_ONCE = 100  # between two calls of `progress`: some hundredths of a real second
 
 
@@ -191,20 +192,23 @@ class Simulation:
     def _why_stalled(self, span_s: float) -> str | None:
         """Why no peer will get anything more, after `span_s` without a byte; None: one still may."""
         if span_s >= reach.patience_s(self.world):
-            return f"nothing moved for {span_s:.0f} s"
+            return f"nothing moved for {span_s:.0f} s{self._causes()}"
         if span_s >= self._doubt_s:
             self._doubt_s *= 2  # to look at all pairs of peers is slow
             if not any(reach.within(self.world, reach.reach(self.world), at_best=True).values()):
-                return "nobody can reach a block that it lacks"
+                return f"nobody can reach a block that it lacks{self._causes()}"
         return None
+
+    def _causes(self) -> str:
+        """What keeps the peers from blocks, in words."""
+        awake = [one for one in self.world.machines.values() if one.up and one.inbox is None]
+        found = causes.causes(one.peer.snapshot(self.world.now) for one in awake[:MOST_ASKED])
+        return found and f": {found}"
 
     def _summary(self, now: float, why: str, timed_out: bool) -> Summary:
         world = self.world
         world.sample()
         ledger = self.ledger
-        if why and now - self._moved[1] >= HOPELESS_S:  # nothing moves any more
-            states = {name: machine.peer.snapshot(now) for name, machine in world.machines.items()}
-            verdict.note_causes(ledger.accounts, self.content.block_count, states)
         for name, machine in world.machines.items():
             account = ledger.accounts[name]
             account.messages = world.messages(machine)

@@ -50,7 +50,7 @@ class Greeting:
     """One end of a greeting.
 
     `me` and `manifest` (a digest) are ours, `nonce` is `2 * NONCE_BYTES` fresh random hex digits. `expected` is the
-    id that was dialled; None makes this the acceptor. Blocks of the peers in `doubted` must be sealed. Once the stage
+    id that was dialled; None makes this the acceptor. Blocks of the peers in `suspects` must be sealed. Once the stage
     is PROVED, and for an acceptor already when it is CHALLENGED, `address` is the other end's; an acceptor's `alone`
     is the dialler's then too; `seals` says whether it asked us to seal our blocks.
     """
@@ -64,7 +64,7 @@ class Greeting:
         *,
         expected: str | None = None,
         alone: bool = False,
-        doubted: Container[str] = (),
+        suspects: Container[str] = (),
     ) -> None:
         if len(key) < KEY_BYTES_MIN:
             raise LocalError(f"a swarm's key of {len(key)} bytes: give at least {KEY_BYTES_MIN} random ones")
@@ -83,11 +83,11 @@ class Greeting:
             nonce=nonce,
             protocol=PROTOCOL,
             alone=alone,
-            sealed=expected in doubted,
+            sealed=expected in suspects,
         )
         self._theirs: Registro | None = None
         self._expected = expected
-        self._doubted = doubted
+        self._suspects = suspects
 
     @property
     def sealed(self) -> bool:
@@ -132,7 +132,7 @@ class Greeting:
     def _on_hello(self, hello: Registro) -> Registro:
         self._meet(hello)
         self.alone = hello.alone
-        self._hello = msgspec.structs.replace(self._hello, sealed=hello.peer in self._doubted)
+        self._hello = msgspec.structs.replace(self._hello, sealed=hello.peer in self._suspects)
         return msgspec.structs.replace(self._hello, proof=self._proof(ours=True))
 
     def _on_answer(self, answer: Registro) -> Registro:

@@ -132,7 +132,7 @@ def test_only_a_dead_actor_is_missing_among_those_that_were_asked(world):
     ("answer", "said"),
     [
         (DEAD, "is not there any more"),
-        (UNREACHABLE, "can't be reached now: try again"),
+        (UNREACHABLE, "can't be asked now"),
         (None, "gave no answer within"),
     ],
 )

@@ -148,7 +148,7 @@ def test_a_cluster_that_is_started_here_listens_on_the_loopback_only(ray_cluster
     assert "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER" not in os.environ
 
 
-class FakeRay:
+class StartsBadly:
     """A Ray whose start fails so many times."""
 
     def __init__(self, failures: int, error: BaseException) -> None:
@@ -179,14 +179,14 @@ class FakeRay:
 def test_a_start_that_fails_is_tried_once_more_and_what_it_left_ends(
     monkeypatch: pytest.MonkeyPatch, error: BaseException, failures: int, did: list[str]
 ) -> None:
-    from minibit.actors.driver import cluster  # noqa: PLC0415  imports Ray
+    from minibit.actors.driver import cluster, signals  # noqa: PLC0415  imports Ray
 
-    ray = FakeRay(failures, error)
+    ray = StartsBadly(failures, error)
     monkeypatch.setattr(cluster, "ray", ray)
     monkeypatch.setattr(cluster, "_processes", [])
     monkeypatch.setattr(cluster, "_below", lambda deep=True: [])
     monkeypatch.setattr(cluster, "_give_token", lambda: None)
-    before = [signal.getsignal(number) for number in cluster.ENDING]
+    before = [signal.getsignal(number) for number in signals.ENDING]
     if isinstance(error, KeyboardInterrupt):
         with pytest.raises(KeyboardInterrupt):
             cluster.connect()
@@ -196,7 +196,7 @@ def test_a_start_that_fails_is_tried_once_more_and_what_it_left_ends(
     else:
         assert cluster.connect()
     assert ray.did == did
-    assert [signal.getsignal(number) for number in cluster.ENDING] == before
+    assert [signal.getsignal(number) for number in signals.ENDING] == before
 
 
 def test_where_ray_cannot_keep_a_token_the_cluster_has_one_of_our_own(
@@ -221,7 +221,7 @@ def test_an_address_at_which_nobody_answers_is_known_before_anything_is_started(
     from minibit.actors import Swarm  # noqa: PLC0415  imports Ray
     from minibit.actors.driver import cluster  # noqa: PLC0415
 
-    ray = FakeRay(0, KeyboardInterrupt())
+    ray = StartsBadly(0, KeyboardInterrupt())
     monkeypatch.setattr(cluster, "ray", ray)
     with pytest.raises(cluster.AddressError, match="address: ") as refused:
         Swarm.launch(address=address, out=tmp_path / "run")
@@ -233,7 +233,7 @@ def test_an_address_at_which_nobody_answers_is_known_before_anything_is_started(
 
 WITHOUT_PRIVATE_NAMES = """
 import os, subprocess, sys
-from minibit.actors.driver import cluster
+from minibit.actors.driver import cluster, private
 
 asked = set()
 
@@ -243,7 +243,7 @@ def import_module(name):  # a room that is there still, with nothing in it, or n
         return cluster
     raise ImportError(name)
 
-cluster.import_module = import_module
+private.import_module = import_module
 if sys.argv[1:]:
     print(cluster.connect(sys.argv[1]), len(cluster.nodes()))
     cluster.disconnect()
@@ -300,12 +300,13 @@ def test_without_any_private_name_of_ray_clusters_are_started_joined_and_left(tm
 
 @pytest.mark.ray
 def test_this_ray_has_every_private_name_that_is_used() -> None:
-    from minibit.actors.driver import cluster  # noqa: PLC0415  imports Ray
+    from minibit.actors.driver import cluster, private  # noqa: PLC0415  imports Ray
 
-    used = re.findall(r'(?:_private|_replaced)\("([\w.]+)"(?:, "(\w+)")?[,)]', Path(cluster.__file__).read_text())
+    text = "".join(Path(room.__file__).read_text() for room in (cluster, private))
+    used = re.findall(r'\b(?:private|replaced)\("([\w.]+)"(?:, "(\w+)")?[,)]', text)
     token = "ray._private.authentication.authentication_token_setup"
     names = [*used, (token, "maybe_enable_token_auth_if_token_available")]
     assert len(used) == 8
-    assert [name for name in names if cluster._private(*name) is None] == []
-    assert cluster._private("ray._private.worker", "no_such_name") is None
-    assert cluster._private("ray._no_such_room", "GcsClient") is None
+    assert [name for name in names if private.private(*name) is None] == []
+    assert private.private("ray._private.worker", "no_such_name") is None
+    assert private.private("ray._no_such_room", "GcsClient") is None

@@ -18,6 +18,7 @@ from minibit.errors import ClusterError, DiskFullError, LocalError
 from minibit.events import TRACKER
 from minibit.lab.archive import RunFolder
 from minibit.messages import PeerAddress
+from minibit.run import verdict
 from minibit.run.options import Options
 from minibit.seat import Seat
 
@@ -161,8 +162,17 @@ def test_without_the_seed_there_is_no_run(world, monkeypatch, tmp_path, answer):
 def test_when_no_peer_can_be_started_there_is_no_run(world, monkeypatch, tmp_path):
     dead = {name.replace("-", "_"): [started(open=[DEAD]), started(open=[DEAD])] for name in NAMES}
     launcher, _ = launching(monkeypatch, tmp_path, **dead)
-    with pytest.raises(ClusterError, match="no peer could be started; peer-01 could not be started: The actor died"):
+    with pytest.raises(ClusterError, match="no peer could be started; peer-03 could not be started: The actor died"):
         launcher.spawn(SEATS)
+
+
+def test_a_peer_that_is_added_and_can_not_be_started_is_told_and_not_waited_for(world, monkeypatch, tmp_path):
+    launcher, kind = launching(monkeypatch, tmp_path)
+    run(launcher)
+    kind.started["peer-04"] = [started(open=[DEAD]), started(open=[DEAD])]
+    with pytest.raises(ClusterError, match="no peer could be started; peer-04 could not be started"):
+        launcher.spawn([Seat(name="peer-04")])
+    assert verdict.waiting(launcher.ledger.accounts) == NAMES
 
 
 @pytest.mark.parametrize(("hosts", "where"), [(2, " (on 10.0.0.2)"), (1, "")])

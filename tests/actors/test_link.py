@@ -29,7 +29,18 @@ from minibit.actors.links.outbox import NOTHING_NEW
 from minibit.actors.links.pairs import Links
 from minibit.actors.links.pool import BlockPool
 from minibit.errors import LocalError, RemoteError
-from minibit.messages import Bloco, Bloqueio, Desbloqueio, Desligamento, Estoque, Message, Pedido, PeerAddress, Registro
+from minibit.messages import (
+    WHY_CHARACTERS,
+    Bloco,
+    Bloqueio,
+    Desbloqueio,
+    Desligamento,
+    Estoque,
+    Message,
+    Pedido,
+    PeerAddress,
+    Registro,
+)
 from minibit.wire import frame
 from minibit.wire.carriage import PREFIX_BYTES, SEAL_BYTES
 from minibit.wire.greeting import Greeting
@@ -348,12 +359,12 @@ async def turn() -> None:
 async def on_paper(
     home: Links, name: str = "them", room_bytes: float = float("inf"), cut: int = 1 << 20, sealed: bool = False
 ) -> Paper:
-    """A link of `home` that was dialled by `name` and is proved; `sealed`: both ends doubt each other."""
+    """A link of `home` that was dialled by `name` and is proved; `sealed`: both ends suspect each other."""
     if sealed:
-        home.doubt(name)
+        home.suspect(name)
     paper = Paper(Link(home))
     me, us = PeerAddress(peer=name, host="", port=9), home.owner.me.peer
-    greeting = Greeting(me, KEY, home.owner.manifest.digest, "0" * 32, expected=us, doubted=(us,) if sealed else ())
+    greeting = Greeting(me, KEY, home.owner.manifest.digest, "0" * 32, expected=us, suspects=(us,) if sealed else ())
     first = greeting.first()
     assert first is not None
     paper.feed(frame.encode(first), cut)
@@ -509,6 +520,16 @@ async def test_a_dial_to_a_peer_that_accepts_and_says_nothing_ends_in_time() -> 
 
 
 @on_uvloop
+async def test_a_long_reason_is_cut_so_that_the_other_end_understands_it() -> None:
+    a, b = await Node("a").serve(), await Node("b").serve()
+    await a.linked_to(b)
+    await a.links.close("x" * 5000)
+    await b.owner.until(lambda: b.owner.of("unlinked"))
+    assert b.owner.of("message")[-1] == (Desligamento(peer="a", why="x" * WHY_CHARACTERS),)
+    await b.links.close("")
+
+
+@on_uvloop
 async def test_an_owner_may_refuse_a_neighbour() -> None:
     a, b = await Node("a").serve(), await Node("b").serve()
     b.owner.refuse = RemoteError("banned")
@@ -651,7 +672,7 @@ def hello(node: Node) -> bytes:
 @on_uvloop
 async def test_strangers_that_come_again_and_again_keep_nobody_out(say: Callable[[Node], bytes] | None) -> None:
     nodes = [await Node(name).serve() for name in "ab"]
-    comers = [await Comer(node, say(node) if say else b"").come() for node in nodes for _ in range(80)]
+    comers = [await Comer(node, say(node) if say else b"").come() for node in nodes for _ in range(68)]
     for name in "cde":
         newcomer = await Node(name).serve()
         for node in nodes:
@@ -1247,12 +1268,12 @@ async def test_a_length_that_was_changed_on_its_way_is_not_waited_for_whatever_c
 
 
 @on_uvloop
-async def test_those_that_are_doubted_are_remembered_and_few() -> None:
+async def test_suspects_are_remembered_and_few() -> None:
     links = Node("a").links
-    for number in range(pairs.DOUBTED_MAX + 10):
-        links.doubt(f"peer-{number}")
-    assert len(links.doubted) == pairs.DOUBTED_MAX
-    assert f"peer-{pairs.DOUBTED_MAX + 9}" in links.doubted
+    for number in range(pairs.SUSPECTS_MAX + 10):
+        links.suspect(f"peer-{number}")
+    assert len(links.suspects) == pairs.SUSPECTS_MAX
+    assert f"peer-{pairs.SUSPECTS_MAX + 9}" in links.suspects
 
 
 # -- the rule of the pair, and the pool

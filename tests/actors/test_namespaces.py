@@ -20,6 +20,7 @@ ROOT = Path(__file__).parents[2]
 HOSTS = 3
 PEERS = 6
 CONTENT_BYTES = 8 << 20
+CUT_S = 5.0  # longer than the driver waits for news
 
 Shell = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -74,36 +75,45 @@ def listeners(host: int) -> set[str]:
         for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]:
             local, _, state = line.split()[1:4]
             address, port = local.split(":")
-            if state == "0A" and 40000 <= int(port, 16) <= 40100:
+            if state == "0A" and 20000 <= int(port, 16) <= 20100:
                 found.add(".".join(str(byte) for byte in reversed(bytes.fromhex(address))))
     return found
 
 
-def test_a_swarm_over_three_hosts_crosses_the_network_and_leaves_no_file_on_any(hosts: Shell, tmp_path: Path) -> None:
+def test_a_swarm_over_three_hosts_outlives_a_cut_crosses_the_network_and_leaves_no_file_on_any(
+    hosts: Shell, tmp_path: Path
+) -> None:
     before = [received_bytes(host) for host in range(1, HOSTS + 1)]
     seen: list[set[str]] = [set() for _ in before]
     over = threading.Event()
 
+    def got() -> list[int]:
+        return [received_bytes(host) - count for host, count in enumerate(before, 1)]
+
     def watch() -> None:
-        while not over.wait(0.1):
+        while not over.wait(0.1) and min(got()[1:]) < CONTENT_BYTES / 4:
             for host, found in enumerate(seen, 1):
                 found |= listeners(host)
+        assert hosts("cut", "3").returncode == 0
+        over.wait(CUT_S)
+        assert hosts("heal").returncode == 0
 
     watcher = threading.Thread(target=watch)
     watcher.start()
     try:
-        arguments = ["--peers", str(PEERS), "--size", str(CONTENT_BYTES), "--data-ports", "40000-40100", "--json"]
+        arguments = ["--peers", str(PEERS), "--size", str(CONTENT_BYTES), "--data-ports", "20000-20100", "--json"]
+        limits = ["--upload", "4MiB/s", "--seed-upload", "8MiB/s"]
         script = str(ROOT / "experiments" / "run_swarm.py")
-        done = hosts("run", sys.executable, script, *arguments, "--out", str(tmp_path / "run"))
+        done = hosts("run", sys.executable, script, *arguments, *limits, "--out", str(tmp_path / "run"))
     finally:
         over.set()
         watcher.join()
     assert done.returncode == 0, done.stderr
     summary: dict[str, Any] = json.loads(done.stdout)
     assert (summary["nodes"], summary["verified"], summary["failed"]) == (HOSTS, PEERS, [])
+    assert summary["seconds"]["transfer"] > CUT_S, "the cut came in the middle"
     assert seen == [{f"10.213.0.{host}"} for host in range(1, HOSTS + 1)], "each block server listens at its host"
-    got = [received_bytes(host) - count for host, count in enumerate(before, 1)]
-    assert min(got[1:]) > CONTENT_BYTES, "the content came to each other host over its wire"
+    assert min(got()[1:]) > CONTENT_BYTES, "the content came to each other host over its wire"
     assert not list(Path("/run").glob(f"mb{os.getpid()}/*/minibit-*"))
 
 

@@ -32,7 +32,7 @@ from minibit.behaviour import Corrupter, FreeRider, Liar, Slow
 from minibit.choker import TitForTat
 from minibit.errors import DiskFullError, LocalError, RemoteError
 from minibit.events import TRACKER, Call, Progressed
-from minibit.messages import Desligamento
+from minibit.messages import Desligamento, NovoPeer, PeerAddress
 from minibit.picker import RarestFirst
 from minibit.rules import Rules
 from minibit.seat import Seat
@@ -162,6 +162,24 @@ async def test_ten_peers_with_different_blocks_and_no_seed_complete_each_other(f
 # peers that behave badly
 
 
+@pytest.mark.parametrize("host", ["a" * 70, "127.0.0.1"])
+@pytest.mark.parametrize("liar", [TRACKER, "eva"])
+@on_uvloop
+async def test_a_member_is_not_believed_about_where_peers_are_and_the_swarm_goes_on(film, copies, liar, host):
+    """Its links have the seed's id or another, and the host that it tells can be looked up or not."""
+    async with Loopback(film, copies) as swarm:
+        (ana,) = await swarm.seat_many(1)
+        if liar != TRACKER:
+            await swarm.seat(liar)
+        await swarm.until(lambda: liar in ana.links and ana.me.peer in swarm.nodes[liar].links)
+        link = ana.links[liar]
+        swarm.nodes[liar].links[ana.me.peer].send(NovoPeer((PeerAddress("nobody", host, 9),)))
+        await swarm.until(lambda: link.closed)
+        assert "nobody" not in ana.peer.contacts.known
+        await swarm.until_complete()
+        swarm.check_copies()
+
+
 @on_uvloop
 async def test_a_corrupter_is_banned_and_all_others_have_the_right_bytes(film, copies):
     # the seed is slow, so that the corrupter, which holds half already, must be asked
@@ -246,7 +264,7 @@ async def test_of_a_corrupter_only_wrong_blocks_that_it_sealed_itself_count(film
         rejected = [record for record in swarm.arrivals() if record.verdict == "rejected"]
         bad = node.peer.contacts.known["bad"]
         assert bad.strikes == len(rejected) - 1
-        assert "bad" in node.links.doubted
+        assert "bad" in node.links.suspects
 
 
 # every way out is heard
@@ -269,11 +287,10 @@ async def test_a_dial_ends_for_the_core_whatever_it_raises(film, copies, monkeyp
     async with Loopback(film, copies) as swarm:
         node = await swarm.seat("peer-1", start=False)
         await swarm.until(lambda: TRACKER in node.links)
-        lost = swarm.nodes[TRACKER].links["peer-1"]
         with monkeypatch.context() as broken:
             broken.setattr(Links, step, raising(error))
             neighbour = node.peer.contacts.known[TRACKER]
-            lost.close("cut")
+            node.links[TRACKER].close("cut")
             await swarm.until(lambda: neighbour.failures >= 2)
             assert node.failure is None
         node.start()
@@ -287,7 +304,7 @@ async def test_a_dial_that_does_nothing_ends_for_the_core_too(film, copies, monk
         node = await swarm.seat("peer-1", start=False)
         await swarm.until(lambda: TRACKER in node.links)
         node.links._dialling.add(TRACKER)  # as if an earlier dial had not ended yet
-        swarm.nodes[TRACKER].links["peer-1"].close("cut")
+        node.links[TRACKER].close("cut")
         await swarm.until(lambda: node.peer.contacts.known[TRACKER].failures >= 2)
         node.links._dialling.clear()
         node.start()

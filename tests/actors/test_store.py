@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -498,6 +499,22 @@ def test_a_finished_copy_that_was_damaged_is_partial_again_and_lacks_its_wrong_b
     assert again.verify_all()
     again.close()
     assert left(tmp_path, folders=True) == [manifest.name, f"{manifest.name}.minibit"]
+
+
+def test_a_finished_copy_gets_the_modes_and_dates_that_the_source_has_by_now(tmp_path: Path, manifest: Manifest):
+    kept = Store.open(tmp_path, manifest)
+    fill(kept)
+    final = kept.finish()
+    kept.close()
+    entries = tuple(FileEntry(entry.path, entry.bytes, 0o700, 10**18) for entry in manifest.files)
+    touched = msgspec.structs.replace(manifest, files=entries)
+    Store.open(tmp_path, touched).close()
+    files = [final] if final.is_file() else [path for path in final.rglob("*") if path.is_file()]
+    assert {(path.stat().st_mode & 0o777, path.stat().st_mtime_ns) for path in files} == {(0o700, 10**18)}
+    damaged(final, manifest, "a byte")
+    again = Store.open(tmp_path, manifest)
+    assert again.held.bit_count() == 9, "a touched source does not make a copy a stranger's"
+    again.close()
 
 
 def test_a_finished_copy_that_turns_out_to_be_wrong_loses_its_name_at_once(tmp_path: Path, manifest: Manifest):

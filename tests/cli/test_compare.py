@@ -224,6 +224,12 @@ def test_a_peer_that_joins_late_is_timed_from_its_own_start() -> None:
 # means and intervals
 
 
+def test_a_run_in_which_nothing_is_missing_has_figures_too():
+    outcome = one_run.run({"world": "sim", "peers": 3, "size": "1MiB", "initial": 1, "behave": "slow=1"}, {})
+    assert outcome["figures"]["mean_s.slow"] == outcome["figures"]["transfer_s"] == 0
+    assert "slowdown.slow" not in outcome["figures"]
+
+
 def test_the_interval_is_student_s() -> None:
     found = estimate([1.0, 2.0, 3.0, 4.0, 5.0])  # s = 1.5811, t(4) = 2.7764: 2.7764 x 1.5811 / sqrt(5)
     assert (found.mean, found.runs) == (3.0, 5)

@@ -63,6 +63,7 @@ def test_the_same_command_goes_on_and_fetches_no_block_that_is_there(
 
     result = ran(*slow, "--timeout", "500ms")
     assert result.exit_code == 5, result.stderr
+    assert f"to go on with the copies in {out}, give the same command again, with --out {out}" in result.stderr
     assert 0 < lacking(out, right) < PEERS * BLOCKS
 
     with Run(tmp_path, *same, *slow, "--address", ray_cluster) as run:  # killed in the middle, with all its peers

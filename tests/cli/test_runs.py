@@ -90,7 +90,7 @@ def test_diff_shows_only_what_differs(ran):
 @pytest.mark.parametrize(("form", "read"), [("csv", pl.read_csv), ("parquet", pl.read_parquet)])
 def test_export_writes_every_table(ran, kept, tmp_path, form, read):
     result = ran("export", "monday", "--to", tmp_path / "tables", "--format", form)
-    assert (result.exit_code, result.stdout) == (0, f"18 tables in {tmp_path / 'tables'}\n")
+    assert (result.exit_code, result.stdout) == (0, f"19 tables in {tmp_path / 'tables'}\n")
     for name, table in load(kept / "runs" / "monday").each_table():
         found = read(tmp_path / "tables" / f"{name}.{form}")
         assert (found.columns, found.height) == (table.columns, table.height)

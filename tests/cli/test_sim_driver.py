@@ -170,7 +170,7 @@ def test_a_file_that_is_not_there_is_exit_code_3_and_leaves_nothing(ran, tmp_pat
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--control", "actors"], ["--address", "auto"], ["--data-ports", "40000-40100"], ["--keep"], ["--live"]],
+    [["--control", "actors"], ["--address", "auto"], ["--data-ports", "20000-20100"], ["--keep"], ["--live"]],
     ids=" ".join,
 )
 def test_what_has_no_meaning_in_the_simulation_is_a_usage_error(ran, tmp_path, arguments):
@@ -380,3 +380,14 @@ def test_a_class_that_lacks_a_block_that_there_is_not_is_refused(ran, tmp_path):
     result = ran(*SMALL, "--scenario", "odd.toml")
     assert result.exit_code == 2
     assert "'odd' lacks block 16, and there are 16, counted from 0" in result.stderr
+
+
+def test_what_a_strategy_raises_is_told_without_a_word_of_a_scenario(ran, tmp_path):
+    (tmp_path / "odd_picker.py").write_text(
+        "from minibit.picker import RarestFirst\n"
+        "class Odd(RarestFirst):\n"
+        "    def __init__(self, rng): raise KeyError('mine')\n"
+    )
+    result = ran("--picker", "odd_picker:Odd")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == "run_swarm: strategy KeyError: 'mine' (odd_picker:Odd, tit-for-tat)\n"

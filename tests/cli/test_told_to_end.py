@@ -44,6 +44,7 @@ def has(process: str) -> Callable[[Run], object]:
 QUICK = ("--peers", "1", "--size", "64KiB")
 STAGES = {
     "hashing": Case(("big", "--block-size", "16MiB"), said("hashing big")),
+    "importing Ray": Case(tuple(SLOW), lambda run: until(lambda: "_raylet" in run.maps())),
     "starting Ray": Case(tuple(SLOW), said("starting Ray")),
     "the head is up": Case(tuple(SLOW), has(".*gcs_server")),
     "a node is up": Case(tuple(SLOW), has(".*raylet/raylet")),
@@ -57,6 +58,7 @@ TOLD = [(INT,), (TERM,), (HUP,), (INT, INT), (TERM, TERM), (INT, TERM)]
 SUITE = [
     ("hashing", (INT,)),
     ("hashing", (TERM, TERM)),
+    ("importing Ray", (TERM,)),
     ("starting Ray", (TERM,)),
     ("the head is up", (INT, INT)),
     ("a node is up", (TERM,)),

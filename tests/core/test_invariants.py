@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import pickle
 from collections import Counter
 from random import Random
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,8 +17,11 @@ from table import Table
 
 from minibit import events, inventory, messages
 from minibit.messages import Message, PeerAddress
-from minibit.records import PeerRecord
+from minibit.records import PeerRecord, decode, encode
 from minibit.rules import Rules
+from minibit.run.causes import causes
+from minibit.sim.journal import Entry, Journal
+from minibit.snapshots import PeerSnapshot
 
 QUICK = Rules(round_s=1.0, request_timeout_s=2.0, tracker_s=5.0)
 
@@ -368,6 +373,7 @@ HAPPENED = st.one_of(
     st.builds(events.Arrived, st.just("eva"), HELD_INDEX, st.booleans()),
     st.builds(events.Sent, st.just("eva"), HELD_INDEX),
     st.builds(events.Progressed, st.just("eva")),
+    st.builds(events.Lost, HELD_INDEX),
     st.builds(events.Linked, st.builds(PeerAddress, NAMES, st.just("h"), st.just(1)), st.booleans(), st.booleans()),
     st.builds(events.Unlinked, NAMES, st.just("why")),
     st.sampled_from([0.05, 1.0, 5.0]),
@@ -376,7 +382,7 @@ HAPPENED = st.one_of(
 
 @given(st.lists(HAPPENED, max_size=40), st.booleans(), st.sampled_from(["honest", "liar", "corrupter", "free-rider"]))
 @settings(max_examples=250)
-def test_whatever_a_neighbour_says_and_in_whatever_order_nothing_breaks(
+def test_whatever_a_neighbour_says_and_in_whatever_order_nothing_breaks_and_the_state_can_be_shown_and_stored(
     happened: list[events.Event | float], joins: bool, behaviour: str
 ):
     table = Table(BLOCKS, Rules(round_s=1.0, request_timeout_s=2.0, neighbours=2, slots=1))
@@ -390,7 +396,14 @@ def test_whatever_a_neighbour_says_and_in_whatever_order_nothing_breaks(
             table.run(table.now + one)
         else:
             table.tell("ana", one)
-    table.peers["ana"].snapshot(table.now)
+    state = table.peers["ana"].snapshot(table.now)
+    assert msgspec.json.decode(msgspec.json.encode(state), type=PeerSnapshot) == state
+    assert pickle.loads(pickle.dumps(state)) == state  # as Ray carries it
+    assert causes([state]).isprintable()
+    assert decode(encode(table.records)) == table.records
+    journal = Journal.of(table.peers["ana"], 1)
+    journal.entries += [Entry(float(at_s), one) for at_s, one in enumerate(happened) if not isinstance(one, float)]
+    assert Journal.decode(journal.encode()).entries == journal.entries
 
 
 @given(st.lists(SAID, max_size=40))

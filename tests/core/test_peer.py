@@ -217,6 +217,16 @@ def test_blocks_that_its_own_disk_lost_are_neither_served_nor_asked_for_and_the_
     assert asked(ana.effects + ana.wait(60), "caio") == []
 
 
+def test_a_slot_goes_on_when_the_last_block_that_its_neighbour_wanted_is_lost():
+    ana = Alone(2, 0b11, rules=Rules(slots=1, guests=0))
+    ana.link("bia", 0b10)
+    assert Desbloqueio() in said(ana.effects, "bia")
+    ana.link("caio", 0b00)
+    effects = ana.do(Lost(0))
+    assert Bloqueio() in said(effects, "bia")
+    assert Desbloqueio() in said(effects, "caio")
+
+
 def test_a_pedido_while_choked_is_ignored_and_drops_the_neighbour_only_if_it_goes_on():
     ana = Alone(4, 0b1, rules=Rules(slots=0, guests=0))
     ana.link("bia", 0)
@@ -354,6 +364,18 @@ def test_a_wrong_block_is_asked_elsewhere_where_there_is_an_elsewhere():
     ana.link("bia", 0b1, serves=True)
     ana.link("caio", 0b1, serves=True)
     assert asked(ana.do(Arrived("bia", 0, False)), "caio") == [0]
+
+
+def test_a_wrong_block_that_was_not_sealed_ends_the_link_and_is_no_strike():
+    ana = Alone(9)
+    for _ in range(MOST_STRIKES + 1):
+        ana.link("bia", 0b111, serves=True)
+        block = next(iter(ana["bia"].asked))
+        effects = ana.do(Arrived("bia", block, False, sealed=False))
+        assert verdicts(effects) == ["rejected"]
+        assert hung_up(effects) == {"bia": f"block {block} came wrong"}
+        assert (ana["bia"].strikes, ana["bia"].standing) == (0, Standing.KNOWN)
+        assert not ana.peer.pipeline.in_flight
 
 
 def test_three_wrong_blocks_ban_however_many_links_they_came_by():

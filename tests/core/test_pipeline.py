@@ -314,9 +314,9 @@ def test_a_neighbour_that_chokes_us_may_still_send_what_was_asked_of_it():
     scene = Scene(2, 0b11)
     scene.ask(0.0)
     (bia,) = scene.neighbours
-    scene.pipeline.served(bia, False)
+    scene.pipeline.served(bia, False, 0.5)
     assert (bia.serves_us, bia.asked, bia.late) == (False, {}, 0b11)
-    scene.pipeline.served(bia, True)
+    scene.pipeline.served(bia, True, 0.5)
     assert scene.ask(1.0) == [("p0", 0), ("p0", 1)]
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import http.client
 import os
 import re
+import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Event, Thread
 from typing import Any, NamedTuple
@@ -32,7 +33,7 @@ from minibit.lab import Run
 from minibit.lab.live.budget import SHARE, START_S, Budget, Idle
 from minibit.lab.live.feeder import Feeder
 from minibit.lab.live.overview import Overview, letters
-from minibit.lab.live.server import CONTROLS, PAGES, Server
+from minibit.lab.live.server import CONTROLS, HOST, PAGES, STRANGERS_MAX, Server
 from minibit.lab.pictures import MAKERS, Picture
 
 BLOCKS = 8
@@ -180,6 +181,18 @@ def test_the_answer_to_who_lacks_it_says_which_address_to_open(client):
     assert said == {
         "error": "this needs the token of the address that was printed when the page was opened: open that address"
     }
+
+
+def test_connections_that_say_nothing_keep_nobody_out_and_are_few(server, client):
+    with ExitStack() as stay:
+        mine = client.ask("/data")
+        count = STRANGERS_MAX + 10
+        silent = [stay.enter_context(socket.create_connection((HOST, server.port))) for _ in range(count)]
+        for line in silent[:10]:  # the oldest are shown out
+            line.settimeout(10.0)
+            assert line.recv(1) == b""
+        assert mine.status == client.ask("/data").status == 200
+        assert len(server.door.strangers) <= STRANGERS_MAX + 1
 
 
 def test_the_token_opens_in_the_query_and_in_the_header_and_is_another_for_each_server(server, client, source):

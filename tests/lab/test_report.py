@@ -168,6 +168,21 @@ def test_pictures_of_a_notebook_show_themselves_and_only_one_brings_bokeh(run, o
     assert "trust the notebook" not in found.page.inner_text("body")
 
 
+@pytest.mark.parametrize(("theme", "dark"), [("", False), ("", True), ("true", True), ("false", False)])
+def test_a_picture_of_a_notebook_goes_by_the_theme_of_the_notebook_and_else_by_the_system(
+    run, opened: Open, tmp_path, monkeypatch, theme, dark
+):
+    monkeypatch.setattr("minibit.lab.plot.Shown._carries", lambda _: True)
+    page, attribute = tmp_path / "notebook.html", f' data-jp-theme-light="{theme}"' * bool(theme)
+    page.write_text(f"<!DOCTYPE html><body{attribute}>{run.plot.copies()._repr_html_()}", encoding="utf-8")
+    found = opened(page, dark=dark)
+    found.page.wait_for_function("window.Bokeh !== undefined && Bokeh.documents.length === 1")
+    found.drawn()
+    text = found.page.evaluate("Bokeh.documents[0].roots()[0].children[0].title.text_color.toUpperCase()")
+    assert text == ("#DDE2E7" if theme == "false" or (not theme and dark) else "#222222")
+    assert found.errors == []
+
+
 # without a browser
 
 

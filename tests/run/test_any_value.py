@@ -6,7 +6,7 @@ import datetime
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from minibit.errors import LocalError, OptionError
@@ -33,6 +33,8 @@ def one_line(error: LocalError) -> None:
 @pytest.mark.parametrize("name", TABLE)
 @settings(max_examples=40)
 @given(VALUES)
+@example("9" * 5000)
+@example(10**400)
 def test_any_value_of_an_option_is_read_or_refused(name: str, value: Any) -> None:
     try:
         Options.build(**{name: value})

@@ -98,7 +98,7 @@ def test_strategies_of_ones_own_are_taken_as_module_and_class():
 
 
 def test_ports_come_as_text_or_pair():
-    assert Options.build(data_ports="40000-40100").data_ports == (40000, 40100)
+    assert Options.build(data_ports="20000-20100").data_ports == (20000, 20100)
     assert Options.build(data_ports=(1, 2)).data_ports == (1, 2)
 
 

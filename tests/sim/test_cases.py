@@ -104,8 +104,8 @@ def test_when_the_seed_goes_too_early_the_run_ends_and_names_the_lost_blocks(kin
     lost = list(inventory.indices(made.world.all & ~spread(made.world)))
     assert len(lost) > 10
     named = ", ".join(map(str, lost[:10]))
-    why = f"nobody holds {len(lost)} blocks any more ({named}, ...), {len(lost)} blocks missing"
-    assert {one.why for one in summary.failed} == {why}
+    why = f"nobody holds {len(lost)} blocks any more ({named}, ...)"
+    assert {(one.why, one.missing) for one in summary.failed} == {(why, len(lost))}
     assert summary.seconds.total < 120
 
 
@@ -130,8 +130,8 @@ def test_a_peer_that_can_still_complete_is_waited_for_though_others_lack_a_lost_
     made = simulation(3, 3, {"kind": "dies", "at": 0, "peers": [TRACKER]}, cut, classes=classes)
     summary = made.run()
     assert events_of(made, "completed").keys() == {TRACKER, "peer-01"}
-    why = "nobody holds 1 block any more (2), 1 blocks missing"
-    assert {(one.peer, one.why) for one in summary.failed} == {("peer-02", why), ("peer-03", why)}
+    why = "nobody holds 1 block any more (2)"
+    assert {(one.peer, one.why, one.missing) for one in summary.failed} == {("peer-02", why, 1), ("peer-03", why, 1)}
 
 
 def test_what_only_somebody_silent_holds_is_not_lost_but_out_of_reach_and_the_run_ends():
@@ -327,3 +327,18 @@ def test_a_slot_whose_neighbour_has_got_all_it_wants_is_given_on_at_once():
     made = simulation(2, 8, slots=1, guests=0, round=1000, upload=1.0)
     assert all_complete(made.run())
     assert made.world.now < 2 * 8 + 2
+
+
+@pytest.mark.parametrize(
+    ("fault", "why"),
+    [
+        ({"kind": "split", "at": 1, "peers": [TRACKER]}, "could not reach tracker at tracker:1 ("),
+        ({"kind": "pauses", "at": 1, "peers": [TRACKER]}, "to tracker at tracker:1 stand, and bring no byte for "),
+        ({"kind": "tracker-gone", "at": 0}, "know no other peer"),
+        ({"kind": "corrupt", "at": 0, "share": 1.0, "peers": [TRACKER]}, "banned tracker"),
+    ],
+)
+def test_peers_that_get_nothing_say_what_kept_them_from_it(fault: dict[str, Any], why: str):
+    summary = simulation(3, 20, fault).run()
+    assert len(summary.failed) == 3
+    assert all(why in one.why for one in summary.failed)

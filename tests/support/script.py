@@ -67,6 +67,10 @@ class Run:
         assert found, self.stderr
         return found
 
+    def maps(self) -> str:
+        """The libraries that it has loaded, among its maps of memory."""
+        return Path(f"/proc/{self.process.pid}/maps").read_text()
+
     def children(self) -> dict[int, str]:
         """The processes that it started, found by their environment: their parent may be another by now."""
         mark, found = f"TMPDIR={self.tmp}\0".encode(), {}

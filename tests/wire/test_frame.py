@@ -34,11 +34,12 @@ CONTENT = Blocks()
 LIMIT = frame.header_limit(CONTENT.block_count)
 
 blocks = st.integers(0, 10)
+printable = st.characters(codec="utf-8", exclude_categories=("Cc",))
 control: st.SearchStrategy[Message] = st.one_of(
     st.builds(Pedido, blocks),
     st.builds(Estoque, new=st.lists(blocks).map(tuple)),
-    st.builds(Desligamento, peer=st.text(max_size=20), why=st.text(max_size=100)),
-    st.builds(Registro, peer=st.text(min_size=1, max_size=20), alone=st.booleans()),
+    st.builds(Desligamento, peer=st.text(printable, max_size=20), why=st.text(printable, max_size=100)),
+    st.builds(Registro, peer=st.text(printable, min_size=1, max_size=20), alone=st.booleans()),
     st.sampled_from([Bloqueio(), Desbloqueio()]),
 )
 

@@ -109,12 +109,12 @@ def test_each_direction_of_each_link_has_a_seal_of_its_own_which_both_ends_know(
     assert len(set(seals)) == 4
 
 
-def test_an_end_asks_for_sealed_blocks_of_a_peer_that_it_doubts_and_each_direction_alone() -> None:
-    doubting = Greeting(A, KEY, "m", "0a" * 16, expected="b", doubted={"b", "z"})
+def test_an_end_asks_for_sealed_blocks_of_a_suspect_and_each_direction_alone() -> None:
+    doubting = Greeting(A, KEY, "m", "0a" * 16, expected="b", suspects={"b", "z"})
     asked = acceptor()
     greet(doubting, asked)
     assert (doubting.sealed, doubting.seals) == (asked.seals, asked.sealed) == (True, False)
-    asking, doubting = dialler(), Greeting(B, KEY, "m", "0b" * 16, doubted={"a"})
+    asking, doubting = dialler(), Greeting(B, KEY, "m", "0b" * 16, suspects={"a"})
     greet(asking, doubting)
     assert (doubting.sealed, doubting.seals) == (asking.seals, asking.sealed) == (True, False)
 

@@ -6,7 +6,8 @@ form, a name that is rebound to 127.0.0.1) lacks the token. `Origin` and `Host` 
 Jupyter's proxy they can be anything. The page loads nothing from elsewhere; its Content-Security-Policy makes the
 browser enforce that. Every address in it is relative.
 
-Each request is worked on in a thread of its own, so a request that waits for a slow actor delays no other.
+Each request is worked on in a thread of its own, so a request that waits for a slow actor delays no other. Connections
+that have not brought the token are few: one too many makes the oldest go.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from typing import Any, Protocol
 
 import msgspec
 from tornado.httpserver import HTTPServer
+from tornado.iostream import IOStream
 from tornado.netutil import bind_sockets
 from tornado.web import Application, HTTPError, RequestHandler
 
@@ -35,6 +37,7 @@ from minibit.lab.run import Run
 
 HOST = "127.0.0.1"
 MOST_BODY_BYTES = 16 << 10
+STRANGERS_MAX = 64  # connections that have not brought the token
 START_S = 10.0
 POLL_S = 1.5  # between two polls of a page
 ENDED_POLL_S = 5.0  # the same, once nothing more can change
@@ -86,6 +89,7 @@ class Server:
         self.swarm = swarm
         self.token = secrets.token_urlsafe(24)
         self.feeder = Feeder()
+        self.door: Door
         self._at_work: set[Thread] = set()
         self._loop: asyncio.AbstractEventLoop
         self._stop: asyncio.Event
@@ -125,7 +129,7 @@ class Server:
         handlers: list[Any] = [(f"/{name}", Handler, {"server": self, "name": name}) for name in (*PAGES, *CONTROLS)]
         unknown: Any = {"default_handler_class": Handler, "default_handler_args": {"server": self}}
         application = Application(handlers, log_function=lambda handler: None, **unknown)
-        server = HTTPServer(application, max_body_size=MOST_BODY_BYTES)
+        self.door = server = Door(application, max_body_size=MOST_BODY_BYTES)
         sockets = bind_sockets(port, HOST)
         server.add_sockets(sockets)
         listening.set_result(sockets[0].getsockname()[1])
@@ -151,6 +155,22 @@ class Server:
         return await asyncio.wrap_future(answer)
 
 
+class Door(HTTPServer):
+    """Lets connections in, and shows the oldest out that has not brought the token, if there are too many."""
+
+    def initialize(self, *args: Any, **options: Any) -> None:
+        """Called by tornado, in place of a constructor."""
+        super().initialize(*args, **options)
+        self.strangers: dict[IOStream, None] = {}
+
+    def handle_stream(self, stream: IOStream, address: Any) -> None:
+        """A browser, or somebody, has connected."""
+        super().handle_stream(stream, address)
+        self.strangers = {one: None for one in (*self.strangers, stream) if not one.closed()}
+        if len(self.strangers) > STRANGERS_MAX:
+            next(iter(self.strangers)).close()
+
+
 class Handler(RequestHandler):
     """Checks the token first; then `PAGES` answers a GET, and `CONTROLS` a POST."""
 
@@ -173,6 +193,8 @@ class Handler(RequestHandler):
         token = token or self.request.query_arguments.get("token", [b""])[-1]
         if not hmac.compare_digest(token, self.server.token.encode()):
             raise HTTPError(403)
+        connection: Any = self.request.connection
+        self.server.door.strangers.pop(connection.stream, None)
         if self.name is None:
             raise HTTPError(404)
 

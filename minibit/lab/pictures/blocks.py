@@ -184,6 +184,7 @@ def picture(run: Run, clock: PageClock) -> Picture:
     made = matrix(of["title"], height, "block", "peer", ticks=8)
     made.grid.visible = False
     made.xaxis.formatter, made.yaxis.formatter = named_ticks(blocks, "block"), named_ticks(peers, "peer", FIRST_ROW)
+    made.yaxis.bounds = (FIRST_ROW - 0.5, 1e9)  # no tick above the first row
     mapper = LinearColorMapper(palette=COLOURS, low=-0.5, high=len(COLOURS) - 0.5)
     cells = made.add_glyph(of["image"], Image(color_mapper=mapper))
     made.scatter("x", "y", source=of["frame"], size=0, alpha=0)  # room for marks also while there are none

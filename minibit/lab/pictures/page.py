@@ -37,6 +37,7 @@ table { border-collapse: collapse; margin: 0.6em 0 1.2em; }
 td, th { padding: 2px 14px 2px 0; text-align: left; vertical-align: top; font-weight: normal; overflow-wrap: anywhere; }
 th { color: var(--soft); white-space: nowrap; }
 code { font: 0.93em/1.5 ui-monospace, "DejaVu Sans Mono", monospace; }
+code span { display: inline-block; }
 main { display: grid; grid-template-columns: minmax(0, 1fr); gap: 28px 32px; }
 section { min-width: 0; }
 #time { position: sticky; top: 0; z-index: 10; background: var(--page); padding: 6px 0;

@@ -14,7 +14,8 @@ from minibit.records import BY_HAND
 
 TITLE = "What happened"
 LOOK = (
-    "When peers were complete, and what went wrong: planned faults, peers that died, gave up, or that others banned. "
+    "When peers were complete, and what went wrong: planned faults, peers that died, gave up, or that others banned, "
+    "and blocks of the source that were changed. "
     "Below, what was added, killed and limited by hand. The mouse on a mark says which peer it was, and why."
 )
 HAND = "by hand"
@@ -24,6 +25,7 @@ KINDS = {
     "fault": ("diamond", ORANGE),
     "died": ("x", RED),
     "failed": ("square_x", ASH),
+    "damaged": ("square_cross", ORANGE),
     "banned": ("asterisk", PINK),
     HAND: ("plus", BLUE),
 }

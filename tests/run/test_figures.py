@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from summaries import DONE
 
-from minibit.lab.words import figures, told_of
+from minibit.run.figures import figures, told_of
 from minibit.run.summary import Failure, Summary, Times, Traffic
 
 LATE = "the time limit of 5 s came first"
