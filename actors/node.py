@@ -241,7 +241,9 @@ class Node:
             return
         try:
             self.read(block, 0, 1)  # now: in the middle of a block only the end of the link could take it back
-        except RemoteError:
+        except RemoteError as error:
+            if self.failure is not None:  # we leave, and nobody need wait for this block
+                self.links[peer].close(str(error), Desligamento(why=str(error)))
             return
         self.mailbox.went(peer, Bloco(block), now)
         self.links[peer].send_block(block, spoil)

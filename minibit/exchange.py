@@ -191,7 +191,7 @@ class Exchange:
             if not self.held & ~neighbour.theirs:
                 self.serve(now)  # its interest ended
 
-    def lose(self, block: int) -> None:
+    def lose(self, block: int, now: float) -> None:
         """`block` is held no more, and the neighbours that were told of it hear so."""
         self.held &= ~(1 << block)
         self.lost |= 1 << block
@@ -199,6 +199,7 @@ class Exchange:
             self._effects += self.uploads.lost(neighbour, block)
             if neighbour.told & ~self.claims:
                 self._send(neighbour, announcer.whole(neighbour, self.claims))
+        self.serve(now)  # perhaps it was all that a neighbour wanted
 
     def arrived(self, neighbour: Neighbour, block: int, ok: bool, now: float, sealed: bool = True) -> None:
         """All bytes of `block` came from it; `ok` and `sealed` as `Arrived` says."""

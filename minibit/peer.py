@@ -270,7 +270,7 @@ class Peer:
             self._depart_if_idle(now)
 
     def _on_lost(self, event: events.Lost, now: float) -> None:
-        self.exchange.lose(event.block)
+        self.exchange.lose(event.block, now)
         self._depart_if_idle(now)
 
     # looking

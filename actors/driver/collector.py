@@ -118,7 +118,9 @@ class Collector:
         if now - self._moved[1] < HOPELESS_S:
             return ""
         heard = {
-            name: self.actors[name] for name, one in self.ledger.accounts.items() if one.answers and not one.silent_s
+            name: self.actors[name]
+            for name, one in self.ledger.accounts.items()
+            if one.answers and one.silent_s <= DRAIN_S
         }
         found = causes(ask_all(heard, lambda actor: actor.snapshot.remote(), DRAIN_S).found.values())
         return found and f": {found}"

@@ -75,6 +75,7 @@ class Links:
         self._dialling: set[str] = set()
         self._server: socket.socket | None = None
         self._porter: asyncio.Task[None] | None = None
+        self._arrival: asyncio.Task[None] | None = None  # of the connection that is let in now
         self._closed = False
         self._empty = asyncio.Event()
         self._empty.set()
@@ -158,7 +159,8 @@ class Links:
             link.close(why, Desligamento(peer=self.owner.me.peer, why=why[:WHY_CHARACTERS]))
         if self._server is not None and self._porter is not None:
             self._porter.cancel()
-            await asyncio.wait([self._porter])
+            tasks = [task for task in (self._porter, self._arrival) if task is not None]
+            await asyncio.gather(*tasks, return_exceptions=True)
             self._server.close()
         with suppress(TimeoutError):
             async with asyncio.timeout(2 * FLUSH_S):
@@ -169,7 +171,12 @@ class Links:
         while True:
             try:
                 sock, _ = await self.loop.sock_accept(server)
-                await self._connect(Link(self), sock, self.loop.connect_accepted_socket)
+                # a task of its own: to be cancelled in the middle would leave the connection to nobody
+                self._arrival = self.loop.create_task(
+                    self._connect(Link(self), sock, self.loop.connect_accepted_socket)
+                )
+                await asyncio.wait([self._arrival])
+                await self._arrival
             except Exception:  # no descriptor is left, it is gone again, ...: the next may come in all the same
                 await asyncio.sleep(PAUSE_S)
             if len(self._strangers()) >= STRANGERS_MAX:

@@ -77,5 +77,5 @@ nothing (1.22); rounds of 2 s instead of 10 s help (1.17, which is an efficiency
 Peers dial until they have half of their links and are dialled for the others, so a few links stay free: the dotted line
 has the links that there really were. Seven is 6.2.
 """,
-    large=("bound / makespan, 7", "bound / makespan, 20"),
+    large=("bound / makespan, 7", "bound / makespan, 20", "that of 20"),
 )

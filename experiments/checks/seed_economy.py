@@ -84,4 +84,5 @@ The seed's economy hangs on the pipeline. Blocks that wait in its queue can't be
 rarer. With two open PEDIDOs for each neighbour the seed sent 1.16 copies, with one 1.08 (50 peers, seed 2 u, one seed
 of chance): [decision 10](decisions/0010-a-slow-neighbour-is-asked-for-one-block-at-a-time.md).
 """,
+    large=("seed copies, rarest first",),
 )

@@ -32,7 +32,7 @@ from minibit.behaviour import Corrupter, FreeRider, Liar, Slow
 from minibit.choker import TitForTat
 from minibit.errors import DiskFullError, LocalError, RemoteError
 from minibit.events import TRACKER, Call, Progressed
-from minibit.messages import Desligamento
+from minibit.messages import Desligamento, NovoPeer, PeerAddress
 from minibit.picker import RarestFirst
 from minibit.rules import Rules
 from minibit.seat import Seat
@@ -160,6 +160,24 @@ async def test_ten_peers_with_different_blocks_and_no_seed_complete_each_other(f
 
 
 # peers that behave badly
+
+
+@pytest.mark.parametrize("host", ["a" * 70, "127.0.0.1"])
+@pytest.mark.parametrize("liar", [TRACKER, "eva"])
+@on_uvloop
+async def test_a_member_is_not_believed_about_where_peers_are_and_the_swarm_goes_on(film, copies, liar, host):
+    """Its links have the seed's id or another, and the host that it tells can be looked up or not."""
+    async with Loopback(film, copies) as swarm:
+        (ana,) = await swarm.seat_many(1)
+        if liar != TRACKER:
+            await swarm.seat(liar)
+        await swarm.until(lambda: liar in ana.links and ana.me.peer in swarm.nodes[liar].links)
+        link = ana.links[liar]
+        swarm.nodes[liar].links[ana.me.peer].send(NovoPeer((PeerAddress("nobody", host, 9),)))
+        await swarm.until(lambda: link.closed)
+        assert "nobody" not in ana.peer.contacts.known
+        await swarm.until_complete()
+        swarm.check_copies()
 
 
 @on_uvloop

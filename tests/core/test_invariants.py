@@ -20,6 +20,7 @@ from minibit.messages import Message, PeerAddress
 from minibit.records import PeerRecord, decode, encode
 from minibit.rules import Rules
 from minibit.run.causes import causes
+from minibit.sim.journal import Entry, Journal
 from minibit.snapshots import PeerSnapshot
 
 QUICK = Rules(round_s=1.0, request_timeout_s=2.0, tracker_s=5.0)
@@ -372,6 +373,7 @@ HAPPENED = st.one_of(
     st.builds(events.Arrived, st.just("eva"), HELD_INDEX, st.booleans()),
     st.builds(events.Sent, st.just("eva"), HELD_INDEX),
     st.builds(events.Progressed, st.just("eva")),
+    st.builds(events.Lost, HELD_INDEX),
     st.builds(events.Linked, st.builds(PeerAddress, NAMES, st.just("h"), st.just(1)), st.booleans(), st.booleans()),
     st.builds(events.Unlinked, NAMES, st.just("why")),
     st.sampled_from([0.05, 1.0, 5.0]),
@@ -399,6 +401,9 @@ def test_whatever_a_neighbour_says_and_in_whatever_order_nothing_breaks_and_the_
     assert pickle.loads(pickle.dumps(state)) == state  # as Ray carries it
     assert causes([state]).isprintable()
     assert decode(encode(table.records)) == table.records
+    journal = Journal.of(table.peers["ana"], 1)
+    journal.entries += [Entry(float(at_s), one) for at_s, one in enumerate(happened) if not isinstance(one, float)]
+    assert Journal.decode(journal.encode()).entries == journal.entries
 
 
 @given(st.lists(SAID, max_size=40))

@@ -217,6 +217,16 @@ def test_blocks_that_its_own_disk_lost_are_neither_served_nor_asked_for_and_the_
     assert asked(ana.effects + ana.wait(60), "caio") == []
 
 
+def test_a_slot_goes_on_when_the_last_block_that_its_neighbour_wanted_is_lost():
+    ana = Alone(2, 0b11, rules=Rules(slots=1, guests=0))
+    ana.link("bia", 0b10)
+    assert Desbloqueio() in said(ana.effects, "bia")
+    ana.link("caio", 0b00)
+    effects = ana.do(Lost(0))
+    assert Bloqueio() in said(effects, "bia")
+    assert Desbloqueio() in said(effects, "caio")
+
+
 def test_a_pedido_while_choked_is_ignored_and_drops_the_neighbour_only_if_it_goes_on():
     ana = Alone(4, 0b1, rules=Rules(slots=0, guests=0))
     ana.link("bia", 0)

@@ -185,7 +185,7 @@ def test_the_command_runs_a_check_and_prints_its_table(tmp_path):
     assert found.returncode == 0, found.stdout
     assert "degree: bound / makespan, 3 neighbours" in found.stdout
     assert "differs" not in found.stdout
-    assert found.stderr.endswith("rows that small forms can't judge: 2; leave --quick out for them\n")
+    assert found.stderr.endswith("rows that small forms can't judge: 3; leave --quick out for them\n")
     assert not (tmp_path / "out").exists()
 
 

@@ -327,3 +327,18 @@ def test_a_slot_whose_neighbour_has_got_all_it_wants_is_given_on_at_once():
     made = simulation(2, 8, slots=1, guests=0, round=1000, upload=1.0)
     assert all_complete(made.run())
     assert made.world.now < 2 * 8 + 2
+
+
+@pytest.mark.parametrize(
+    ("fault", "why"),
+    [
+        ({"kind": "split", "at": 1, "peers": [TRACKER]}, "could not reach tracker at tracker:1 ("),
+        ({"kind": "pauses", "at": 1, "peers": [TRACKER]}, "to tracker at tracker:1 stand, and bring no byte for "),
+        ({"kind": "tracker-gone", "at": 0}, "know no other peer"),
+        ({"kind": "corrupt", "at": 0, "share": 1.0, "peers": [TRACKER]}, "banned tracker"),
+    ],
+)
+def test_peers_that_get_nothing_say_what_kept_them_from_it(fault: dict[str, Any], why: str):
+    summary = simulation(3, 20, fault).run()
+    assert len(summary.failed) == 3
+    assert all(why in one.why for one in summary.failed)

@@ -172,7 +172,11 @@ def test_a_line_that_takes_more_than_it_can_is_noticed(monkeypatch: pytest.Monke
 
 def test_a_peer_that_takes_a_block_whose_hash_did_not_pass_is_noticed(monkeypatch: pytest.MonkeyPatch):
     arrived = Exchange.arrived
-    monkeypatch.setattr(Exchange, "arrived", lambda self, n, block, ok, now: arrived(self, n, block, True, now))
+
+    def passed(self: Exchange, neighbour: Neighbour, block: int, ok: bool, *rest: Any) -> None:
+        arrived(self, neighbour, block, True, *rest)
+
+    monkeypatch.setattr(Exchange, "arrived", passed)
     made = world(BlocksAreVerified(), peers=0, seeded=False)
     take_seat(made, "bad", held=made.all, behaviour=BEHAVIOURS["corrupter"], up_bps=2000.0)
     take_seat(made, "ana", up_bps=2000.0)

@@ -150,6 +150,7 @@ HAPPENINGS = [
     None,
     events.Sent("he", 2),
     events.Unlinked("he", "reset"),
+    events.Lost(3),
     events.Leaving("“enough”\n"),
 ]  # fmt: skip
 

@@ -53,6 +53,7 @@ class FakeRay:
                 ref.answer = answer
 
     def monotonic(self) -> float:
+        self.now += 1e-6  # no two moments are the same
         return self.now
 
     def later(self, seconds: float, answer: Any) -> Ref:
