@@ -105,7 +105,7 @@ def test_a_swarm_over_three_nodes_completes_and_counts_them(found: dict[str, Any
 
 def test_a_node_that_is_lost_takes_its_peers_and_nobody_else(found: dict[str, Any]) -> None:
     assert found["exit_code"] == 4
-    assert found["cut"]["failed"] == [{"peer": "peer-02", "why": "died", "node": "127.0.0.1"}]
+    assert found["cut"]["failed"] == [{"peer": "peer-02", "why": "died with its machine", "node": "127.0.0.1"}]
     assert found["cut"]["verified"] == 2
 
 

@@ -280,7 +280,7 @@ def test_a_peer_that_is_killed_is_named_and_the_others_complete(ray_cluster: str
         os.kill(pid, signal.SIGKILL)
         assert run.wait() == 4
         summary = json.loads(run.stdout)
-        assert summary["failed"] == [{"peer": "peer-02", "why": "died"}]
+        assert summary["failed"] == [{"peer": "peer-02", "why": "died", "node": "127.0.0.1"}]
         assert summary["verified"] == 2
         assert run.stderr.endswith("run_swarm: incomplete: peer-02: died\n")
     assert left_of(summary["run"]) == []
