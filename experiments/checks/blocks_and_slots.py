@@ -70,7 +70,7 @@ CHECK = Check(
     rows,
     draw,
     """\
-With 16 blocks the runs lie on both sides of the limit: 1.96, 1.98 and 2.02. Less would be no fault: it is a loss.
+With 16 blocks the runs lie on both sides of the limit: 1.87, 1.88 and 2.05. Less is no fault: it is a loss.
 """,
     large=("makespan / bound, 16 blocks", "makespan / bound with"),
 )
