@@ -37,4 +37,5 @@ class ActorHandle(Protocol):
     drain: RemoteMethod[[int], Drained]
     snapshot: RemoteMethod[[], PeerSnapshot]
     mailbox: RemoteMethod[[], MailboxSnapshot]
+    limit: RemoteMethod[[dict[str, float | None]], None]
     desligamento: RemoteMethod[..., None]
