@@ -94,12 +94,13 @@ class Swarm:
         node = CONNECTION.take(address)
         try:
             prefix = actor_name(name, "")
-            named = [actor["name"] for actor in ray.util.list_named_actors(all_namespaces=True)]
+            listed = CONNECTION.head.ask(partial(ray.util.list_named_actors, all_namespaces=True))
+            named = [actor["name"] for actor in listed]
             names = sorted(actor.removeprefix(prefix) for actor in named if actor.startswith(prefix))
             actors: dict[str, Any] = {}
             for peer in names:
                 with suppress(ValueError):  # it has just ended
-                    actors[peer] = ray.get_actor(prefix + peer, NAMESPACE)
+                    actors[peer] = CONNECTION.head.ask(partial(ray.get_actor, prefix + peer, NAMESPACE))
             if not actors:
                 running = sorted({actor.split(":")[1] for actor in named if actor.startswith("minibit:")} - {name})
                 there = f"there are {', '.join(running)}" if running else "none is running"
