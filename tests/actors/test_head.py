@@ -75,7 +75,7 @@ def test_a_limit_that_ray_could_not_read_either_is_its_usual_one(monkeypatch: py
 
 DEAD_NODE = (
     "The node with node id: 5b83 and address: 10.0.0.3 and node name: x has been marked dead because the detector has "
-    "missed too many heartbeats from it. This can happen when a \t(1) raylet crashes unexpectedly (OOM, etc.) \n\t(2) .."
+    "missed too many heartbeats from it. This can happen when a \t(1) raylet crashes unexpectedly (OOM) \n\t(2) .."
 )
 
 
