@@ -244,6 +244,8 @@ class OwnSwarm(Swarm):
         for actor in list(self._actors.values()):
             with suppress(RayError, ValueError):
                 ray.kill(actor)  # type: ignore[arg-type]
+                if CONNECTION.head.lost_s:  # by which Ray kills
+                    actor.__ray_terminate__.remote()
         if self._live is not None:
             self._live.settle()
         if sweep and not self._launcher.options.keep and not CONNECTION.started_here and not CONNECTION.head.lost_s:
