@@ -294,7 +294,8 @@ def test_the_time_limit_is_exit_code_5_and_says_who_misses_how_much(
     monkeypatch.setenv("NO_COLOR", "1")
     result = ran("--peers", "2", "--size", "1MiB", "--seed-upload", "64KiB/s", "--timeout", "500ms")
     assert result.exit_code == 5, result.stderr
-    assert re.search(r"incomplete: peer-01.*: the time limit of 0.5 s came first, \d+( to \d+)? blocks missing", result.stderr)
+    said = r"incomplete: peer-01.*: the time limit of 0.5 s came first, \d+( to \d+)? blocks missing"
+    assert re.search(said, result.stderr)
     assert "time limit reached" in result.stdout
     assert not re.search(r"\x1b\[[0-9;]*[349][0-7]", result.stdout + result.stderr), "NO_COLOR is honoured"
 
