@@ -63,7 +63,7 @@ CHECK = Check(
 It grows with the logarithm, and a little faster than expected: 1.7 τ a doubling is the law, 3 to 6 is what a doubling
 costs between 25 and 800 peers. What is missing is what check 6 tells of: with whole blocks, slots at the start are held
 by neighbours whose every wish is in flight from somebody else already. Shorter rounds don't cure it: with rounds of 2 s
-instead of 10 s, 400 peers start in 31 τ instead of 28 (one seed of chance).
+instead of 10 s, 400 peers start in 28 τ instead of 27 (one seed of chance).
 """,
     large=("makespan of",),
 )

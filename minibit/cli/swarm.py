@@ -179,7 +179,6 @@ def simulate(
             f"{blocks:,} blocks, {blocks / took_s:,.0f} a second"
         )
         summary = simulation.write(folder)
-        progress.say(f"records in {folder.path}")
     finally:
         folder.remove_if_empty()
     return summary

@@ -54,6 +54,12 @@ def summary_of(result: Result) -> dict[str, Any]:
 # what comes out
 
 
+def test_each_line_of_progress_is_told_once(ran):
+    told = ran(*SMALL, "--upload", "1MiB/s", "--out", "run").stderr.splitlines()
+    assert sorted(set(told)) == sorted(told)
+    assert "records in run" in told
+
+
 def test_the_summary_and_the_folder_are_those_of_a_real_run(ran, tmp_path):
     result = ran(*SMALL, "--upload", "1MiB/s", "--seed-upload", "1MiB/s", "--out", "run", "--name", "tuesday", "--json")
     summary = summary_of(result)

@@ -64,7 +64,7 @@ def test_a_sequential_picker_spreads_badly():
 
 
 def test_peers_trade_with_those_of_their_own_speed():
-    found = clustering.one(1, "tit-for-tat", clustering.FAST_SEED_BPS, 100)
+    found = clustering.one(1, "fast seed", 100)
     assert mean(found[f"{name} own"] for name in clustering.CLASSES) > 0.38  # by chance it is a third
     assert found["fast s"] < found["medium s"] < found["slow s"]
     assert [sum(row) for row in found["shares"]] == pytest.approx([1, 1, 1])
