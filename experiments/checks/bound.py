@@ -68,11 +68,11 @@ def rows(found: Found) -> list[CheckRow]:
     runs = [one for case, many in found.items() if case in SORTS or case == ELSEWHERE for one in many]
     bounded = [one["over_bound"] for one in runs if one.get("over_bound")]
     counted = [one for one in runs if "sent_bytes" in one]
-    leaks = sum(one["sent_bytes"] != one["received_bytes"] for one in counted)
+    leaks = sum(one["sent_bytes"] != one["received_bytes"] + one["lost_bytes"] for one in counted)
     plan = found["hypercube"][0]
     return [
         at_least(f"least makespan / bound of {len(bounded)} runs", min(bounded), 1.0),
-        CheckRow(f"runs of {len(counted)} in which bytes sent ≠ bytes received", "0", str(leaks), not leaks),
+        CheckRow(f"runs of {len(counted)} in which bytes sent ≠ bytes received + lost", "0", str(leaks), not leaks),
         CheckRow("rounds, hypercube", str(plan["least"]), str(plan["rounds"]), plan["rounds"] == plan["least"]),
         at_most("rounds / least, rarest first", average(found["rarest-first"], "ratio"), 1.06),
         at_least("rounds / least, random", average(found["random"], "ratio"), 1.10),
@@ -98,7 +98,9 @@ CHECK = Check(
     """\
 The swarms have 40 peers and are odd in one way each; all runs of the other checks count too, but for the open swarm of
 check 9, which has no bound. Bytes are compared when the blocks that were under way at the end have come. A corrupter's
-blocks are sent and received like any others.
+blocks are sent and received like any others. Lost is a block whose last byte has left, and whose receiver leaves
+within the latency, before it is there: it was asked twice, and the other came first. That happened to one block in one
+run of all (check 3, where complete peers leave).
 
 The rounds: 255 peers and a seed, 256 blocks, with the pickers and the counts of Minibit; the peers that are served are
 drawn at random.

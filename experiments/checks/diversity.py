@@ -61,7 +61,7 @@ def draw(found: Found, figure: Any) -> None:
     right.fill_between(at_s, least, most, alpha=0.3, label="rarest to commonest")
     right.plot(at_s, middle, label="mean")
     right.set(xlabel="seconds", ylabel="copies of a block")
-    right.legend()
+    right.legend(loc="lower right")
 
 
 CHECK = Check(

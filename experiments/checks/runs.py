@@ -58,20 +58,22 @@ def run(
 def figures(simulation: Simulation, summary: Summary) -> Figures:
     """The figures of every run. The start-up is its time beyond the bound, in blocks of one uplink (τ)."""
     tau_s = simulation.content.block_bytes / UPLOAD_BPS
-    sent_bytes, received_bytes = settled(simulation)
+    settle(simulation)
+    machines = simulation.world.machines.values()
     transfer_s, bound_s = summary.seconds.transfer, summary.bound_s
     return {
         "makespan_s": transfer_s,
         "bound_s": bound_s,
         "over_bound": transfer_s / bound_s if bound_s else None,
         "startup_tau": (transfer_s - bound_s) / tau_s if bound_s else None,
-        "sent_bytes": sent_bytes,
-        "received_bytes": received_bytes,
+        "sent_bytes": sum(machine.sent_bytes for machine in machines),
+        "received_bytes": sum(machine.received_bytes for machine in machines),
+        "lost_bytes": simulation.world.network.lost_bytes,
     }
 
 
-def settled(simulation: Simulation) -> tuple[int, int]:
-    """Bytes that all have sent and received, once the blocks that were under way at the end have come."""
+def settle(simulation: Simulation) -> None:
+    """Go on until the blocks that were under way at the end have come."""
     world = simulation.world
     clock, machines = world.clock, world.machines.values()
     limit_s = clock.now + MOST_SETTLING_S
@@ -80,4 +82,3 @@ def settled(simulation: Simulation) -> tuple[int, int]:
     until_s = clock.now + world.network.latency_s
     while clock.next_s <= until_s:
         clock.step()
-    return sum(machine.sent_bytes for machine in machines), sum(machine.received_bytes for machine in machines)

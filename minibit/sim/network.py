@@ -49,6 +49,7 @@ class Network:
         self.progress_s = progress_s
         self.bandwidth = Bandwidth(clock)
         self.arrived_bytes = 0  # payload, at all machines together
+        self.lost_bytes = 0  # payload that was sent, and whose link broke before it was there
         self._clock = clock
         self._machines = machines
         self._content = content
@@ -132,6 +133,8 @@ class Network:
                 if type(event) is events.Arrived:
                     event = self._arrive(way, event)
                 self._tell(way.receiver, event)
+            elif type(event) is events.Arrived:
+                self.lost_bytes += self._content.length(event.block)
 
     def _arrive(self, way: Way, event: events.Arrived) -> events.Arrived:
         size_bytes = self._content.length(event.block)

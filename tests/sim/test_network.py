@@ -294,6 +294,16 @@ def test_what_is_under_way_at_a_break_is_lost_both_ways():
     assert [machine.end.sending + machine.end.receiving for machine in wire.machines.values()] == [[], []]
 
 
+@pytest.mark.parametrize(("at_s", "arrived", "lost"), [(0.95, 0, 0), (1.05, 0, BLOCK_BYTES), (1.15, BLOCK_BYTES, 0)])
+def test_a_block_that_was_sent_arrives_or_is_counted_as_lost(at_s: float, arrived: int, lost: int):
+    wire = linked()
+    wire.send_block("a", "b", 1)
+    wire.at(at_s, wire.network.cut, "b", "a")
+    wire.run()
+    assert wire.machines["a"].sent_bytes == arrived + lost
+    assert (wire.network.arrived_bytes, wire.network.lost_bytes) == (arrived, lost)
+
+
 def test_a_dead_peer_is_missed_after_what_it_said_arrived():
     wire = linked()
     wire.say("a", "b", 1)
