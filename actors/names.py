@@ -37,4 +37,6 @@ class ActorHandle(Protocol):
     drain: RemoteMethod[[int], Drained]
     snapshot: RemoteMethod[[], PeerSnapshot]
     mailbox: RemoteMethod[[], MailboxSnapshot]
+    __ray_terminate__: RemoteMethod[[], None]  # Ray gives it to every actor
+    limit: RemoteMethod[[dict[str, float | None]], None]
     desligamento: RemoteMethod[..., None]

@@ -19,7 +19,7 @@ from minibit.errors import RemoteError
 
 WHY_CHARACTERS = 200  # a farewell has at most this much of the reason
 LABEL = "[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"  # between two dots of a host name; resolvers raise at longer
-IPV6 = r"(?=[^:]*:[^:]*:)[0-9A-Fa-f:.]{2,45}(?:%[A-Za-z0-9_.-]{1,16})?"
+IPV6 = r"(?=[^:]*:[^:]*:)[0-9A-Fa-f:]{2,39}(?:(?:\.[0-9]{1,3}){3})?(?:%[A-Za-z0-9_-]{1,16})?"
 HOST = rf"^(?:{LABEL}(?:\.{LABEL})*\.?|{IPV6})\Z"
 
 ID = r"^[^\x00-\x1f\x7f-\x9f]*\Z"  # no control characters: it is shown on terminals

@@ -11,19 +11,19 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import secrets
 import socket
 import sys
 import tempfile
-from concurrent.futures import Future
 from contextlib import nullcontext, suppress
 from pathlib import Path
-from threading import Thread
 from typing import Any, NamedTuple
 
 import ray
 from ray.exceptions import AuthenticationError
 
+from minibit.actors.driver.head import within
 from minibit.actors.driver.private import on_loopback, private, signals_kept
 from minibit.actors.driver.signals import undisturbed
 from minibit.actors.names import NAMESPACE
@@ -63,6 +63,8 @@ def connect(address: str | None = None) -> bool:
     """
     if ray.is_initialized():
         return False
+    os.environ.setdefault("RAY_task_events_shutdown_flush_timeout_ms", "500")  # else 5 s, if the head is gone
+    _hush()
     if here := address is None or address == "local":
         _start()
     else:
@@ -98,7 +100,6 @@ def end_at_once() -> None:
 def _start() -> None:
     # by default Ray runs its workers at nice 15, where anything else on the machine slows the swarm down
     os.environ.setdefault("RAY_worker_niceness", "0")
-    _hush()
     _give_token()
     folder = _ray_folder()
     for tries_left in reversed(range(STARTS)):
@@ -177,17 +178,31 @@ def _give_token() -> None:
 
 
 def _hush() -> None:
-    """Drop Ray's warning of many processes on few cores: a swarm on one machine is just that."""
+    """Say in a line, or not at all, what Ray says of the cluster in pages."""
     worker, show = private("ray._private.worker"), private("ray._private.worker", "print_to_stdstream")
-    if show is None or getattr(show, "hushed", False):  # without that name: the warning is shown
+    if show is None or getattr(show, "hushed", False):  # without that name: all is shown
         return
 
     def print_to_stdstream(data: dict[str, Any], *args: Any, **options: Any) -> None:
-        if not any("worker processes have been started" in line for line in data["lines"]):
+        if data.get("pid") != "raylet":
             show(data, *args, **options)
+        for line in filter(None, map(_in_a_line, data["lines"] if data.get("pid") == "raylet" else ())):
+            print(line, file=sys.stderr)
 
     print_to_stdstream.hushed = True  # type: ignore[attr-defined]
     worker.print_to_stdstream = print_to_stdstream
+
+
+def _in_a_line(text: str) -> str:
+    """What Ray says of its nodes, in a line; empty if nobody needs it.
+
+    A swarm has many processes on few cores. A node that ended without a word is soon called dead, with its address.
+    """
+    if "worker processes have been started" in text or text.startswith("Raylet is terminated"):
+        return ""
+    if "marked dead" in text and (found := re.search(r"address: (\S+)", text)):
+        return f"Ray gives up the node at {found[1]}: it is dead, or could not be reached for too long"
+    return f"Ray says: {text.strip().partition(chr(10))[0]}"
 
 
 def nodes() -> list[ClusterNode]:
@@ -269,18 +284,8 @@ def _knock(address: str) -> None:
     client = private("ray._raylet", "GcsClient")
     if client is None:  # without that name: something listens, and ray.init finds out whether it is a cluster
         return
-    answer: Future[None] = Future()
-
-    def ask() -> None:
-        try:
-            client(address=address, cluster_id=None)
-            answer.set_result(None)
-        except BaseException as error:
-            answer.set_exception(error)
-
-    Thread(target=ask, daemon=True).start()
     try:
-        answer.result(KNOCK_S)
+        within(KNOCK_S, lambda: client(address=address, cluster_id=None))
     except TimeoutError:
         raise AddressError(
             address, f"what listens at {address} doesn't speak as a Ray cluster does: give the address of its head"

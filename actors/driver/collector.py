@@ -12,7 +12,8 @@ from collections.abc import Callable, Mapping
 from math import inf
 from typing import TYPE_CHECKING
 
-from minibit.actors.driver.calls import Calls
+from minibit.actors.driver.calls import Calls, Replies
+from minibit.actors.driver.connection import CONNECTION
 from minibit.actors.driver.handle import ANSWER_S, ask_all
 from minibit.actors.driver.turn import Turn
 from minibit.events import TRACKER
@@ -33,6 +34,7 @@ HOPELESS_S = 5.0  # the same, when blocks are lost
 AWAY_S = 300.0  # a member that is out of reach is waited for so long, if Ray doesn't say before that it is dead
 DRAIN_S = 2.0  # for news; what comes later is in the next collection
 VERIFY_S = 600.0
+LAST = 0.1  # of the time after which Ray ends this process without the head: then nothing is verified any more
 
 Progressing = Callable[[int, int, int, int, float], object]
 """Called with the progress of a swarm: peers complete, peers, blocks held, blocks in all, bytes a second."""
@@ -96,6 +98,8 @@ class Collector:
 
     def _hopeless(self, now: float) -> str | None:
         """Why nothing more will come, or None."""
+        if gone := CONNECTION.head.gone():
+            return gone
         ledger = self.ledger
         moved_bytes, moved_at = self._moved
         away_s = max((account.silent_s for account in ledger.accounts.values() if account.answers), default=0.0)
@@ -135,9 +139,13 @@ class Collector:
         complete = [name for name, account in ledger.peers.items() if account.completed_at is not None]
         calls = Calls(lambda name: self.actors[name].verify.remote())
         verifying = f"verifying {len(complete)} {'copy' if len(complete) == 1 else 'copies'}"
-        replies = calls.all(
-            complete, VERIFY_S, look=lambda replies: stage(verifying, len(replies.found), len(complete))
-        )
+        head = CONNECTION.head
+
+        def look(replies: Replies[bool]) -> None:
+            stage(verifying, len(replies.found), len(complete))
+            head.check(LAST)
+
+        replies = calls.all(complete, min(VERIFY_S, head.left_s / 2), look=look)
         ledger.actor_calls += calls.count
         for name in complete:
             account = ledger.accounts[name]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ray
 
 from minibit.actors.driver import cluster
+from minibit.actors.driver.head import ClusterHead
 
 
 def here() -> str | None:
@@ -19,6 +20,7 @@ class Connection:
     """The handles that use the connection, counted.
 
     started_here  whether it leads to a cluster that was started for a handle
+    head          the head of that cluster, watched as long as a handle uses the connection
     """
 
     def __init__(self) -> None:
@@ -26,6 +28,7 @@ class Connection:
         self._users = 0
         self._made = False
         self.started_here = False
+        self.head = ClusterHead()
 
     def take(self, address: str | None) -> str | None:
         """Use the connection, which is made if there is none (`connect`); what to give back."""
@@ -34,6 +37,9 @@ class Connection:
         elif here() != self._node:  # it is the program's own
             self._users, self.started_here, self._made = 0, False, False
         self._node = here()
+        if not self._users:
+            self.head = ClusterHead(ray.get_runtime_context().gcs_address)
+            self.head.watch()
         self._users += 1
         return self._node
 
@@ -41,8 +47,10 @@ class Connection:
         """Use the connection that was taken no longer."""
         if node == self._node == here():  # otherwise it has ended already
             self._users -= 1
-            if not self._users and self._made:
-                cluster.disconnect()
+            if not self._users:
+                self.head.leave()
+                if self._made:
+                    cluster.disconnect()
 
 
 CONNECTION = Connection()

@@ -10,6 +10,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from functools import partial
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from minibit.actors.disk import files, scratch
 from minibit.actors.driver.calls import Calls, Replies
 from minibit.actors.driver.cluster import ClusterNode
+from minibit.actors.driver.connection import CONNECTION
 from minibit.actors.driver.shipping import shipped
 from minibit.actors.names import NAMESPACE, actor_name
 from minibit.actors.peer import Opened, PeerActor, Setup, machine
@@ -38,6 +40,7 @@ from minibit.strategies import Shipment
 SPAWN_S = 60.0  # limit for the next actor to come up
 SPAWN_EACH_S = 5.0  # for each of them, when all are waited for
 CALL_S = 120.0  # limit for any other call to all of them; a network that is cut for a minute may heal meanwhile
+STANDING_S = 5.0  # for the head to say which nodes there are, at the end
 FREE_S = 5.0  # for Ray to free the name of a dead actor
 OFFSET_TRIES = 3
 
@@ -135,7 +138,8 @@ class Launcher:
                 "scheduling_strategy": _on(place.node_id),
             }
             try:
-                self.actors[seat.name] = REMOTE[kind].options(**options).remote(seat, setup, place.host, last)
+                start = partial(REMOTE[kind].options(**options).remote, seat, setup, place.host, last)
+                self.actors[seat.name] = CONNECTION.head.ask(start)
             except ActorAlreadyExistsError:
                 there = f"a swarm {self.ledger.run} is running on this cluster already"
                 raise LocalError(f"{there}: give another name, or wait for its end") from None
@@ -152,11 +156,11 @@ class Launcher:
         """Run a Ray task once on every node of the swarm that Ray doesn't call dead; its references."""
         return [
             ray.remote(num_cpus=0, max_retries=0)(task).options(scheduling_strategy=_on(place.node_id)).remote(*args)
-            for place in self._standing()
+            for place in self._standing(STANDING_S)
         ]
 
-    def _standing(self) -> list[ClusterNode]:
-        alive = {node["NodeID"] for node in ray.nodes() if node["Alive"]}  # type: ignore[no-untyped-call]
+    def _standing(self, limit_s: float = CALL_S) -> list[ClusterNode]:
+        alive = {node["NodeID"] for node in CONNECTION.head.ask(ray.nodes, limit_s) if node["Alive"]}
         return [place for place in self.places if place.node_id in alive]
 
     def _is_free(self, name: str) -> bool:
@@ -165,7 +169,7 @@ class Launcher:
         deadline = time.monotonic() + FREE_S
         while time.monotonic() < deadline:
             try:
-                ray.get_actor(actor_name(self.ledger.run, name), NAMESPACE)
+                CONNECTION.head.ask(partial(ray.get_actor, actor_name(self.ledger.run, name), NAMESPACE))
             except ValueError:
                 return True
             time.sleep(0.1)
@@ -202,6 +206,7 @@ class Launcher:
         """
 
         def look(replies: Replies[Any]) -> None:
+            CONNECTION.head.check()
             for name, failed in replies.failed.items():
                 if isinstance(failed.cause, MinibitError):
                     raise self._at_its_host(name, failed.cause) from None

@@ -28,7 +28,7 @@ from minibit.actors.driver.connection import CONNECTION
 from minibit.actors.driver.signals import undisturbed
 from minibit.actors.driver.swarm import Swarm
 from minibit.actors.driver.turn import Turn
-from minibit.errors import LocalError
+from minibit.errors import ClusterError, LocalError
 from minibit.lab.archive import RunFolder
 from minibit.lab.machine import free_memory_bytes
 from minibit.run import needs, verdict
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from minibit.lab import Run
 
 STOP_S = 5.0  # for peers to say goodbye
+LOST_S = 2.0  # the same, when the head of the cluster is lost: those that it has not started yet say nothing
 SWEEP_S = 20.0  # for nodes to remove what killed peers left
 
 OPEN: dict[str, OwnSwarm] = {}
@@ -110,7 +111,7 @@ class OwnSwarm(Swarm):
             launch.check_room(folder, options, manifest.content_bytes)
             stage("starting Ray" if options.address in (None, "local") else f"joining the cluster at {options.address}")
             undo.callback(CONNECTION.give_back, CONNECTION.take(options.address))
-            launcher = launch.Launcher(folder, options, source, manifest, cluster.nodes())
+            launcher = launch.Launcher(folder, options, source, manifest, CONNECTION.head.ask(cluster.nodes))
             swarm = cls(folder, launcher, began_at, undo.pop_all())
         OPEN[swarm.name] = swarm
         try:
@@ -231,7 +232,8 @@ class OwnSwarm(Swarm):
     def _stop(self) -> bool:
         """Ask the actors to end; whether all did, and so removed their files."""
         calls = [actor.stop.remote(not self._launcher.options.keep) for actor in self._actors.values()]
-        ray.wait(calls, num_returns=len(calls), timeout=STOP_S) if calls else None
+        timeout_s = LOST_S if CONNECTION.head.lost_s else STOP_S
+        ray.wait(calls, num_returns=len(calls), timeout=timeout_s) if calls else None
         with suppress(RayError):  # one died, or is not there yet
             ray.get(calls, timeout=0)
             return True
@@ -242,10 +244,12 @@ class OwnSwarm(Swarm):
         for actor in list(self._actors.values()):
             with suppress(RayError, ValueError):
                 ray.kill(actor)  # type: ignore[arg-type]
+                if CONNECTION.head.lost_s:  # by which Ray kills
+                    actor.__ray_terminate__.remote()
         if self._live is not None:
             self._live.settle()
-        if sweep and not self._launcher.options.keep and not CONNECTION.started_here:
-            with suppress(RayError):
+        if sweep and not self._launcher.options.keep and not CONNECTION.started_here and not CONNECTION.head.lost_s:
+            with suppress(RayError, ClusterError):
                 calls = self._launcher.on_each_node(scratch.remove, self._launcher.scratch)
                 ray.wait(calls, num_returns=len(calls), timeout=SWEEP_S)
 

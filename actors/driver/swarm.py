@@ -19,7 +19,7 @@ import ray
 
 from minibit.actors.driver import connection, show, tables
 from minibit.actors.driver.connection import CONNECTION
-from minibit.actors.driver.handle import PeerHandle, ask_all
+from minibit.actors.driver.handle import ANSWER_S, PeerHandle, ask_all
 from minibit.actors.names import NAMESPACE, actor_name
 from minibit.errors import ClusterError, LocalError
 from minibit.events import TRACKER
@@ -94,12 +94,13 @@ class Swarm:
         node = CONNECTION.take(address)
         try:
             prefix = actor_name(name, "")
-            named = [actor["name"] for actor in ray.util.list_named_actors(all_namespaces=True)]
+            listed = CONNECTION.head.ask(partial(ray.util.list_named_actors, all_namespaces=True))
+            named = [actor["name"] for actor in listed]
             names = sorted(actor.removeprefix(prefix) for actor in named if actor.startswith(prefix))
             actors: dict[str, Any] = {}
             for peer in names:
                 with suppress(ValueError):  # it has just ended
-                    actors[peer] = ray.get_actor(prefix + peer, NAMESPACE)
+                    actors[peer] = CONNECTION.head.ask(partial(ray.get_actor, prefix + peer, NAMESPACE))
             if not actors:
                 running = sorted({actor.split(":")[1] for actor in named if actor.startswith("minibit:")} - {name})
                 there = f"there are {', '.join(running)}" if running else "none is running"
@@ -207,16 +208,18 @@ class Swarm:
         read = Options.build(**given)
         rates: dict[str, float | None] = {way: getattr(read, f"{way}_bps") for way in given}
         limits = ", ".join(f"{way} {'no limit' if rate is None else show_rate(rate)}" for way, rate in rates.items())
-        one = None if peer is None else self[peer]
+        rates_bps = {f"{way}_bps": rate for way, rate in rates.items()}
+        if peer is not None:
+            one = self[peer]
+            one.ask("limit", rates_bps)
+            self._acted(one.name, "limited", limits)
+            return
         self.check_open()
-        for each in list(self) if one is None else [one]:
-            try:
-                each.ask("limit", {f"{way}_bps": rate for way, rate in rates.items()})
-            except LocalError:
-                if one is not None:
-                    raise
-                continue  # it is gone
-            self._acted(each.name, "limited", limits)
+        answers = ask_all({each.name: each.actor for each in self}, lambda actor: actor.limit.remote(rates_bps))
+        for name in answers.found:
+            self._acted(name, "limited", limits)
+        if answers.slow:
+            raise LocalError(f"no answer within {ANSWER_S:g} s from {', '.join(answers.slow)}: try again")
 
     def _acted(self, peer: str, event: Literal["killed", "limited"], why: str = "") -> None:
         """Note what was done by hand: the process that launched the swarm has the records."""

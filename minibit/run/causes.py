@@ -90,7 +90,7 @@ def _clause(same: list[Obstacle]) -> str:
     match worst.kind:
         case "unreachable":
             tries = f"{worst.count} {'try' if worst.count == 1 else 'tries'}"
-            return f"{some} could not reach {at} ({tries}: {worst.why or 'no reason given'})"
+            return f"{some} could not reach {at} ({tries}: {worst.why.replace(f' from {at}', '') or 'no reason given'})"
         case "banned":
             return f"{some} banned {worst.neighbour}"
         case "silent":

@@ -13,7 +13,8 @@ from ray.exceptions import RayError, RayTaskError
 
 from minibit.actors.driver import calls
 from minibit.actors.driver.calls import Calls, is_gone
-from minibit.actors.driver.handle import PeerHandle, ask_all
+from minibit.actors.driver.handle import ANSWER_S, PeerHandle, ask_all
+from minibit.actors.driver.swarm import Swarm
 from minibit.errors import LocalError
 
 
@@ -141,3 +142,13 @@ def test_a_handle_tells_a_dead_peer_from_one_that_can_not_be_reached(world, answ
     actor: Any = FakeActor(snapshot=[answer])
     with pytest.raises(LocalError, match=f"peer-01 {said}"):
         PeerHandle("peer-01", actor, nothing).snapshot()
+
+
+def test_all_peers_are_limited_at_once_and_those_that_gave_no_answer_are_named(world, monkeypatch):
+    monkeypatch.setattr(Swarm, "check_open", lambda self: None)
+    answers: dict[str, Any] = {"tracker": True, "peer-01": True, "peer-02": None, "peer-03": DEAD, "peer-04": None}
+    actors: Any = {name: FakeActor(limit=[Ref(answer)]) for name, answer in answers.items()}
+    with pytest.raises(LocalError, match="from peer-02, peer-04: try again"):
+        Swarm("tuesday", actors).limit(upload=None)
+    assert world.now == pytest.approx(ANSWER_S, abs=1), "not so long for each of them"
+    assert {name: len(actor.calls) for name, actor in actors.items()} == dict.fromkeys(answers, 1) | {"tracker": 0}

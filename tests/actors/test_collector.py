@@ -11,6 +11,8 @@ from ray.exceptions import ActorDiedError
 from minibit import inventory
 from minibit.actors.driver import calls, collector
 from minibit.actors.driver.collector import AWAY_S, STALL_S, VERIFY_S, Collector
+from minibit.actors.driver.connection import CONNECTION
+from minibit.actors.driver.head import ClusterHead
 from minibit.actors.peer import Drained
 from minibit.content import VirtualContent
 from minibit.events import TRACKER
@@ -50,6 +52,20 @@ class Swarm:
 
     def left_at(self, name: str, event: str) -> list[str]:
         return [record.peer for record in self.ledger.noted if isinstance(record, PeerRecord) and record.event == event]
+
+
+class FakeHead(ClusterHead):
+    """A head that is given up after 45 s."""
+
+    until_s = 45
+    left_s = 15.0
+
+    def __init__(self, world: FakeRay) -> None:
+        super().__init__()
+        self.world = world
+
+    def gone(self, early: float = 0.0) -> str:
+        return "the head is lost" if early != collector.LAST and self.world.now > self.until_s else ""
 
 
 class FakeTurn:
@@ -203,3 +219,20 @@ def test_when_nothing_moves_the_reason_says_what_the_peers_in_reach_say(world, m
         f"the time limit of 60 s came first: {told}",
         f"the time limit of 60 s came first: {told}, it gave no answer",
     ]
+
+
+def test_a_swarm_that_lost_the_head_of_its_cluster_ends_with_what_it_has_and_says_so(world, monkeypatch):
+    lost = FakeHead(world)
+    monkeypatch.setattr(CONNECTION, "head", lost)
+    swarm = Swarm(world, ana={"drain": [complete("ana"), news()]}, bia={"drain": [news()]})
+    summary = swarm.wait()
+    assert [(one.peer, one.why) for one in summary.failed] == [("bia", "the head is lost")]
+    assert (summary.completed, summary.verified, summary.exit_code) == (1, 1, 4)
+    assert world.now == pytest.approx(lost.until_s, abs=1)
+
+
+def test_copies_are_verified_no_longer_than_ray_lets_us_without_the_head(world, monkeypatch):
+    monkeypatch.setattr(CONNECTION, "head", FakeHead(world))
+    swarm = Swarm(world, ana={"drain": [complete("ana"), news()], "verify": [None]}, bia={"drain": [news()]})
+    assert swarm.wait().verified == 0
+    assert world.now < FakeHead.until_s + FakeHead.left_s

@@ -57,9 +57,10 @@ def letters(where: Node, *, sender: str) -> list[Message]:
 
 
 async def linked(swarm: Loopback) -> tuple[Node, Node]:
-    """Two peers, not started, that share a link."""
+    """Two peers, not started, that share a link, and both have one with the seed."""
     one, two = [await swarm.seat(name, start=False) for name in ("one", "two")]
-    await swarm.until(lambda: all(letters(a, sender=b) for a, b in ((one, "two"), (two, "one"))))
+    pairs = ((one, "two"), (two, "one"), (one, TRACKER), (two, TRACKER))
+    await swarm.until(lambda: all(b in a.links and letters(a, sender=b) for a, b in pairs))
     return one, two
 
 

@@ -11,6 +11,7 @@ from ray.exceptions import ActorDiedError, RayTaskError
 
 from minibit.actors.driver import calls, launch
 from minibit.actors.driver.cluster import ClusterNode
+from minibit.actors.driver.connection import CONNECTION
 from minibit.actors.driver.launch import Launcher
 from minibit.actors.peer import Opened, machine
 from minibit.content import VirtualContent
@@ -218,3 +219,14 @@ def test_clocks_are_compared_once_for_each_machine(world, monkeypatch, tmp_path)
     assert len(asked) == launch.OFFSET_TRIES
     accounts = launcher.ledger.accounts
     assert [accounts[name].offset_s for name in [TRACKER, *NAMES]] == pytest.approx([0.0, 50.0, 50.0, 50.0], abs=1e-3)
+
+
+@pytest.mark.parametrize("method", ["open", "join", "start"])
+def test_a_launch_ends_when_the_head_of_the_cluster_is_lost(world, monkeypatch, tmp_path, method):
+    def lost(*_: Any) -> None:
+        monkeypatch.setattr(CONNECTION.head, "gone", lambda early=0: "the head is lost")
+
+    launcher, _ = launching(monkeypatch, tmp_path, peer_02=[started(**{method: [lost]})])
+    with pytest.raises(ClusterError, match="the head is lost: start the cluster again"):
+        run(launcher)
+    assert world.now <= 2

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -122,3 +124,46 @@ def test_without_the_token_nobody_is_admitted(hosts: Shell) -> None:
     done = hosts("run", "env", "RAY_AUTH_TOKEN=" + "f" * 64, sys.executable, script, "--quiet")
     assert done.returncode == 7
     assert "doesn't admit us" in done.stderr
+
+
+def test_a_run_that_loses_the_head_of_its_cluster_ends_with_its_records_and_says_why(
+    hosts: Shell, tmp_path: Path
+) -> None:
+    """The last one here: there is no cluster after it."""
+    over, before = threading.Event(), received_bytes(2)
+
+    def kill_the_head() -> None:
+        while not over.wait(0.1) and received_bytes(2) - before < 1 << 20:
+            pass
+        inside = subprocess.run(["ip", "netns", "pids", space(1)], capture_output=True, text=True, check=True).stdout
+        for pid in inside.split():
+            with suppress(OSError):  # another one has just ended
+                if b"/gcs_server\0" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                    os.kill(int(pid), signal.SIGKILL)
+
+    killer = threading.Thread(target=kill_the_head)
+    killer.start()
+    try:
+        script = str(ROOT / "experiments" / "run_swarm.py")
+        arguments = [
+            "--peers",
+            "3",
+            "--size",
+            "64MiB",
+            "--upload",
+            "1MiB/s",
+            "--seed-upload",
+            "1MiB/s",
+            "--json",
+            "--no-report",
+        ]
+        limit = "RAY_gcs_rpc_server_reconnect_timeout_s=8"  # then Ray would end the script
+        done = hosts("run", "env", limit, sys.executable, script, *arguments, "--out", str(tmp_path / "run"))
+    finally:
+        over.set()
+        killer.join()
+    assert done.returncode == 4, done.stderr
+    assert "the head of the cluster, 10.213.0.1:6379, could not be reached for 6 s" in done.stderr
+    assert json.loads(done.stdout)["peers"] == 3
+    assert (tmp_path / "run" / "run.json").exists()
+    assert not list(Path("/run").glob(f"mb{os.getpid()}/*/minibit-*"))

@@ -124,6 +124,7 @@ def test_an_unknown_tipo_and_wrong_fields_are_a_remote_error(said: str):
 @given(st.text(max_size=80) | st.from_regex("[a-c.:%-]{1,70}") | st.from_regex("([a-c]{1,70}[.])+"))
 @example("a" * 70)
 @example("a..b")
+@example("::..")
 @example("\udcff")
 def test_a_host_that_was_heard_can_be_looked_up_whatever_it_is(host: str):
     """A name that no resolver takes would raise in the middle of a dial."""

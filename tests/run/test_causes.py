@@ -39,7 +39,10 @@ def linked(theirs: int, *more: Any) -> list[Event]:
     [
         (after(), "ana knows no other peer"),
         (
-            after(Received("tracker", ListaPeers((BIA,))), Unlinked("bia", "no answer within 5 s")),
+            after(
+                Received("tracker", ListaPeers((BIA,))),
+                Unlinked("bia", "no answer from bia at 10.0.0.7:7000 within 5 s"),
+            ),
             "ana could not reach bia at 10.0.0.7:7000 (1 try: no answer within 5 s)",
         ),
         (
