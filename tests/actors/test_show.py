@@ -25,7 +25,7 @@ def state(held: int, **more: Any) -> PeerSnapshot:
     plain = {
         **{"peer": "peer-01", "behaviour": "Honest", "blocks": BLOCKS, "held": held},
         **{"at_s": 0.0, "in_flight": (), "complete": held == BLOCKS, "started": True, "leaving": None},
-        **{"choker": "tit-for-tat", "round_s": 10.0, "slots": 4, "guest_slots": 1},
+        **{"picker": "rarest-first", "choker": "tit-for-tat", "round_s": 10.0, "slots": 4, "guest_slots": 1},
         **{"fixed": (), "guests": {}, "neighbours": {}},
     }
     return PeerSnapshot(**{**plain, "inventory": inventory.to_hex(inventory.full(held)), **more})
@@ -36,6 +36,7 @@ def end(peer: str, standing: str) -> NeighbourSnapshot:
         **{"peer": peer, "standing": standing, "host": "127.0.0.1", "port": 9, "held": 40, "serves_us": True},
         **{"slot": "guest", "asked": (1,), "wanted": (), "sending": None, "interesting": True, "interested": True},
         **{"blocks_in": 7, "blocks_out": 3, "gave_bps": 0.0, "took_bps": 0.0, "strikes": 0, "snubbed": False},
+        **{"failures": 0, "trouble": "", "since_s": 1.0, "silent_s": None},
     )
 
 

@@ -119,7 +119,7 @@ def test_the_live_one_runs_from_top_to_bottom_and_leaves_nothing_behind(
 
     summary = json.loads(shown(notebook, "summary.to_json()"))
     assert (summary["peers"], summary["completed"], summary["verified"]) == (6, 5, 5)
-    assert summary["failed"] == [{"peer": "peer-05", "why": "died"}]
+    assert summary["failed"] == [{"peer": "peer-05", "why": "died", "node": "127.0.0.1"}]
     assert "; watched for 4 s, and it goes on\n" in shown(notebook, "swarm.watch(timeout=4)")
     watched = shown(notebook, "swarm.watch(timeout=90)")  # drawn many times, in one place
     assert watched.count("peer-01") == 1 and "5 of 6 peers complete, 100 % of the blocks" in watched
