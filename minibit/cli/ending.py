@@ -19,7 +19,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from threading import Thread
+from threading import Thread, Timer
 from types import FrameType
 from typing import NoReturn
 
@@ -31,6 +31,7 @@ from minibit.errors import ClusterError, DiskFullError, MinibitError, OptionErro
 from minibit.lab.extra import LAB
 
 PATIENCE_S = 5.0  # after a second signal, for a command to end by itself
+AGAIN_S = 0.05  # until a signal that was not heard comes again
 NO_ROOM = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 UNREAD = 141  # the exit code of a program that SIGPIPE ends
 
@@ -48,6 +49,7 @@ def ending(interrupted: str = "interrupted") -> Iterator[None]:
     caught = [one for one in ENDING if signal.getsignal(one) is signal.SIG_DFL]
     for number in caught:
         signal.signal(number, _interrupt)
+    ignored, sys.unraisablehook = sys.unraisablehook, _unheard
     try:
         yield
     except KeyboardInterrupt as error:
@@ -61,6 +63,7 @@ def ending(interrupted: str = "interrupted") -> Iterator[None]:
             traceback.print_exc()
         _end(*_said(error))
     finally:
+        sys.unraisablehook = ignored
         for number in caught:
             signal.signal(number, signal.SIG_DFL)
 
@@ -117,6 +120,16 @@ def end_at_once(number: int) -> NoReturn:
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt(number)
+
+
+def _unheard(what: sys.UnraisableHookArgs) -> None:
+    """A signal came where Python ignores what is raised, in a callback of a library: it comes again, soon after."""
+    if isinstance(what.exc_value, KeyboardInterrupt):
+        again = Timer(AGAIN_S, os.kill, (os.getpid(), *(what.exc_value.args or (signal.SIGINT,))))
+        again.daemon = True
+        again.start()
+    else:
+        sys.__unraisablehook__(what)
 
 
 def _said(error: Exception) -> tuple[str, int]:

@@ -392,6 +392,18 @@ def stuck(*_, **__):
     threading.Event().wait()
 swarm.simulate = stuck
 """
+UNHEARD = """
+import signal, threading
+from minibit.cli import swarm
+class Dying:
+    def __del__(self):  # what is raised here is ignored
+        signal.raise_signal(signal.SIGTERM)
+        str()
+def dies(*_, **__):
+    Dying()
+    threading.Event().wait(60)
+swarm.simulate = dies
+"""
 WAITING_AT_THE_END = """
 import threading, sys
 from minibit.cli import swarm
@@ -414,6 +426,12 @@ def test_the_second_signal_ends_a_command_that_is_stuck(number: int) -> None:
             assert process.stdout.readline() == f"{word}\n"
             process.send_signal(number)
         assert process.wait(SOON_S) in (-number, 128 + number)
+
+
+def test_a_signal_that_comes_where_errors_are_ignored_ends_the_command_too() -> None:
+    with asked("swarm", *SMALL, program=UNHEARD) as process:
+        assert process.wait(SOON_S) == 143
+        assert process.stderr.read() == "minibit swarm: interrupted\n"
 
 
 def test_a_command_that_waits_for_a_thread_at_its_end_can_be_ended() -> None:
