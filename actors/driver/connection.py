@@ -49,6 +49,7 @@ class Connection:
             self._users -= 1
             if not self._users:
                 self.head.leave()
+                self.head = ClusterHead()  # nothing is known of it any more
                 if self._made:
                     cluster.disconnect()
 

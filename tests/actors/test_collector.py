@@ -97,6 +97,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> FakeRay:
     for room in (calls, collector):
         monkeypatch.setattr(room, "time", made)
     monkeypatch.setattr(calls, "ray", made)
+    monkeypatch.setattr(CONNECTION, "head", ClusterHead())
     return made
 
 
