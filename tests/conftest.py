@@ -29,9 +29,9 @@ settings.register_profile("minibit", derandomize=True, deadline=None, print_blob
 settings.load_profile("minibit")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def ray_cluster() -> Iterator[str]:
-    """A local Ray cluster, the same for all tests that ask for it; its address, for other processes."""
+    """A local Ray cluster, the same for all tests of a file that ask for it; its address, for other processes."""
     import ray  # noqa: PLC0415  most tests need no Ray, and it takes seconds to import
 
     from minibit.actors.driver import cluster  # noqa: PLC0415
