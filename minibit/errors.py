@@ -24,6 +24,11 @@ def printable(text: str) -> str:
     return text if text.isprintable() else "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
 
 
+def first_sentence(error: BaseException) -> str:
+    """What an error of a library says first, for one of ours that repeats it; its name, if it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0].split(". ")[0]
+
+
 class MinibitError(Exception):
     """Base of every error that Minibit raises on purpose; its text says what to do, on one line."""
 

@@ -65,6 +65,14 @@ def existing(path: Path) -> Path:
     return next(one for one in (path, *path.parents) if one.exists())
 
 
+def no_inode_left(path: Path) -> bool:
+    """Whether the disk of `path`, which is there, can have no more files; not every file system counts them."""
+    if not hasattr(os, "statvfs"):
+        return False
+    disk = os.statvfs(path)
+    return bool(disk.f_files) and not disk.f_favail
+
+
 def check_room(need_bytes: int, folder: Path, what: str, advice: str) -> None:
     """`DiskFullError` if `what` has no room on the disk of `folder`, which need not be there yet."""
     folder = existing(folder)

@@ -19,6 +19,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from minibit.actors.disk.files import no_inode_left
 from minibit.errors import DiskFullError, LocalError, MinibitError
 
 try:
@@ -156,7 +157,5 @@ def _erase(path: Path) -> None:
 def _blame(error: OSError, path: Path) -> MinibitError:
     if error.errno not in (errno.ENOSPC, errno.EDQUOT):
         return LocalError(f"can't make {path} ({error.strerror}): set TMPDIR to a folder that can be written")
-    what = "no room"
-    if hasattr(os, "statvfs") and (full := os.statvfs(path.parent)).f_files and not full.f_favail:
-        what = "no room for another file (it has no inode left)"
+    what = "no room for another file (it has no inode left)" if no_inode_left(path.parent) else "no room"
     return DiskFullError(f"{path.parent} has {what}: remove files there, or set TMPDIR to a larger disk")

@@ -28,7 +28,7 @@ from blake3 import blake3
 
 from minibit import inventory
 from minibit.actors.disk.blocks import BlockFiles, RightBlocks
-from minibit.actors.disk.files import check_room, entries, existing
+from minibit.actors.disk.files import check_room, entries, existing, no_inode_left
 from minibit.errors import DiskFullError, LocalError, MinibitError, StoreError
 from minibit.manifest import Manifest
 
@@ -317,8 +317,8 @@ def _plain_bytes(found: os.stat_result) -> int | None:
 
 def _blame(error: OSError, path: Path) -> MinibitError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        with suppress(OSError, AttributeError):
-            if error.errno == errno.ENOSPC and os.statvfs(existing(path)).f_favail == 0:
+        with suppress(OSError):
+            if error.errno == errno.ENOSPC and no_inode_left(existing(path)):
                 return DiskFullError(f"no more files can be made at {path}, though its disk has room: remove some")
         return DiskFullError(f"no room is left for {path}: {error.strerror}")
     return StoreError(f"can't keep blocks in {path}: {error.strerror}")

@@ -27,7 +27,7 @@ from minibit.actors.driver.head import within
 from minibit.actors.driver.private import on_loopback, private, signals_kept
 from minibit.actors.driver.signals import undisturbed
 from minibit.actors.names import NAMESPACE
-from minibit.errors import ClusterError, MinibitError, OptionError
+from minibit.errors import ClusterError, MinibitError, OptionError, first_sentence
 
 KNOCK_S = 10.0  # for a cluster to answer whether it admits us
 REAP_S = 1.0  # for a process that was killed to be gone
@@ -126,7 +126,7 @@ def _start() -> None:
                 raise
             if not tries_left:
                 raise ClusterError(
-                    f"can't start a Ray cluster here: {_first_sentence(error)}: try again when the machine is less "
+                    f"can't start a Ray cluster here: {first_sentence(error)}: try again when the machine is less "
                     f"busy; Ray's logs are in {folder}"
                 ) from None
 
@@ -214,9 +214,7 @@ def nodes() -> list[ClusterNode]:
     here = ray.get_runtime_context().get_node_id()
     alive.sort(key=lambda node: (node["NodeID"] != here, node["NodeID"]))
     hosts = {node["NodeManagerAddress"] for node in alive}
-    return [
-        ClusterNode(node["NodeID"], "127.0.0.1" if len(hosts) == 1 else node["NodeManagerAddress"]) for node in alive
-    ]
+    return [ClusterNode(node["NodeID"], LOOPBACK if len(hosts) == 1 else node["NodeManagerAddress"]) for node in alive]
 
 
 # joining a cluster
@@ -236,13 +234,13 @@ def _join(address: str) -> None:
     except AuthenticationError as error:
         raise ClusterError(
             f"the cluster at {address} doesn't admit us: give this process its token (RAY_AUTH_MODE=token and "
-            f"RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH): {_first_sentence(error)}"
+            f"RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH): {first_sentence(error)}"
         ) from None
     except Exception as error:
         raise AddressError(
             address,
             f"there is no Ray cluster at {address} that this machine is a node of: start one (ray start --head) and "
-            f"give its address, or leave it out: {_first_sentence(error.__cause__ or error)}",
+            f"give its address, or leave it out: {first_sentence(error.__cause__ or error)}",
         ) from None
 
 
@@ -290,7 +288,3 @@ def _knock(address: str) -> None:
         raise AddressError(
             address, f"what listens at {address} doesn't speak as a Ray cluster does: give the address of its head"
         ) from None
-
-
-def _first_sentence(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0].split(". ")[0]

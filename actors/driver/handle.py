@@ -12,7 +12,7 @@ from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 from minibit.actors.driver import tables
 from minibit.actors.driver.calls import Calls, is_gone
 from minibit.actors.driver.shipping import by_value
-from minibit.errors import LocalError, MinibitError
+from minibit.errors import LocalError, MinibitError, first_sentence
 from minibit.messages import Bloco, Message
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class PeerHandle:
         try:
             cloudpickle.dumps(view)  # type: ignore[no-untyped-call]  # before Ray does it, with a page of its own words
         except Exception as error:
-            raise LocalError(f"the function can't travel to {self.name}: {_first_line(error)}") from None
+            raise LocalError(f"the function can't travel to {self.name}: {first_sentence(error)}") from None
         return self.ask("peek", view)
 
     def tell(self, message: Message, sender: str = "notebook") -> None:
@@ -91,7 +91,11 @@ class PeerHandle:
         except GetTimeoutError:
             raise LocalError(f"{self.name} gave no answer within {ANSWER_S:g} s: try again") from None
         except RayError as error:
-            why = "is not there any more" if is_gone(error) else f"can't be asked now ({_first_line(error)}): try again"
+            why = (
+                "is not there any more"
+                if is_gone(error)
+                else f"can't be asked now ({first_sentence(error)}): try again"
+            )
             raise LocalError(f"{self.name} {why}") from None
 
     def __repr__(self) -> str:
@@ -119,7 +123,3 @@ def _raised_by(name: str, error: RayTaskError) -> Exception:
         if found and lines:
             error.cause.add_note("\n".join([f"in {name}:", *lines]))
     return error.cause
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0].split(". ")[0]

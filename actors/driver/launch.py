@@ -57,7 +57,7 @@ def source(options: Options, folder: Path) -> Path:
 
 def check_room(folder: RunFolder, options: Options, content_bytes: int) -> None:
     """`DiskFullError` if this machine, alone, has no room for all copies; nodes of a cluster look for themselves."""
-    if options.address in (None, "local") and not ray.is_initialized():
+    if options.local and not ray.is_initialized():
         place = folder.files.absolute() if options.keep else scratch.place()
         files.check_copies(options.peers, content_bytes, place, kept=options.keep)
 

@@ -109,7 +109,7 @@ class OwnSwarm(Swarm):
             hashing = partial(stage, f"hashing {source.name}")
             manifest = files.scan(source, _if_there_is_memory(options), options.hash, hashing)
             launch.check_room(folder, options, manifest.content_bytes)
-            stage("starting Ray" if options.address in (None, "local") else f"joining the cluster at {options.address}")
+            stage("starting Ray" if options.local else f"joining the cluster at {options.address}")
             undo.callback(CONNECTION.give_back, CONNECTION.take(options.address))
             launcher = launch.Launcher(folder, options, source, manifest, CONNECTION.head.ask(cluster.nodes))
             swarm = cls(folder, launcher, began_at, undo.pop_all())
@@ -267,5 +267,4 @@ if hasattr(os, "register_at_fork"):  # not on Windows
 
 def _if_there_is_memory(options: Options) -> Callable[[int], int]:
     """The size of a block, by that of the content; `OptionError` if this machine has no memory for its peers."""
-    here = options.address in (None, "local")
-    return needs.block_bytes_for(options, free_memory_bytes() if here else None)
+    return needs.block_bytes_for(options, free_memory_bytes() if options.local else None)

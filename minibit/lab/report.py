@@ -80,7 +80,7 @@ def words_apart(line: str) -> str:
 
 
 def peers(run: Run) -> str:
-    """The table of peers: what the pictures show, for those who read rather than see, or look for one peer."""
+    """The table of peers: what the pictures show, in words and numbers, also for a screen reader."""
     seed = pl.col("peer") == TRACKER
     table = run.outcomes().with_columns(
         behaviour=pl.when(seed).then(pl.lit("seed")).otherwise("behaviour"),

@@ -55,6 +55,11 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     out: str | None = None
     keep: bool = False
 
+    @property
+    def local(self) -> bool:
+        """Whether the swarm has a cluster of this machine alone, which is started for it if there is none."""
+        return self.address in (None, "local")
+
     @classmethod
     def build(cls, **given: object) -> Options:
         """The options by the names of the command line with underscores, as texts or as numbers in base units.

@@ -1,4 +1,4 @@
-"""Calls of many actors: who answered, who is gone, who is silent. No Ray: answers stand ready, or come later."""
+"""Calls of many actors: which answered, are gone or are silent. There is no Ray: answers stand ready, or come later."""
 
 from __future__ import annotations
 

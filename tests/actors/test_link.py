@@ -660,7 +660,7 @@ class Comer(asyncio.Protocol):
 
 
 def hello(node: Node) -> bytes:
-    """What anybody who knows the manifest's digest can say."""
+    """The first words of a stranger that knows the digest of the manifest."""
     them = PeerAddress(peer="z", host="", port=9)
     greeting = Greeting(them, b"no idea of the key", node.owner.manifest.digest, "f" * 32, expected=node.owner.me.peer)
     first = greeting.first()

@@ -376,15 +376,14 @@ def test_a_working_folder_that_was_deleted_is_one_line() -> None:
 
 
 STUCK = """
-import signal, sys, threading, time
+import signal, sys, threading
 from minibit.cli import ending, swarm
 ending.PATIENCE_S = 0.1
 def stuck(*_, **__):
     for word in "ready", "once":
         try:
             print(word, file=sys.__stdout__, flush=True)
-            while True:
-                time.sleep(0.01)
+            threading.Event().wait()
         except KeyboardInterrupt:
             pass
     signal.signal(signal.SIGINT, lambda *_: None)

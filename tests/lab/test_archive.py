@@ -2,13 +2,12 @@
 
 import errno
 import json
-import shutil
-import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import polars as pl
 import pytest
+from disk import mounted
 from summaries import DONE
 
 from minibit import records
@@ -105,14 +104,9 @@ def test_a_folder_beside_what_is_shared_is_taken():
 def test_a_folder_that_can_not_be_written_is_refused_before_a_run_begins(tmp_path):
     disk = tmp_path / "disk"
     disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "ro,size=1m", "tmpfs", str(disk)]
-    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("no file system can be mounted here")
-    try:
-        with pytest.raises(LocalError, match=r"can't write .*disk \(Read-only file system\): give another folder"):
-            RunFolder.create(out=disk)
-    finally:
-        subprocess.run(["umount", "--lazy", str(disk)], check=True)
+    found = pytest.raises(LocalError, match=r"can't write .*disk \(Read-only file system\): give another folder")
+    with mounted(disk, "ro,size=1m"), found:
+        RunFolder.create(out=disk)
 
 
 def test_a_second_run_is_kept_out_of_a_folder_as_long_as_the_first_goes_on():
