@@ -42,14 +42,16 @@ FLOORS: dict[str, set[str]] = {
     "minibit (core)": set(),
     "minibit.wire": {"minibit (core)"},
     "minibit.run": {"minibit (core)"},
+    "minibit.delivery": {"minibit (core)", "minibit.run"},
     "minibit.sim": {"minibit (core)", "minibit.wire", "minibit.run"},
-    "minibit.lab": {"minibit (core)", "minibit.run"},
+    "minibit.lab": {"minibit (core)", "minibit.run", "minibit.delivery"},
     "minibit.actors": {"minibit (core)", "minibit.wire", "minibit.actors.links", "minibit.actors.disk"},
     "minibit.actors.links": {"minibit (core)", "minibit.wire"},
     "minibit.actors.disk": {"minibit (core)"},
     "minibit.actors.driver": {
         "minibit (core)",
         "minibit.run",
+        "minibit.delivery",
         "minibit.lab",
         "minibit.actors",
         "minibit.actors.disk",
@@ -58,6 +60,7 @@ FLOORS: dict[str, set[str]] = {
     "minibit.cli": {
         "minibit (core)",
         "minibit.run",
+        "minibit.delivery",
         "minibit.sim",
         "minibit.lab",
         "minibit.compare",
@@ -94,7 +97,7 @@ def on(*floors: str) -> list[Path]:
     return [path for room, path in ROOMS.items() if floor_of(room) in floors and room not in {FACE, "minibit.__main__"}]
 
 
-PURE = on("minibit (core)", "minibit.wire", "minibit.run")
+PURE = on("minibit (core)", "minibit.wire", "minibit.run", "minibit.delivery")
 
 
 @cache
