@@ -51,6 +51,7 @@ class Node:
 
     Blocks are read from `store` and, if it is a `Store`, written to it; the node closes it. The peer begins with
     the blocks of the store. With `by_actor_calls`, control messages to neighbours go by `outside` and not by links.
+    Without `seals` the path of a link is trusted: a wrong block is its sender's fault.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Node:
         seed: int | str = 0,
         host: str = "127.0.0.1",
         by_actor_calls: bool = False,
+        seals: bool = True,
     ) -> None:
         self.me = PeerAddress(seat.name, host, 0)
         self.key = key
@@ -76,7 +78,7 @@ class Node:
         self._seed = seed
         self.peer: Peer
         self.begin_anew()
-        self.links = Links(self, upload_bps=seat.upload_bps, download_bps=seat.download_bps)
+        self.links = Links(self, upload_bps=seat.upload_bps, download_bps=seat.download_bps, seals=seals)
         self._outside = outside
         self._by_actor_calls = by_actor_calls
         self._loop = asyncio.get_running_loop()
@@ -313,7 +315,7 @@ class Node:
 
     def on_block(self, link: Wire, block: int, data: memoryview) -> None:
         """Verify a block if the core expects it (see `events.Arrived`), and write it if it is right."""
-        ok = True
+        ok, blamed = True, link.sealed or not self.links.seals
         self.mailbox.came(link.peer, Bloco(block), time.monotonic())
         if self.peer.expects(link.peer, block):
             assert isinstance(self.store, Store)
@@ -323,9 +325,9 @@ class Node:
             except Exception as error:
                 self.fail(error)
                 return
-            if not ok and not link.sealed:
+            if not ok and not blamed:
                 self.links.suspect(link.peer)
-        self.handle(events.Arrived(link.peer, block, ok, link.sealed))
+        self.handle(events.Arrived(link.peer, block, ok, blamed))
 
     def on_progress(self, link: Wire) -> None:
         self.handle(events.Progressed(link.peer))

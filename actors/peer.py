@@ -51,6 +51,7 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
 
     key             the key of the swarm, which both ends of every link must prove
     by_actor_calls  whether control messages between peers go by actor calls, and not by links
+    seals           whether a seal follows each head on a link
     folder          where the copies go; a relative one is the name of a scratch folder of each machine
     shipment        strategies from outside Minibit: a worker need not have their modules
     """
@@ -60,6 +61,7 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     key: bytes
     seed: int
     by_actor_calls: bool
+    seals: bool
     data_ports: tuple[int, int] | None
     folder: str
     shipment: Shipment
@@ -143,6 +145,7 @@ class PeerActor:
             seed=setup.seed,
             host=self._host,
             by_actor_calls=setup.by_actor_calls,
+            seals=setup.seals,
         )
         first, last = setup.data_ports or (0, 0)
         address = await self.node.serve(range(first, last + 1))

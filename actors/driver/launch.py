@@ -87,6 +87,7 @@ class Launcher:
             key=secrets.token_bytes(32),
             seed=options.seed,
             by_actor_calls=options.control == "actors",
+            seals=options.seals == "on",
             data_ports=options.data_ports,
             folder=str(run.files.absolute()) if options.keep else self.scratch,
             shipment=Shipment({}, {}),

@@ -69,6 +69,7 @@ class LinkTable(Protocol):
     loop: asyncio.AbstractEventLoop
     proof_s: float
     idle_s: float
+    seals: bool
     upload: Gate
     download: Gate
     pool: BlockPool
@@ -95,8 +96,7 @@ class Link(asyncio.BufferedProtocol):
         self.peer = expected or ""
         self.address = PeerAddress(peer="?", host="", port=0)
         self.dialled = expected is not None
-        self.alone = alone
-        self.sealed = False
+        self.alone, self.sealed = alone, False
         self.linked_at = 0.0
         self.control_bytes_in = 0  # all bytes but the payload of BLOCOs
         self.payload_bytes_in = 0
@@ -344,14 +344,15 @@ class Link(asyncio.BufferedProtocol):
             self._table.check_pair(self)
         if answer is not None:  # our last REGISTRO
             self.outbox.post(answer)
-            self.outbox.seal(greeting.seal(ours=True), greeting.seals)
+            if self._table.seals:
+                self.outbox.seal(greeting.seal(ours=True), greeting.seals)
         if greeting.stage is Stage.PROVED:
             self._on_proved(greeting.address)
 
     def _on_proved(self, address: PeerAddress) -> None:
         self.address = address if address.host else msgspec.structs.replace(address, host=self.host)
         self.alone, self.sealed = self.greeting.alone, self.greeting.sealed
-        self._seal = self.greeting.seal(ours=False)
+        self._seal = self.greeting.seal(ours=False) if self._table.seals else None
         self.linked_at = self._loop.time()
         self._header_limit = frame.header_limit(self._manifest.block_count)
         self._table.adopt(self)

@@ -47,7 +47,7 @@ class Links:
     """The links of `owner`, by the neighbour's id; iterating gives the links that are open.
 
     Made on the running event loop. `upload` and `download` are the node's limits: `upload.limit(bps)`
-    changes one at any time.
+    changes one at any time. `seals`: a seal follows each head; both ends of a link must say the same.
     """
 
     def __init__(
@@ -58,6 +58,7 @@ class Links:
         download_bps: float | None = None,
         proof_s: float = PROOF_S,
         idle_s: float = IDLE_S,
+        seals: bool = True,
     ) -> None:
         loop = asyncio.get_running_loop()
         block_count = owner.manifest.block_count
@@ -65,6 +66,7 @@ class Links:
         self.loop = loop
         self.proof_s = proof_s
         self.idle_s = idle_s
+        self.seals = seals
         self.upload = Gate(loop, upload_bps)
         self.download = Gate(loop, download_bps)
         self.pool = BlockPool(owner.manifest.length(0) if block_count else 0)

@@ -52,6 +52,7 @@ class Keywords(TypedDict, total=False):
     seed_upload: float | str | None
     world: str | None
     control: str | None
+    seals: str | None
     address: str | None
     data_ports: str | tuple[int, int] | None
     seed: int | str | None

@@ -47,6 +47,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     seed_upload_bps: float | None = None
     world: str = "ray"
     control: str = "links"
+    seals: str = "on"
     address: str | None = None
     data_ports: tuple[int, int] | None = None
     seed: int = 1
@@ -207,6 +208,8 @@ GROUPS: dict[str, tuple[Option, ...]] = {
                values=("ray", "sim")),
         Option("control", "control", one_of("links", "actors"), "NAME", "How control messages travel: links or "
                "actors.", world="ray", values=("links", "actors")),
+        Option("seals", "seals", one_of("on", "off"), "WORD", "Seals on links, by which what is changed on its way is "
+               "found: on, or off for a network that is trusted.", world="ray", values=("on", "off")),
         Option("address", "address", readers.text, "ADDR", "Ray cluster: HOST:PORT or auto.", "a local one", "ray"),
         Option("data_ports", "data_ports", readers.data_ports, "A-B", "Ports for blocks, e.g. 20000-20100.", "any",
                "ray"),

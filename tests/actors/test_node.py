@@ -267,6 +267,21 @@ async def test_of_a_corrupter_only_wrong_blocks_that_it_sealed_itself_count(film
         assert "bad" in node.links.suspects
 
 
+@on_uvloop
+async def test_without_seals_the_path_is_trusted_and_every_wrong_block_is_a_strike(film, copies):
+    async with Loopback(film, copies, upload_bps=800.0 * KIB, seals=False) as swarm:
+        store = Store.open(copies / "bad", swarm.manifest)
+        for block in range(20):
+            store.write(block, film.read_bytes()[block * 16 * KIB : (block + 1) * 16 * KIB])
+        await swarm.seat("bad", store, behaviour=Corrupter)
+        node = await swarm.seat("peer-1")
+        await swarm.until_complete("peer-1")
+        swarm.check_copies()
+        rejected = [record for record in swarm.arrivals() if record.verdict == "rejected"]
+        assert node.peer.contacts.known["bad"].strikes == len(rejected) > 0
+        assert node.links.suspects == set()
+
+
 # every way out is heard
 
 

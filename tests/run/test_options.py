@@ -138,6 +138,7 @@ def test_a_block_size_of_auto_is_none():
         ("seed_upload", 0, "1B/s to 1TB/s"),
         ("world", "moon", "ray or sim"),
         ("control", "radio", "links or actors"),
+        ("seals", "wax", "on or off"),
         ("address", "", "a text that is not empty"),
         ("data_ports", "20100-20000", "20000-20100"),
         ("data_ports", 5, "20000-20100"),

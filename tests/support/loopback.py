@@ -131,6 +131,7 @@ class Loopback:
         block_bytes: int = BLOCK_BYTES,
         seed: int = 1,
         by_actor_calls: bool = False,
+        seals: bool = True,
         outside: type[LocalOutside] = LocalOutside,
         **of_the_seed: Any,
     ) -> None:
@@ -143,6 +144,7 @@ class Loopback:
         self.nodes: dict[str, Node] = {}
         self.outsides: dict[str, LocalOutside] = {}
         self._by_actor_calls = by_actor_calls
+        self._seals = seals
         self._outside = outside
         self._of_the_seed = of_the_seed
         self._records: list[Record] = []
@@ -178,6 +180,7 @@ class Loopback:
                 seed=self.seed,
                 key=key,
                 by_actor_calls=self._by_actor_calls,
+                seals=self._seals,
             )
         self.nodes[name] = node
         await node.serve()
