@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Protocol
 
@@ -52,6 +52,7 @@ class Node:
     Blocks are read from `store` and, if it is a `Store`, written to it; the node closes it. The peer begins with
     the blocks of the store. With `by_actor_calls`, control messages to neighbours go by `outside` and not by links.
     Without `seals` the path of a link is trusted: a wrong block is its sender's fault.
+    `settled` is set once every block is held, or none will come any more. Without `records`, none are kept.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class Node:
         host: str = "127.0.0.1",
         by_actor_calls: bool = False,
         seals: bool = True,
+        records: bool = True,
     ) -> None:
         self.me = PeerAddress(seat.name, host, 0)
         self.key = key
@@ -73,6 +75,8 @@ class Node:
         self.store = store
         self.mailbox = Mailbox()
         self.failure: MinibitError | None = None
+        self.damaged = ""  # what of a seed's content is not what it was
+        self.settled = asyncio.Event()
         self.stopped = asyncio.Event()
         self._seat = seat
         self._seed = seed
@@ -85,7 +89,7 @@ class Node:
         self._timer: asyncio.TimerHandle | None = None
         self._wake_at = 0.0
         self._tasks: set[asyncio.Task[None]] = set()
-        self._records: list[Record] = []
+        self._records: deque[Record] = deque(maxlen=None if records else 0)
         self._closed_bytes = [0, 0, 0]  # the traffic of links that are closed, as in `Wire.traffic`
         self._numbers: dict[str, int] = defaultdict(int)  # the number of the next actor call, by receiver
         self._expected: dict[str, int] = defaultdict(int)  # the number that must come next, by sender
@@ -139,9 +143,15 @@ class Node:
 
     def drain(self) -> list[Record]:
         """The records since the last call, and one sample of now."""
-        found, self._records = self._records, []
-        traffic = (sum(some) for some in zip(self._closed_bytes, *(link.traffic for link in self.links), strict=True))
-        return [*found, self.peer.sample(time.monotonic(), *traffic)]
+        found = [*self._records, self.peer.sample(time.monotonic(), *self.traffic)]
+        self._records.clear()
+        return found
+
+    @property
+    def traffic(self) -> tuple[int, int, int]:
+        """The traffic of all links so far, as in `Wire.traffic`."""
+        sent, received, control = map(sum, zip(self._closed_bytes, *(link.traffic for link in self.links), strict=True))
+        return sent, received, control
 
     # events in, effects out
 
@@ -210,6 +220,7 @@ class Node:
             case events.Finish():
                 if isinstance(self.store, Store):
                     self.store.finish()
+                self.settled.set()
             case events.Left(why):
                 self._end(why)
 
@@ -296,6 +307,7 @@ class Node:
 
     def _end(self, why: str) -> None:
         self.stopped.set()
+        self.settled.set()
         self._do(self.links.close(why))  # no new link from now on
 
     # the links report here: `minibit.actors.links.face.Owner` says when
@@ -348,5 +360,6 @@ class Node:
     def _lose(self, block: int, error: SourceError) -> None:
         if isinstance(self.store, Source) and self.store.held >> block & 1:
             self.store.lose(block)
+            self.damaged = self.damaged or str(error)
             self._records.append(PeerRecord(time.monotonic(), self.me.peer, "damaged", str(error)))
         self._loop.call_soon(self.handle, events.Lost(block))

@@ -12,24 +12,24 @@ import logging
 import os
 import platform
 import shutil
+import threading
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
 from functools import partial, wraps
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import msgspec
-import ray
-from ray.exceptions import ActorUnavailableError, RayError, RpcError
 
 from minibit import inventory, records
 from minibit.actors.disk import scratch
 from minibit.actors.disk.files import check_copies
+from minibit.actors.disk.place import Place
 from minibit.actors.disk.scratch import Scratch
 from minibit.actors.disk.source import Source
 from minibit.actors.disk.store import Store
-from minibit.actors.names import NAMESPACE, actor_name
+from minibit.actors.errands import Errands, reached
 from minibit.actors.node import Node, Outside
 from minibit.errors import MinibitError, StoreError
 from minibit.events import TRACKER
@@ -41,7 +41,6 @@ from minibit.snapshots import PeerSnapshot
 from minibit.strategies import Shipment
 
 SETTLE_S = 5.0  # limit for the first links, when a peer joins
-AGAIN_S = 1.0  # before an actor that is out of reach is called again
 PATIENCE_S = 15.0  # for the peers of a run that was killed to end, before theirs go on with the same copies
 BATCH_BYTES = 8 << 20  # blocks in one answer, when a peer gets those that it starts with
 
@@ -54,6 +53,9 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     seals           whether a seal follows each head on a link
     folder          where the copies go; a relative one is the name of a scratch folder of each machine
     shipment        strategies from outside Minibit: a worker need not have their modules
+    dest            a push: the path of the copy on every node, which is given its name by `deliver`
+    replace         a push: whether other content at `dest` gives way
+    records         whether peers keep records
     """
 
     run: str
@@ -61,10 +63,13 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     key: bytes
     seed: int
     by_actor_calls: bool
-    seals: bool
+    seals: bool = True
     data_ports: tuple[int, int] | None
     folder: str
     shipment: Shipment
+    dest: str | None = None
+    replace: bool = False
+    records: bool = True
 
 
 class Opened(msgspec.Struct, frozen=True):
@@ -73,6 +78,37 @@ class Opened(msgspec.Struct, frozen=True):
     address: PeerAddress
     machine: str
     held: int
+
+
+class MemberStanding(msgspec.Struct, frozen=True, kw_only=True):
+    """How far one member of a push is; asked once a second, so it is light.
+
+    held           the inventory of the blocks that it holds
+    sent_bytes, received_bytes
+                   payload since its process began
+    opened         whether it takes part already: before, its disk is read
+    finished       whether the copy is in its place
+    had            whether it was there, whole, from the beginning
+    resumed        whether a partial copy was there
+    reused_bytes   copied here from an older version
+    one_step       whether the file system could swap the new copy for an old one in one step
+    verify_s       how long `deliver` took, once the last block was there
+    failure        why it can't go on; "" as long as it can
+    damaged        what of the source is not what it was; "" if nothing is
+    """
+
+    held: int = 0
+    sent_bytes: int = 0
+    received_bytes: int = 0
+    opened: bool = False
+    finished: bool = False
+    had: bool = False
+    resumed: bool = False
+    reused_bytes: int = 0
+    one_step: bool = True
+    verify_s: float = 0.0
+    failure: str = ""
+    damaged: str = ""
 
 
 class Drained(msgspec.Struct, frozen=True):
@@ -116,14 +152,20 @@ class PeerActor:
         self.seat = seat
         self.setup = setup
         self.node: Node
+        self.errands = Errands(
+            setup.run,
+            seat.name,
+            lambda answer: self.node.receive(TRACKER, answer),
+            lambda error: self.node.fail(error),  # noqa: PLW0108  there is no node yet
+            tracker,
+        )
         self._path = path
         self._outside = outside or self
         self._host = host
         self._tracker = tracker
-        self._peers: dict[str, Any] = {}
-        self._calls: set[asyncio.Task[None]] = set()
         self._done_once: dict[str, asyncio.Future[Any]] = {}
-        self._call_count = 0
+        self._verify_s = 0.0
+        self._stopped = threading.Event()
         self._batch_number = -1
         self._batch: Drained
         if level := os.environ.get("MINIBIT_LOG"):
@@ -146,6 +188,7 @@ class PeerActor:
             host=self._host,
             by_actor_calls=setup.by_actor_calls,
             seals=setup.seals,
+            records=setup.records,
         )
         first, last = setup.data_ports or (0, 0)
         address = await self.node.serve(range(first, last + 1))
@@ -155,6 +198,9 @@ class PeerActor:
         manifest, folder = self.setup.manifest, Path(self.setup.folder)
         if self._path:
             return Source(Path(self._path), manifest)
+        if self.setup.dest is not None:
+            place = Place(Path(self.setup.dest))
+            return Store.open(place, manifest, pushed=True, replace=self.setup.replace, patience_s=PATIENCE_S)
         if folder.is_absolute():
             check_copies(copies, manifest.content_bytes, folder, kept=True)
         else:
@@ -172,7 +218,7 @@ class PeerActor:
         wanted = list(inventory.indices(self.seat.held(manifest.block_count, self.setup.seed) & ~store.held))
         for first in range(0, len(wanted), per_call):
             batch = wanted[first : first + per_call]
-            self._call_count += 1
+            self.errands.count += 1
             for block, data in zip(batch, await reached(partial(self._tracker.give.remote, batch)), strict=True):
                 if store.verify(block, data):
                     store.write(block, data)
@@ -203,11 +249,30 @@ class PeerActor:
         """Say goodbye and go; the copy stays until `stop`."""
         self.node.leave(why)
 
+    @once
+    async def deliver(self, full: bool) -> MemberStanding:
+        """Wait for the last block of a push, and put the copy in its place; `full`: read every byte again before.
+
+        The peer goes on serving. Raises why the copy can't be completed, or delivered.
+        """
+        node, store = self.node, self.node.store
+        await node.settled.wait()
+        if node.failure is None and isinstance(store, Store):
+            began_at = time.monotonic()
+            try:
+                await asyncio.to_thread(store.deliver, full, self._stopped)
+            except Exception as error:
+                node.fail(error)
+            self._verify_s = time.monotonic() - began_at
+        if node.failure is not None:
+            raise node.failure
+        return await self.standing()
+
     async def stop(self, erase: bool) -> None:
         """Leave if need be, and give back sockets and files; `erase`: the copy too."""
+        self._stopped.set()
         await self.node.stop()
-        for call in self._calls:
-            call.cancel()
+        self.errands.cancel()
         if erase and isinstance(self.node.store, Store):
             folder = self.node.store.folder  # this peer's own, and the store is closed
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
@@ -236,8 +301,30 @@ class PeerActor:
             self._batch_number = number
             batch = records.encode(self.node.drain())
             lost = self.node.peer.exchange.lost
-            self._batch = Drained(batch, dict(self.node.mailbox.outgoing), self._call_count, lost)
+            self._batch = Drained(batch, dict(self.node.mailbox.outgoing), self.errands.count, lost)
         return self._batch
+
+    async def standing(self) -> MemberStanding:
+        """How far this member of a push is."""
+        if (node := getattr(self, "node", None)) is None:
+            return MemberStanding()
+        sent_bytes, received_bytes, _ = node.traffic
+        store = node.store
+        own = isinstance(store, Store)
+        return MemberStanding(
+            held=node.peer.held,
+            sent_bytes=sent_bytes,
+            received_bytes=received_bytes,
+            opened=True,
+            finished=not own or store.finished,
+            had=not own or store.had,
+            resumed=own and store.resumed,
+            reused_bytes=store.reused_bytes if own else 0,
+            one_step=not own or store.one_step,
+            verify_s=self._verify_s,
+            failure=str(node.failure or ""),
+            damaged=node.damaged,
+        )
 
     async def snapshot(self) -> PeerSnapshot:
         """The state of the peer."""
@@ -270,52 +357,11 @@ class PeerActor:
 
     def call_tracker(self, message: Message) -> None:
         """Say `message` to the tracker, and hear its answer."""
-        self._call(lambda: self._tracker, message)
+        self.errands.say(TRACKER, message)
 
     def call_peer(self, peer: str, message: Message, number: int | None = None) -> None:
         """Say `message` to another peer: the `number`th of a link, or, with None, what concerns the swarm."""
-
-        def find() -> Any:
-            if peer not in self._peers:
-                self._peers[peer] = ray.get_actor(actor_name(self.setup.run, peer), NAMESPACE)
-            return self._peers[peer]
-
-        self._call(find, message, number)
-
-    def _call(self, find: Callable[[], Any], message: Message, number: int | None = None) -> None:
-        self._call_count += 1
-        task = asyncio.get_running_loop().create_task(self._answered(find, message, number))
-        self._calls.add(task)
-        task.add_done_callback(self._called)
-
-    def _called(self, task: asyncio.Task[None]) -> None:
-        self._calls.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self.node.fail(error)
-
-    async def _answered(self, find: Callable[[], Any], message: Message, number: int | None) -> None:
-        def call() -> Awaitable[Any]:
-            answer: Awaitable[Any] = getattr(find(), message.verb.lower()).remote(self.name, message, number)
-            return answer
-
-        try:
-            if number is None:
-                answer = await call()
-            else:  # all later ones wait for it over there
-                answer = await reached(call)
-        except (RayError, ValueError):  # no actor has that name any more
-            return  # that actor is gone; the core asks again, or its link ends
-        if answer is not None:
-            self.node.receive(TRACKER, answer)
-
-
-async def reached(call: Callable[[], Awaitable[Any]]) -> Any:
-    """The answer of an actor, called again as long as it is only out of reach."""
-    while True:
-        try:
-            return await call()
-        except (ActorUnavailableError, RpcError):
-            await asyncio.sleep(AGAIN_S)
+        self.errands.say(peer, message, number)
 
 
 def machine() -> str:

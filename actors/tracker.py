@@ -1,4 +1,4 @@
-"""The tracker as a Ray actor: the roster, and beside it, in the same process, the seed that shares the content.
+"""The tracker as a Ray actor: the roster, alone, or with the seed that shares the content beside it in one process.
 
 The seed is a peer like any other, with a `Source` for a store: it answers every call that a peer answers. The tracker
 shares its mailbox. News of newcomers goes out by actor calls.
@@ -7,30 +7,36 @@ shares its mailbox. News of newcomers goes out by actor calls.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
+from minibit.actors.errands import Errands
 from minibit.actors.peer import PeerActor, Setup
 from minibit.events import TRACKER, Effect, Received, Send
+from minibit.mailbox import Mailbox
 from minibit.messages import ListaPeers, Message, judged
 from minibit.seat import Seat
 from minibit.tracker import Tracker
 
+log = logging.getLogger(__name__)
 
-class TrackerActor:
-    """The tracker of one run; the seed with this seat shares the file or folder at `path`."""
 
-    def __init__(self, seat: Seat, setup: Setup, host: str, path: str) -> None:
+class RosterActor:
+    """The tracker of a push: a roster and nothing else, so that another one can take its place at any time."""
+
+    def __init__(self, seat: Seat, setup: Setup, host: str = "", path: str = "") -> None:
         self.tracker = Tracker(seat.rules, setup.seed)
-        self.seed = PeerActor(seat, setup, host, path=path, outside=self)
+        self._box = Mailbox()
+        self._errands = Errands(setup.run, seat.name, lambda answer: None, self._fail)
         self._timer: asyncio.TimerHandle | None = None
 
     async def stop(self, erase: bool) -> None:
-        """Let the seed leave, and tell nobody of newcomers any more."""
+        """Tell nobody of newcomers any more."""
         if self._timer is not None:
             self._timer.cancel()
-        await self.seed.stop(erase)
+        self._errands.cancel()
 
     async def roster(self) -> list[str]:
         """The peers that are in the swarm, as far as the tracker knows."""
@@ -43,36 +49,32 @@ class TrackerActor:
         return answer
 
     async def desligamento(self, sender: str, message: Message, number: int | None = None) -> None:
-        """`sender` leaves the swarm, or, with a number, its link to the seed."""
-        if number is None:
-            self._hear(sender, judged(message))
-        else:
-            await self.seed.hear(sender, message, number)
+        """`sender` leaves the swarm."""
+        self._hear(sender, judged(message))
 
-    # what the seed can't reach by its links (`minibit.actors.node.Outside`)
+    # the tracker in the real world: its mailbox, its effects and its timer
 
-    def call_tracker(self, message: Message) -> None:
-        """The seed speaks to the tracker, which needs no call."""
-        answer = self._hear(self.seed.name, message)
-        if answer is not None:
-            asyncio.get_running_loop().call_soon(self.seed.node.receive, TRACKER, answer)
+    @property
+    def _mailbox(self) -> Mailbox:
+        return self._box
 
-    def call_peer(self, peer: str, message: Message, number: int) -> None:
-        """The seed says the `number`th message to another peer."""
-        self.seed.call_peer(peer, message, number)
+    def _fail(self, error: BaseException) -> None:
+        """What becomes of a step that the tracker can't take."""
+        log.error("the tracker can't go on", exc_info=error)
 
-    # the tracker in the real world: its effects and its timer
+    def _tell(self, peer: str, message: Message) -> None:
+        self._errands.say(peer, message)
 
     def _hear(self, sender: str, message: Message) -> Message | None:
-        self.seed.node.mailbox.came(sender, message, time.monotonic())
+        self._mailbox.came(sender, message, time.monotonic())
         return self._decide(self.tracker.handle, Received(sender, message), asker=sender)
 
     def _decide(self, step: Callable[..., list[Effect]], *event: Received, asker: str | None = None) -> Message | None:
-        """Let the tracker take a step, and carry out its effects; if it can't, the seed fails for both."""
+        """Let the tracker take a step, and carry out its effects."""
         try:
             return self._carry_out(step(*event, time.monotonic()), asker)
         except Exception as error:
-            self.seed.node.fail(error)
+            self._fail(error)
             return None
 
     def _carry_out(self, effects: Iterable[Effect], asker: str | None = None) -> Message | None:
@@ -80,13 +82,11 @@ class TrackerActor:
         answer = None
         for effect in effects:
             assert isinstance(effect, Send)
-            self.seed.node.mailbox.went(effect.peer, effect.message, time.monotonic())
+            self._mailbox.went(effect.peer, effect.message, time.monotonic())
             if effect.peer == asker:
                 answer = effect.message
-            elif effect.peer == self.seed.name:
-                self.seed.node.receive(TRACKER, effect.message)
             else:
-                self.seed.call_peer(effect.peer, effect.message)
+                self._tell(effect.peer, effect.message)
         self._set_timer()
         return answer
 
@@ -102,6 +102,55 @@ class TrackerActor:
     def _wake(self) -> None:
         self._timer = None
         self._decide(self.tracker.wake)
+
+
+class TrackerActor(RosterActor):
+    """The tracker of one run; the seed with this seat shares the file or folder at `path`."""
+
+    def __init__(self, seat: Seat, setup: Setup, host: str, path: str) -> None:
+        super().__init__(seat, setup)
+        self.seed = PeerActor(seat, setup, host, path=path, outside=self)
+        self._errands = self.seed.errands
+
+    async def stop(self, erase: bool) -> None:
+        """Let the seed leave, and tell nobody of newcomers any more."""
+        await super().stop(erase)
+        await self.seed.stop(erase)
+
+    async def desligamento(self, sender: str, message: Message, number: int | None = None) -> None:
+        """`sender` leaves the swarm, or, with a number, its link to the seed."""
+        if number is None:
+            await super().desligamento(sender, message)
+        else:
+            await self.seed.hear(sender, message, number)
+
+    # what the seed can't reach by its links (`minibit.actors.node.Outside`)
+
+    def call_tracker(self, message: Message) -> None:
+        """The seed speaks to the tracker, which needs no call."""
+        answer = self._hear(self.seed.name, message)
+        if answer is not None:
+            asyncio.get_running_loop().call_soon(self.seed.node.receive, TRACKER, answer)
+
+    def call_peer(self, peer: str, message: Message, number: int) -> None:
+        """The seed says the `number`th message to another peer."""
+        self.seed.call_peer(peer, message, number)
+
+    # what the two share
+
+    @property
+    def _mailbox(self) -> Mailbox:
+        return self.seed.node.mailbox
+
+    def _fail(self, error: BaseException) -> None:
+        """The seed fails for both."""
+        self.seed.node.fail(error)
+
+    def _tell(self, peer: str, message: Message) -> None:
+        if peer == self.seed.name:
+            self.seed.node.receive(TRACKER, message)
+        else:
+            super()._tell(peer, message)
 
 
 def _of_the_seed(method: str) -> Callable[..., Coroutine[Any, Any, Any]]:

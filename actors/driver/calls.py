@@ -52,6 +52,16 @@ class Calls(Generic[T]):
         self._ask = ask
         self._under_way: dict[str, ray.ObjectRef[T]] = {}
 
+    @property
+    def open(self) -> list[ray.ObjectRef[T]]:
+        """The calls that are under way."""
+        return list(self._under_way.values())
+
+    def drop(self, name: str) -> None:
+        """Forget the call of an actor that another one has taken the place of."""
+        self._under_way.pop(name, None)
+        self.silent_since.pop(name, None)
+
     def some(self, names: Iterable[str], timeout_s: float, *, patient: bool = False) -> Replies[T]:
         """What comes within `timeout_s`. Actors that were silent the last time are waited for only if `patient`."""
         calls = {name: self._under_way.get(name) or self._call(name) for name in names}

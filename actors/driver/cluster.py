@@ -27,6 +27,7 @@ from minibit.actors.driver.head import within
 from minibit.actors.driver.private import on_loopback, private, signals_kept
 from minibit.actors.driver.signals import undisturbed
 from minibit.actors.names import NAMESPACE
+from minibit.delivery.nodes import NodeRow
 from minibit.errors import ClusterError, MinibitError, OptionError, first_sentence
 
 KNOCK_S = 10.0  # for a cluster to answer whether it admits us
@@ -215,6 +216,15 @@ def nodes() -> list[ClusterNode]:
     alive.sort(key=lambda node: (node["NodeID"] != here, node["NodeID"]))
     hosts = {node["NodeManagerAddress"] for node in alive}
     return [ClusterNode(node["NodeID"], LOOPBACK if len(hosts) == 1 else node["NodeManagerAddress"]) for node in alive]
+
+
+def rows() -> list[NodeRow]:
+    """The nodes that are alive, as a push sees them."""
+    return [
+        NodeRow(node["NodeID"], node["NodeManagerAddress"], node.get("Labels") or {}, node["NodeManagerHostname"])
+        for node in ray.nodes()  # type: ignore[no-untyped-call]
+        if node["Alive"]
+    ]
 
 
 # joining a cluster

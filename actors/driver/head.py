@@ -28,11 +28,8 @@ RAYS_LIMIT_S = 60.0  # unless that says another
 EARLY = 0.25  # of the time after which Ray ends this process: then copies are verified, and records are written
 
 
-def within(limit_s: float, what: Callable[[], T], check: Callable[[], object] = lambda: None) -> T:
-    """What a call comes to that signals can't end, nor anything else; `TimeoutError` after `limit_s`.
-
-    `check` is called again and again, and may raise to end the waiting. The call itself goes on.
-    """
+def begun(what: Callable[[], T]) -> Future[T]:
+    """A call that is made in a thread of its own."""
     answer: Future[T] = Future()
 
     def call() -> None:
@@ -42,6 +39,15 @@ def within(limit_s: float, what: Callable[[], T], check: Callable[[], object] = 
             answer.set_exception(error)
 
     Thread(target=call, daemon=True).start()
+    return answer
+
+
+def within(limit_s: float, what: Callable[[], T], check: Callable[[], object] = lambda: None) -> T:
+    """What a call comes to that signals can't end, nor anything else; `TimeoutError` after `limit_s`.
+
+    `check` is called again and again, and may raise to end the waiting. The call itself goes on.
+    """
+    answer = begun(what)
     deadline = time.monotonic() + limit_s
     while not answer.done() and (left_s := deadline - time.monotonic()) > 0:
         with suppress(TimeoutError):

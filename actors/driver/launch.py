@@ -9,23 +9,20 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Iterable
-from contextlib import suppress
-from functools import partial
 from math import inf
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import ray
-from ray.exceptions import ActorAlreadyExistsError, RayError
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+from ray.exceptions import ActorAlreadyExistsError
 
 from minibit.actors.disk import files, scratch
+from minibit.actors.driver import spawn
 from minibit.actors.driver.calls import Calls, Replies
 from minibit.actors.driver.cluster import ClusterNode
 from minibit.actors.driver.connection import CONNECTION
 from minibit.actors.driver.shipping import shipped
-from minibit.actors.names import NAMESPACE, actor_name
 from minibit.actors.peer import Opened, PeerActor, Setup, machine
 from minibit.actors.tracker import TrackerActor
 from minibit.errors import ClusterError, LocalError, MinibitError, OptionError
@@ -41,7 +38,6 @@ SPAWN_S = 60.0  # limit for the next actor to come up
 SPAWN_EACH_S = 5.0  # for each of them, when all are waited for
 CALL_S = 120.0  # limit for any other call to all of them; a network that is cut for a minute may heal meanwhile
 STANDING_S = 5.0  # for the head to say which nodes there are, at the end
-FREE_S = 5.0  # for Ray to free the name of a dead actor
 OFFSET_TRIES = 3
 
 Told = Callable[[int], object]
@@ -60,10 +56,6 @@ def check_room(folder: RunFolder, options: Options, content_bytes: int) -> None:
     if options.local and not ray.is_initialized():
         place = folder.files.absolute() if options.keep else scratch.place()
         files.check_copies(options.peers, content_bytes, place, kept=options.keep)
-
-
-# made once for each class: every call of ray.remote would send the class anew
-REMOTE: dict[type, Any] = {kind: ray.remote(kind) for kind in (PeerActor, TrackerActor)}
 
 
 class Launcher:
@@ -106,7 +98,8 @@ class Launcher:
         copies = -(-sum(not seat.seeds for seat in opening.values()) // len(self.places))
         timeout_s = SPAWN_S + SPAWN_EACH_S * len(opening)
         replies = self._call("open", opening, copies, timeout_s=timeout_s, quiet_s=SPAWN_S, tell=tell)
-        if free := [name for name in replies.gone if self._is_free(name)]:  # the seed is not among them
+        run = self.ledger.run
+        if free := [name for name in replies.gone if spawn.is_free(run, name, self.actors[name])]:  # not the seed
             self._seat([opening[name] for name in free], setup)
             again = self._call("open", free, copies, timeout_s=timeout_s, quiet_s=SPAWN_S)
             replies.found.update(again.found)
@@ -131,18 +124,12 @@ class Launcher:
                 place = standing[max(0, len(self._seats) - 1) % len(standing)]
             self._seats[seat.name], self._places[seat.name] = seat, place
             kind, last = (TrackerActor, str(self._path.absolute())) if seat.seeds else (PeerActor, self.actors[TRACKER])
-            options = {
-                "name": actor_name(self.ledger.run, seat.name),
-                "namespace": NAMESPACE,
-                "num_cpus": 0,
-                "max_restarts": 0,
-                "scheduling_strategy": _on(place.node_id),
-            }
+            run = self.ledger.run
             try:
-                start = partial(REMOTE[kind].options(**options).remote, seat, setup, place.host, last)
-                self.actors[seat.name] = CONNECTION.head.ask(start)
+                actor = spawn.start(kind, run, seat.name, place.node_id, seat, setup, place.host, last)
+                self.actors[seat.name] = actor
             except ActorAlreadyExistsError:
-                there = f"a swarm {self.ledger.run} is running on this cluster already"
+                there = f"a swarm {run} is running on this cluster already"
                 raise LocalError(f"{there}: give another name, or wait for its end") from None
 
     def _setup_of(self, seats: Iterable[Seat]) -> Any:
@@ -156,29 +143,15 @@ class Launcher:
     def on_each_node(self, task: Any, *args: Any) -> list[Any]:
         """Run a Ray task once on every node of the swarm that Ray doesn't call dead; its references."""
         return [
-            ray.remote(num_cpus=0, max_retries=0)(task).options(scheduling_strategy=_on(place.node_id)).remote(*args)
+            ray.remote(num_cpus=0, max_retries=0)(task)
+            .options(scheduling_strategy=spawn.on_node(place.node_id))
+            .remote(*args)
             for place in self._standing(STANDING_S)
         ]
 
     def _standing(self, limit_s: float = CALL_S) -> list[ClusterNode]:
         alive = {node["NodeID"] for node in CONNECTION.head.ask(ray.nodes, limit_s) if node["Alive"]}
         return [place for place in self.places if place.node_id in alive]
-
-    def _is_free(self, name: str) -> bool:
-        """Whether the name of a dead actor can be given to another; Ray frees it soon."""
-        self._kill(name)  # else this process remembers whose name it was
-        deadline = time.monotonic() + FREE_S
-        while time.monotonic() < deadline:
-            try:
-                CONNECTION.head.ask(partial(ray.get_actor, actor_name(self.ledger.run, name), NAMESPACE))
-            except ValueError:
-                return True
-            time.sleep(0.1)
-        return False
-
-    def _kill(self, name: str) -> None:
-        with suppress(RayError, ValueError):
-            ray.kill(self.actors[name])
 
     def begin(self, names: list[str]) -> None:
         """Let these members join, and, when they know each other, ask for blocks."""
@@ -212,9 +185,8 @@ class Launcher:
                 if isinstance(failed.cause, MinibitError):
                     raise self._at_its_host(name, failed.cause) from None
             for name, gone in replies.gone.items():
-                if "No module named 'minibit" in str(gone):
-                    advice = "install it there from the same commit, for the Python that runs `ray start`"
-                    raise ClusterError(f"there is no Minibit on {self._places[name].host}: {advice}") from None
+                if spawn.NO_MINIBIT in str(gone):
+                    raise ClusterError(f"there is no Minibit on {self._places[name].host}: {spawn.ADVICE}") from None
                 if self._seats[name].seeds:
                     self._done([name], replies)
             tell(len(replies.found))
@@ -229,12 +201,12 @@ class Launcher:
         """The actors that did what they were called for. The others are given up; `ClusterError` if they are the seed,
         or all peers.
         """
-        lost = {name: why_lost(replies, name) for name in names if name not in replies.found}
+        lost = {name: spawn.why_lost(replies, name) for name in names if name not in replies.found}
         for name, why in lost.items():
             said = str(self._at_its_host(name, ClusterError(f"could not be started: {why}")))
             if self._seats[name].seeds:
                 raise ClusterError(f"the tracker {said}")
-            self._kill(name)
+            spawn.kill(self.actors[name])
             self.ledger.died(name, time.monotonic(), said)
         if lost and all(self._seats[name].seeds for name in replies.found):
             raise ClusterError(f"no peer could be started; {name} {said}")
@@ -257,19 +229,3 @@ class Launcher:
                     best = min(best, (round_trip_s, asked_at + round_trip_s / 2 - theirs))
             self._offsets_s[there] = best[1]
         return self._offsets_s[there]
-
-
-def why_lost(replies: Replies[Any], name: str) -> str:
-    """Why an actor did not do what it was called for, on one line."""
-    if name in replies.failed:
-        cause = replies.failed[name].cause
-        return f"{type(cause).__name__}: {cause}".splitlines()[0]
-    if name in replies.gone:  # Ray's text is long, and says the reason last
-        lines = [line for line in str(replies.gone[name]).splitlines() if line and not line[0].isspace()]
-        said = lines[-1].split(". ")[0]
-        return said.removeprefix("The actor is dead because ").removeprefix("The actor died because ")
-    return "it gave no answer"
-
-
-def _on(node_id: str) -> NodeAffinitySchedulingStrategy:
-    return NodeAffinitySchedulingStrategy(node_id, soft=False)

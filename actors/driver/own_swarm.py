@@ -22,7 +22,7 @@ from ray.exceptions import RayError
 
 from minibit.actors.disk import files, scratch
 from minibit.actors.disk.scratch import Scratch
-from minibit.actors.driver import cluster, launch
+from minibit.actors.driver import cluster, launch, spawn
 from minibit.actors.driver.collector import Collector, Progressing
 from minibit.actors.driver.connection import CONNECTION
 from minibit.actors.driver.signals import undisturbed
@@ -43,8 +43,6 @@ if TYPE_CHECKING:
     from minibit.actors.driver.live import LivePage
     from minibit.lab import Run
 
-STOP_S = 5.0  # for peers to say goodbye
-LOST_S = 2.0  # the same, when the head of the cluster is lost: those that it has not started yet say nothing
 SWEEP_S = 20.0  # for nodes to remove what killed peers left
 
 OPEN: dict[str, OwnSwarm] = {}
@@ -231,21 +229,12 @@ class OwnSwarm(Swarm):
 
     def _stop(self) -> bool:
         """Ask the actors to end; whether all did, and so removed their files."""
-        calls = [actor.stop.remote(not self._launcher.options.keep) for actor in self._actors.values()]
-        timeout_s = LOST_S if CONNECTION.head.lost_s else STOP_S
-        ray.wait(calls, num_returns=len(calls), timeout=timeout_s) if calls else None
-        with suppress(RayError):  # one died, or is not there yet
-            ray.get(calls, timeout=0)
-            return True
-        return False
+        return spawn.ask_to_stop(self._actors.values(), erase=not self._launcher.options.keep)
 
     def _kill_all(self, *, sweep: bool) -> None:
         """End every actor; `sweep`: and remove the files that they left on other machines."""
         for actor in list(self._actors.values()):
-            with suppress(RayError, ValueError):
-                ray.kill(actor)  # type: ignore[arg-type]
-                if CONNECTION.head.lost_s:  # by which Ray kills
-                    actor.__ray_terminate__.remote()
+            spawn.kill(actor)
         if self._live is not None:
             self._live.settle()
         if sweep and not self._launcher.options.keep and not CONNECTION.started_here and not CONNECTION.head.lost_s:

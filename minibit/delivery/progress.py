@@ -30,6 +30,7 @@ class PushProgress(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     phase: Phase
+    content_bytes: int = 0
     done: int = 0
     total: int = 0
     rate_bps: float = 0.0

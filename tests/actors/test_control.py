@@ -12,7 +12,7 @@ from loopback import Loopback, on_uvloop
 from ray.exceptions import ActorDiedError, ActorUnavailableError, RpcError
 
 from minibit import messages
-from minibit.actors import node, peer
+from minibit.actors import errands, node
 from minibit.actors.disk import files
 from minibit.actors.node import Node
 from minibit.actors.peer import PeerActor
@@ -82,7 +82,7 @@ async def test_both_carriers_put_the_same_message_into_the_same_mailbox(film, tm
         before = letters(two, sender="one").count(message)
         one.links["two"].send(message)
         await swarm.until(lambda: letters(two, sender="one").count(message) == before + 1)
-        actor = PeerActor(Seat(name="two"), None, "")  # type: ignore[arg-type]
+        actor = PeerActor(Seat(name="two"), SimpleNamespace(run="tuesday"), "")  # type: ignore[arg-type]
         actor.node = two
         assert await getattr(actor, message.verb.lower())("one", message) is None
         assert letters(two, sender="one").count(message) == before + 2
@@ -249,24 +249,24 @@ class Remote:
 async def caller(swarm: Loopback) -> PeerActor:
     """The actor around a node."""
     node = await swarm.seat("one", start=False)
-    actor = PeerActor(Seat(name="one"), None, "")  # type: ignore[arg-type]
+    actor = PeerActor(Seat(name="one"), SimpleNamespace(run="tuesday"), "")  # type: ignore[arg-type]
     actor.node = node
     return actor
 
 
 @on_uvloop
 async def test_a_numbered_message_is_said_until_it_is_heard_and_others_once(film, tmp_path, monkeypatch):
-    monkeypatch.setattr(peer, "AGAIN_S", 0.0)
+    monkeypatch.setattr(errands, "AGAIN_S", 0.0)
     async with Loopback(film, tmp_path / "copies") as swarm:
         actor = await caller(swarm)
         away = [ActorUnavailableError("away", None), RpcError("away"), ActorUnavailableError("away", None)]
-        actor._peers["two"] = other = Remote(*away, None)
+        actor.errands._actors["two"] = other = Remote(*away, None)
         actor.call_peer("two", Pedido(3), 7)
-        await asyncio.gather(*actor._calls)
+        await asyncio.gather(*actor.errands._calls)
         assert other.heard == [("one", Pedido(3), 7)] * 4
-        actor._peers["two"] = other = Remote(away[0])
+        actor.errands._actors["two"] = other = Remote(away[0])
         actor.call_peer("two", Pedido(3))
-        await asyncio.gather(*actor._calls)
+        await asyncio.gather(*actor.errands._calls)
         assert other.heard == [("one", Pedido(3), None)]
         assert actor.node.failure is None
 
@@ -276,9 +276,9 @@ async def test_a_numbered_message_is_said_until_it_is_heard_and_others_once(film
 async def test_a_call_that_finds_nobody_does_the_caller_no_harm(film, tmp_path, error):
     async with Loopback(film, tmp_path / "copies") as swarm:
         actor = await caller(swarm)
-        actor._tracker = Remote(error)
+        actor.errands._actors[TRACKER] = Remote(error)
         actor.call_tracker(Registro(peer="one"))
-        await asyncio.gather(*actor._calls)
+        await asyncio.gather(*actor.errands._calls)
         assert actor.node.failure is None
 
 
@@ -286,7 +286,7 @@ async def test_a_call_that_finds_nobody_does_the_caller_no_harm(film, tmp_path, 
 async def test_a_call_that_fails_in_a_way_nobody_thought_of_fails_the_node_with_the_reason(film, tmp_path):
     async with Loopback(film, tmp_path / "copies") as swarm:
         actor = await caller(swarm)
-        actor._tracker = Remote(KeyError("odd"))
+        actor.errands._actors[TRACKER] = Remote(KeyError("odd"))
         actor.call_tracker(Registro(peer="one"))
         await actor.node.stopped.wait()
         assert str(actor.node.failure) == "internal error: KeyError('odd')"
@@ -299,7 +299,7 @@ async def test_a_tracker_that_cannot_go_on_fails_with_the_reason(film, tmp_path,
         raise KeyError("odd")
 
     async with Loopback(film, tmp_path / "copies") as swarm:
-        tracker = TrackerActor(Seat(name=TRACKER), SimpleNamespace(seed=1), "", "")  # type: ignore[arg-type]
+        tracker = TrackerActor(Seat(name=TRACKER), SimpleNamespace(run="tuesday", seed=1), "", "")  # type: ignore[arg-type]
         tracker.seed.node = node = swarm.nodes[TRACKER]
         setattr(tracker.tracker, step, fail)
         assert step == "wake" or await tracker.registro("two", Registro(peer="two")) is None

@@ -9,7 +9,7 @@ import pytest
 from fake_ray import DEAD, UNREACHABLE, FakeActor, FakeRay, failed
 from ray.exceptions import ActorDiedError, RayTaskError
 
-from minibit.actors.driver import calls, launch
+from minibit.actors.driver import calls, launch, spawn
 from minibit.actors.driver.cluster import ClusterNode
 from minibit.actors.driver.connection import CONNECTION
 from minibit.actors.driver.launch import Launcher
@@ -67,7 +67,7 @@ class FakeCluster(FakeRay):
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> FakeCluster:
     made = FakeCluster()
-    for room in (calls, launch):
+    for room in (calls, launch, spawn):
         monkeypatch.setattr(room, "ray", made)
         monkeypatch.setattr(room, "time", made)
     return made
@@ -83,7 +83,7 @@ def launching(
     """A launcher of a tracker and three peers, whose actors these are; others do as they should."""
     by_name = {name: [started(), started()] for name in [TRACKER, *NAMES]}
     kind = FakeKind({**by_name, **{name.replace("_", "-"): actors for name, actors in peers.items()}})
-    monkeypatch.setattr(launch, "REMOTE", dict.fromkeys(launch.REMOTE, kind))
+    monkeypatch.setattr(spawn, "REMOTE", dict.fromkeys(spawn.REMOTE, kind))
     places = [ClusterNode(N1, "10.0.0.1"), ClusterNode(N2, "10.0.0.2")][:hosts]
     content: Any = VirtualContent("film", 400, 100)
     folder = RunFolder("tuesday", tmp_path)

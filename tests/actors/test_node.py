@@ -626,7 +626,7 @@ async def test_a_finished_copy_that_is_wrong_loses_its_name_and_only_its_wrong_b
             file.write(b"damaged")
         swarm.nodes[TRACKER].limit(upload_bps=None)
         await swarm.until_complete("peer-1")
-        actor = PeerActor(Seat(name="peer-1"), None, "")  # type: ignore[arg-type]
+        actor = PeerActor(Seat(name="peer-1"), SimpleNamespace(run="tuesday"), "")  # type: ignore[arg-type]
         actor.node = node
         assert not await actor.verify()
         assert not swarm.copy("peer-1").exists()

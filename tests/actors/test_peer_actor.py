@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from fake_ray import DEAD, UNREACHABLE
 from loopback import BLOCK_BYTES, KEY, on_uvloop
 
 from minibit import inventory
-from minibit.actors import peer
+from minibit.actors import errands
 from minibit.actors.disk import files
 from minibit.actors.disk.source import Source
 from minibit.actors.peer import PeerActor, Setup
@@ -48,7 +49,7 @@ class FakeRemote:
 
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(peer, "AGAIN_S", 0.001)
+    monkeypatch.setattr(errands, "AGAIN_S", 0.001)
 
 
 @on_uvloop
@@ -85,10 +86,10 @@ async def test_a_peer_whose_start_is_asked_for_twice_starts_once(tmp_path: Path)
 )
 @on_uvloop
 async def test_a_message_that_others_wait_for_is_said_again_until_it_is_heard_or_its_receiver_is_dead(answers, calls):
-    actor = PeerActor(Seat(name="ana"), None, "")  # type: ignore[arg-type]
+    actor = PeerActor(Seat(name="ana"), SimpleNamespace(run="tuesday"), "")  # type: ignore[arg-type]
     bia = FakeTracker(pedido=list(answers))
-    actor._peers["bia"] = bia
+    actor.errands._actors["bia"] = bia
     actor.call_peer("bia", Pedido(1), 7)
-    while actor._calls:
+    while actor.errands._calls:
         await asyncio.sleep(0)
     assert bia.calls == ["pedido"] * calls

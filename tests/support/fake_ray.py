@@ -39,7 +39,9 @@ class FakeRay:
         ready = [ref for ref in refs if ref.answer is not None]
         return ready, [ref for ref in refs if ref.answer is None]
 
-    def get(self, ref: Ref, timeout: float = 0.0) -> Any:
+    def get(self, ref: Ref | list[Ref], timeout: float = 0.0) -> Any:
+        if isinstance(ref, list):
+            return [self.get(one) for one in ref]
         if ref.answer is None:
             raise exceptions.GetTimeoutError
         if isinstance(ref.answer, Exception):

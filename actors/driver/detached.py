@@ -1,0 +1,106 @@
+"""A push that goes on by itself: its transfer in a detached, named actor on the head of the cluster.
+
+The actor owns the peers, so all of them end with it, and it needs no driver. When the transfer is over it keeps the
+result for a while, for `minibit wait`; then it ends itself, and leaves nothing but the copies.
+"""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import Future
+from functools import partial
+from typing import Any
+
+import ray
+from ray.exceptions import ActorAlreadyExistsError, GetTimeoutError, RayError
+
+from minibit.actors.driver import spawn
+from minibit.actors.driver.connection import CONNECTION
+from minibit.actors.driver.moving import Moving
+from minibit.actors.driver.plan import Plan
+from minibit.actors.names import NAMESPACE, actor_name
+from minibit.delivery.progress import PushProgress
+from minibit.delivery.result import PushResult
+from minibit.errors import ClusterError, LocalError, first_sentence
+
+ACTOR = "push"
+START_S = 120.0  # for the actor to come up
+KEPT_S = 3600.0  # for so long the result can be asked for
+CANCEL_S = 30.0  # for a transfer that is cancelled to end
+HEAD = "node:__internal_head__"  # the resource that marks Ray's head
+
+
+class PushActor:
+    """One push. Its methods answer at once, but for `cancel`; they are called from several threads."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._seen = PushProgress(phase="moving", content_bytes=plan.manifest.content_bytes, elapsed_s=plan.spent_s)
+        self._outcome: Future[PushResult] = Future()
+        CONNECTION.take(None)
+        self._moving = Moving(plan, self._tell)
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def progress(self) -> PushProgress:
+        """How far it is."""
+        return self._seen
+
+    def result(self) -> PushResult | None:
+        """What it came to; None as long as it goes on. Raises what ended it."""
+        return self._outcome.result() if self._outcome.done() else None
+
+    def limit(self, upload_bps: float | None) -> None:
+        """From now on no node uploads more than this, in bytes a second; None: no limit."""
+        self._moving.limit(upload_bps)
+
+    def cancel(self) -> None:
+        """End it, and wait for its end. Copies stay, whole or partial."""
+        self._moving.cancel()
+        self._outcome.exception(CANCEL_S)
+
+    def _tell(self, seen: PushProgress) -> None:
+        self._seen = seen
+
+    def _run(self) -> None:
+        try:
+            self._outcome.set_result(self._moving.run())
+        except BaseException as error:
+            self._outcome.set_exception(error)
+        threading.Event().wait(KEPT_S)
+        ray.kill(ray.get_runtime_context().current_actor)
+
+
+def start(plan: Plan, runtime_env: dict[str, Any] | None = None) -> None:
+    """Let the push go on in an actor of its own; returns when that has begun.
+
+    `LocalError` if there is a push of that name, `ClusterError` if the head of the cluster can't run it.
+    """
+    options: dict[str, Any] = {
+        "name": actor_name(plan.name, ACTOR),
+        "namespace": NAMESPACE,
+        "lifetime": "detached",
+        "num_cpus": 0,
+        "max_restarts": 0,
+        "max_concurrency": 8,
+        "scheduling_strategy": spawn.on_node(_head()),
+    }
+    if runtime_env:
+        options["runtime_env"] = runtime_env
+    try:
+        actor = CONNECTION.head.ask(partial(ray.remote(PushActor).options(**options).remote, plan))
+        ray.get(actor.progress.remote(), timeout=START_S)
+    except ActorAlreadyExistsError:
+        there = f"there is a push {plan.name} on this cluster already"
+        raise LocalError(f"{there}: give another name, or end that one (minibit cancel {plan.name})") from None
+    except GetTimeoutError:
+        spawn.kill(actor)
+        raise ClusterError(f"the head of the cluster did not start the push within {START_S:.0f} s") from None
+    except RayError as error:
+        why = spawn.why_gone(error) if spawn.NO_MINIBIT in str(error) else first_sentence(error)
+        raise ClusterError(f"the head of the cluster can't run the push: {why}") from None
+
+
+def _head() -> str:
+    """The id of the node that is Ray's head; this one, where none says so."""
+    nodes = CONNECTION.head.ask(ray.nodes)
+    found = (node["NodeID"] for node in nodes if node["Alive"] and HEAD in node["Resources"])
+    return str(next(found, ray.get_runtime_context().get_node_id()))

@@ -1,0 +1,421 @@
+"""The transfer of a push, from the plan to the result: event by event, in the driver's process or in that of a
+detached actor.
+
+It looks again and again at Ray's nodes and at all members, and changes the plan at once. Silence is not death: only
+what Ray calls dead is gone. A member that is ready begins soon, and one that is complete puts its copy in place without
+waiting for any other. Everything has a bound. Whatever ends the waiting, Ctrl-C too, ends all actors; partial copies
+stay.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from concurrent.futures import Future
+from contextlib import suppress
+from math import inf
+from typing import Any
+
+import ray
+from ray.exceptions import ActorAlreadyExistsError, RayError
+
+from minibit import inventory
+from minibit.actors.driver import spawn
+from minibit.actors.driver.calls import Calls, Replies
+from minibit.actors.driver.cluster import rows
+from minibit.actors.driver.connection import CONNECTION
+from minibit.actors.driver.head import begun
+from minibit.actors.driver.members import Member, Members, Part
+from minibit.actors.driver.plan import Plan
+from minibit.actors.driver.signals import undisturbed
+from minibit.actors.peer import MemberStanding, Opened, PeerActor, Setup
+from minibit.actors.tracker import RosterActor
+from minibit.delivery import seats
+from minibit.delivery.nodes import NodeRow
+from minibit.delivery.progress import NodeProgress, Phase, Pushing, PushProgress
+from minibit.delivery.result import NodeResult, PushBytes, PushResult, PushSeconds
+from minibit.errors import LocalError, MinibitError
+from minibit.events import TRACKER
+from minibit.messages import Desligamento
+from minibit.seat import Seat
+from minibit.strategies import Shipment
+from minibit.units import show_duration
+
+TICK_S, TICK_EACH_S, TICK_MOST_S = 0.2, 0.004, 1.0  # between two looks: at least, for each member, at most
+SHORT_S = 0.05  # the shortest pause: what fails at once is not asked again at once
+STANDING_S = 0.5  # for an answer that is asked every second
+NODES_S = 1.0  # between two looks at the nodes
+NODES_ANSWER_S = 60.0  # for that look
+GATHER_S = 10.0  # members that are ready wait so long for the others, so that all begin together
+SPAWN_S = 120.0  # for an actor to come up
+OPEN_S = 7200.0  # for a disk to be read: a partial copy is hashed
+DELIVER_S = 7200.0  # for a copy to be verified and put in place
+AWAY_S = 300.0  # a member that gives no answer is given up, if Ray doesn't say before that it is dead
+STALL_S = 300.0  # the same for all of them, when nothing moves
+HOPELESS_S = 3.0  # blocks that nobody holds are waited for
+FREE_S = 30.0  # for the name of a dead actor to be free
+GOODBYE_S = 0.5  # for goodbyes at the end
+
+
+class Moving:
+    """The transfer of one push; `run` it once. `limit` and `cancel` may be called from other threads."""
+
+    def __init__(self, plan: Plan, tell: Pushing = lambda progress: None) -> None:
+        self.plan = plan
+        self.members = Members(plan.manifest, plan.members(), self._is_wanted)
+        self._tell = tell
+        self._rules = seats.rules_for(len(plan.nodes))
+        self._env = {} if plan.env is None else {"runtime_env": plan.env}
+        self._setup: Any = None
+        self._tracker: Any = None
+        self._tracker_starts = 0
+        self._upload_bps = plan.order.upload_bps
+        self._limited = False
+        self._cancelled = threading.Event()
+        self._opens = Calls(lambda name: self._actor(name).open.remote())
+        self._deliveries = Calls(lambda name: self._actor(name).deliver.remote(plan.order.verify == "full"))
+        self._standings = Calls(lambda name: self._actor(name).standing.remote())
+        self._began_at = time.monotonic()
+        self._gathered_at = inf  # when the first member was ready
+        self._moving_at: float | None = None  # when the members were told to begin
+        self._served_at = self._began_at  # when the last node was served
+        self._nodes: Future[list[NodeRow]] | None = None
+        self._nodes_at = -inf
+        self._progress = (0, self._began_at)  # a measure of it, and when that last changed
+        self._hopeless_at = inf
+        self._told = (self._began_at, 0)  # when progress was last told, and the bytes that had moved
+
+    # from any thread
+
+    def limit(self, upload_bps: float | None) -> None:
+        """Let each member send so much at most from now on; None: no limit."""
+        self._upload_bps, self._limited = upload_bps, True
+
+    def cancel(self) -> None:
+        """End it soon; partial copies stay."""
+        self._cancelled.set()
+
+    # the whole
+
+    def run(self) -> PushResult:
+        """Wait until each node is done or failed, or nothing more can come; what came of it."""
+        try:
+            why, timed_out = ("", False) if self._all_had() else self._move()
+            for member in self.members.copies:
+                if not member.settled:
+                    self.members.fail(member, why)
+            return self._result(timed_out)
+        finally:
+            self._end()
+
+    def _move(self) -> tuple[str, bool]:
+        """Move it until that is over; why it ended early ("": it did not), and whether by the time limit."""
+        self._begin()
+        while True:
+            self._step()
+            now = time.monotonic()
+            why, timed_out = self._why_over(now)
+            self._show(now)
+            if why is not None:
+                return why, timed_out
+
+    def _all_had(self) -> bool:
+        """Whether all nodes are known to have the copy, and nothing else is asked for: then they have it now."""
+        plan, full = self.plan, inventory.full(self.plan.manifest.block_count)
+        lacking = [
+            one for one in self.members.copies if one.active and not one.path and one.node.node_id not in plan.had
+        ]
+        if lacking or plan.order.follow_s or plan.order.verify == "full":
+            return False
+        for member in self.members.at(Part.PLANNED):
+            member.opened(full)
+            member.place(MemberStanding(held=full, opened=True, finished=True, had=True), self._began_at)
+        return True
+
+    def _begin(self) -> None:
+        plan = self.plan
+        setup = Setup(
+            run=plan.name,
+            manifest=plan.manifest,
+            key=secrets.token_bytes(32),
+            seed=1,
+            by_actor_calls=False,
+            data_ports=plan.order.data_ports,
+            folder="",
+            shipment=Shipment({}, {}),
+            dest=plan.order.dest,
+            replace=plan.order.replace,
+            records=plan.order.records,
+        )
+        self._setup = ray.put(setup)
+        try:
+            self._start_tracker()
+        except ActorAlreadyExistsError:
+            there = f"a push {plan.name} is running on this cluster already"
+            raise LocalError(f"{there}: give another name, or wait for its end") from None
+
+    def _step(self) -> None:
+        """Look at everything once, and do what follows; then wait for what comes next, for a tick at most."""
+        now = time.monotonic()
+        self._look_at_nodes(now)
+        self._start_planned(now)
+        self._hear_opens(now)
+        self._begin_ready(now)
+        self._hear_deliveries(now)
+        self._hear_standings(now)
+        if self._limited:
+            self._limited = False
+            for member in self.members:
+                if member.actor is not None:
+                    member.actor.limit.remote({"upload_bps": self._upload_bps})
+        self._rest(now)
+
+    def _rest(self, since: float) -> None:
+        tick_s = min(TICK_MOST_S, TICK_S + TICK_EACH_S * len(list(self.members)))
+        awaited = [*self._opens.open, *self._deliveries.open]
+        if awaited:  # the first that answers ends the pause
+            ray.wait(awaited, num_returns=1, timeout=tick_s)
+        self._cancelled.wait(max(0.0, since + (SHORT_S if awaited else tick_s) - time.monotonic()))
+
+    def _actor(self, name: str) -> Any:
+        return self._tracker if name == TRACKER else self.members[name].actor
+
+    # nodes
+
+    def _is_wanted(self, node: NodeRow) -> bool:
+        return seats.is_asked_for(node, self.plan.order.nodes)
+
+    def _look_at_nodes(self, now: float) -> None:
+        """Ask for the nodes, and take the answer when it is there: the head may be out of reach for a while."""
+        if self._nodes is not None and self._nodes.done():
+            asked, self._nodes = self._nodes, None
+            with suppress(RayError, RuntimeError):  # the next one may answer
+                self.members.see(asked.result(), now)
+                for member in self.members:
+                    if member.actor is None:
+                        self._forget(member.name)
+        if self._nodes is None and now >= self._nodes_at + NODES_S:
+            self._nodes, self._nodes_at = begun(rows), now
+        elif self._nodes is not None and now >= self._nodes_at + NODES_ANSWER_S:
+            self._nodes = None
+
+    # actors
+
+    def _start_tracker(self) -> None:
+        here = str(ray.get_runtime_context().get_node_id())
+        self._tracker_starts += 1
+        seat = seats.tracker_seat(self._rules)
+        self._tracker = spawn.start(RosterActor, self.plan.name, TRACKER, here, seat, self._setup, **self._env)
+
+    def _start_planned(self, now: float) -> None:
+        if self._tracker is None:
+            with suppress(ActorAlreadyExistsError):  # its name is soon free
+                self._start_tracker()
+        for member in self.members.at(Part.PLANNED):
+            if now < member.due_at:
+                continue
+            seat = Seat(name=member.name, rules=self._rules, upload_bps=self._upload_bps, seeds=bool(member.path))
+            args = (seat, self._setup, member.node.host, self._tracker, member.path)
+            try:
+                actor = spawn.start(PeerActor, self.plan.name, member.name, member.node.node_id, *args, **self._env)
+            except ActorAlreadyExistsError:  # that of its last process is soon free
+                if now > member.due_at + FREE_S:
+                    self.members.fail(member, "its last process does not end")
+                continue
+            member.begin(actor, now)
+
+    def _forget(self, name: str) -> None:
+        for calls in (self._opens, self._deliveries, self._standings):
+            calls.drop(name)
+
+    def _hear_opens(self, now: float) -> None:
+        opening = self.members.at(Part.OPENING)
+        replies: Replies[Opened] = self._opens.some((member.name for member in opening), 0.0)
+        for name, opened in replies.found.items():
+            self.members[name].opened(opened.held)
+            self._gathered_at = min(self._gathered_at, now)
+        self._hear_ends(replies, now)
+        for name in replies.silent:
+            member = self.members[name]
+            limit_s = OPEN_S if member.heard else SPAWN_S
+            if now > member.began_at + limit_s:
+                what = "read what its disk has" if member.heard else "start"
+                self._give_up(member, f"it could not {what} within {limit_s:.0f} s")
+
+    def _begin_ready(self, now: float) -> None:
+        """Let those that are ready begin: all at once, if the others are ready soon."""
+        ready = self.members.at(Part.READY)
+        waiting = self._moving_at is None and self.members.at(Part.PLANNED, Part.OPENING)
+        if not ready or (waiting and now < self._gathered_at + GATHER_S):
+            return
+        self._moving_at = self._moving_at or now
+        for member in ready:
+            member.stage = Part.MOVING
+
+    def _hear_deliveries(self, now: float) -> None:
+        moving = self.members.at(Part.MOVING)
+        replies: Replies[MemberStanding] = self._deliveries.some((member.name for member in moving), 0.0)
+        for name, standing in replies.found.items():
+            self.members[name].place(standing, now)
+            self._served_at = now
+        self._hear_ends(replies, now)
+
+    def _hear_standings(self, now: float) -> None:
+        """Ask all members how far they are; who gives no answer for long is given up."""
+        asked = [member.name for member in self.members if member.actor is not None and member.active]
+        replies: Replies[MemberStanding] = self._standings.some(
+            [*asked, *[TRACKER] * (self._tracker is not None)], STANDING_S
+        )
+        for name, standing in replies.found.items():
+            if name == TRACKER:
+                continue
+            member = self.members[name]
+            member.told(standing, now)
+            if standing.failure and member.stage in (Part.PLACED, Part.READY):  # else its delivery says so
+                self._give_up(member, standing.failure)
+            elif member.placed_at is None and now > (member.full_at or now) + DELIVER_S:
+                self._give_up(member, f"its copy could not be verified and placed within {DELIVER_S:.0f} s")
+        self._hear_ends(replies, now)
+        for name, since in list(self._standings.silent_since.items()):
+            if name != TRACKER and now > since + AWAY_S and self.members[name].heard:
+                self._give_up(self.members[name], f"it gave no answer for {AWAY_S:.0f} s")
+
+    def _hear_ends(self, replies: Replies[Any], now: float) -> None:
+        """Some can't go on, or are gone."""
+        for name, failed in replies.failed.items():
+            if name != TRACKER and self.members[name].active:
+                cause = failed.cause
+                ours = isinstance(cause, MinibitError)
+                self._give_up(self.members[name], str(cause) if ours else spawn.why_lost(replies, name))
+        for name, error in replies.gone.items():
+            self._forget(name)
+            if name == TRACKER:
+                self._tracker = None
+                continue
+            if self.members[name].actor is None:
+                continue
+            spawn.kill(self.members[name].actor)  # else this process remembers whose name it was
+            if "its node has died" in str(error):
+                self.members[name].node_alive = False
+            self.members.lost(name, spawn.why_gone(error), now, for_good=spawn.NO_MINIBIT in str(error))
+            if self._tracker is not None:
+                self._tracker.desligamento.remote(name, Desligamento(name, "died"))
+
+    def _give_up(self, member: Member, why: str) -> None:
+        """It has failed: the others go on without it."""
+        self._forget(member.name)
+        if member.actor is not None:
+            spawn.kill(member.actor)
+            member.actor = None
+        self.members.fail(member, why)
+
+    # the end
+
+    def _why_over(self, now: float) -> tuple[str | None, bool]:
+        """Why it is over, or None; and whether the time limit ended it."""
+        order = self.plan.order
+        if self._cancelled.is_set():
+            return "the push was cancelled", False
+        if order.timeout_s is not None and self.plan.spent_s + now - self._began_at >= order.timeout_s:
+            return f"the time limit of {show_duration(order.timeout_s)} came first", True
+        if self.members.settled and now >= self._served_at + order.follow_s:
+            return "", False
+        if gone := CONNECTION.head.gone():
+            return gone, False
+        blocks = self.members.out_of_reach()
+        self._hopeless_at = min(self._hopeless_at, now + HOPELESS_S) if blocks else inf
+        if now >= self._hopeless_at:
+            return self.members.why_out_of_reach(blocks), False
+        measure = self.members.measure()
+        if measure != self._progress[0] or self._standings.silent_since or self.members.busy:
+            self._progress = (measure, now)
+        if now >= self._progress[1] + STALL_S and not self.members.settled:
+            return f"nothing moved for {STALL_S:.0f} s", False
+        return None, False
+
+    def _end(self) -> None:
+        """End all actors; the copies stay, whole or partial."""
+        actors = [member.actor for member in self.members if member.actor is not None]
+        actors += [self._tracker] * (self._tracker is not None)
+        with undisturbed():
+            spawn.ask_to_stop(actors, erase=False, timeout_s=GOODBYE_S)
+            for actor in actors:
+                spawn.kill(actor)
+
+    # what is told
+
+    def _show(self, now: float) -> None:
+        """Tell how far it is."""
+        moved_bytes, members = self.members.moved_bytes, self.members
+        copies = [member for member in members.copies if member.active]
+        lacking = [member for member in copies if not member.settled]
+        full = inventory.full(self.plan.manifest.block_count)
+        phase: Phase = "moving"
+        if not lacking:
+            phase = "following"
+        elif all(member.standing.held == full for member in lacking):
+            phase = "verifying"
+        told_at, told_bytes = self._told
+        self._told = (now, moved_bytes)
+        self._tell(
+            PushProgress(
+                phase=phase,
+                content_bytes=self.plan.manifest.content_bytes,
+                done=sum(map(members.held_bytes, copies)),
+                total=self.plan.manifest.content_bytes * len(copies),
+                rate_bps=(moved_bytes - told_bytes) / max(now - told_at, 1e-3),
+                elapsed_s=self.plan.spent_s + now - self._began_at,
+                nodes=tuple(map(self._node_progress, members.copies)),
+            )
+        )
+
+    def _node_progress(self, member: Member) -> NodeProgress:
+        held = member.standing.held == inventory.full(self.plan.manifest.block_count)
+        return NodeProgress(
+            host=member.node.host,
+            held_bytes=self.members.held_bytes(member),
+            bytes_moved=member.received_bytes,
+            status=member.status if member.settled else "verifying" if held else "moving",
+            why=member.why,
+        )
+
+    def _result(self, timed_out: bool) -> PushResult:
+        plan, members, now = self.plan, self.members, time.monotonic()
+        began_at = self._moving_at or now
+        served = [member for member in members.copies if member.status in ("done", "resumed")]
+        completed_at = max((member.completed_at or began_at for member in served), default=began_at)
+        placed_at = max((member.placed_at or began_at for member in served), default=began_at)
+        return PushResult(
+            name=plan.name,
+            dest=plan.order.dest,
+            content_bytes=plan.manifest.content_bytes,
+            digest=plan.manifest.digest,
+            nodes=tuple(
+                NodeResult(
+                    host=member.node.host,
+                    node_id=member.node.node_id,
+                    path=plan.order.dest,
+                    status=member.status,
+                    why=member.why,
+                    seconds=max(0.0, (member.placed_at or began_at) - began_at),
+                    bytes_moved=member.received_bytes,
+                )
+                for member in members.copies
+            ),
+            least=plan.order.least.of(len(members.copies)),
+            seconds=PushSeconds(
+                checking=plan.checking_s,
+                hashing=plan.hashing_s,
+                transfer=completed_at - began_at,
+                verifying=placed_at - completed_at,
+                total=plan.spent_s + now - self._began_at,
+            ),
+            bytes=PushBytes(
+                moved=members.moved_bytes,
+                had=sum(map(members.had_bytes, members.copies)),
+                seed_sent=sum(member.sent_bytes for member in members if member.path),
+            ),
+            timed_out=timed_out,
+            source_changed=next((one.standing.damaged for one in members if one.standing.damaged), ""),
+        )

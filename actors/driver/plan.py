@@ -1,0 +1,63 @@
+"""The plan of a push: what is known when its transfer begins."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from minibit.actors.driver.members import Member
+from minibit.delivery import seats
+from minibit.delivery.nodes import NodeRow
+from minibit.delivery.order import Order
+from minibit.manifest import Manifest
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known when the transfer begins. It can travel to another process.
+
+    name         of the push, and of its actors
+    order        what was asked for; `order.dest` is the path of the copies
+    source       the absolute path of the content, on the node `source_node`
+    env          the runtime environment of Ray for its actors
+    nodes        those that get a copy
+    in_place     whether `order.dest` is the source itself, on the node `source_node`
+    writers      by the id of a node that shares its file system with another: the id of the node that writes
+    faults       by the id of a node: why it can get no copy
+    had          the ids of nodes that are known to have the whole copy
+    checking_s, hashing_s, spent_s
+                 seconds of the phases before, and since the push began
+    """
+
+    name: str
+    order: Order
+    manifest: Manifest
+    source: str
+    source_node: NodeRow
+    env: dict[str, Any] | None = None
+    nodes: tuple[NodeRow, ...]
+    in_place: bool = False
+    writers: dict[str, str] = {}
+    faults: dict[str, str] = {}
+    had: frozenset[str] = frozenset()
+    checking_s: float = 0.0
+    hashing_s: float = 0.0
+    spent_s: float = 0.0
+
+    def members(self) -> list[Member]:
+        """The members that the push begins with: a node each, and one for the source if that is at no node's DEST."""
+        named = seats.names(list(self.nodes))
+        by_id = {node.node_id: name for name, node in named.items()}
+        found = []
+        in_place = False
+        for name, node in named.items():
+            here = self.in_place and node.node_id == self.source_node.node_id
+            in_place |= here
+            writer = by_id.get(self.writers.get(node.node_id, ""), "")
+            member = Member(name, node, path=self.source if here else "", writer="" if here else writer)
+            if fault := self.faults.get(node.node_id):
+                member.fail(fault)
+            found.append(member)
+        if not in_place:
+            found.append(Member(seats.SOURCE, self.source_node, wants=False, path=self.source))
+        return found

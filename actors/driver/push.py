@@ -1,0 +1,248 @@
+"""A push, from what was asked for to what came of it: check all nodes, hash the content, move it, verify the copies.
+
+What can be known is checked before anything moves, on all nodes at once. The transfer runs here (`Push.run`), or in an
+actor that needs this process no longer (`Push.detach`). Ctrl-C comes out of every wait, and leaves partial copies only.
+"""
+
+from __future__ import annotations
+
+import stat
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import ray
+from minibit.actors.driver.everywhere import names
+from minibit.actors.driver.preflight import Surveyed
+
+from minibit.actors.disk import files
+from minibit.actors.driver import cluster, detached, preflight
+from minibit.actors.driver.cluster import ClusterNode
+from minibit.actors.driver.connection import CONNECTION
+from minibit.actors.driver.moving import Moving
+from minibit.actors.driver.plan import Plan
+from minibit.delivery.nodes import NodeRow, choose
+from minibit.delivery.order import Order
+from minibit.delivery.progress import Phase, Pushing, PushProgress
+from minibit.delivery.result import NodeResult, PushBytes, PushResult, PushSeconds
+from minibit.errors import ClusterError, MinibitError
+from minibit.lab.archive import new_name
+from minibit.manifest import Manifest
+from minibit.units import show_duration
+
+
+class TimeOver(MinibitError):
+    """The time limit of a push came before anything moved."""
+
+
+class Push:
+    """One push of the content at `source`, an absolute path, as `order` says. `tell` is told again and again how far
+    it is.
+    """
+
+    def __init__(self, source: Path, order: Order, tell: Pushing) -> None:
+        self.source = source
+        self.order = order
+        self.name = order.name or new_name()
+        self._tell = tell
+        self._began_at = time.monotonic()
+        self._checking_s = 0.0
+        self._hashing_s = 0.0
+        self._env: dict[str, Any] | None = None
+        self._nodes: list[NodeRow] = []
+        self._all: list[NodeRow] = []
+
+    @classmethod
+    def run(cls, source: Path, order: Order, tell: Pushing) -> PushResult:
+        """Check, hash, move and verify; what came of it.
+
+        `MinibitError` for what was wrong with the order, the source or the cluster. What is wrong with single nodes is
+        in the result.
+        """
+        push = cls(source, order, tell)
+        with push._connected():
+            plan = push._plan()
+            return plan if isinstance(plan, PushResult) else Moving(plan, tell).run()
+
+    @classmethod
+    def detach(cls, source: Path, order: Order, tell: Pushing) -> str | PushResult:
+        """Check and hash, then leave the rest to an actor: the name under which it is found. A result, if that is
+        known already.
+        """
+        push = cls(source, order, tell)
+        with push._connected():
+            plan = push._plan()
+            if not isinstance(plan, PushResult):
+                detached.start(plan, push._env)
+                return push.name
+            return plan
+
+    @contextmanager
+    def _connected(self) -> Iterator[None]:
+        """As long as this holds, this process is a driver of the cluster."""
+        self._say("checking")
+        connection = CONNECTION.take(self.order.address)
+        try:
+            yield
+        finally:
+            CONNECTION.give_back(connection)
+
+    def _plan(self) -> Plan | PushResult:
+        """What the transfer begins with; or the result, if it is known already that too few nodes would get a copy."""
+        try:
+            return self._planned()
+        except TimeOver as error:
+            return self._nothing_moved({}, str(error), timed_out=True)
+
+    def _planned(self) -> Plan | PushResult:
+        order, source = self.order, str(self.source)
+        self._all = CONNECTION.head.ask(cluster.rows)
+        self._nodes = choose(self._all, order.nodes)
+        here = self._here()
+        if order.ship:
+            self._env = preflight.ship_env()
+        content_bytes, count = _size(self.source)
+        surveyed = self._surveyed(here)
+        wrong = self._faults(surveyed, content_bytes, count)
+        self._checking_s = self._elapsed_s
+        if (refused := self._refused(surveyed, wrong)) is not None:
+            return refused
+        manifest = self._hashed()
+        self._hashing_s = self._elapsed_s - self._checking_s
+        wrong = self._faults(surveyed, content_bytes, count, manifest.digest)
+        if (refused := self._refused(surveyed, wrong)) is not None:
+            return refused
+        dests = {node.node_id: survey.dest for node, survey in surveyed.found.items()}
+        mine = dests.get(here.node_id)
+        return Plan(
+            name=self.name,
+            order=order,
+            env=self._env,
+            manifest=manifest,
+            source=source,
+            source_node=here,
+            nodes=tuple(self._nodes),
+            in_place=mine is not None and mine.state == "source",
+            writers=self._writers(surveyed, wrong),
+            faults={node_id: "; ".join(faults) for node_id, faults in wrong.items()},
+            had=frozenset(
+                node_id
+                for node_id, dest in dests.items()
+                if dest.state == "ours" and dest.untouched and dest.digest == manifest.digest
+            ),
+            checking_s=self._checking_s,
+            hashing_s=self._hashing_s,
+            spent_s=self._elapsed_s,
+        )
+
+    # checking
+
+    def _here(self) -> NodeRow:
+        """The node of this process, where the source is."""
+        mine = str(ray.get_runtime_context().get_node_id())
+        for node in self._all:
+            if node.node_id == mine:
+                return node
+        raise ClusterError("this machine's node is not alive any more: see `ray status`")
+
+    def _surveyed(self, here: NodeRow) -> Surveyed:
+        """All nodes that get a copy, and that of the source."""
+        nodes = [*self._nodes, *[here] * (here not in self._nodes)]
+        return preflight.survey_nodes(
+            [ClusterNode(node.node_id, node.host) for node in nodes],
+            self.order.dest,
+            source=str(self.source),
+            data_ports=self.order.data_ports,
+            env=self._env,
+            tell=lambda done: self._say("checking", done, len(nodes)),
+        )
+
+    def _faults(
+        self, surveyed: Surveyed, content_bytes: int, count: int, digest: str | None = None
+    ) -> dict[str, list[str]]:
+        """What keeps nodes from a copy, by their ids."""
+        order = self.order
+        found = preflight.faults(surveyed, content_bytes, need_files=count, digest=digest, replace=order.replace)
+        called = names([*surveyed.found, *surveyed.lost])
+        asked = {node.node_id for node in self._nodes}
+        return {node.node_id: found[name] for node, name in called.items() if name in found and node.node_id in asked}
+
+    def _refused(self, surveyed: Surveyed, wrong: dict[str, list[str]]) -> PushResult | None:
+        """The result, if too few nodes could get a copy, or other content is in the way of one."""
+        fit = len(self._nodes) - len(wrong)
+        in_way = any(
+            survey.dest.state in ("other", "ours") and node.node_id in wrong for node, survey in surveyed.found.items()
+        )
+        if not in_way and fit >= self.order.least.of(len(self._nodes)):
+            return None
+        return self._nothing_moved(wrong, "nothing was moved, because other nodes can't get a copy")
+
+    def _writers(self, surveyed: Surveyed, wrong: dict[str, list[str]]) -> dict[str, str]:
+        """Of nodes that share a file system the first that can writes; by the id of each other one."""
+        found = {}
+        for group in surveyed.groups:
+            ids = [node.node_id for node in group]
+            states = {node.node_id: surveyed.found[node].dest.state for node in group}
+            best = min(ids, key=lambda one: (states[one] != "source", one in wrong, ids.index(one)))
+            found |= {one: best for one in ids if one != best}
+        return found
+
+    # hashing
+
+    def _hashed(self) -> Manifest:
+        """The manifest of the source; nothing is hashed if nothing of it was touched since an earlier push."""
+        self._say("hashing")
+        return files.scan(
+            self.source,
+            self.order.block_bytes_for,
+            progress=lambda done, total: self._say("hashing", done, total, content_bytes=total),
+        )
+
+    # what is told
+
+    @property
+    def _elapsed_s(self) -> float:
+        return time.monotonic() - self._began_at
+
+    def _say(self, phase: Phase, done: int = 0, total: int = 0, content_bytes: int = 0) -> None:
+        """Tell how far it is, unless the time is over."""
+        limit_s = self.order.timeout_s
+        if limit_s is not None and self._elapsed_s >= limit_s:
+            raise TimeOver(f"the time limit of {show_duration(limit_s)} came first")
+        self._tell(
+            PushProgress(phase=phase, content_bytes=content_bytes, done=done, total=total, elapsed_s=self._elapsed_s)
+        )
+
+    def _nothing_moved(self, wrong: dict[str, list[str]], otherwise: str, *, timed_out: bool = False) -> PushResult:
+        """The result of a push that came to an end before anything moved."""
+        return PushResult(
+            name=self.name,
+            dest=self.order.dest,
+            content_bytes=0,
+            digest="",
+            nodes=tuple(
+                NodeResult(
+                    host=node.host,
+                    node_id=node.node_id,
+                    path=self.order.dest,
+                    status="failed",
+                    why="; ".join(wrong.get(node.node_id, [otherwise])),
+                )
+                for node in self._nodes
+            ),
+            least=self.order.least.of(len(self._nodes)),
+            seconds=PushSeconds(checking=self._checking_s, hashing=self._hashing_s, total=self._elapsed_s),
+            bytes=PushBytes(),
+            timed_out=timed_out,
+        )
+
+
+def _size(source: Path) -> tuple[int, int]:
+    """The bytes of the content, and how many files and folders it has."""
+    with files.explained(source):
+        if not source.is_dir():
+            return source.stat().st_size, 1
+        found = [entry.stat() for _, entry in files.entries(source, links=True)]
+        return sum(one.st_size for one in found if stat.S_ISREG(one.st_mode)), len(found) + 1

@@ -1,0 +1,56 @@
+"""The seats of a push: its members, by name, and the rules that they play by."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import msgspec
+
+from minibit.delivery.nodes import NodeRow, choose
+from minibit.errors import OptionError
+from minibit.events import TRACKER
+from minibit.rules import Rules
+from minibit.seat import Seat
+
+SOURCE = "source"
+"""The name of the member that shares the source, where no node has its copy at that very path."""
+
+ID_DIGITS = 8  # of a node's id, where two nodes have one address
+
+NEIGHBOURS = (20, 64)  # the fewest and the most links of one member
+
+RULES = Rules(choker="none", announce_s=0.1, request_timeout_s=10.0, tracker_s=15.0)
+"""Machines of one owner have nothing to bargain for: each serves all that ask. Few messages; and a neighbour that is
+silent is soon replaced."""
+
+
+def rules_for(nodes: int) -> Rules:
+    """The rules of a push to so many nodes: in a small one, each is linked to all others."""
+    least, most = NEIGHBOURS
+    return msgspec.structs.replace(RULES, neighbours=max(least, min(most, nodes)))
+
+
+def tracker_seat(rules: Rules) -> Seat:
+    """The seat of the tracker, which shares nothing."""
+    return Seat(name=TRACKER, rules=rules)
+
+
+def names(nodes: list[NodeRow], taken: frozenset[str] = frozenset()) -> dict[str, NodeRow]:
+    """The nodes by the names of their seats: the address; with the beginning of its id where that is taken."""
+    found: dict[str, NodeRow] = {}
+    for node in nodes:
+        name = node.host
+        if name in found or name in taken:
+            name = f"{name}/{node.node_id[:ID_DIGITS]}"
+        found[name] = node
+    return found
+
+
+def is_asked_for(node: NodeRow, asked: str) -> bool:
+    """Whether a node that comes later is one of those that `Order.nodes` asks for; a number asks for no late ones."""
+    if asked.isdecimal():
+        return False
+    for part in [asked] if "=" in asked else asked.split(","):
+        with suppress(OptionError):
+            return bool(choose([node], part.strip()))
+    return False

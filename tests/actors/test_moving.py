@@ -1,0 +1,446 @@
+"""The transfer of a push: what it decides when something dies, comes, fills up or ends. No Ray, no real time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from types import SimpleNamespace
+from typing import Any
+
+import msgspec
+import pytest
+from fake_ray import DEAD, UNREACHABLE, FakeActor, FakeRay, Ref, failed
+from ray.exceptions import ActorAlreadyExistsError, ActorDiedError
+
+from minibit import inventory
+from minibit.actors.driver import calls, cluster, members, moving, spawn
+from minibit.actors.driver.moving import Moving
+from minibit.actors.driver.plan import Plan
+from minibit.actors.peer import MemberStanding, Opened, PeerActor
+from minibit.content import VirtualContent
+from minibit.delivery.nodes import NodeRow
+from minibit.delivery.order import Order
+from minibit.delivery.progress import PushProgress
+from minibit.delivery.result import PushResult
+from minibit.delivery.seats import SOURCE
+from minibit.errors import DiskFullError, LocalError
+from minibit.events import TRACKER
+from minibit.messages import PeerAddress
+
+BLOCKS = 4
+FULL = inventory.full(BLOCKS)
+A, B, C, LATE = (NodeRow(str(digit) * 56, f"10.0.0.{digit}") for digit in (1, 2, 3, 4))
+OPENED = Opened(PeerAddress("it", "10.0.0.1", 24000), "machine", 0)
+WHOLE = MemberStanding(held=FULL, opened=True, had=True, finished=True, sent_bytes=800)
+HALF = MemberStanding(held=0b11, opened=True, received_bytes=200)
+DONE = MemberStanding(held=FULL, opened=True, finished=True, received_bytes=400)
+
+
+def gone(text: str) -> ActorDiedError:
+    """What Ray raises of a dead actor, with these words."""
+    error = ActorDiedError()
+    error.error_msg = text
+    return error
+
+
+NODE_DEAD = gone("The actor died because its node has died.")
+
+
+class World(FakeRay):
+    """A cluster whose nodes come and go at given times, and whose actors are started from lists, by name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lives: list[tuple[NodeRow, float, float]] = []
+        for row in (A, B, C):
+            self.live(row)
+        self.actors: dict[str, list[Any]] = {}
+        self.started: list[tuple[float, str, str]] = []
+        self.killed: list[FakeActor] = []
+        self.taken: set[str] = set()
+
+    def live(self, row: NodeRow, begin: float = 0.0, end: float = 1e9) -> None:
+        """A node is alive from the one time to the other."""
+        self.lives = [life for life in self.lives if life[0] != row] + [(row, begin, end)]
+
+    def nodes(self) -> list[dict[str, Any]]:
+        return [
+            {
+                **{"NodeID": row.node_id, "NodeManagerAddress": row.host, "Labels": {}, "NodeManagerHostname": ""},
+                "Alive": begin <= self.now < end,
+            }
+            for row, begin, end in self.lives
+        ]
+
+    def put(self, value: Any) -> Any:
+        return value
+
+    def kill(self, actor: FakeActor) -> None:
+        self.killed.append(actor)
+
+    def get_runtime_context(self) -> Any:
+        return SimpleNamespace(get_node_id=lambda: A.node_id)
+
+    # what `ray.remote` makes of a class
+
+    def options(self, *, name: str, scheduling_strategy: Any, **_: Any) -> Any:
+        name = name.split(":", 2)[2]
+
+        def remote(*_: Any) -> FakeActor:
+            if name in self.taken:
+                raise ActorAlreadyExistsError(name)
+            self.started.append((round(self.now, 1), name, scheduling_strategy.node_id))
+            given = self.actors.get(name, [])
+            return given.pop(0) if given else self.peer(name)
+
+        return SimpleNamespace(remote=remote)
+
+    def peer(self, name: str, **answers: Any) -> FakeActor:
+        """A member that does as it should: the source is whole, the tracker is there, another one is done after 2 s."""
+        if name == TRACKER:
+            return FakeActor(standing=[MemberStanding()])
+        if name == SOURCE:
+            return FakeActor(**{"open": [OPENED], "standing": [WHOLE], "deliver": [WHOLE], **answers})
+        done = {"deliver": [lambda full: self.later(2.0, DONE)], "standing": [self.until(2.0, HALF, DONE)]}
+        return FakeActor(**{"open": [OPENED], **done, **answers})
+
+    def until(self, seconds: float, before: Any, after: Any) -> Callable[[], Any]:
+        """An answer that is another one after so many seconds from its first."""
+        first: list[float] = []
+
+        def answer(*_: Any) -> Any:
+            first.append(self.now)
+            return before if self.now < first[0] + seconds else after
+
+        return answer
+
+
+class Pause:
+    """An event of `threading` on which waiting takes no time."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.is_over = False
+
+    def is_set(self) -> bool:
+        return self.is_over
+
+    def set(self) -> None:
+        self.is_over = True
+
+    def wait(self, timeout: float) -> None:
+        self.world.sleep(timeout)
+
+
+def at_once(what: Callable[[], Any]) -> Future[Any]:
+    answer: Future[Any] = Future()
+    answer.set_result(what())
+    return answer
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> World:
+    made = World()
+    for room in (calls, spawn, moving, cluster):
+        monkeypatch.setattr(room, "ray", made)
+    for room in (calls, spawn, moving):
+        monkeypatch.setattr(room, "time", made)
+    monkeypatch.setattr(spawn, "REMOTE", dict.fromkeys(spawn.REMOTE, made))
+    monkeypatch.setattr(moving, "begun", at_once)
+    monkeypatch.setattr(moving, "threading", SimpleNamespace(Event=lambda: Pause(made)))
+    return made
+
+
+def transfer(world: World, tell: Callable[[PushProgress], object] = lambda seen: None, **given: Any) -> Moving:
+    """The transfer to nodes 10.0.0.2 and 10.0.0.3, from a source on 10.0.0.1."""
+    order = {name: given.pop(name) for name in list(given) if name in Order.__struct_fields__ and name != "nodes"}
+    plan = {"nodes": (B, C), "source_node": A, "source": "/film", "name": "tuesday", **given}
+    content: Any = VirtualContent("film", 400, 100)
+    return Moving(Plan(order=Order(dest="/data/film", **order), manifest=content, **plan), tell)
+
+
+def push(world: World, **given: Any) -> PushResult:
+    return transfer(world, **given).run()
+
+
+def told(result: PushResult) -> dict[str, tuple[str, str]]:
+    return {node.host: (node.status, node.why) for node in result.nodes}
+
+
+def calls_of(actor: FakeActor) -> list[str]:
+    return [method for method, _ in actor.calls if method != "standing"]
+
+
+def test_each_node_gets_a_copy_from_the_source_and_nothing_stays_but_the_copies(world):
+    result = push(world)
+    assert told(result) == {B.host: ("done", ""), C.host: ("done", "")}
+    assert (result.exit_code, result.bytes.moved, result.bytes.seed_sent) == (0, 800, 800)
+    assert [(name, node) for _, name, node in world.started] == [
+        (TRACKER, A.node_id),
+        (B.host, B.node_id),
+        (C.host, C.node_id),
+        (SOURCE, A.node_id),
+    ]
+    assert len(world.killed) == 4
+
+
+def test_members_that_are_ready_begin_together_unless_one_takes_long(world):
+    world.actors[B.host] = [slow := world.peer(B.host, open=[lambda: world.later(5.0, OPENED)])]
+    world.actors[C.host] = [quick := world.peer(C.host)]
+    assert push(world).exit_code == 0
+    assert calls_of(slow)[:2] == calls_of(quick)[:2] == ["open", "deliver"]
+    assert world.now > 7
+
+
+def test_a_node_that_has_the_copy_had_it_and_shares_it(world):
+    world.actors[B.host] = [
+        world.peer(B.host, open=[msgspec.structs.replace(OPENED, held=FULL)], standing=[WHOLE], deliver=[WHOLE])
+    ]
+    result = push(world)
+    assert told(result) == {B.host: ("had", ""), C.host: ("done", "")}
+    assert result.bytes.had == 400
+
+
+def test_a_partial_copy_of_an_earlier_push_is_resumed(world):
+    before = MemberStanding(held=0b1, opened=True, resumed=True)
+    world.actors[B.host] = [
+        world.peer(B.host, standing=[world.until(2.0, before, DONE)], deliver=[lambda full: world.later(2.0, DONE)])
+    ]
+    assert told(push(world))[B.host] == ("resumed", "")
+
+
+def test_when_all_nodes_are_known_to_have_it_nothing_is_started(world):
+    result = push(world, had=frozenset({B.node_id, C.node_id}))
+    assert told(result) == {B.host: ("had", ""), C.host: ("had", "")}
+    assert (world.started, result.bytes.had, result.bytes.moved) == ([], 800, 0)
+
+
+def test_a_peer_that_dies_is_started_again_on_its_node(world):
+    dying = world.peer(B.host, deliver=[lambda full: world.later(1.0, DEAD)])
+    world.actors[B.host] = [dying]
+    result = push(world)
+    assert told(result)[B.host] == ("done", "")
+    assert [node for _, name, node in world.started if name == B.host] == [B.node_id] * 2
+    assert next(node.bytes_moved for node in result.nodes if node.host == B.host) == 600  # what the first one got, too
+
+
+def test_a_peer_that_dies_again_and_again_fails_and_the_others_go_on(world):
+    world.actors[B.host] = [world.peer(B.host, deliver=[lambda full: world.later(0.5, DEAD)]) for _ in range(9)]
+    result = push(world)
+    assert told(result)[C.host] == ("done", "")
+    assert told(result)[B.host][1].startswith(f"its process died {members.STARTS_MOST} times: ")
+    assert (result.exit_code, len([name for _, name, _ in world.started if name == B.host])) == (4, 4)
+
+
+def test_a_dead_node_fails_with_its_address(world):
+    world.live(B, 0, 1.0)
+    world.actors[B.host] = [world.peer(B.host, deliver=[lambda full: world.later(1.0, NODE_DEAD)])]
+    result = push(world)
+    assert told(result) == {B.host: ("failed", members.NODE_GONE), C.host: ("done", "")}
+    assert result.exit_code == 4
+
+
+def test_a_node_that_is_back_goes_on_with_what_it_has(world):
+    back = NodeRow("9" * 56, B.host)
+    world.live(B, 0, 1.0)
+    world.live(back, 1.5)
+    resumed = MemberStanding(held=0b11, opened=True, resumed=True)
+    world.actors[B.host] = [
+        world.peer(B.host, deliver=[lambda full: world.later(1.0, NODE_DEAD)]),
+        world.peer(B.host, standing=[resumed]),
+    ]
+    world.actors[C.host] = [world.peer(C.host, deliver=[lambda full: world.later(5.0, DONE)])]
+    result = push(world)
+    assert told(result)[B.host] == ("resumed", "")
+    assert [node.node_id for node in result.nodes] == [back.node_id, C.node_id]
+
+
+def test_a_full_disk_fails_its_node_only(world):
+    full = failed(DiskFullError("no room is left for /data/film.minibit-partial"))
+    world.actors[B.host] = [world.peer(B.host, deliver=[lambda full_: world.later(1.0, full)])]
+    result = push(world)
+    assert told(result) == {B.host: ("failed", str(full.cause)), C.host: ("done", "")}
+
+
+def test_a_node_without_minibit_is_not_tried_again_and_told_what_to_do(world):
+    bare = gone("Traceback\nModuleNotFoundError: No module named 'minibit'")
+    world.actors[B.host] = [FakeActor(open=[bare], standing=[bare])]
+    assert told(push(world))[B.host] == ("failed", f"there is no Minibit: {spawn.ADVICE}")
+    assert [name for _, name, _ in world.started].count(B.host) == 1
+
+
+def test_a_node_that_joins_meanwhile_gets_a_copy(world):
+    world.live(LATE, 1.0, 1e9)
+    assert told(push(world))[LATE.host] == ("done", "")
+
+
+def test_nodes_are_waited_for_as_long_as_the_order_says(world):
+    world.live(LATE, 20.0, 1e9)
+    assert LATE.host not in told(push(world, follow_s=10.0))
+    world.now = 0.0
+    seen: list[str] = []
+    assert told(transfer(world, lambda one: seen.append(one.phase), follow_s=30.0).run())[LATE.host] == ("done", "")
+    assert world.now > 50
+    assert {"moving", "following"} <= set(seen)
+
+
+def test_a_node_that_was_not_asked_for_gets_nothing(world):
+    world.live(LATE, 1.0, 1e9)
+    plan = Plan(
+        **{"name": "tuesday", "source": "/film", "source_node": A, "nodes": (B, C)},
+        order=Order(dest="/data/film", nodes=f"{B.host},{C.host}"),
+        manifest=VirtualContent("film", 400, 100),  # type: ignore[arg-type]
+    )
+    assert LATE.host not in told(Moving(plan).run())
+
+
+def test_the_time_limit_ends_it_with_what_is_done(world):
+    world.actors[B.host] = [world.peer(B.host, standing=[HALF], deliver=[Ref(None)])]
+    result = push(world, timeout_s=60.0, spent_s=20.0)
+    assert told(result) == {B.host: ("failed", "the time limit of 1 min 00 s came first"), C.host: ("done", "")}
+    assert (result.timed_out, result.exit_code) == (True, 5)
+    assert 40 < world.now < 42
+
+
+def test_when_the_last_holder_of_a_block_is_lost_it_ends_and_names_it(world):
+    world.live(A, 0, 1.0)
+    world.actors[SOURCE] = [world.peer(SOURCE, standing=[world.until(0.9, WHOLE, NODE_DEAD)])]
+    for host in (B.host, C.host):
+        world.actors[host] = [world.peer(host, standing=[HALF], deliver=[Ref(None)])]
+    result = push(world)
+    assert {why for _, why in told(result).values()} == {
+        f"no node has 2 blocks any more, since this is so: {A.host} ({members.NODE_GONE})"
+    }
+    assert world.now < 20
+
+
+def test_the_loss_of_the_source_is_no_harm_once_others_hold_everything_together(world):
+    world.live(A, 0, 1.0)
+    world.actors[SOURCE] = [world.peer(SOURCE, standing=[world.until(0.9, WHOLE, NODE_DEAD)])]
+    for host, held in ((B.host, 0b0011), (C.host, 0b1100)):
+        part = MemberStanding(held=held, opened=True)
+        world.actors[host] = [
+            world.peer(host, standing=[world.until(8.0, part, DONE)], deliver=[lambda full: world.later(8.0, DONE)])
+        ]
+    assert push(world).exit_code == 0
+
+
+def test_a_tracker_that_dies_is_replaced(world):
+    world.actors[TRACKER] = [FakeActor(standing=[world.until(1.0, MemberStanding(), DEAD)])]
+    world.actors[B.host] = [world.peer(B.host, deliver=[lambda full: world.later(4.0, DONE)])]
+    assert push(world).exit_code == 0
+    assert [name for _, name, _ in world.started].count(TRACKER) == 2
+
+
+def test_silence_is_not_death(world):
+    quiet = [UNREACHABLE, UNREACHABLE, UNREACHABLE, DONE]
+    world.actors[B.host] = [world.peer(B.host, standing=quiet, deliver=[UNREACHABLE, UNREACHABLE, DONE])]
+    assert told(push(world))[B.host] == ("done", "")
+    assert [name for _, name, _ in world.started].count(B.host) == 1
+
+
+def test_a_peer_that_is_silent_for_long_is_given_up_and_the_others_are_not(world):
+    world.actors[B.host] = [world.peer(B.host, standing=[HALF, Ref(None)], deliver=[Ref(None)])]
+    result = push(world)
+    assert told(result) == {
+        B.host: ("failed", f"it gave no answer for {moving.AWAY_S:.0f} s"),
+        C.host: ("done", ""),
+    }
+
+
+def test_of_nodes_that_share_a_file_system_one_writes(world):
+    result = push(world, writers={C.node_id: B.node_id})
+    assert told(result) == {B.host: ("done", ""), C.host: ("skipped", f"{B.host} writes it to the same file system")}
+    assert result.exit_code == 0
+    assert C.host not in [name for _, name, _ in world.started]
+
+
+def test_when_the_node_that_writes_for_others_is_lost_another_one_writes(world):
+    world.live(B, 0, 1.0)
+    world.actors[B.host] = [world.peer(B.host, deliver=[lambda full: world.later(1.0, NODE_DEAD)])]
+    result = push(world, writers={C.node_id: B.node_id})
+    assert told(result) == {B.host: ("failed", members.NODE_GONE), C.host: ("done", "")}
+
+
+def test_when_the_disk_that_nodes_share_is_full_all_of_them_fail(world):
+    full = failed(DiskFullError("no room"))
+    world.actors[B.host] = [world.peer(B.host, deliver=[full])]
+    result = push(world, writers={C.node_id: B.node_id})
+    assert told(result) == {
+        B.host: ("failed", "no room"),
+        C.host: ("failed", f"{B.host}, which writes on the same file system, failed: no room"),
+    }
+
+
+def test_the_node_where_the_copy_is_the_source_itself_had_it_and_needs_no_other_seed(world):
+    world.actors[A.host] = [world.peer(SOURCE)]
+    result = push(world, nodes=(A, B, C), in_place=True)
+    assert told(result) == {A.host: ("had", ""), B.host: ("done", ""), C.host: ("done", "")}
+    assert SOURCE not in [name for _, name, _ in world.started]
+    assert result.bytes.seed_sent == 800
+
+
+def test_a_node_with_a_fault_has_failed_from_the_beginning(world):
+    result = push(world, faults={B.node_id: "no room"})
+    assert told(result) == {B.host: ("failed", "no room"), C.host: ("done", "")}
+
+
+def test_a_second_push_of_that_name_is_refused(world):
+    world.taken = {TRACKER}
+    with pytest.raises(LocalError, match="a push tuesday is running on this cluster already"):
+        push(world)
+
+
+def test_a_push_that_is_cancelled_ends_soon(world):
+    one = transfer(world, lambda seen: one.cancel())
+    assert {why for _, why in told(one.run()).values()} == {"the push was cancelled"}
+    assert world.now < 5
+    assert len(world.killed) == 4
+
+
+def test_what_the_listener_raises_ends_it_and_its_actors(world):
+    def interrupt(seen: PushProgress) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        transfer(world, interrupt).run()
+    assert len(world.killed) == 4
+
+
+def test_a_limit_reaches_the_members_that_are_there(world):
+    peers = [world.peer(B.host), world.peer(C.host)]
+    world.actors = {B.host: [peers[0]], C.host: [peers[1]]}
+    one = transfer(world, lambda seen: one.limit(1e6))
+    one.run()
+    assert all(("limit", ({"upload_bps": 1e6},)) in peer.calls for peer in peers)
+
+
+def test_progress_says_how_far_each_node_is(world):
+    seen: list[PushProgress] = []
+    transfer(world, seen.append).run()
+    assert [node.host for node in seen[0].nodes] == [B.host, C.host]
+    shares = [(one.done, one.total) for one in seen]
+    assert shares == sorted(shares)
+    assert shares[-1] == (800, 800)
+    assert {node.status for one in seen for node in one.nodes} == {"moving", "done"}
+
+
+def test_a_source_that_changes_is_told(world):
+    hurt = MemberStanding(held=0b0111, opened=True, had=True, damaged="block 3 of film is not what it was")
+    world.actors[SOURCE] = [world.peer(SOURCE, standing=[WHOLE, hurt])]
+    for host in (B.host, C.host):
+        world.actors[host] = [world.peer(host, standing=[HALF], deliver=[Ref(None)])]
+    result = push(world)
+    assert (result.exit_code, result.source_changed) == (3, hurt.damaged)
+    assert {why for _, why in told(result).values()} == {
+        f"no node has a block any more, since this is so: {A.host} ({hurt.damaged})"
+    }
+
+
+def test_seats_are_named_by_address_and_by_node_where_two_have_one(world):
+    twin = NodeRow("8" * 56, B.host)
+    world.live(twin, 0, 1e9)
+    push(world, nodes=(B, twin))
+    names = [name for _, name, _ in world.started]
+    assert (B.host in names, f"{B.host}/{'8' * 8}" in names) == (True, True)
+    assert PeerActor in spawn.REMOTE
