@@ -24,6 +24,7 @@ from minibit.delivery.result import PushResult
 from minibit.errors import ClusterError, LocalError, first_sentence
 
 ACTOR = "push"
+ANSWER_S = 10.0  # for a push to say whether it is over
 START_S = 120.0  # for the actor to come up
 KEPT_S = 3600.0  # for so long the result can be asked for
 CANCEL_S = 30.0  # for a transfer that is cancelled to end
@@ -70,9 +71,9 @@ class PushActor:
 
 
 def start(plan: Plan, runtime_env: dict[str, Any] | None = None) -> None:
-    """Let the push go on in an actor of its own; returns when that has begun.
+    """Let the push go on in an actor of its own; returns when that has begun. One of that name that is over gives way.
 
-    `LocalError` if there is a push of that name, `ClusterError` if the head of the cluster can't run it.
+    `LocalError` if one goes on, `ClusterError` if the head of the cluster can't run it.
     """
     options: dict[str, Any] = {
         "name": actor_name(plan.name, ACTOR),
@@ -85,18 +86,40 @@ def start(plan: Plan, runtime_env: dict[str, Any] | None = None) -> None:
     }
     if runtime_env:
         options["runtime_env"] = runtime_env
+    _clear(plan.name)
+    actor: Any = None
     try:
         actor = CONNECTION.head.ask(partial(ray.remote(PushActor).options(**options).remote, plan))
         ray.get(actor.progress.remote(), timeout=START_S)
     except ActorAlreadyExistsError:
-        there = f"there is a push {plan.name} on this cluster already"
-        raise LocalError(f"{there}: give another name, or end that one (minibit cancel {plan.name})") from None
+        raise _goes_on(plan.name) from None
     except GetTimeoutError:
         spawn.kill(actor)
         raise ClusterError(f"the head of the cluster did not start the push within {START_S:.0f} s") from None
     except RayError as error:
         why = spawn.why_gone(error) if spawn.NO_MINIBIT in str(error) else first_sentence(error)
         raise ClusterError(f"the head of the cluster can't run the push: {why}") from None
+
+
+def _clear(name: str) -> None:
+    """Make room for a push of that name; `LocalError` if one goes on."""
+    try:
+        there = CONNECTION.head.ask(partial(ray.get_actor, actor_name(name, ACTOR), NAMESPACE))
+    except ValueError:
+        return
+    over = True
+    try:
+        over = ray.get(there.result.remote(), timeout=ANSWER_S) is not None
+    except GetTimeoutError:
+        over = False
+    except RayError:
+        pass  # it failed, or it is dead
+    if not over or not spawn.is_free(actor_name(name, ACTOR), there):
+        raise _goes_on(name)
+
+
+def _goes_on(name: str) -> LocalError:
+    return LocalError(f"a push {name} is running on this cluster already: give another name, or end that one")
 
 
 def _head() -> str:

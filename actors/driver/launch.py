@@ -23,6 +23,7 @@ from minibit.actors.driver.calls import Calls, Replies
 from minibit.actors.driver.cluster import ClusterNode
 from minibit.actors.driver.connection import CONNECTION
 from minibit.actors.driver.shipping import shipped
+from minibit.actors.names import actor_name
 from minibit.actors.peer import Opened, PeerActor, Setup, machine
 from minibit.actors.tracker import TrackerActor
 from minibit.errors import ClusterError, LocalError, MinibitError, OptionError
@@ -98,8 +99,8 @@ class Launcher:
         copies = -(-sum(not seat.seeds for seat in opening.values()) // len(self.places))
         timeout_s = SPAWN_S + SPAWN_EACH_S * len(opening)
         replies = self._call("open", opening, copies, timeout_s=timeout_s, quiet_s=SPAWN_S, tell=tell)
-        run = self.ledger.run
-        if free := [name for name in replies.gone if spawn.is_free(run, name, self.actors[name])]:  # not the seed
+        free = [name for name in replies.gone if spawn.is_free(actor_name(self.ledger.run, name), self.actors[name])]
+        if free:  # the seed is not among them
             self._seat([opening[name] for name in free], setup)
             again = self._call("open", free, copies, timeout_s=timeout_s, quiet_s=SPAWN_S)
             replies.found.update(again.found)

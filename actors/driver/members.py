@@ -10,7 +10,7 @@ writes; if its node is lost, the next one does.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from enum import Enum
 from functools import reduce
 from operator import or_
@@ -176,7 +176,7 @@ class Members:
     def __contains__(self, name: str) -> bool:
         return name in self._by_name
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[Member]:
         return iter(self._by_name.values())
 
     def at(self, *stages: Part) -> list[Member]:
@@ -223,11 +223,10 @@ class Members:
         member.node_alive = False
         member.actor = None
         member.fail(NODE_GONE)
-        heir, *others = self._for(member) or [None]
-        if heir is not None:
+        if others := self._for(member):
+            heir = others.pop(0)
             heir.stage, heir.writer, heir.why = Part.PLANNED, "", ""
             for other in others:
-                assert other is not None
                 other.skip(heir.name)
 
     def _for(self, writer: Member) -> list[Member]:
@@ -299,17 +298,3 @@ class Members:
             one.stage in opening or (one.stage is Part.MOVING and one.standing.held == full and one.placed_at is None)
             for one in self
         )
-
-    def held_bytes(self, member: Member) -> int:
-        """The bytes that this member holds, rounded down: files that end in a short block count as if none did."""
-        manifest = self._manifest
-        if member.placed_at is not None and member.stage is not Part.FAILED:
-            return manifest.content_bytes
-        return manifest.content_bytes * member.standing.held.bit_count() // max(1, manifest.block_count)
-
-    def had_bytes(self, member: Member) -> int:
-        """The bytes that its node had already when the push came."""
-        manifest, held = self._manifest, member.held_at_first or inventory.EMPTY
-        if held == inventory.full(manifest.block_count):
-            return manifest.content_bytes
-        return sum(manifest.length(block) for block in inventory.indices(held))

@@ -21,10 +21,11 @@ import ray
 from ray.exceptions import ActorAlreadyExistsError, RayError
 
 from minibit import inventory
-from minibit.actors.driver import spawn
+from minibit.actors.driver import spawn, tally
 from minibit.actors.driver.calls import Calls, Replies
 from minibit.actors.driver.cluster import rows
 from minibit.actors.driver.connection import CONNECTION
+from minibit.actors.driver.gauges import Gauges
 from minibit.actors.driver.head import begun
 from minibit.actors.driver.members import Member, Members, Part
 from minibit.actors.driver.plan import Plan
@@ -33,8 +34,8 @@ from minibit.actors.peer import MemberStanding, Opened, PeerActor, Setup
 from minibit.actors.tracker import RosterActor
 from minibit.delivery import seats
 from minibit.delivery.nodes import NodeRow
-from minibit.delivery.progress import NodeProgress, Phase, Pushing, PushProgress
-from minibit.delivery.result import NodeResult, PushBytes, PushResult, PushSeconds
+from minibit.delivery.progress import Pushing
+from minibit.delivery.result import PushResult
 from minibit.errors import LocalError, MinibitError
 from minibit.events import TRACKER
 from minibit.messages import Desligamento
@@ -72,6 +73,7 @@ class Moving:
         self._tracker_starts = 0
         self._upload_bps = plan.order.upload_bps
         self._limited = False
+        self._gauges = Gauges(plan.name)
         self._cancelled = threading.Event()
         self._opens = Calls(lambda name: self._actor(name).open.remote())
         self._deliveries = Calls(lambda name: self._actor(name).deliver.remote(plan.order.verify == "full"))
@@ -105,7 +107,10 @@ class Moving:
             for member in self.members.copies:
                 if not member.settled:
                     self.members.fail(member, why)
-            return self._result(timed_out)
+            now = time.monotonic()
+            began_at = self._began_at if self._moving_at is None else self._moving_at
+            elapsed_s = self._elapsed_s(now)
+            return tally.result(self.plan, self.members, began_at=began_at, elapsed_s=elapsed_s, timed_out=timed_out)
         finally:
             self._end()
 
@@ -317,7 +322,7 @@ class Moving:
         order = self.plan.order
         if self._cancelled.is_set():
             return "the push was cancelled", False
-        if order.timeout_s is not None and self.plan.spent_s + now - self._began_at >= order.timeout_s:
+        if order.timeout_s is not None and self._elapsed_s(now) >= order.timeout_s:
             return f"the time limit of {show_duration(order.timeout_s)} came first", True
         if self.members.settled and now >= self._served_at + order.follow_s:
             return "", False
@@ -343,79 +348,16 @@ class Moving:
             for actor in actors:
                 spawn.kill(actor)
 
-    # what is told
-
     def _show(self, now: float) -> None:
         """Tell how far it is."""
-        moved_bytes, members = self.members.moved_bytes, self.members
-        copies = [member for member in members.copies if member.active]
-        lacking = [member for member in copies if not member.settled]
-        full = inventory.full(self.plan.manifest.block_count)
-        phase: Phase = "moving"
-        if not lacking:
-            phase = "following"
-        elif all(member.standing.held == full for member in lacking):
-            phase = "verifying"
+        moved_bytes = self.members.moved_bytes
         told_at, told_bytes = self._told
         self._told = (now, moved_bytes)
-        self._tell(
-            PushProgress(
-                phase=phase,
-                content_bytes=self.plan.manifest.content_bytes,
-                done=sum(map(members.held_bytes, copies)),
-                total=self.plan.manifest.content_bytes * len(copies),
-                rate_bps=(moved_bytes - told_bytes) / max(now - told_at, 1e-3),
-                elapsed_s=self.plan.spent_s + now - self._began_at,
-                nodes=tuple(map(self._node_progress, members.copies)),
-            )
-        )
+        rate_bps = (moved_bytes - told_bytes) / max(now - told_at, 1e-3)
+        seen = tally.progress(self.plan, self.members, elapsed_s=self._elapsed_s(now), rate_bps=rate_bps)
+        self._gauges.show(seen, sum(member.standing.held.bit_count() for member in self.members.copies))
+        self._tell(seen)
 
-    def _node_progress(self, member: Member) -> NodeProgress:
-        held = member.standing.held == inventory.full(self.plan.manifest.block_count)
-        return NodeProgress(
-            host=member.node.host,
-            held_bytes=self.members.held_bytes(member),
-            bytes_moved=member.received_bytes,
-            status=member.status if member.settled else "verifying" if held else "moving",
-            why=member.why,
-        )
-
-    def _result(self, timed_out: bool) -> PushResult:
-        plan, members, now = self.plan, self.members, time.monotonic()
-        began_at = self._moving_at or now
-        served = [member for member in members.copies if member.status in ("done", "resumed")]
-        completed_at = max((member.completed_at or began_at for member in served), default=began_at)
-        placed_at = max((member.placed_at or began_at for member in served), default=began_at)
-        return PushResult(
-            name=plan.name,
-            dest=plan.order.dest,
-            content_bytes=plan.manifest.content_bytes,
-            digest=plan.manifest.digest,
-            nodes=tuple(
-                NodeResult(
-                    host=member.node.host,
-                    node_id=member.node.node_id,
-                    path=plan.order.dest,
-                    status=member.status,
-                    why=member.why,
-                    seconds=max(0.0, (member.placed_at or began_at) - began_at),
-                    bytes_moved=member.received_bytes,
-                )
-                for member in members.copies
-            ),
-            least=plan.order.least.of(len(members.copies)),
-            seconds=PushSeconds(
-                checking=plan.checking_s,
-                hashing=plan.hashing_s,
-                transfer=completed_at - began_at,
-                verifying=placed_at - completed_at,
-                total=plan.spent_s + now - self._began_at,
-            ),
-            bytes=PushBytes(
-                moved=members.moved_bytes,
-                had=sum(map(members.had_bytes, members.copies)),
-                seed_sent=sum(member.sent_bytes for member in members if member.path),
-            ),
-            timed_out=timed_out,
-            source_changed=next((one.standing.damaged for one in members if one.standing.damaged), ""),
-        )
+    def _elapsed_s(self, now: float) -> float:
+        """Seconds since the push began."""
+        return self.plan.spent_s + now - self._began_at

@@ -14,15 +14,16 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from minibit.actors.driver.everywhere import names
-from minibit.actors.driver.preflight import Surveyed
 
 from minibit.actors.disk import files
+from minibit.actors.disk.survey import DestSurvey
 from minibit.actors.driver import cluster, detached, preflight
 from minibit.actors.driver.cluster import ClusterNode
 from minibit.actors.driver.connection import CONNECTION
+from minibit.actors.driver.everywhere import names
 from minibit.actors.driver.moving import Moving
 from minibit.actors.driver.plan import Plan
+from minibit.actors.driver.preflight import Surveyed
 from minibit.delivery.nodes import NodeRow, choose
 from minibit.delivery.order import Order
 from minibit.delivery.progress import Phase, Pushing, PushProgress
@@ -114,7 +115,7 @@ class Push:
         wrong = self._faults(surveyed, content_bytes, count, manifest.digest)
         if (refused := self._refused(surveyed, wrong)) is not None:
             return refused
-        dests = {node.node_id: survey.dest for node, survey in surveyed.found.items()}
+        dests = _dests(surveyed)
         mine = dests.get(here.node_id)
         return Plan(
             name=self.name,
@@ -172,20 +173,17 @@ class Push:
     def _refused(self, surveyed: Surveyed, wrong: dict[str, list[str]]) -> PushResult | None:
         """The result, if too few nodes could get a copy, or other content is in the way of one."""
         fit = len(self._nodes) - len(wrong)
-        in_way = any(
-            survey.dest.state in ("other", "ours") and node.node_id in wrong for node, survey in surveyed.found.items()
-        )
+        in_way = any(dest.state in ("other", "ours") and one in wrong for one, dest in _dests(surveyed).items())
         if not in_way and fit >= self.order.least.of(len(self._nodes)):
             return None
         return self._nothing_moved(wrong, "nothing was moved, because other nodes can't get a copy")
 
     def _writers(self, surveyed: Surveyed, wrong: dict[str, list[str]]) -> dict[str, str]:
         """Of nodes that share a file system the first that can writes; by the id of each other one."""
-        found = {}
+        dests, found = _dests(surveyed), {}
         for group in surveyed.groups:
             ids = [node.node_id for node in group]
-            states = {node.node_id: surveyed.found[node].dest.state for node in group}
-            best = min(ids, key=lambda one: (states[one] != "source", one in wrong, ids.index(one)))
+            best = min(ids, key=lambda one: (dests[one].state != "source", one in wrong))
             found |= {one: best for one in ids if one != best}
         return found
 
@@ -237,6 +235,11 @@ class Push:
             bytes=PushBytes(),
             timed_out=timed_out,
         )
+
+
+def _dests(surveyed: Surveyed) -> dict[str, DestSurvey]:
+    """What lies at the destination of each node that answered, by its id."""
+    return {node.node_id: one.dest for node, one in surveyed.found.items() if one.dest is not None}
 
 
 def _size(source: Path) -> tuple[int, int]:

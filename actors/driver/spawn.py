@@ -49,13 +49,13 @@ def on_node(node_id: str) -> NodeAffinitySchedulingStrategy:
     return NodeAffinitySchedulingStrategy(node_id, soft=False)
 
 
-def is_free(run: str, name: str, actor: Any) -> bool:
-    """Whether the name of a dead actor can be given to another; Ray frees it soon."""
+def is_free(full_name: str, actor: Any) -> bool:
+    """Whether the name of a dead actor can be given to another, as soon as Ray has freed it. One that lives is ended."""
     kill(actor)  # else this process remembers whose name it was
     deadline = time.monotonic() + FREE_S
     while time.monotonic() < deadline:
         try:
-            CONNECTION.head.ask(partial(ray.get_actor, actor_name(run, name), NAMESPACE))
+            CONNECTION.head.ask(partial(ray.get_actor, full_name, NAMESPACE))
         except ValueError:
             return True
         time.sleep(0.1)

@@ -147,6 +147,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
         monkeypatch.setattr(room, "time", made)
     monkeypatch.setattr(spawn, "REMOTE", dict.fromkeys(spawn.REMOTE, made))
     monkeypatch.setattr(moving, "begun", at_once)
+    monkeypatch.setattr(moving, "Gauges", lambda name: SimpleNamespace(show=lambda seen, blocks: None))
     monkeypatch.setattr(moving, "threading", SimpleNamespace(Event=lambda: Pause(made)))
     return made
 
