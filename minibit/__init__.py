@@ -1,15 +1,17 @@
 """Minibit: a BitTorrent-like swarm whose tracker and peers are Ray actors.
 
-    from minibit import Swarm, load, simulate
+    from minibit import Swarm, load, push, simulate
 
     with Swarm.launch("film.mp4", peers=20, upload="2MiB/s") as swarm:  # real actors, on this machine or a cluster
         summary = swarm.wait()  # what it came to, once every copy is verified
     run = simulate(peers=1000, upload="1MiB/s")  # the same peers in virtual time, without Ray
     run.plot.completion()  # a picture, in a notebook; `run.records` are the tables behind it
     load("runs/NAME").report("report.html")  # any run that left a folder
+    result = push("model/", "/data/model")  # one copy on every node of a Ray cluster, at one path
 
-The options are those of `minibit swarm --help`; `help(minibit.Swarm)` goes on. A `MinibitError` says what was wrong,
-and what to do. Each name is imported when it is first used, for Ray and polars take their time.
+The options are those of `minibit swarm --help` and `minibit push --help`; `help(minibit.Swarm)` goes on. A
+`MinibitError` says what was wrong, and what to do. Each name is imported when it is first used, for Ray and polars
+take their time.
 """
 
 from __future__ import annotations
@@ -21,7 +23,9 @@ if TYPE_CHECKING:
     import os
     from typing import Unpack
 
+    from minibit.actors.driver.pushing import push
     from minibit.actors.driver.swarm import Swarm
+    from minibit.delivery.result import PushError, PushResult
     from minibit.errors import MinibitError
     from minibit.lab.folder import load
     from minibit.lab.run import Run
@@ -32,15 +36,30 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-__all__ = ["MinibitError", "Options", "Scenario", "Summary", "Swarm", "__version__", "load", "simulate"]
+__all__ = [
+    "MinibitError",
+    "Options",
+    "PushError",
+    "PushResult",
+    "Scenario",
+    "Summary",
+    "Swarm",
+    "__version__",
+    "load",
+    "push",
+    "simulate",
+]
 
 _ROOMS = {
     "MinibitError": "minibit.errors",
     "Options": "minibit.run.options",
+    "PushError": "minibit.delivery.result",
+    "PushResult": "minibit.delivery.result",
     "Scenario": "minibit.run.scenario",
     "Summary": "minibit.run.summary",
     "Swarm": "minibit.actors",
     "load": "minibit.lab",
+    "push": "minibit.actors.driver.pushing",
 }
 
 

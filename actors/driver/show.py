@@ -103,10 +103,15 @@ def _amount(held: int, peers: Mapping[str, PeerSnapshot], new: int, took_s: floa
 # canvases
 
 
+def in_notebook() -> bool:
+    """Whether this program runs in a notebook."""
+    shell: Any = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    return hasattr(shell, "kernel")
+
+
 def canvas() -> Canvas:
     """The canvas of this process: a notebook, a terminal, or anything else."""
-    shell: Any = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
-    if hasattr(shell, "kernel"):
+    if in_notebook():
         return NotebookCell()
     return Screen() if sys.stdout.isatty() else Lines(sys.stdout)
 

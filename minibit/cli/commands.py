@@ -18,12 +18,19 @@ from minibit.cli.ending import ending
 from minibit.errors import LocalError
 
 COMMANDS = {
+    "push": "Put a file or folder on every node of a Ray cluster.",
+    "status": "Show the pushes that go on by themselves.",
+    "wait": "Wait for a push that goes on by itself.",
+    "cancel": "End a push that goes on by itself.",
     "swarm": "Share content among a swarm of Ray actors, or simulated peers.",
     "runs": "List, show, compare and export recorded runs.",
     "replay": "Show one peer of a simulated run at any moment.",
     "compare": "Run every cell of a grid of options several times.",
     "tournament": "Let strategies play against each other in one swarm.",
 }
+
+PUSHES = {"status", "wait", "cancel"}
+"""Those that have one room together."""
 
 
 class Subcommand(click.Command):
@@ -112,7 +119,8 @@ def _working_folder() -> str:
 
 def load(name: str) -> click.Command:
     """The subcommand of that name."""
-    command: click.Command = import_module(f"minibit.cli.{name}").main
+    room = import_module(f"minibit.cli.{'pushes' if name in PUSHES else name}")
+    command: click.Command = getattr(room, name if name in PUSHES else "main")
     return command
 
 

@@ -61,15 +61,23 @@ class Given(click.Option):
 
     default      what this command has instead of the usual default
     environment  whether a variable of the environment may give it
+    flag         how it is spelled, if not by its name
     """
 
     def __init__(
-        self, option: Option, group: str, *, default: str | None = None, environment: bool = False, **more: Any
+        self,
+        option: Option,
+        group: str,
+        *,
+        default: str | None = None,
+        environment: bool = False,
+        flag: str | None = None,
+        **more: Any,
     ) -> None:
         kind: click.ParamType[Any] = click.Path() if option.metavar in {"FILE", "DIR"} else click.STRING
         values = option.values
         super().__init__(
-            [f"--{option.name.replace('_', '-')}"],
+            [flag or f"--{option.name.replace('_', '-')}", option.name],
             help=option.explained + (f" Only with --world {option.world}." if option.world else ""),
             metavar=option.metavar or None,
             is_flag=not option.metavar,

@@ -49,24 +49,41 @@ class Pace:
 
     def left(self, now: float, done: int, total: int) -> str:
         """`12 s to go`, when `done` of `total` are done; "" when nothing can be said."""
+        left_s = self.left_s(now, done, total)
+        return "" if left_s is None else f"{show_duration(max(1, round(left_s)))} to go"
+
+    def left_s(self, now: float, done: int, total: int) -> float | None:
+        """The same in seconds."""
         while len(self._seen) > 1 and now - self._seen[0][0] > self._recent_s:
             self._seen.popleft()
         self._seen.append((now, done))
         before, done_before = self._seen[0]
         if not done_before < done < total:
-            return ""
-        left_s = (total - done) * (now - before) / (done - done_before)
-        return f"{show_duration(max(1, round(left_s)))} to go"
+            return None
+        return (total - done) * (now - before) / (done - done_before)
 
 
 class Progress(AbstractContextManager["Progress"]):
-    """Progress of one run, or of many, as a context manager; `quiet` shows nothing."""
+    """Progress of one run, or of many, as a context manager; `quiet` shows nothing.
+
+    every_s  seconds between two lines, where there are no bars
+    bars     whether there are bars; None: on a terminal
+    """
 
     def __init__(
-        self, quiet: bool = False, file: TextIO | None = None, clock: Callable[[], float] = time.monotonic
+        self,
+        quiet: bool = False,
+        file: TextIO | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        every_s: float = LINE_EVERY_S,
+        bars: bool | None = None,
     ) -> None:
         self._quiet = quiet
-        self._console = Console(file=file or sys.stderr, highlight=False, soft_wrap=True)
+        self._every_s = every_s
+        self._console = Console(
+            file=file or sys.stderr, highlight=False, soft_wrap=True, force_interactive=bars, force_terminal=bars or None
+        )
         self._clock = clock
         self._shown_at = -inf
         self._done = False
@@ -83,7 +100,7 @@ class Progress(AbstractContextManager["Progress"]):
     @property
     def due(self) -> bool:
         """Whether it is time to show something; a simulation asks, and would `update` far too often."""
-        every_s = DRAW_EVERY_S if self._console.is_interactive else LINE_EVERY_S
+        every_s = DRAW_EVERY_S if self._console.is_interactive else self._every_s
         return not self._quiet and self._clock() - self._shown_at >= every_s
 
     def stage(self, what: str, done: int = 0, total: int = 0, counted: str = "") -> None:
@@ -92,7 +109,7 @@ class Progress(AbstractContextManager["Progress"]):
         `done` of `total` says how far it is, if anything can tell; `counted` says it in words: `37 of 51 are up`.
         """
         if new := what != self._stage:
-            self._stage, self._pace = what, Pace()
+            self._begin(what)
             self._shown_at = self._clock()
             self._let_go()
             if not total or not self._console.is_interactive:
@@ -111,7 +128,8 @@ class Progress(AbstractContextManager["Progress"]):
         """
         now = self._clock()
         if self._began_at is None:
-            self._began_at, self._stage, self._pace, self._shown_at = now, "", Pace(), -inf
+            self._began_at = now
+            self._begin("")
         virtual = "" if virtual_s is None else f"{show_duration(round(virtual_s, 1))} simulated"
         rate, left = show_rate(rate_bps), self._pace.left(now, held, total)
         line = (
@@ -134,6 +152,10 @@ class Progress(AbstractContextManager["Progress"]):
         count, text = f"{ended} of {runs}", ", ".join(filter(None, (f"{lost} lost" if lost else "", left)))
         self._show(f"{count} runs{text and ', '}{text}", ended == runs, Drawn("runs", ended, runs, count, text))
 
+    def _begin(self, stage: str) -> None:
+        """Nothing was shown of this stage so far, and nothing is known of its pace."""
+        self._stage, self._pace, self._shown_at = stage, Pace(), -inf
+
     def _show(self, line: str, done: bool, *bars: Drawn) -> None:
         """Draw the bars on a terminal; elsewhere print the line, if one is due or all is done."""
         now = self._clock()
@@ -142,7 +164,7 @@ class Progress(AbstractContextManager["Progress"]):
         if self._console.is_interactive:
             self._shown_at = now
             self._draw(bars)
-        elif now - self._shown_at >= LINE_EVERY_S or (done and not self._done):
+        elif now - self._shown_at >= self._every_s or (done and not self._done):
             self._shown_at, self._done = now, done
             self._console.print(line, markup=False)
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from html import escape
 from typing import Any, Literal
 
 import msgspec
 
-from minibit.errors import MinibitError
+from minibit.delivery.table import as_html, as_text
+from minibit.errors import MinibitError, printable
+from minibit.run.summary import rounded
+from minibit.units import show_bytes, show_duration
 
 Status = Literal["had", "done", "resumed", "failed", "skipped"]
 
@@ -83,10 +88,88 @@ class PushResult(msgspec.Struct, frozen=True, kw_only=True):
             return 0
         return 3 if self.source_changed else 5 if self.timed_out else 4
 
+    def failed_by_reason(self) -> dict[str, list[str]]:
+        """The hosts without a copy, by the reason; the most first."""
+        by_reason: dict[str, list[str]] = {}
+        for node in self.nodes:
+            if not node.has_it:
+                by_reason.setdefault(node.why or "it is not known why", []).append(node.host)
+        return dict(sorted(by_reason.items(), key=lambda pair: -len(pair[1])))
+
     def as_dict(self) -> dict[str, Any]:
-        """The result as plain values."""
-        plain: dict[str, Any] = msgspec.to_builtins(self)
-        return plain
+        """The JSON object as Python values, rounded."""
+        return dict(rounded(msgspec.to_builtins(self)))
+
+    def to_json(self) -> str:
+        """The JSON object that the command prints, on one line."""
+        return msgspec.json.encode(self.as_dict()).decode()
+
+    def table(self) -> str:
+        """A line for each node, as a table in text."""
+        return as_text(COLUMNS, self._rows())
+
+    def _rows(self) -> list[tuple[str, ...]]:
+        hosts = Counter(node.host for node in self.nodes)
+        return [
+            (
+                node.host if hosts[node.host] == 1 else f"{node.host}/{node.node_id[:8]}",
+                node.status,
+                show_duration(node.seconds) if node.seconds else "",
+                show_bytes(node.bytes_moved) if node.bytes_moved else "",
+                node.why,
+            )
+            for node in self.nodes
+        ]
+
+    @property
+    def sentence(self) -> str:
+        """What the push came to, in a sentence."""
+        counts, nodes = Counter(node.status for node in self.nodes), len(self.nodes)
+        have = f"{sum(node.has_it for node in self.nodes)} of {nodes} {'node has' if nodes == 1 else 'nodes have'}"
+        told = ", ".join(f"{counts[status]} {word}" for status, word in WORDS.items() if counts[status])
+        at_best = f" (at best {show_duration(self.bound_s)})" if self.bound_s else ""
+        moved = f"{show_bytes(self.bytes.moved)} moved in {show_duration(self.seconds.transfer)}{at_best}"
+        parts = [moved if self.bytes.moved else "nothing moved", f"{show_duration(self.seconds.total)} in all"]
+        late = ["the time limit came first"] if self.timed_out else []
+        about = f"{self.dest} ({show_bytes(self.content_bytes)})"
+        return printable(f"{have} {about}: {', '.join(filter(None, [told, *parts, *late]))}")
+
+    @property
+    def blame(self) -> str:
+        """Which nodes have no copy and why, and what to do next; "" if enough have one."""
+        if not self.exit_code:
+            return ""
+        failed = [f"{named(hosts)}: {why}" for why, hosts in self.failed_by_reason().items()]
+        changed = [f"the source changed: {self.source_changed}"] if self.source_changed else []
+        return printable("; ".join([*changed, *failed, AGAIN]))
+
+    def __repr__(self) -> str:
+        return f"{self.sentence}\n{self.table()}" if self.nodes else self.sentence
+
+    def _repr_html_(self) -> str:
+        return f"<div>{escape(self.sentence)}{as_html(COLUMNS, self._rows())}</div>"
+
+
+COLUMNS = ("node", "status", "time", "moved", "why")
+
+NAMED_AT_ONCE = 6  # nodes that one reason names; the table has them all
+
+WORDS: dict[Status, str] = {
+    "had": "had it",
+    "done": "done",
+    "resumed": "resumed",
+    "skipped": "share a file system with another",
+    "failed": "failed",
+}
+
+
+AGAIN = "mend that and push again: what is there is not moved again"
+
+
+def named(hosts: list[str]) -> str:
+    """The first of these hosts, and how many more there are."""
+    more = f" and {len(hosts) - NAMED_AT_ONCE} more" if len(hosts) > NAMED_AT_ONCE else ""
+    return f"{', '.join(hosts[:NAMED_AT_ONCE])}{more}"
 
 
 class PushError(MinibitError):

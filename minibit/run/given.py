@@ -6,7 +6,7 @@ The table of options says what there is; `Keywords` gives the same names their t
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import PurePath
 from typing import Any, TypedDict, TypeVar
 
@@ -14,6 +14,7 @@ from minibit.errors import LocalError, OptionError
 from minibit.run.options import TABLE, Option, Options
 
 Call = TypeVar("Call", bound=Callable[..., Any])
+T = TypeVar("T")
 
 SWITCH = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 
@@ -80,11 +81,21 @@ def chosen(world: str, options: Options | None, given: Mapping[str, Any], enviro
     for name in given:
         if name in TABLE and name not in usual and given[name] not in (None, world, TABLE[name].default):
             raise OptionError(name, given[name], f"{given[name]!r} has no meaning with world={world!r}: leave it out")
+    return beside_environment(lambda **all: Options.build(**{**all, "world": world}), usual, given, environ)
+
+
+def beside_environment(
+    build: Callable[..., T], usual: Mapping[str, Option], given: Mapping[str, Any], environ: Mapping[str, str]
+) -> T:
+    """What `build` makes of what is given, and of what the environment says for the other ones of the `usual` options.
+
+    `OptionError` names a wrong one as it was given, by its name or by its variable of the environment.
+    """
     said = {name: variable for name, option in usual.items() if given.get(name) is None
             for variable in option.variables if environ.get(variable)}  # fmt: skip
     beside = {name: _text(usual[name], environ[variable]) for name, variable in said.items()}
     try:
-        return Options.build(**{**given, **beside, "world": world})
+        return build(**{**given, **beside})
     except OptionError as error:
         if error.option not in said:
             raise
@@ -98,19 +109,27 @@ def _text(option: Option, text: str) -> object:
 
 def with_options(world: str) -> Callable[[Call], Call]:
     """Show the options of this world in the signature of a function that takes them, and in its help."""
+    return with_table(of_world(world), Keywords)
+
+
+def with_table(options: Iterable[Option], kinds: type) -> Callable[[Call], Call]:
+    """Show these options in the signature of a function that takes them, with types as in `kinds`, and in its help."""
+    table = list(options)
 
     def show(function: Call) -> Call:
         plain = inspect.signature(function)
-        kinds = Keywords.__annotations__
         named = [
             inspect.Parameter(
-                option.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kinds[option.name].__forward_arg__
+                option.name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=None,
+                annotation=kinds.__annotations__[option.name].__forward_arg__,
             )
-            for option in of_world(world)
+            for option in table
         ]
         first = [one for one in plain.parameters.values() if one.kind is not inspect.Parameter.VAR_KEYWORD]
         function.__signature__ = plain.replace(parameters=[*first, *named])  # type: ignore[attr-defined]
-        rows = (f"    {option.name:<15}  {option.explained} [{option.shown}]" for option in of_world(world))
+        rows = (f"    {option.name:<15}  {option.explained} [{option.shown}]" for option in table)
         about = inspect.cleandoc(function.__doc__ or "")
         function.__doc__ = "\n".join([about, "", "Options, and what holds without them:", "", *rows, ""])
         return function

@@ -7,6 +7,7 @@ checks; it lays what is given over the preset, and the preset over the defaults.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Any, NamedTuple, get_args
 
@@ -68,8 +69,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         `OptionError` names the option, the value and what it takes; or, of an unknown option, the nearest ones.
         """
         given = {name: value for name, value in given.items() if value is not None}
-        beneath = PRESETS[_read("preset", given["preset"])] if "preset" in given else {}
-        read = {name: _read(name, value) for name, value in {**beneath, **given}.items()}
+        beneath = PRESETS[read_by(TABLE, "preset", given["preset"])] if "preset" in given else {}
+        read = {name: read_by(TABLE, name, value) for name, value in {**beneath, **given}.items()}
         fields = {TABLE[name].field: value for name, value in read.items()}
         rules = Rules(**{field: fields.pop(field) for field in Rules.__struct_fields__ if field in fields})
         options = cls(rules=rules, **fields)
@@ -87,11 +88,16 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
         `OptionError` if there would be more blocks than a manifest may have.
         """
-        block_bytes = self.block_bytes or min(BLOCK_BYTES_MAX, self.block_scale * auto_block_bytes(content_bytes))
-        if (blocks := -(-content_bytes // block_bytes)) > BLOCKS_MAX:
-            cut = f"{show_bytes(content_bytes)} in blocks of {show_bytes(block_bytes)} are {blocks:,} blocks"
-            raise OptionError("block_size", block_bytes, f"{cut}, and {BLOCKS_MAX:,} is the most: give larger blocks")
-        return block_bytes
+        return few_enough(content_bytes, self.block_bytes or self.block_scale * auto_block_bytes(content_bytes))
+
+
+def few_enough(content_bytes: int, block_bytes: int) -> int:
+    """`block_bytes`, at most those of the largest block; `OptionError` if there are more blocks than there may be."""
+    block_bytes = min(BLOCK_BYTES_MAX, block_bytes)
+    if (blocks := -(-content_bytes // block_bytes)) > BLOCKS_MAX:
+        cut = f"{show_bytes(content_bytes)} in blocks of {show_bytes(block_bytes)} are {blocks:,} blocks"
+        raise OptionError("block_size", block_bytes, f"{cut}, and {BLOCKS_MAX:,} is the most: give larger blocks")
+    return block_bytes
 
 
 class Option(NamedTuple):
@@ -227,11 +233,11 @@ GROUPS: dict[str, tuple[Option, ...]] = {
 TABLE = {option.name: option for group in GROUPS.values() for option in group}
 
 
-def _read(name: str, value: object) -> Any:
-    """What `value` says for the option `name`, in base units."""
-    if name not in TABLE:
-        raise OptionError(name, value, f"give {', '.join(TABLE)}", tuple(get_close_matches(name, TABLE, 1)))
+def read_by(table: Mapping[str, Option], name: str, value: object) -> Any:
+    """What `value` says for the option `name` of a table, in base units; `OptionError` says what is wrong."""
+    if name not in table:
+        raise OptionError(name, value, f"give {', '.join(table)}", tuple(get_close_matches(name, table, 1)))
     try:
-        return TABLE[name].read(value)
+        return table[name].read(value)
     except LocalError as error:
         raise OptionError(name, value, str(error)) from None

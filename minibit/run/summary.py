@@ -162,7 +162,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     def as_dict(self) -> dict[str, Any]:
         """The JSON object as Python values, rounded."""
-        return dict(_rounded(msgspec.to_builtins(self)))
+        return dict(rounded(msgspec.to_builtins(self)))
 
     def to_json(self) -> str:
         """The JSON object that `--json` prints, on one line."""
@@ -186,9 +186,10 @@ def jain(values: Iterable[float]) -> float:
     return sum(shares) ** 2 / (len(shares) * squares) if squares else 1.0
 
 
-def _rounded(value: Any) -> Any:
+def rounded(value: Any) -> Any:
+    """Plain values with each number that is no whole one rounded to six significant digits."""
     if isinstance(value, float):
         return float(f"{value:.6g}")
     if isinstance(value, dict):
-        return {key: _rounded(inner) for key, inner in value.items()}
-    return [_rounded(inner) for inner in value] if isinstance(value, list) else value
+        return {key: rounded(inner) for key, inner in value.items()}
+    return [rounded(inner) for inner in value] if isinstance(value, list) else value

@@ -112,7 +112,7 @@ def test_a_shell_completes_commands_options_and_values() -> None:
     ("arguments", "said"),
     [
         ("swrm", "minibit: there is no command 'swrm': did you mean swarm?"),
-        ("xyz", "minibit: there is no command 'xyz': give swarm, runs, replay, compare, tournament"),
+        ("xyz", "minibit: there is no command 'xyz': give " + ", ".join(commands.COMMANDS)),
         ("runs lss", "minibit runs: there is no command 'lss': did you mean ls?"),
         ("--versio", "minibit: there is no option '--versio': did you mean --version?"),
         ("swarm --pears 3", "minibit swarm: there is no option '--pears': did you mean --peers?"),

@@ -1,0 +1,89 @@
+"""Pushes that go on by themselves, found again by their names from another process."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, TypeVar
+
+import ray
+from ray.exceptions import GetTimeoutError, RayError, RayTaskError
+
+from minibit.actors.driver.calls import is_gone
+from minibit.actors.driver.connection import CONNECTION
+from minibit.actors.names import NAMESPACE, actor_name
+from minibit.delivery.progress import PushProgress, Pushing
+from minibit.delivery.result import PushResult
+from minibit.errors import ClusterError, LocalError
+
+T = TypeVar("T")
+
+ANSWER_S = 10.0  # for a push to answer
+LOOK_S = 1.0  # between two looks of one that waits
+ACTOR = "push"
+
+
+@contextmanager
+def on_cluster(address: str) -> Iterator[None]:
+    """As long as this holds, this process is a driver of the cluster; `ClusterError` if it can't be."""
+    node = CONNECTION.take(address)
+    try:
+        yield
+    finally:
+        CONNECTION.give_back(node)
+
+
+class AttachedPush:
+    """A push that goes on by itself; `LocalError` if there is none of that name, with those that there are."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        try:
+            self._actor: Any = CONNECTION.head.ask(partial(ray.get_actor, actor_name(name, ACTOR), NAMESPACE))
+        except ValueError:
+            there = ", ".join(self.running())
+            told = f"there are {there}" if there else "none is running"
+            raise LocalError(f"there is no push {name!r} on this cluster: {told}") from None
+
+    @staticmethod
+    def running() -> list[str]:
+        """The names of the pushes that go on by themselves."""
+        listed = CONNECTION.head.ask(partial(ray.util.list_named_actors, all_namespaces=True))
+        found = (actor["name"].split(":") for actor in listed if actor["namespace"] == NAMESPACE)
+        return sorted(parts[1] for parts in found if len(parts) == 3 and parts[::2] == ["minibit", ACTOR])
+
+    def progress(self) -> PushProgress:
+        """How far it is."""
+        return self._ask(self._actor.progress.remote)
+
+    def result(self) -> PushResult | None:
+        """What it came to; None as long as it goes on."""
+        return self._ask(self._actor.result.remote)
+
+    def limit(self, upload_bps: float | None) -> None:
+        """From now on no node uploads more than this, in bytes a second; None: no limit."""
+        self._ask(partial(self._actor.limit.remote, upload_bps))
+
+    def cancel(self) -> None:
+        """End it. Copies that are whole stay, and so do partial ones, for a later push."""
+        self._ask(self._actor.cancel.remote)
+
+    def wait(self, tell: Pushing, pause: Callable[[float], object] = time.sleep) -> PushResult:
+        """Wait for its end; what it came to. `tell` is told again and again how far it is."""
+        while (result := self.result()) is None:
+            tell(self.progress())
+            pause(LOOK_S)
+        return result
+
+    def _ask(self, call: Callable[[], ray.ObjectRef[T]]) -> T:
+        try:
+            return ray.get(call(), timeout=ANSWER_S)
+        except RayTaskError:
+            raise  # an error of the push itself
+        except GetTimeoutError:
+            raise ClusterError(f"the push {self.name} gave no answer within {ANSWER_S:g} s: try again") from None
+        except RayError as error:
+            what = "has ended" if is_gone(error) else "can't be reached now"
+            raise ClusterError(f"the push {self.name} {what}: push again, or look what minibit verify says") from None

@@ -1,0 +1,78 @@
+"""The phases of a push as a person sees them, or a machine: bars, lines, or one JSON object a line."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TextIO
+
+import msgspec
+
+from minibit.cli.progress import Drawn, Pace, Progress
+from minibit.delivery.progress import PushProgress
+from minibit.units import show_rate
+
+LINE_EVERY_S = 10.0
+EVENT_EVERY_S = 1.0
+
+SAID = {
+    "checking": "checking the nodes",
+    "hashing": "hashing",
+    "moving": "moving",
+    "verifying": "verifying",
+    "following": "waiting for nodes that join",
+}
+HOW = ("auto", "bar", "lines", "json", "none")
+
+
+class Phases(Progress):
+    """Progress of a push on standard error, as one of `HOW` says."""
+
+    def __init__(
+        self, how: str = "auto", file: TextIO | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        bars = {"bar": True, "lines": False}.get(how)
+        super().__init__(how in ("json", "none"), file, clock, every_s=LINE_EVERY_S, bars=bars)
+        self._events = how == "json"
+        self._told: tuple[str, int, int] | None = None  # of the last event: its phase, complete nodes, failed nodes
+        self._failed: set[str] = set()
+
+    def tell(self, seen: PushProgress) -> None:
+        """Show how far a push is."""
+        if self._events:
+            self._tell_a_machine(seen)
+            return
+        for node in seen.failed:
+            if node.host not in self._failed:
+                self._failed.add(node.host)
+                self.say(f"{node.host} failed: {node.why}")
+        what = SAID[seen.phase]
+        if new := self._stage != what:
+            self._begin(what)
+        moving = seen.phase == "moving"
+        if not seen.total and not moving:  # nobody can say how far it is
+            if new:
+                self._let_go()
+                self.say(what)
+            return
+        left = self._pace.left(self._clock(), seen.done, seen.total)
+        complete = f"{seen.complete} of {len(seen.nodes)}"
+        line = [seen.how_far, f"{complete} nodes complete" if moving else "", left]
+        rate = show_rate(seen.rate_bps) if seen.rate_bps or moving else ""
+        beside = seen.how_far if seen.phase == "checking" else rate
+        behind = [left, seen.laggard.removeprefix(", ") if moving else ""]
+        bars = [Drawn(what, seen.done, seen.total, beside, ", ".join(filter(None, behind)))]
+        if moving:
+            bars.append(Drawn("nodes", seen.complete, len(seen.nodes), complete, ""))
+        all_done = moving and seen.complete == len(seen.nodes)
+        self._show(f"{what}: {', '.join(filter(None, line))}", all_done, *bars)
+
+    def _tell_a_machine(self, seen: PushProgress) -> None:
+        now, told = self._clock(), (seen.phase, seen.complete, len(seen.failed))
+        if self._stage != seen.phase:
+            self._stage, self._pace = seen.phase, Pace()
+        left_s = self._pace.left_s(now, seen.done, seen.total)
+        if told != self._told or now - self._shown_at >= EVENT_EVERY_S:
+            self._told, self._shown_at = told, now
+            self._console.file.write(f"{msgspec.json.encode(seen.as_event(left_s)).decode()}\n")
+            self._console.file.flush()

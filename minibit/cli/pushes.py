@@ -1,0 +1,137 @@
+"""Pushes that go on by themselves: show them, wait for one, end one.
+
+    minibit push model --to /data/model --follow 8h --detach --name model
+    minibit status
+    minibit status model --upload 1Gbit/s
+    minibit wait model
+    minibit cancel model
+
+Results go to standard output, everything else to standard error.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import click
+import msgspec
+
+from minibit.actors.driver.signals import undisturbed
+from minibit.cli.commands import Subcommand
+from minibit.cli.ending import complain
+from minibit.cli.options import Given
+from minibit.cli.phases import Phases
+from minibit.cli.push import JSON, PROGRESS, show
+from minibit.delivery.order import TABLE, PushOption
+from minibit.delivery.progress import PushProgress
+from minibit.delivery.table import as_text
+from minibit.run.options import read_by
+from minibit.run.summary import rounded
+from minibit.units import parse_rate, show_bytes, show_duration
+
+if TYPE_CHECKING:
+    from minibit.actors.driver.attached import AttachedPush
+
+_LIMIT = TABLE["upload"]._replace(
+    reader=lambda value: None if value == "none" else parse_rate(value),
+    help="From now on this is the limit of each node; none: there is no limit any more.",
+)
+
+
+@contextlib.contextmanager
+def joined(address: str | None) -> Iterator[type[AttachedPush]]:
+    """How pushes are found on the cluster at that address. Ray may print: meanwhile all goes to standard error."""
+    where = read_by(TABLE, "address", address or TABLE["address"].default)
+    with contextlib.redirect_stdout(sys.stderr):
+        with undisturbed():  # half of Ray can neither run nor end
+            from minibit.actors.driver import attached  # noqa: PLC0415  imports Ray
+
+        with attached.on_cluster(where):
+            yield attached.AttachedPush
+
+
+def options(*more: PushOption) -> list[click.Parameter]:
+    """These, and the address of the cluster."""
+    return [Given(one, "Options", environment=True) for one in (*more, TABLE["address"])]
+
+
+@click.command(cls=Subcommand, params=options(_LIMIT, JSON))
+@click.argument("name", required=False)
+def status(name: str | None, upload: str | None, json: bool, address: str | None) -> None:
+    """Show how far the push NAME is, node by node; without NAME, which pushes there are.
+
+    With --upload it goes on at another rate from now on.
+    """
+    limit = None if upload is None else read_by({"upload": _LIMIT}, "upload", upload)
+    if upload is not None and name is None:
+        raise click.UsageError("which push shall have that limit? give its name")
+    with joined(address) as found:
+        if name is None:
+            seen = {one: found(one).progress() for one in found.running()}
+        else:
+            push = found(name)
+            if upload is not None:
+                push.limit(limit)
+            result = push.result()
+            seen = {} if result else {name: push.progress()}
+    if name is None:
+        _list(seen, json)
+    elif result is not None:
+        show(result, json)
+    else:
+        _show_one(name, seen[name], json)
+
+
+@click.command(cls=Subcommand, params=options(PROGRESS, JSON))
+@click.argument("name")
+def wait(name: str, progress: str | None, json: bool, address: str | None) -> None:
+    """Wait for the end of the push NAME, and say what it came to, as minibit push does.
+
+    Ctrl-C ends the waiting, and not the push.
+    """
+    how = read_by({"progress": PROGRESS}, "progress", progress or "auto")
+    try:
+        with joined(address) as found, Phases(how) as phases:
+            result = found(name).wait(phases.tell)
+    except KeyboardInterrupt:
+        complain(f"the push {name} goes on; minibit cancel {name} ends it")
+        raise
+    show(result, json)
+    sys.exit(result.exit_code)
+
+
+@click.command(cls=Subcommand, params=options())
+@click.argument("name")
+def cancel(name: str, address: str | None) -> None:
+    """End the push NAME. Whole copies stay, and partial ones too: a later push goes on with them."""
+    with joined(address) as found:
+        found(name).cancel()
+    complain(f"the push {name} has ended; its copies stay")
+
+
+def _list(seen: dict[str, PushProgress], json: bool) -> None:
+    """A line for each push."""
+    if json:
+        events = [{"name": name, **one.as_event(None)} for name, one in seen.items()]
+        click.echo(msgspec.json.encode(events).decode())
+    elif seen:
+        rows = [(name, one.phase, one.how_far, f"{one.complete} of {len(one.nodes)}", show_duration(one.elapsed_s))
+                for name, one in seen.items()]  # fmt: skip
+        click.echo(as_text(["push", "phase", "how far", "complete", "for"], rows))
+    else:
+        complain("no push goes on by itself on this cluster")
+
+
+def _show_one(name: str, seen: PushProgress, json: bool) -> None:
+    """How far one push is, and a line for each node."""
+    if json:
+        click.echo(msgspec.json.encode({"name": name, **rounded(msgspec.to_builtins(seen))}).decode())
+        return
+    click.echo(f"{name}: {seen.line}, for {show_duration(seen.elapsed_s)}")
+    rows = [(node.host, node.status, show_bytes(node.held_bytes), show_bytes(node.bytes_moved), node.why)
+            for node in seen.nodes]  # fmt: skip
+    if rows:
+        click.echo(as_text(["node", "status", "held", "moved", "why"], rows))
