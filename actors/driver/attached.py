@@ -14,7 +14,7 @@ from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 from minibit.actors.driver.calls import is_gone
 from minibit.actors.driver.connection import CONNECTION
 from minibit.actors.names import NAMESPACE, actor_name
-from minibit.delivery.progress import PushProgress, Pushing
+from minibit.delivery.progress import Pushing, PushProgress
 from minibit.delivery.result import PushResult
 from minibit.errors import ClusterError, LocalError
 

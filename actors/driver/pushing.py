@@ -14,13 +14,17 @@ from minibit.actors.disk import files
 from minibit.actors.driver.signals import undisturbed
 from minibit.delivery.given import PushKeywords
 from minibit.delivery.order import TABLE, Order
-from minibit.delivery.progress import PushProgress, Pushing
+from minibit.delivery.outlook import Outlook
+from minibit.delivery.progress import Pushing, PushProgress
 from minibit.delivery.result import PushError, PushResult
+from minibit.errors import SourceError
 from minibit.run.given import beside_environment, with_table
 from minibit.units import show_duration
 
 if TYPE_CHECKING:
     from typing import Unpack
+
+    from minibit.actors.driver.push import Push
 
 SHOW_EVERY_S = 0.5
 
@@ -31,6 +35,8 @@ def aimed(source: str | os.PathLike[str], order: Order) -> tuple[Path, Order]:
     `SourceError` if there is nothing that can be pushed, `OptionError` for a copy inside the content or around it.
     """
     path = Path(os.path.abspath(source))  # noqa: PTH100 - resolve() would take the name of a link's target
+    if not os.path.lexists(path):
+        raise SourceError(f"there is no {source}: give a file or a folder")
     files.check_source(path)
     placed = order.placed(str(path))
     placed.placed(str(path.resolve()))
@@ -39,10 +45,24 @@ def aimed(source: str | os.PathLike[str], order: Order) -> tuple[Path, Order]:
 
 def conduct(source: Path, order: Order, tell: Pushing) -> PushResult:
     """The push itself: check, hash, move, verify."""
-    with undisturbed():  # half of Ray can neither run nor end
-        from minibit.actors.driver.push import Push  # noqa: PLC0415  imports Ray, for which nothing else waits
+    return _push().run(source, order, tell)
 
-    return Push.run(source, order, tell)
+
+def leave(source: Path, order: Order, tell: Pushing) -> str | PushResult:
+    """Check and hash, and let the push go on by itself: its name; or what it came to, if it is over already."""
+    return _push().detach(source, order, tell)
+
+
+def look_ahead(source: Path, order: Order, tell: Pushing) -> Outlook:
+    """What the push would do; nothing is moved."""
+    return _push().ahead(source, order, tell)
+
+
+def _push() -> type[Push]:
+    with undisturbed():  # half of Ray can neither run nor end
+        from minibit.actors.driver import push as room  # noqa: PLC0415  imports Ray, for which nothing else waits
+
+    return room.Push
 
 
 @with_table([option for option in TABLE.values() if option.name != "dest"], PushKeywords)

@@ -82,7 +82,11 @@ class Progress(AbstractContextManager["Progress"]):
         self._quiet = quiet
         self._every_s = every_s
         self._console = Console(
-            file=file or sys.stderr, highlight=False, soft_wrap=True, force_interactive=bars, force_terminal=bars or None
+            file=file or sys.stderr,
+            highlight=False,
+            soft_wrap=True,
+            force_interactive=bars,
+            force_terminal=bars or None,
         )
         self._clock = clock
         self._shown_at = -inf

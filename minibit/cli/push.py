@@ -15,6 +15,7 @@ import sys
 from typing import Any
 
 import click
+import msgspec
 
 from minibit.actors.driver import pushing
 from minibit.cli.commands import Subcommand
@@ -22,12 +23,14 @@ from minibit.cli.ending import complain
 from minibit.cli.options import Given
 from minibit.cli.phases import HOW, Phases
 from minibit.delivery.order import GROUPS, Order, PushOption
+from minibit.delivery.outlook import Outlook
 from minibit.delivery.result import PushResult
 from minibit.run.options import read_by
 from minibit.run.readers import flag, one_of
+from minibit.sim.forecast import expected_s
 
-PROGRESS = PushOption("progress", "", one_of(*HOW), "HOW", "bar, lines, json, none; auto: a bar on a terminal, elsewhere "
-                      "a line every 10 s.", "auto", values=HOW)  # fmt: skip
+PROGRESS = PushOption("progress", "", one_of(*HOW), "HOW", "bar, lines, json, none; auto: a bar on a terminal, "
+                      "elsewhere a line every 10 s.", "auto", values=HOW)  # fmt: skip
 JSON = PushOption("json", "", flag, "", "Print the result as one JSON object.", "no")
 
 ONLY_HERE: dict[str, tuple[PushOption, ...]] = {
@@ -49,7 +52,7 @@ def push_options() -> list[click.Parameter]:
     ]
 
 
-@click.command(cls=Subcommand, params=push_options())
+@click.command(cls=Subcommand, params=push_options(), options_metavar="--to DEST [OPTIONS]")
 @click.argument("src", type=click.Path())
 def main(src: str, detach: bool, dry_run: bool, progress: str | None, json: bool, **given: Any) -> None:
     """Put SRC (a file or a folder) on every node of a Ray cluster, at DEST.
@@ -63,12 +66,26 @@ def main(src: str, detach: bool, dry_run: bool, progress: str | None, json: bool
 
     MINIBIT_ADDRESS (or RAY_ADDRESS), MINIBIT_UPLOAD, MINIBIT_DATA_PORTS and MINIBIT_PROGRESS stand for these options.
     """
+    if dry_run and detach:
+        raise click.UsageError("what moves nothing can't be left to itself: give --dry-run or --detach")
     how = read_by({"progress": PROGRESS}, "progress", progress or "auto")
     # Ray may print; standard output is for the result
     with contextlib.redirect_stdout(sys.stderr):
         source, order = pushing.aimed(src, Order.build(**given))
         with Phases(how) as phases:
-            result = pushing.conduct(source, order, phases.tell)
+            if dry_run:
+                outlook = foreseen(pushing.look_ahead(source, order, phases.tell), phases)
+            elif detach:
+                result = pushing.leave(source, order, phases.tell)
+            else:
+                result = pushing.conduct(source, order, phases.tell)
+    if dry_run:
+        show_outlook(outlook, json)
+        sys.exit(outlook.exit_code)
+    if isinstance(result, str):
+        click.echo(msgspec.json.encode({"name": result}).decode() if json else result)
+        complain(f"it goes on by itself: minibit status {result}, minibit wait {result}, minibit cancel {result}")
+        return
     show(result, json)
     sys.exit(result.exit_code)
 
@@ -78,3 +95,24 @@ def show(result: PushResult, json: bool) -> None:
     click.echo(result.to_json() if json else f"{result.table()}\n{result.sentence}")
     if result.exit_code:
         complain(result.blame)
+
+
+def foreseen(outlook: Outlook, phases: Phases) -> Outlook:
+    """With the time that a simulation expects."""
+    phases.say("simulating the push")
+    expected = expected_s(
+        outlook.content_bytes,
+        outlook.block_bytes,
+        nodes=outlook.lacking,
+        sources=outlook.sources,
+        upload_bps=outlook.upload_bps,
+    )
+    return msgspec.structs.replace(outlook, expected_s=expected)
+
+
+def show_outlook(outlook: Outlook, json: bool) -> None:
+    """Print what a push would do: for a machine, or a line for each node, then what would be moved."""
+    as_json = msgspec.json.encode(outlook.as_dict()).decode() if json else ""
+    click.echo(as_json or f"{outlook.table()}\n{outlook.sentence}")
+    if outlook.blame:
+        complain(outlook.blame)

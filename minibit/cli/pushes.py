@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 _LIMIT = TABLE["upload"]._replace(
     reader=lambda value: None if value == "none" else parse_rate(value),
     help="From now on this is the limit of each node; none: there is no limit any more.",
+    unset="as it is",
 )
 
 
@@ -55,7 +56,7 @@ def joined(address: str | None) -> Iterator[type[AttachedPush]]:
 
 def options(*more: PushOption) -> list[click.Parameter]:
     """These, and the address of the cluster."""
-    return [Given(one, "Options", environment=True) for one in (*more, TABLE["address"])]
+    return [Given(one, "Options", environment=one is not _LIMIT) for one in (*more, TABLE["address"])]
 
 
 @click.command(cls=Subcommand, params=options(_LIMIT, JSON))

@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple, get_args
 
 import msgspec
 
-from minibit.errors import LocalError, OptionError
+from minibit.errors import OptionError
 from minibit.manifest import NAME_BYTES_MAX, auto_block_bytes
 from minibit.run import readers
 from minibit.run.options import Option, few_enough, read_by
@@ -115,7 +115,7 @@ class PushOption(Option):
     @property
     def default(self) -> Any:
         """The value of its field where it is not given."""
-        default = getattr(Order(dest="/"), self.field)
+        default = getattr(Order(dest="/"), self.field, None)
         return None if default == Least() or self.field == "dest" else default
 
 
@@ -165,7 +165,7 @@ def least(value: Any) -> Least:
 
 # the table
 
-OF_THE_PLACE = {"address", "data_ports", "upload"}
+OF_THE_PLACE = {"address", "data_ports", "upload", "progress"}
 
 _TIME = ("1ms", "1000h")
 
@@ -173,7 +173,8 @@ GROUPS: dict[str, tuple[PushOption, ...]] = {
     "Copies": (
         PushOption("dest", "dest", dest, "DEST", "Absolute path of the copy, the same on every node; one that ends in "
                    "/ takes the content's own name.", "needed"),
-        PushOption("nodes", "nodes", nodes, "WHICH", "all, a number, HOST,..., or LABEL=VALUE."),
+        PushOption("nodes", "nodes", nodes, "WHICH", "Nodes that get a copy: all, so many, HOST,HOST,... or "
+                   "LABEL=VALUE."),
         PushOption("min_nodes", "least", least, "N|P%", "Nodes that must have a copy at the end, as a number or a "
                    "share.", "all"),
         PushOption("replace", "replace", readers.flag, "", "Other content at DEST gives way, in one step, once the new "
@@ -189,8 +190,8 @@ GROUPS: dict[str, tuple[PushOption, ...]] = {
         PushOption("upload", "upload_bps", parse_rate, "RATE", "Limit of each node, e.g. 500MB/s, 8Gbit/s.",
                    bounds=("1B/s", "1TB/s")),
         PushOption("data_ports", "data_ports", readers.data_ports, "A-B", "Ports for blocks, e.g. 20000-20100.", "any"),
-        PushOption("ship", "ship", readers.flag, "", "Send Minibit's own code to nodes that lack it; they must have "
-                   "msgspec, blake3 and uvloop.", "no"),
+        PushOption("ship", "ship", readers.flag, "", "Send Minibit, msgspec, blake3 and uvloop to the nodes, "
+                   "which must have the same Python and sort of processor.", "no"),
         PushOption("block_size", "block_bytes", readers.block_size, "SIZE", "Block size; auto: by the content.", "auto",
                    bounds=("1B", "64MiB")),
     ),

@@ -1,4 +1,4 @@
-"""What a push would do: which nodes have a copy, what would be moved, where there is room, and how long it would take."""
+"""What a push would do: which nodes have a copy, what would be moved, where there is room, and how long it takes."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from minibit.units import show_bytes, show_duration, show_rate
 
 LINE_BPS = 125e6  # one gigabit a second: what a node is taken to have, without a limit
 
-There = Literal["nothing", "copy", "partial", "other"]
+There = Literal["nothing", "copy", "partial", "other", "shared"]
 
 SAID: dict[There, str] = {
     "nothing": "nothing",
     "copy": "a copy",
     "partial": "part of one",
     "other": "something else",
+    "shared": "the disk of another",
 }
 
 
@@ -30,7 +31,7 @@ class NodeOutlook(msgspec.Struct, frozen=True, kw_only=True):
     """One node before a push.
 
     there       at the path of the copy: `nothing`, a `copy` of this content that nobody touched, a `partial` one, or
-                something `other`
+                something `other`; `shared`: another node of the same file system writes it
     free_bytes  room on the disk; None if it is not known
     why         what keeps a copy from this node; "" if nothing does
     """
@@ -65,7 +66,7 @@ class Outlook(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def lacking(self) -> int:
         """How many nodes would get a copy."""
-        return sum(not node.why and node.there != "copy" for node in self.nodes)
+        return sum(not node.why and node.there not in ("copy", "shared") for node in self.nodes)
 
     @property
     def sources(self) -> int:
@@ -93,8 +94,9 @@ class Outlook(msgspec.Struct, frozen=True, kw_only=True):
     def sentence(self) -> str:
         """What would happen, in a few sentences."""
         have = sum(node.there == "copy" for node in self.nodes)
+        has = "1 has it" if have == 1 else f"{have} have it"
         content = f"{show_bytes(self.content_bytes)} in {self.files:,} {'file' if self.files == 1 else 'files'}"
-        would = f"{content} for {len(self.nodes)} nodes at {self.dest}: {have} have it, {self.lacking} would get it"
+        would = f"{content} for {len(self.nodes)} nodes at {self.dest}: {has}, {self.lacking} would get it"
         moved = f"{would}, {show_bytes(self.moves_bytes)} would be moved"
         if self.expected_s is None or self.bound_s is None:
             return printable(moved)

@@ -73,7 +73,7 @@ class PushProgress(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def line(self) -> str:
-        """The phase, how far it is, and how many nodes are complete: `moving: 45 %, 1.2 GiB/s, 3 of 8 nodes complete`."""
+        """The phase, how far it is, and how many nodes are complete: `moving: 45 %, 3 of 8 nodes complete`."""
         complete = f"{self.complete} of {len(self.nodes)} nodes complete" if self.nodes else ""
         return f"{self.phase}: {', '.join(filter(None, [self.how_far, complete]))}".removesuffix(": ")
 

@@ -192,4 +192,4 @@ def rounded(value: Any) -> Any:
         return float(f"{value:.6g}")
     if isinstance(value, dict):
         return {key: rounded(inner) for key, inner in value.items()}
-    return [rounded(inner) for inner in value] if isinstance(value, list) else value
+    return [rounded(inner) for inner in value] if isinstance(value, list | tuple) else value

@@ -33,9 +33,14 @@ def expected_s(
     coarse_bytes = max(block_bytes, -(-content_bytes // blocks))
     scale = min(1.0, BLOCK_BYTES_MAX / coarse_bytes)
     options = Options.build(
-        world="sim", preset=PRESET, peers=nodes, size=max(1, int(content_bytes * scale)),
-        block_size=max(1, int(coarse_bytes * scale)), upload=upload_bps * scale, seed_upload=sources * upload_bps * scale,
-    )  # fmt: skip
+        world="sim",
+        preset=PRESET,
+        peers=nodes,
+        size=max(1, int(content_bytes * scale)),
+        block_size=max(1, int(coarse_bytes * scale)),
+        upload=upload_bps * scale,
+        seed_upload=sources * upload_bps * scale,
+    )
     summary = Simulation(options, Scenario(latency_s=LATENCY_S)).run()
     bound_s = bounds.makespan(
         content_bytes, block_bytes, [Capacity(upload_bps)] * nodes, seed_upload_bps=sources * upload_bps

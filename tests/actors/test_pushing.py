@@ -71,7 +71,9 @@ def test_the_environment_says_where_the_cluster_is(asked: Any, monkeypatch: pyte
 
 def test_too_few_copies_are_an_error_that_has_the_result(asked: Any) -> None:
     asked(FAILED)
-    with pytest.raises(minibit.PushError, match=r"^2 of 4 nodes have .*: 10\.0\.0\.3: no room; .* push again") as failed:
+    with pytest.raises(
+        minibit.PushError, match=r"^2 of 4 nodes have .*: 10\.0\.0\.3: no room; .* push again"
+    ) as failed:
         minibit.push("model", "/data/model")
     assert failed.value.result is FAILED
     assert failed.value.exit_code == 4

@@ -23,7 +23,9 @@ def told(how: str, *seen: PushProgress, file: io.StringIO | None = None, every_s
     return file.getvalue()
 
 
-HASHING = [PushProgress(phase="hashing", done=done * MIB, total=100 * MIB, rate_bps=5.0 * MIB) for done in range(0, 100, 9)]
+HASHING = [
+    PushProgress(phase="hashing", done=done * MIB, total=100 * MIB, rate_bps=5.0 * MIB) for done in range(0, 100, 9)
+]
 
 
 def test_a_line_every_ten_seconds_with_the_time_that_is_left() -> None:
@@ -88,11 +90,13 @@ def test_nothing_is_nothing() -> None:
 
 
 def test_a_machine_gets_an_object_a_second_and_one_whenever_a_node_is_complete() -> None:
-    lines = told("json", moving(10), moving(10), moving(20), moving(30, complete=1), moving(31, complete=1), every_s=0.5)
+    lines = told(
+        "json", moving(10), moving(10), moving(20), moving(30, complete=1), moving(31, complete=1), every_s=0.5
+    )
     events = [json.loads(line) for line in lines.splitlines()]
     assert [event["done"] for event in events] == [10, 20, 30]
     assert events[-1] == {
-        "phase": "moving", "done": 30, "total": 100, "rate_bps": 3 * MIB, "elapsed_s": 12.3457, "left_s": 5.25,
+        "phase": "moving", "done": 30, "total": 100, "rate_bps": 3145730.0, "elapsed_s": 12.3457, "left_s": 5.25,
         "nodes": 4, "complete": 1, "failed": [], "slowest": "10.0.0.4",
     }  # fmt: skip
     assert events[0]["left_s"] is None

@@ -1,4 +1,4 @@
-"""`minibit push`: its options reach the push, its result is one line a node or one object, and its exit code says it."""
+"""`minibit push`: its options reach the push, and its result is a line a node or one object."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from click.testing import CliRunner, Result
 from pushed import DONE, FAILED, moving
@@ -17,6 +18,7 @@ from minibit.actors.driver import pushing
 from minibit.cli import commands
 from minibit.cli.push import push_options
 from minibit.delivery.order import TABLE, Least, Order
+from minibit.delivery.outlook import NodeOutlook, Outlook
 from minibit.delivery.result import PushResult
 from minibit.errors import ClusterError, DiskFullError
 
@@ -37,16 +39,16 @@ def at_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> Callable[[PushResult | Exception], Asked]:
+def asked(monkeypatch: pytest.MonkeyPatch) -> Callable[[PushResult | BaseException], Asked]:
     """A push that comes to this at once; what it is asked for."""
     found: Asked = []
 
-    def comes_to(end: PushResult | Exception) -> Asked:
+    def comes_to(end: PushResult | BaseException) -> Asked:
         def conduct(source: Path, order: Order, tell: Callable[..., object]) -> PushResult:
             found.append((source, order))
             print("what Ray says")
             tell(moving(50))
-            if isinstance(end, Exception):
+            if isinstance(end, BaseException):
                 raise end
             return end
 
@@ -88,13 +90,13 @@ def test_a_push_that_is_not_enough_says_which_and_why_and_what_to_do(asked: Any)
 def test_every_option_reaches_the_push(asked: Any) -> None:
     found = asked(DONE)
     arguments = (
-        "model --to /data/m --nodes zone=a --min-nodes 90% --replace --links keep --verify full --address 10.0.0.1:6379 "
-        "--upload 8Gbit/s --data-ports 20000-20100 --ship --block-size 4MiB --follow 30m --timeout 1h --name m --report"
+        "model --to /data/m --nodes zone=a --min-nodes 90% --replace --links keep --verify full --address h:6379"
+        " --upload 8Gbit/s --data-ports 2000-2010 --ship --block-size 4MiB --follow 30m --timeout 1h --name m --report"
     )
     assert ran(*arguments.split()).exit_code == 0
     assert found[0][1] == Order(
         dest="/data/m", nodes="zone=a", least=Least(share=0.9), replace=True, links="keep", verify="full",
-        address="10.0.0.1:6379", upload_bps=1e9, data_ports=(20000, 20100), ship=True, block_bytes=4 << 20,
+        address="h:6379", upload_bps=1e9, data_ports=(2000, 2010), ship=True, block_bytes=4 << 20,
         follow_s=1800.0, timeout_s=3600.0, name="m", records=True,
     )  # fmt: skip
 
@@ -135,7 +137,7 @@ def test_what_is_wrong_is_one_line(arguments: str, code: int, said: str, tmp_pat
 @pytest.mark.parametrize(
     ("error", "code"), [(DiskFullError("no room"), 8), (ClusterError("no cluster"), 7), (KeyboardInterrupt(), 130)]
 )
-def test_an_error_of_the_push_is_a_line_and_its_exit_code(error: Exception, code: int, asked: Any) -> None:
+def test_an_error_of_the_push_is_a_line_and_its_exit_code(error: BaseException, code: int, asked: Any) -> None:
     asked(error)
     result = ran("model", "--to", "/data/m", "--progress", "none")
     assert (result.exit_code, result.stdout) == (code, "")
@@ -145,6 +147,65 @@ def test_an_error_of_the_push_is_a_line_and_its_exit_code(error: Exception, code
 def test_the_help_has_every_option_and_fits(columns: int) -> None:
     text = ran("--help", COLUMNS=str(columns)).stdout
     assert max(map(len, text.splitlines())) <= columns
-    assert re.findall(r"^  (--[a-z-]+)", text, re.MULTILINE)[:-1] == [one.opts[0] for one in push_options()]
+    assert re.findall(r"^  (--[a-z-]+)", text, re.MULTILINE) == [one.opts[0] for one in push_options()]
     for option in TABLE.values():
         assert not option.bounds or "{} to {}.".format(*option.bounds) in " ".join(text.split())
+
+
+# what moves nothing, and what goes on by itself
+
+
+AHEAD = Outlook(
+    dest="/data/model",
+    content_bytes=200 << 20,
+    files=1,
+    block_bytes=4 << 20,
+    least=2,
+    nodes=(
+        NodeOutlook(host="10.0.0.1", node_id="a", there="copy"),
+        NodeOutlook(host="10.0.0.2", node_id="b"),
+        NodeOutlook(host="10.0.0.3", node_id="c", why="it has no room"),
+    ),
+)
+
+
+def test_a_dry_run_says_what_would_be_moved_and_how_long_it_would_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pushing, "look_ahead", lambda source, order, tell: AHEAD)
+    result = ran("model", "--to", "/data/model", "--dry-run", "--progress", "lines")
+    *table, sentence = result.stdout.splitlines()
+    assert (result.exit_code, table) == (0, AHEAD.table().splitlines())
+    assert sentence.startswith(AHEAD.sentence)
+    line = "with 119 MiB/s of each node, which is assumed"
+    assert re.search(rf"in about 1\.\d+ s \(a simulation's estimate, {line}\), and not in less than 1\.68 s$", sentence)
+    assert result.stderr.splitlines() == ["simulating the push", "minibit push: 10.0.0.3: it has no room"]
+    found = json.loads(ran("model", "--to", "/data/model", "--dry-run", "--json").stdout)
+    assert found["bound_s"] <= found["expected_s"] < 2 * found["bound_s"]
+    assert (found["moves_bytes"], found["assumed"], len(found["nodes"])) == (200 << 20, True, 3)
+
+
+def test_a_dry_run_of_too_few_nodes_fails_as_the_push_would(monkeypatch: pytest.MonkeyPatch) -> None:
+    too_few = msgspec.structs.replace(AHEAD, least=3)
+    monkeypatch.setattr(pushing, "look_ahead", lambda source, order, tell: too_few)
+    assert ran("model", "--to", "/data/model", "--dry-run").exit_code == 4
+
+
+def test_a_push_that_goes_on_by_itself_says_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pushing, "leave", lambda source, order, tell: "tuesday")
+    result = ran("model", "--to", "/data/model", "--detach")
+    assert (result.exit_code, result.stdout) == (0, "tuesday\n")
+    assert result.stderr == (
+        "minibit push: it goes on by itself: minibit status tuesday, minibit wait tuesday, minibit cancel tuesday\n"
+    )
+    assert json.loads(ran("model", "--to", "/data/model", "--detach", "--json").stdout) == {"name": "tuesday"}
+
+
+def test_one_that_is_over_before_it_could_be_left_says_what_it_came_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pushing, "leave", lambda source, order, tell: FAILED)
+    result = ran("model", "--to", "/data/model", "--detach")
+    assert (result.exit_code, result.stdout) == (4, f"{FAILED.table()}\n{FAILED.sentence}\n")
+
+
+def test_a_dry_run_can_not_go_on_by_itself() -> None:
+    result = ran("model", "--to", "/data/model", "--detach", "--dry-run")
+    assert result.exit_code == 2
+    assert result.stderr.endswith("give --dry-run or --detach\n")

@@ -48,7 +48,10 @@ def test_options_are_read_as_on_the_command_line() -> None:
         ({"dest": "model"}, "dest: 'model' won't do: give an absolute path without .., e.g. /data/model"),
         ({"dest": "/data/../etc"}, "dest: '/data/../etc' won't do: give an absolute path without .."),
         ({"dest": "~/model"}, "dest: '~/model' won't do: give an absolute path"),
-        ({"dest": "/d", "nodes": "0"}, "nodes: '0' won't do: give all, a number from 1, addresses joined by commas, or"),
+        (
+            {"dest": "/d", "nodes": "0"},
+            "nodes: '0' won't do: give all, a number from 1, addresses joined by commas, or",
+        ),
         ({"dest": "/d", "nodes": "a,,b"}, "nodes: 'a,,b' won't do"),
         ({"dest": "/d", "nodes": "zone="}, "nodes: 'zone=' won't do"),
         ({"dest": "/d", "min_nodes": "101%"}, "min_nodes: '101%' won't do: give a number of nodes, or a share of them"),
@@ -156,5 +159,5 @@ def test_a_copy_inside_the_content_or_around_it_is_refused(dest: str, source: st
 def test_blocks_grow_with_the_content_unless_their_size_is_given() -> None:
     assert Order.build(dest="/d").block_bytes_for(70 << 30) == 16 << 20
     assert Order.build(dest="/d", block_size="1MiB").block_bytes_for(70 << 30) == 1 << 20
-    with pytest.raises(OptionError, match="block_size: .* give larger blocks"):
+    with pytest.raises(OptionError, match=r"block_size: .* give larger blocks"):
         Order.build(dest="/d", block_size="1KiB").block_bytes_for(70 << 30)

@@ -46,12 +46,17 @@ def test_it_is_told_as_a_table_and_a_sentence() -> None:
     ]
     assert AHEAD.sentence == (
         "6.52 GiB in 3 files for 4 nodes at /data/model: 1 has it, 2 would get it, 13 GiB would be moved in about "
-        "1 min 15 s (a simulation's estimate, with 119 MiB/s of each node, which is assumed), and not in less than 56.2 s"
+        "1 min 15 s (a simulation's estimate, with 119 MiB/s of each node, which is assumed), and not in less than "
+        "56 s"
     )
     assert (AHEAD.exit_code, AHEAD.blame) == (4, "10.0.0.4: it has room for 1 GiB")
 
 
 def test_a_machine_gets_what_follows_too() -> None:
     found = AHEAD.as_dict()
-    assert (found["moves_bytes"], found["bound_s"], found["expected_s"]) == (14 * GB, round(AHEAD.bound_s or 0, 4), 75.0)
+    assert (found["moves_bytes"], found["bound_s"], found["expected_s"]) == (
+        14 * GB,
+        round(AHEAD.bound_s or 0, 4),
+        75.0,
+    )
     assert found["nodes"][1]["there"] == "partial"

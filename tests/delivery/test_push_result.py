@@ -30,8 +30,8 @@ def test_a_line_for_each_node_and_a_sentence() -> None:
         "10.0.0.3  resumed  1.1 s   40 MiB",
     ]
     assert DONE.sentence == (
-        "3 of 3 nodes have /data/model (100 MiB): 1 had it, 1 done, 1 resumed, 140 MiB moved in 1.23 s (at best 1.12 s), "
-        "2.5 s in all"
+        "3 of 3 nodes have /data/model (100 MiB): 1 had it, 1 done, 1 resumed, 140 MiB moved in 1.23 s (at best "
+        "1.12 s), 2.5 s in all"
     )
     assert repr(DONE) == f"{DONE.sentence}\n{DONE.table()}"
     assert (DONE.exit_code, DONE.blame) == (0, "")

@@ -18,7 +18,10 @@ def bound_s(content_bytes: int, block_bytes: int, nodes: int, upload_bps: float)
     return found
 
 
-@pytest.mark.parametrize(("nodes", "content_bytes", "upload_bps"), [(1, GB, 1e8), (5, 200 * MIB, 5e7), (40, 70 * GB, 1.25e9)])
+CASES = [(1, GB, 1e8), (5, 200 * MIB, 5e7), (40, 70 * GB, 1.25e9)]
+
+
+@pytest.mark.parametrize(("nodes", "content_bytes", "upload_bps"), CASES)
 def test_it_is_not_below_the_bound_and_not_far_above_it(nodes: int, content_bytes: int, upload_bps: float) -> None:
     best_s = bound_s(content_bytes, 4 * MIB, nodes, upload_bps)
     found = expected_s(content_bytes, 4 * MIB, nodes=nodes, upload_bps=upload_bps)

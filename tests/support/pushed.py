@@ -33,7 +33,11 @@ FAILED = PushResult(
     dest="/data/model",
     content_bytes=100 * MIB,
     digest="ab" * 32,
-    nodes=(*DONE.nodes[:2], node("10.0.0.3", "failed", why="no room"), node("10.0.0.4", "failed", why="the node is gone")),
+    nodes=(
+        *DONE.nodes[:2],
+        node("10.0.0.3", "failed", why="no room"),
+        node("10.0.0.4", "failed", why="the node is gone"),
+    ),
     least=4,
     seconds=DONE.seconds,
     bytes=DONE.bytes,
