@@ -1,50 +1,50 @@
-"""How long a push would take: a simulation of it that takes some seconds, with larger blocks where need be."""
+"""How long a push would take: a simulation of its first blocks, which takes some seconds however large the push is."""
 
 from __future__ import annotations
 
+from math import log2
+
 from minibit.errors import MinibitError
-from minibit.manifest import BLOCK_BYTES_MAX
-from minibit.rules import PRESETS
+from minibit.rules import Rules
 from minibit.run import bounds
 from minibit.run.bounds import Capacity
 from minibit.run.options import Options
 from minibit.run.scenario import Scenario
 from minibit.sim.simulation import Simulation
 
-DELIVERIES = 30_000  # blocks that are moved in the simulation, over all nodes: a few seconds
-BLOCKS_MIN = 20  # with fewer, hardly anything would overlap
+NODES_MAX = 100  # that are simulated
+DELIVERIES = 30_000  # blocks that are moved in the simulation, over all nodes
 LATENCY_S = 0.0005  # between nodes of one cluster
-PRESET = "push" if "push" in PRESETS else "lan"
 
 
 def expected_s(
-    content_bytes: int, block_bytes: int, *, nodes: int, sources: int = 1, upload_bps: float
+    content_bytes: int, block_bytes: int, *, nodes: int, sources: int = 1, upload_bps: float, rules: Rules
 ) -> float | None:
     """Seconds of the transfer to so many `nodes` that have nothing; None if there is nothing to move.
 
-    The efficiency of a simulated transfer, whose blocks are larger if there would be too many, is that of the real
-    one: the bound with the real blocks is divided by it. Several `sources` are one with the uplinks of all. Disks and
-    processors are taken to be fast enough.
+    What a transfer takes beyond its bound is spent where it begins and where it ends, so it hardly depends on the size
+    of the content, and grows with the logarithm of the nodes. It is taken from a simulation of fewer blocks and fewer
+    nodes, and added to the bound of the whole. Several `sources` are one with the uplinks of all. Disks and processors
+    are taken to be fast enough.
     """
     if not nodes or not content_bytes:
         return None
-    blocks = max(BLOCKS_MIN, DELIVERIES // nodes)
-    # of the content only the ratio to the uplink matters, so that blocks of any size will do
-    coarse_bytes = max(block_bytes, -(-content_bytes // blocks))
-    scale = min(1.0, BLOCK_BYTES_MAX / coarse_bytes)
-    options = Options.build(
+    few = min(nodes, NODES_MAX)
+    seeds_bps = max(1.0, sources * few / nodes) * upload_bps
+    options = Options(
         world="sim",
-        preset=PRESET,
-        peers=nodes,
-        size=max(1, int(content_bytes * scale)),
-        block_size=max(1, int(coarse_bytes * scale)),
-        upload=upload_bps * scale,
-        seed_upload=sources * upload_bps * scale,
+        rules=rules,
+        peers=few,
+        size_bytes=min(content_bytes, DELIVERIES // few * block_bytes),
+        block_bytes=block_bytes,
+        upload_bps=upload_bps,
+        seed_upload_bps=seeds_bps,
     )
     summary = Simulation(options, Scenario(latency_s=LATENCY_S)).run()
     bound_s = bounds.makespan(
         content_bytes, block_bytes, [Capacity(upload_bps)] * nodes, seed_upload_bps=sources * upload_bps
     )
-    if summary.efficiency is None or bound_s is None or summary.failed:
-        raise MinibitError("the simulation of this push doesn't end: push without it")
-    return bound_s / summary.efficiency
+    if summary.bound_s is None or bound_s is None or summary.failed:
+        raise MinibitError("the simulation of this push does not come to an end: push without asking for it")
+    beyond_s = summary.seconds.transfer - summary.bound_s
+    return bound_s + beyond_s * log2(nodes + 1) / log2(few + 1)
