@@ -56,11 +56,13 @@ class AttachedPush:
 
     def progress(self) -> PushProgress:
         """How far it is."""
-        return self._ask(self._actor.progress.remote)
+        seen: PushProgress = self._ask(self._actor.progress.remote)
+        return seen
 
     def result(self) -> PushResult | None:
         """What it came to; None as long as it goes on."""
-        return self._ask(self._actor.result.remote)
+        result: PushResult | None = self._ask(self._actor.result.remote)
+        return result
 
     def limit(self, upload_bps: float | None) -> None:
         """From now on no node uploads more than this, in bytes a second; None: no limit."""

@@ -104,7 +104,7 @@ class Push:
         here = self._here()
         if order.ship:
             self._env = preflight.ship_env()
-        content_bytes, count = _size(self.source)
+        content_bytes, count = size_of(self.source)
         surveyed = self._surveyed(here)
         wrong = self._faults(surveyed, content_bytes, count)
         self._checking_s = self._elapsed_s
@@ -115,7 +115,7 @@ class Push:
         wrong = self._faults(surveyed, content_bytes, count, manifest.digest)
         if (refused := self._refused(surveyed, wrong)) is not None:
             return refused
-        dests = _dests(surveyed)
+        dests = dests_of(surveyed)
         mine = dests.get(here.node_id)
         return Plan(
             name=self.name,
@@ -173,14 +173,14 @@ class Push:
     def _refused(self, surveyed: Surveyed, wrong: dict[str, list[str]]) -> PushResult | None:
         """The result, if too few nodes could get a copy, or other content is in the way of one."""
         fit = len(self._nodes) - len(wrong)
-        in_way = any(dest.state in ("other", "ours") and one in wrong for one, dest in _dests(surveyed).items())
+        in_way = any(dest.state in ("other", "ours") and one in wrong for one, dest in dests_of(surveyed).items())
         if not in_way and fit >= self.order.least.of(len(self._nodes)):
             return None
         return self._nothing_moved(wrong, "nothing was moved, because other nodes can't get a copy")
 
     def _writers(self, surveyed: Surveyed, wrong: dict[str, list[str]]) -> dict[str, str]:
         """Of nodes that share a file system the first that can writes; by the id of each other one."""
-        dests, found = _dests(surveyed), {}
+        dests, found = dests_of(surveyed), {}
         for group in surveyed.groups:
             ids = [node.node_id for node in group]
             best = min(ids, key=lambda one: (dests[one].state != "source", one in wrong))
@@ -237,12 +237,12 @@ class Push:
         )
 
 
-def _dests(surveyed: Surveyed) -> dict[str, DestSurvey]:
+def dests_of(surveyed: Surveyed) -> dict[str, DestSurvey]:
     """What lies at the destination of each node that answered, by its id."""
     return {node.node_id: one.dest for node, one in surveyed.found.items() if one.dest is not None}
 
 
-def _size(source: Path) -> tuple[int, int]:
+def size_of(source: Path) -> tuple[int, int]:
     """The bytes of the content, and how many files and folders it has."""
     with files.explained(source):
         if not source.is_dir():

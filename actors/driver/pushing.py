@@ -55,7 +55,10 @@ def leave(source: Path, order: Order, tell: Pushing) -> str | PushResult:
 
 def look_ahead(source: Path, order: Order, tell: Pushing) -> Outlook:
     """What the push would do; nothing is moved."""
-    return _push().ahead(source, order, tell)
+    with undisturbed():
+        from minibit.actors.driver.ahead import PushAhead  # noqa: PLC0415
+
+    return PushAhead.look(source, order, tell)
 
 
 def _push() -> type[Push]:

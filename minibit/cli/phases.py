@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TextIO
+from typing import Self, TextIO
 
 import msgspec
 
@@ -36,6 +36,9 @@ class Phases(Progress):
         self._events = how == "json"
         self._told: tuple[str, int, int] | None = None  # of the last event: its phase, complete nodes, failed nodes
         self._failed: set[str] = set()
+
+    def __enter__(self) -> Self:
+        return self
 
     def tell(self, seen: PushProgress) -> None:
         """Show how far a push is."""

@@ -25,7 +25,7 @@ from minibit.cli.phases import HOW, Phases
 from minibit.delivery.order import GROUPS, Order, PushOption
 from minibit.delivery.outlook import Outlook
 from minibit.delivery.result import PushResult
-from minibit.delivery.seats import RULES
+from minibit.delivery.seats import rules_for
 from minibit.run.options import read_by
 from minibit.run.readers import flag, one_of
 from minibit.sim.forecast import expected_s
@@ -107,7 +107,7 @@ def foreseen(outlook: Outlook, phases: Phases) -> Outlook:
         nodes=outlook.lacking,
         sources=outlook.sources,
         upload_bps=outlook.upload_bps,
-        rules=RULES,
+        rules=rules_for(outlook.lacking),
     )
     return msgspec.structs.replace(outlook, expected_s=expected)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from math import ceil
 from pathlib import PurePosixPath
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, get_args
 
 import msgspec
 
@@ -26,7 +26,7 @@ BESIDE = (".minibit", ".minibit-partial", ".minibit-new")
 """How the names end that lie beside a copy."""
 
 
-class Least(NamedTuple):
+class Least(msgspec.Struct, frozen=True):
     """How many nodes must have a copy at the end: so many, or that share of those that were asked for."""
 
     count: int | None = None

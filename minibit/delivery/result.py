@@ -131,7 +131,7 @@ class PushResult(msgspec.Struct, frozen=True, kw_only=True):
         moved = f"{show_bytes(self.bytes.moved)} moved in {show_duration(self.seconds.transfer)}{at_best}"
         parts = [moved if self.bytes.moved else "nothing moved", f"{show_duration(self.seconds.total)} in all"]
         late = ["the time limit came first"] if self.timed_out else []
-        about = f"{self.dest} ({show_bytes(self.content_bytes)})"
+        about = f"{self.dest} ({show_bytes(self.content_bytes)})" if self.digest else self.dest
         return printable(f"{have} {about}: {', '.join(filter(None, [told, *parts, *late]))}")
 
     @property

@@ -9,7 +9,7 @@ from minibit.rules import Rules
 from minibit.run import bounds
 from minibit.run.bounds import Capacity
 from minibit.run.options import Options
-from minibit.run.scenario import Scenario
+from minibit.run.scenario import Scenario, Seconds
 from minibit.sim.simulation import Simulation
 
 NODES_MAX = 100  # that are simulated
@@ -40,7 +40,7 @@ def expected_s(
         upload_bps=upload_bps,
         seed_upload_bps=seeds_bps,
     )
-    summary = Simulation(options, Scenario(latency_s=LATENCY_S)).run()
+    summary = Simulation(options, Scenario(latency_s=Seconds(LATENCY_S))).run()
     bound_s = bounds.makespan(
         content_bytes, block_bytes, [Capacity(upload_bps)] * nodes, seed_upload_bps=sources * upload_bps
     )

