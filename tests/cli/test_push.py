@@ -16,11 +16,15 @@ from pushed import DONE, FAILED, moving
 
 from minibit.actors.driver import pushing
 from minibit.cli import commands
+from minibit.cli.options import Given
 from minibit.cli.push import push_options
 from minibit.delivery.order import TABLE, Least, Order
 from minibit.delivery.outlook import NodeOutlook, Outlook
-from minibit.delivery.result import PushResult
+from minibit.delivery.result import NodeResult, PushResult
 from minibit.errors import ClusterError, DiskFullError
+
+ROOT = Path(__file__).parents[2]
+ALL = [one.option for one in push_options() if isinstance(one, Given)]
 
 Asked = list[tuple[Path, Order]]
 
@@ -150,6 +154,22 @@ def test_the_help_has_every_option_and_fits(columns: int) -> None:
     assert re.findall(r"^  (--[a-z-]+)", text, re.MULTILINE) == [one.opts[0] for one in push_options()]
     for option in TABLE.values():
         assert not option.bounds or "{} to {}.".format(*option.bounds) in " ".join(text.split())
+
+
+def test_the_page_has_every_option_with_its_bounds_and_its_default() -> None:
+    table = (ROOT / "docs" / "push.md").read_text().split("| option |")[1].split("\n\n")[0]
+    rows = [[cell.strip() for cell in row.strip("|").split("|")] for row in table.splitlines()[3:]]
+    options = {f"--{'to' if one.name == 'dest' else one.name.replace('_', '-')}": one for one in ALL}
+    found = {re.findall(r"--[a-z-]+", name)[0]: (bounds, default.strip("`")) for name, _, bounds, default in rows}
+    assert found == {
+        name: (f"{one.bounds[0]} to {one.bounds[1]}" if one.bounds else "", one.shown) for name, one in options.items()
+    }
+
+
+def test_the_page_names_every_field_of_the_result_and_of_an_event() -> None:
+    page = (ROOT / "docs" / "push.md").read_text()
+    fields = [*PushResult.__struct_fields__, *NodeResult.__struct_fields__, *moving(1).as_event(None)]
+    assert [name for name in fields if f"`{name}`" not in page] == []
 
 
 # what moves nothing, and what goes on by itself
