@@ -19,8 +19,10 @@ from typing import Literal
 import msgspec
 
 import minibit
+from minibit.actors.disk import scratch
 from minibit.actors.disk.files import entries, existing
 from minibit.actors.disk.place import Place
+from minibit.errors import LocalError
 from minibit.manifest import Manifest
 
 try:
@@ -87,9 +89,9 @@ class NodeSurvey(msgspec.Struct, frozen=True, kw_only=True):
     versions: dict[str, str]
     system: str
     python: str
-    open_files: tuple[int, int] = (0, 0)
+    open_files: tuple[int, int]
     free_memory_bytes: int | None = None
-    dest: DestSurvey | None = None
+    dest: DestSurvey
     port: int = 0
     port_fault: str = ""
     shares_with: tuple[str, ...] = ()
@@ -98,7 +100,7 @@ class NodeSurvey(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def survey(dest: str | None, source: str | None = None, leave: str = "") -> NodeSurvey:
-    """This node and `dest`; never raises for what it finds.
+    """This node and `dest`, or its temporary folder; never raises for what it finds.
 
     `source` is the path of the content if it lies on this node. The probe stays under the name `probe_name(leave)`,
     if one is given.
@@ -109,7 +111,7 @@ def survey(dest: str | None, source: str | None = None, leave: str = "") -> Node
         system=f"{platform.system()} {platform.machine()}",
         python=sys.executable,
         open_files=(_count(limits[0]), _count(limits[1])),
-        dest=None if dest is None else _dest(Place(Path(dest)), source, leave),
+        dest=_dest(dest, source, leave),
     )
 
 
@@ -161,7 +163,11 @@ def allocated_bytes(path: Path) -> int:
     return total
 
 
-def _dest(place: Place, source: str | None, leave: str) -> DestSurvey:
+def _dest(dest: str | None, source: str | None, leave: str) -> DestSurvey:
+    try:
+        place = Place(Path(dest) if dest else scratch.place() / "copy")
+    except LocalError as error:
+        return DestSurvey(path="", state="absent", fault=str(error))
     path = str(place.final)
     try:
         folder = existing(place.final.parent)
@@ -192,7 +198,7 @@ def _state(place: Place, source: str | None) -> tuple[State, Manifest | None, bo
     if not os.path.lexists(place.final):
         return "absent", None, False
     with suppress(OSError):
-        if source is not None and os.path.samefile(source, place.final):
+        if source is not None and place.final.samefile(source):
             return "source", None, True
     manifest, untouched = _marked(place)
     return ("other" if manifest is None else "ours"), manifest, untouched

@@ -127,7 +127,9 @@ def _in_words(raised: dict[ClusterNode, Exception]) -> dict[ClusterNode, str]:
 
 
 def _install(python: str) -> str:
-    return f"there is no Minibit: run `{python} -m pip install minibit=={minibit.__version__}` there, or let it be shipped"
+    return (
+        f"there is no Minibit: run `{python} -m pip install minibit=={minibit.__version__}` there, or let it be shipped"
+    )
 
 
 def _pythons(nodes: list[ClusterNode]) -> dict[ClusterNode, str]:

@@ -13,21 +13,17 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from importlib.util import find_spec
 from typing import Any, NamedTuple
 
-import blake3
 import msgspec
-import ray
-import uvloop
 
-import minibit
 from minibit.actors.disk.survey import NodeSurvey, versions
-from minibit.actors.driver import visits
+from minibit.actors.driver import connection, visits
 from minibit.actors.driver.cluster import ClusterNode
 from minibit.actors.driver.everywhere import HERE, names, on_each
 from minibit.actors.driver.private import private
-from minibit.errors import ClusterError, MinibitError, first_sentence
+from minibit.errors import ClusterError, first_sentence
 from minibit.units import show_bytes
 
 SURVEY_S = 60.0  # for all nodes to answer; each starts a process of Ray for it
@@ -36,6 +32,7 @@ LATE_S = 20.0  # for the last node to come to the meeting, and to answer after i
 PART_S = 10.0
 DIALS = 3  # nodes that each node tries to connect to
 OPEN_FILES_MIN = 256  # files of the content, and links
+SHIPPED = ("minibit", "msgspec", "blake3", "uvloop")
 UNSHIPPED = ["__pycache__", "*.c", "*.pxd", "*.pyi", "*.pyx"]
 
 
@@ -73,26 +70,28 @@ def survey_nodes(
     `source` is the path of the content on this machine. `env` is that of `ship_env`. `tell` is called with the number
     of nodes that have answered. `ClusterError` if the head of the cluster is lost.
     """
-    here = HERE.node_id if list(nodes) == [HERE] else ray.get_runtime_context().get_node_id()
+    own = connection.here()
     tags = {node: secrets.token_hex(8) for node in nodes}
-    left = tags if dest is not None and len(nodes) > 1 else dict.fromkeys(nodes, "")
+    left = tags if len(nodes) > 1 else dict.fromkeys(nodes, "")
 
     def visit(node: ClusterNode) -> tuple[Any, ...]:
         listens_at = "127.0.0.1" if node == HERE else node.host
-        return dest, source if node.node_id == here else None, left[node], listens_at, data_ports
+        return dest, source if node.node_id == own or node == HERE else None, left[node], listens_at, data_ports
 
     answers = on_each(nodes, visits.visit, visit, limit_s, env, tell)
     found = answers.found
     if len(nodes) == 1:
-        return Surveyed({node: msgspec.structs.replace(one, clock_ahead_s=0.0) for node, one in found.items()}, answers.failed)
+        return Surveyed(
+            {node: msgspec.structs.replace(one, clock_ahead_s=0.0) for node, one in found.items()}, answers.failed
+        )
     part_s = 1.0  # unless all goes well
     try:
         found = _after_meeting(found, tags, env)
         part_s = PART_S
     finally:
         began_s = time.time()
-        folders = {node: one.dest.folder if one.dest else "" for node, one in found.items()}
-        clocks = on_each(list(found), visits.part, lambda node: (folders[node], left[node]), part_s, env).found
+        arguments = {node: (one.dest.folder, left[node]) for node, one in found.items()}
+        clocks = on_each(list(found), visits.part, arguments.__getitem__, part_s, env).found
         ended_s = time.time()
     ahead_s = {node: _ahead_s(clock_s, began_s, ended_s) for node, clock_s in clocks.items()}
     found = {node: msgspec.structs.replace(one, clock_ahead_s=ahead_s.get(node)) for node, one in found.items()}
@@ -122,7 +121,9 @@ def faults(
         if survey.port_fault:
             wrong.append(f"can't listen at {node.host} ({survey.port_fault}): free a port there, or give other ones")
         if survey.unreached:
-            wrong.append(f"can't connect to {', '.join(survey.unreached)}: open the ports for blocks between these nodes")
+            wrong.append(
+                f"can't connect to {', '.join(survey.unreached)}: open the ports for blocks between these nodes"
+            )
         if 0 < survey.open_files[1] < OPEN_FILES_MIN:
             wrong.append(f"a process may open {survey.open_files[1]} files only: raise its limit to {OPEN_FILES_MIN}")
         if wrong:
@@ -139,15 +140,14 @@ def ship_env() -> dict[str, Any]:
     upload = private("ray._private.runtime_env.py_modules", "upload_py_modules_if_needed")
     if upload is None:
         raise ClusterError("this version of Ray can't send packages: install Minibit on the nodes")
-    folders = [str(Path(package.__path__[0])) for package in (minibit, msgspec, blake3, uvloop)]
+    specs = (find_spec(package) for package in SHIPPED)
+    folders = [str(spec.submodule_search_locations[0]) for spec in specs if spec and spec.submodule_search_locations]
     try:
         with tempfile.TemporaryDirectory(prefix="minibit-") as scratch:
             quiet = logging.getLogger("minibit.ship")
             quiet.setLevel(logging.ERROR)
             wanted = {"py_modules": folders, "excludes": UNSHIPPED}
             uris = upload(wanted, include_gitignore=False, scratch_dir=scratch, logger=quiet)["py_modules"]
-    except MinibitError:
-        raise
     except Exception as error:
         raise ClusterError(f"can't send Minibit to the cluster: {first_sentence(error)}: install it there") from None
     return {"py_modules": uris}
@@ -167,11 +167,10 @@ def _after_meeting(
     word = secrets.token_bytes(16)
 
     def arguments(node: ClusterNode) -> tuple[visits.Meeting]:
-        folder = one.folder if (one := found[node].dest) and not one.fault else ""
         others = {tags[other]: (other.host, found[other].port) for other in dialled[node]}
         at = (node.host, found[node].port)
         all_tags = [tags[other] for other in found]
-        return (visits.Meeting(tags[node], all_tags, folder, word, at, others, guests[node], MEET_S),)
+        return (visits.Meeting(tags[node], all_tags, found[node].dest.folder, word, at, others, guests[node], MEET_S),)
 
     met = on_each(list(found), visits.meet, arguments, MEET_S + LATE_S, env).found
     by_tag = {tag: node for node, tag in tags.items()}
@@ -209,7 +208,9 @@ def _of_dest(
 ) -> list[str]:
     """What is wrong with the destination."""
     dest = survey.dest
-    if dest is None or dest.state == "source":
+    if dest.state == "source":
+        return []
+    if dest.fault and len(survey.shares_with) > 1:  # others write there
         return []
     if dest.fault:
         owner = "let the user that runs Ray there write in it, or give another destination"

@@ -28,7 +28,7 @@ Address = tuple[str, int]
 class Meeting(NamedTuple):
     """What a node is told of a meeting.
 
-    tag, tags  of its own probe, and of those of all nodes; they lie in `folder`, unless that is ""
+    tag, tags  of its own probe, and of those of all nodes; they lie in `folder`
     word       what the nodes of this meeting say to each other, so that no other program is taken for one of them
     at         where it listens; nowhere if the port is 0
     others     the nodes that it connects to, by tag
@@ -52,9 +52,7 @@ class Met(NamedTuple):
     unreached: list[str]
 
 
-def visit(
-    dest: str | None, source: str | None, tag: str, host: str, data_ports: tuple[int, int] | None
-) -> NodeSurvey:
+def visit(dest: str | None, source: str | None, tag: str, host: str, data_ports: tuple[int, int] | None) -> NodeSurvey:
     """The survey of this node; `host` is the address at which it listens for blocks. The probe stays, with this tag."""
     port, fault = free_port(host, data_ports)
     found = disk.survey(dest, source, tag)
