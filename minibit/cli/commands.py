@@ -27,6 +27,7 @@ COMMANDS = {
     "replay": "Show one peer of a simulated run at any moment.",
     "compare": "Run every cell of a grid of options several times.",
     "tournament": "Let strategies play against each other in one swarm.",
+    "doctor": "Compare the nodes of a cluster, and say what is wrong.",
 }
 
 PUSHES = {"status", "wait", "cancel"}
