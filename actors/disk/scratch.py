@@ -104,18 +104,21 @@ def remove(name: str) -> None:
                 os.close(lock)
 
 
-def sweep() -> None:
-    """Remove the folders on this machine that no process uses any more, as after a `kill -9`."""
+def sweep() -> list[str]:
+    """Remove the folders on this machine that no process uses any more, as after a `kill -9`; their names."""
+    swept: list[str] = []
     if fcntl is None:
-        return
+        return swept
     for path in place().glob(f"{PREFIX}*{SUFFIX}"):
         with suppress(OSError):
             if path.lstat().st_uid == os.geteuid() and (lock := _open(path)) is not None:
                 try:
                     if _lock(lock, for_all=False) and _is(lock, path):  # and not made anew after a sweep by another
                         _erase(path)
+                        swept.append(path.name)
                 finally:
                     os.close(lock)
+    return swept
 
 
 def _open(path: Path) -> int | None:

@@ -141,16 +141,16 @@ def remove_probe(folder: str, tag: str) -> None:
         Path(folder, probe_name(tag)).unlink()
 
 
-def sweep_probes(folder: Path, now_s: float) -> int:
-    """Remove probes of this user that nothing waits for any more; how many. `now_s` as by `time.time`."""
-    count = 0
+def sweep_probes(folder: Path, now_s: float) -> list[str]:
+    """Remove probes of this user that nothing waits for any more; their names. `now_s` as by `time.time`."""
+    swept: list[str] = []
     with suppress(OSError):
         for path in list(folder.glob(f"{PROBE}*")):
             found = path.lstat()
             if found.st_uid == os.geteuid() and now_s - found.st_mtime > STALE_S:
                 path.unlink()
-                count += 1
-    return count
+                swept.append(path.name)
+    return swept
 
 
 def allocated_bytes(path: Path) -> int:

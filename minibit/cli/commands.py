@@ -27,6 +27,9 @@ COMMANDS = {
     "replay": "Show one peer of a simulated run at any moment.",
     "compare": "Run every cell of a grid of options several times.",
     "tournament": "Let strategies play against each other in one swarm.",
+    "verify": "Read the copies of a push again, on every node.",
+    "remove": "Remove the copies of a push, on every node.",
+    "clean": "Remove what pushes and swarms left behind.",
     "doctor": "Compare the nodes of a cluster, and say what is wrong.",
 }
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import click
 
 from minibit.cli.commands import Subcommand
-from minibit.cli.nodes import looked_at, of_nodes, to
+from minibit.cli.nodes import looked_at, of_nodes, tell, to
 from minibit.cli.options import Read
 from minibit.cli.table import show
 from minibit.run import readers
@@ -45,11 +45,11 @@ def main(dest: str | None, data_ports: tuple[int, int] | None, as_json: bool, ad
     if as_json:
         click.echo(json.dumps(doctor.as_object(found)))
     else:
-        tell(found, said, with_copy=dest is not None)
+        show_all(found, said, with_copy=dest is not None)
     sys.exit(1 if said else 0)
 
 
-def tell(found: Surveyed, said: dict[str, list[str]], *, with_copy: bool) -> None:
+def show_all(found: Surveyed, said: dict[str, list[str]], *, with_copy: bool) -> None:
     """Print the table, and below it what is to be said of each node."""
     from minibit.actors.driver import doctor  # noqa: PLC0415
 
@@ -57,10 +57,6 @@ def tell(found: Surveyed, said: dict[str, list[str]], *, with_copy: bool) -> Non
     show(doctor.COLUMNS[:width], [row[:width] for row in doctor.rows(found)])
     for group in doctor.shared(found):
         click.echo(f"\n{' and '.join(group)} share a file system: a copy is written there once")
-    if said:
-        click.echo()
-    for node, sentences in said.items():
-        for sentence in sentences:
-            click.echo(f"{node}: {sentence}")
+    tell(said)
     if not said:
         click.echo("\nall is well")

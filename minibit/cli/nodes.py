@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import contextlib
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -12,10 +14,15 @@ from minibit.actors.driver.signals import undisturbed
 from minibit.cli.options import Read
 from minibit.delivery import order
 from minibit.delivery.nodes import NodeRow, choose
+from minibit.errors import printable
+from minibit.units import show_bytes
 
 if TYPE_CHECKING:
+    from minibit.actors.disk.copies import Removed
     from minibit.actors.driver.cluster import ClusterNode
 
+REMOVE_S = 600.0  # for a large tree on a slow disk
+INCOMPLETE = 4
 HELP = "Ray cluster: HOST:PORT, or auto; local: this machine alone. [that of this machine, if it is in one]"
 
 
@@ -58,6 +65,33 @@ def looked_at(address: str | None, nodes: str) -> Iterator[list[ClusterNode]]:
         chosen = [by_id[row.node_id] for row in choose(found, nodes) if row.node_id in by_id]
         click.echo(f"looking at {len(chosen)} of {len(there)} nodes", err=True)
         yield chosen
+
+
+def tell(said: Mapping[str, list[str]], *, err: bool = False) -> None:
+    """Print what is to be said of each node, below a table."""
+    if said and not err:
+        click.echo()
+    for node, sentences in said.items():
+        for sentence in sentences:
+            click.echo(f"{node}: {printable(sentence)}", err=err)
+
+
+def removal(
+    what: Callable[..., Removed], arguments: tuple[object, ...], address: str | None, nodes: str
+) -> NoReturn:
+    """Remove something on each node, and print a line for each."""
+    with contextlib.redirect_stdout(sys.stderr), looked_at(address, nodes) as there:
+        from minibit.actors.driver.everywhere import names, on_each  # noqa: PLC0415
+
+        found, failed = on_each(there, what, lambda node: arguments, REMOVE_S)
+        called = names(there)
+    for node, removed in found.items():
+        freed = f" ({show_bytes(removed.freed_bytes)})" if removed.freed_bytes else ""
+        gone = f"removed {', '.join(removed.what)}{freed}" if removed.what else ""
+        text = "; ".join(filter(None, (gone, removed.kept))) or "nothing to remove"
+        click.echo(f"{called[node]}: {printable(text)}")
+    tell({called[node]: [why] for node, why in failed.items()}, err=True)
+    sys.exit(INCOMPLETE if failed or any(removed.kept for removed in found.values()) else 0)
 
 
 def _dest(value: Any) -> str:

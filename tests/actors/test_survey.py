@@ -92,4 +92,4 @@ def test_probes_of_a_driver_that_was_killed_go_with_the_next_survey(tmp_path: Pa
         os.utime(tmp_path / f"{PROBE}{name}", (time.time() - age_s,) * 2)
     survey(str(tmp_path / "model"))
     assert [path.name for path in tmp_path.iterdir()] == [f"{PROBE}new"]
-    assert sweep_probes(tmp_path, time.time() + 2 * STALE_S) == 1
+    assert sweep_probes(tmp_path, time.time() + 2 * STALE_S) == [f"{PROBE}new"]
