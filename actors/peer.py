@@ -207,7 +207,7 @@ class PeerActor:
             scratch.sweep()
             folder = Scratch.use(self.setup.folder).path  # until this process ends
             check_copies(copies, manifest.content_bytes, folder, kept=False)
-        return Store.open(folder / self.name, manifest, patience_s=PATIENCE_S)
+        return Store.open(Place(folder / self.name / manifest.name), manifest, patience_s=PATIENCE_S)
 
     @once
     async def take(self) -> None:

@@ -24,6 +24,7 @@ from ray import cloudpickle
 from ray.exceptions import RayError
 
 from minibit.actors.disk import files
+from minibit.actors.disk.place import Place
 from minibit.actors.disk.source import Source
 from minibit.actors.disk.store import Store
 from minibit.actors.links.outbox import CHUNK_BYTES, HIGH_WATER_BYTES
@@ -93,7 +94,9 @@ class Member:
     async def open(self, manifest: Manifest, path: Path) -> int:
         """Make the store and serve; the port."""
         self.manifest = manifest
-        self.store = Source(path, manifest) if self.number == SEED else Store.open(path, manifest)
+        self.store = (
+            Source(path, manifest) if self.number == SEED else Store.open(Place(path / manifest.name), manifest)
+        )
         sock = block_socket(socket.AF_INET)
         sock.bind(("127.0.0.1", 0))
         sock.listen()

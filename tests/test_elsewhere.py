@@ -55,6 +55,7 @@ Path("grid.toml").write_text("\\n".join(grid))
 minibit_("compare", "grid.toml", "--jobs", "1", "--quiet")
 
 from minibit.actors.disk import files
+from minibit.actors.disk.place import Place
 from minibit.actors.disk.store import Store
 
 content = files.make(Path("content"), 300_000, seed=1)
@@ -66,10 +67,10 @@ def given(copy, *blocks):
         at = block * manifest.block_bytes
         copy.write(block, whole[at : at + manifest.length(block)])
 
-copy = Store.open(Path("copy"), manifest)
+copy = Store.open(Place(Path("copy", manifest.name)), manifest)
 given(copy, 0, 2)
 copy.close()
-copy = Store.open(Path("copy"), manifest)
+copy = Store.open(Place(Path("copy", manifest.name)), manifest)
 assert copy.held == 0b101, "resumed"
 assert copy.read(2) == whole[2 << 16 : 3 << 16]
 given(copy, 1, 3, 4)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from threading import Event, Thread
-from typing import get_args
+from typing import Literal, get_args
 
 import msgspec
 from blake3 import blake3
@@ -24,8 +24,12 @@ from minibit.manifest import (
     FileEntry,
     FolderEntry,
     HashName,
+    LinkEntry,
     Manifest,
+    TwinEntry,
     auto_block_bytes,
+    spelled,
+    stays_inside,
 )
 from minibit.units import show_bytes
 
@@ -35,6 +39,12 @@ PROGRESS_S = 0.1
 STOP_S = 1.0
 MADE_CHUNK_BYTES = 1 << 20
 MADE_AT_S = 946_684_800  # its date, always the same, as its bytes are
+
+Links = Literal["follow", "keep", "refuse"]
+"""What becomes of a symbolic link: that which it leads to takes its place, it stays a link, or it is an error."""
+
+Marks = dict[str, tuple[int, ...]]
+"""The mark of each file, by its path in the manifest."""
 
 Progress = Callable[[int, int], object]
 """Called again and again, in the thread of the caller, with the bytes that are hashed and those of the whole content.
@@ -105,26 +115,32 @@ def scan(
     block_bytes: int | Callable[[int], int] = auto_block_bytes,
     hash: HashName = "blake3",
     progress: Progress = lambda done_bytes, content_bytes: None,
+    *,
+    apart: bool = False,
+    links: Links = "follow",
 ) -> Manifest:
     """The manifest of one file, or of a folder with all the files below it in the order of their paths.
 
     `block_bytes` may be a function of the content's size in bytes, which is known before anything is hashed. Whatever
     is raised here meanwhile, by `progress` or by Ctrl-C, stops the threads that hash within a fraction of a second.
 
-    A link counts as the file or folder that it leads to, wherever that is. `SourceError` if something is missing,
-    unreadable or neither file nor folder, for a link to a folder that it lies in, for a name that another system can't
-    have, for a file that has no true size, as in /proc, and if the content changes meanwhile.
+    A link counts as the file or folder that it leads to, wherever that is, unless `links` says otherwise; it is kept
+    only if it leads to something in `path`. With `apart`, blocks begin anew at each file, a file with several paths
+    travels once, folders have dates, and names may be any that this system has: the manifest of a push. `SourceError`
+    if something is missing, unreadable or neither file nor folder, for a link to a folder that it lies in, for a name
+    that another system can't have, for a file that has no true size, as in /proc, and if the content changes meanwhile.
     """
     path = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would take the name of a link's target
     if isinstance(block_bytes, int) and not 1 <= block_bytes <= BLOCK_BYTES_MAX:
         raise LocalError(f"blocks of {block_bytes} bytes: take 1 to {BLOCK_BYTES_MAX}")
     if hash not in get_args(HashName):
         raise LocalError(f"the hash {hash!r}: take one of {', '.join(get_args(HashName))}")
+    assert apart or links != "keep", "only manifests that are apart have links"
     with explained(path):
-        manifest, marks = _unhashed(path, block_bytes, hash)
+        manifest, marks = unhashed(path, block_bytes, hash, apart=apart, links=links)
         _check_sizes(path, manifest)
         hashed = msgspec.structs.replace(manifest, digests=_digests(path, manifest, progress))
-        if _unhashed(path, manifest.block_bytes, hash) != (manifest, marks):
+        if unhashed(path, manifest.block_bytes, hash, apart=apart, links=links) != (manifest, marks):
             raise SourceError(f"{path} changed while it was hashed; start again when it is at rest")
     return hashed
 
@@ -146,34 +162,75 @@ def _kind(path: Path) -> os.stat_result:
     return found
 
 
-def _unhashed(
-    path: Path, block_bytes: int | Callable[[int], int], hash: HashName
-) -> tuple[Manifest, dict[str, tuple[int, ...]]]:
-    """The manifest with digests of zeros, so that a wrong name is found before all is hashed; the mark of each file."""
+def unhashed(
+    path: Path, block_bytes: int | Callable[[int], int], hash: HashName, *, apart: bool = False, links: Links = "follow"
+) -> tuple[Manifest, Marks]:
+    """The manifest with digests of zeros, so that a wrong name is found before all is hashed; the mark of each file.
+
+    Errors are those of `scan`, and the system's own `OSError`.
+    """
     top = _kind(path)
     is_folder = stat.S_ISDIR(top.st_mode)
     files: list[FileEntry] = []
-    folders = [FolderEntry("", top.st_mode & 0o777)] if is_folder else []
+    folders = [_folder("", top, apart)] if is_folder else []
+    kept: list[LinkEntry] = []
     marks = {}
-    for below, entry in entries(path, links=True) if is_folder else [(path.name, None)]:
+    for below, entry in entries(path, links=links == "follow") if is_folder else [(path.name, None)]:
+        name = spelled(below) if apart else below
+        if entry is not None and links != "follow" and entry.is_symlink():
+            kept.append(_kept(path, LinkEntry(name, spelled(os.readlink(entry.path))), links))  # noqa: PTH115
+            continue
         found = top if entry is None else entry.stat()
-        mode = found.st_mode & 0o777
         if stat.S_ISDIR(found.st_mode):
-            folders.append(FolderEntry(below, mode))
+            folders.append(_folder(name, found, apart))
         elif stat.S_ISREG(found.st_mode):
-            files.append(FileEntry(below, found.st_size, mode, found.st_mtime_ns))
-            marks[below] = mark(found)
+            files.append(FileEntry(name, found.st_size, found.st_mode & 0o777, found.st_mtime_ns))
+            marks[name] = mark(found)
         else:
             raise SourceError(f"can't share {path}: {below} is no plain file")
     files.sort(key=lambda file: file.path)
     folders.sort(key=lambda folder: folder.path)
+    kept.sort(key=lambda link: link.path)
+    twins = _twins(files, marks) if apart else ()
+    if twins:
+        again = {twin.path for twin in twins}
+        files = [file for file in files if file.path not in again]
     if not isinstance(block_bytes, int):
         block_bytes = block_bytes(sum(entry.bytes for entry in files))
-    manifest = Manifest(path.name, is_folder, tuple(files), block_bytes, hash, b"", tuple(folders))
+    name = spelled(path.name) if apart else path.name
+    manifest = Manifest(
+        name, is_folder, tuple(files), block_bytes, hash, b"", tuple(folders), apart, twins, tuple(kept)
+    )
     manifest = msgspec.structs.replace(manifest, digests=bytes(manifest.block_count * DIGEST_BYTES))
     if fault := manifest.fault():
         raise SourceError(f"can't share {path}: {fault}")
     return manifest, marks
+
+
+def _folder(name: str, found: os.stat_result, apart: bool) -> FolderEntry:
+    return FolderEntry(name, found.st_mode & 0o777, found.st_mtime_ns if apart else None)
+
+
+def _kept(path: Path, link: LinkEntry, links: Links) -> LinkEntry:
+    """A link that stays one; `SourceError` if it may not."""
+    if links == "refuse":
+        raise SourceError(f"can't share {path}: {link.path} is a link, and links are refused")
+    if not stays_inside(link):
+        raise SourceError(
+            f"can't keep the link {link.path} of {path}, which leads out of it, to {link.target}: follow links instead"
+        )
+    return link
+
+
+def _twins(files: list[FileEntry], marks: Marks) -> tuple[TwinEntry, ...]:
+    """The files, in order, that are one of those before them under another name."""
+    first: dict[tuple[int, ...], str] = {}
+    twins = []
+    for file in files:
+        device, inode = marks[file.path][-2:]
+        if file.bytes and inode and (of := first.setdefault((device, inode), file.path)) != file.path:
+            twins.append(TwinEntry(file.path, of))
+    return tuple(twins)
 
 
 def _check_sizes(path: Path, manifest: Manifest) -> None:
@@ -194,6 +251,7 @@ def _digests(path: Path, manifest: Manifest, progress: Progress) -> bytes:
     step = max(1, HASH_RANGE_BYTES // manifest.block_bytes)
     firsts = iter(range(0, manifest.block_count, step))
     found: dict[int, bytes] = {}  # by the first block of a range
+    sizes: list[int] = []  # of the ranges that are hashed
     errors: list[Exception] = []
     stopped = Event()
 
@@ -203,6 +261,7 @@ def _digests(path: Path, manifest: Manifest, progress: Progress) -> bytes:
                 for first in firsts:
                     blocks = range(first, min(first + step, manifest.block_count))
                     found[first] = b"".join(files.digest(block, stopped) for block in blocks)
+                    sizes.append(sum(map(manifest.length, blocks)))
         except Exception as error:
             errors.append(error)
             stopped.set()
@@ -212,7 +271,7 @@ def _digests(path: Path, manifest: Manifest, progress: Progress) -> bytes:
         for thread in threads:
             thread.start()
         while threads_alive := [thread for thread in threads if thread.is_alive()]:
-            progress(min(len(found) * step * manifest.block_bytes, manifest.content_bytes), manifest.content_bytes)
+            progress(sum(sizes), manifest.content_bytes)
             threads_alive[0].join(PROGRESS_S)
     finally:
         stopped.set()

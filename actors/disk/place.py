@@ -5,6 +5,7 @@
                            the old copy out, which goes
     NAME                   the copy
     NAME.minibit           what is known of it: its manifest, and a mark of each of its files
+    NAME.minibit-new-mark  the same of a copy that is about to be swapped in
 
 All lie in one folder, so on one file system, and a rename is one step.
 """
@@ -37,3 +38,8 @@ class Place(NamedTuple):
     def mark(self) -> Path:
         """What is known of the copy."""
         return self._beside(".minibit")
+
+    @property
+    def new_mark(self) -> Path:
+        """What is known of a copy that is about to be swapped in, until it is in its place."""
+        return self._beside(".minibit-new-mark")

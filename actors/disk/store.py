@@ -20,68 +20,65 @@ from __future__ import annotations
 import errno
 import os
 import stat
-import time
 from contextlib import closing, suppress
 from pathlib import Path
 
 from blake3 import blake3
 
 from minibit import inventory
+from minibit.actors.disk import tree
 from minibit.actors.disk.blocks import BlockFiles, RightBlocks
 from minibit.actors.disk.files import check_room, entries, existing, no_inode_left
-from minibit.errors import DiskFullError, LocalError, MinibitError, StoreError
-from minibit.manifest import Manifest
-
-try:
-    import fcntl
-except ImportError:  # not on Windows
-    fcntl = None  # type: ignore[assignment]
+from minibit.actors.disk.lock import Claim
+from minibit.actors.disk.place import Place
+from minibit.errors import DiskFullError, LocalError, StoreError
+from minibit.manifest import Manifest, native
 
 OPENED: int = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)  # each is known to some systems
-LOCK_AGAIN_S = 0.1
 READING = os.O_RDONLY | OPENED
 WRITING = os.O_RDWR | OPENED
 
 
 class Store:
-    """A peer's copy of one content, alone in its folder: `NAME.minibit-partial`, and `NAME` once finished."""
+    """A peer's copy of one content: `place.partial`, and `place.final` once finished."""
 
-    def __init__(self, folder: Path, manifest: Manifest, *, made_folder: bool, lock: int | None) -> None:
+    def __init__(self, place: Place, manifest: Manifest, claim: Claim) -> None:
         """Use `Store.open`."""
         self.manifest = manifest
         self.held = inventory.EMPTY
-        self.folder = folder
-        self.final = folder / manifest.name
-        self._partial = folder / f"{manifest.name}.minibit-partial"
-        self._mark = folder / f"{manifest.name}.minibit"
+        self.place = place
         self._content = blake3(manifest.digests).hexdigest()  # the same also when the source got other modes or dates
-        self._made_folder = made_folder
+        self._made_folder = False
         self._ours = True  # False: the final copy was there before us, so we never remove it
         self._finished: RightBlocks | None = None
-        self._lock = lock
+        self._claim = claim
         self._closed = False
-        self._files = BlockFiles(manifest, self._partial, WRITING)
+        self._files = BlockFiles(manifest, place.partial, WRITING)
 
     @classmethod
-    def open(cls, folder: Path, manifest: Manifest, *, patience_s: float = 0.0) -> Store:
-        """A store in `folder`, which is made if need be. Blocks that an earlier store left there are re-hashed.
+    def open(cls, place: Place, manifest: Manifest, *, patience_s: float = 0.0) -> Store:
+        """A store at `place`, whose folder is made if need be. Blocks that an earlier store left there are re-hashed.
 
-        `DiskFullError` when the content has no room; `LocalError` when another peer uses the folder, after
+        `DiskFullError` when the content has no room; `LocalError` when another peer uses the place, after
         `patience_s`, or if the store would have to overwrite files there; `StoreError` when the disk fails.
         """
-        folder = Path(folder).absolute()
+        place = Place(Path(place.final).absolute())
+        folder = place.final.parent
+        claim = Claim(patience_s, f"another peer uses {place.final}: give each peer a folder of its own")
+        store = cls(place, manifest, claim)
         try:
-            made_folder = not folder.exists()
+            store._made_folder = not folder.exists()
             _make_private(folder)
-            store = cls(folder, manifest, made_folder=made_folder, lock=_locked(folder, patience_s))
-        except OSError as error:
-            raise _blame(error, folder) from None
-        resumed = os.path.lexists(store._partial)
+            resumed = store._take()
+        except BaseException as error:
+            blame = blamed(error, folder)  # before there is room again
+            store._leave(erase=False)
+            raise blame from None
         try:
-            if os.path.lexists(store.final) and store.verify_all():
+            if os.path.lexists(place.final) and store.verify_all():
                 store._adopt()
             else:
-                if os.path.lexists(store.final):
+                if os.path.lexists(place.final):
                     store.reopen()
                     resumed = True
                 store._check_room()
@@ -89,10 +86,20 @@ class Store:
                 if resumed:
                     store.held = store._files.right()
         except BaseException as error:
-            blamed = _blame(error, folder) if isinstance(error, OSError) else error  # before there is room again
-            store._leave(erase=not resumed and not os.path.lexists(store.final))
-            raise blamed from None
+            blame = blamed(error, folder)
+            store._leave(erase=not resumed and not os.path.lexists(place.final))
+            raise blame from None
         return store
+
+    @property
+    def folder(self) -> Path:
+        """The folder that the copy lies in."""
+        return self.place.final.parent
+
+    @property
+    def final(self) -> Path:
+        """Where the copy lies once it is finished."""
+        return self.place.final
 
     @property
     def complete(self) -> bool:
@@ -114,7 +121,7 @@ class Store:
         try:
             self._files.write(block, memoryview(data))
         except OSError as error:
-            raise _blame(error, self._partial) from None
+            raise blamed(error, self.place.partial) from None
         self.held |= 1 << block
 
     def read(self, block: int, offset: int = 0, length: int | None = None) -> bytes:
@@ -123,7 +130,7 @@ class Store:
         try:
             data = (self._finished or self._files).read(block, offset, length)
         except OSError as error:
-            raise _blame(error, self._files.root) from None
+            raise blamed(error, self._files.root) from None
         if data is None:
             raise StoreError(f"{self.final} was changed by another program; start again to get what is wrong")
         return data
@@ -136,11 +143,12 @@ class Store:
         if os.path.lexists(self.final):
             raise self._in_the_way()
         try:
-            self._dress()
-            self._mark.write_text(self._content)
-            self._partial.replace(self.final)
+            tree.add_names(self.manifest, self.place.partial)
+            tree.dress(self.manifest, self.place.partial)
+            self.place.mark.write_text(self._content)
+            self.place.partial.replace(self.final)
         except OSError as error:
-            raise _blame(error, self.final) from None
+            raise blamed(error, self.final) from None
         self._settle()
         return self.final
 
@@ -149,32 +157,23 @@ class Store:
 
         `LocalError` if no store made it, or if there is a partial one beside it.
         """
-        if os.path.lexists(self._partial) or not self._made_here():
+        if os.path.lexists(self.place.partial) or not self._made_here():
             raise self._in_the_way()
         self._files.close()
         try:
-            self.final.rename(self._partial)
-            self._mark.unlink()
+            self.final.rename(self.place.partial)
+            self.place.mark.unlink()
         except OSError as error:
-            raise _blame(error, self.final) from None
+            raise blamed(error, self.final) from None
         self._finished = None
-        self._files = BlockFiles(self.manifest, self._partial, WRITING)
+        self._files = BlockFiles(self.manifest, self.place.partial, WRITING)
 
     def verify_all(self) -> bool:
         """Read the finished copy again: True for the same files and folders, sizes and digests, and no other file."""
-        manifest = self.manifest
-        expected = {entry.path: entry.bytes for entry in manifest.files} | dict.fromkeys(manifest.folder_paths)
-        try:
-            if manifest.folder:
-                found = {path: _plain_bytes(entry.stat(follow_symlinks=False)) for path, entry in entries(self.final)}
-            else:
-                found = {manifest.name: _plain_bytes(self.final.lstat())}
-        except OSError:
+        if tree.found(self.final, self.manifest) != tree.wanted(self.manifest):
             return False
-        if found != expected:
-            return False
-        with closing(BlockFiles(manifest, self.final, READING)) as files:
-            return files.right() == inventory.full(manifest.block_count)
+        with closing(BlockFiles(self.manifest, self.final, READING)) as files:
+            return files.right() == inventory.full(self.manifest.block_count)
 
     def close(self) -> None:
         """Close everything; a later store can resume what is held."""
@@ -192,22 +191,13 @@ class Store:
         self._ours = False
         self._files.root = self.final
         if self._made_here():
-            self._dress()  # as the source is now
+            tree.dress(self.manifest, self.final)  # as the source is now
         self._settle()
-
-    def _dress(self) -> None:
-        """Give the copy the modes and dates of the source."""
-        for index, entry in enumerate(self.manifest.files):
-            path = self._files.path(index)
-            path.chmod(entry.mode | stat.S_IRUSR)  # its owner must be able to verify it
-            os.utime(path, ns=(entry.mtime_ns, entry.mtime_ns))
-        for folder in reversed(self.manifest.folders):
-            self._files.root.joinpath(folder.path).chmod(folder.mode | stat.S_IRWXU)  # and to remove it
 
     def _made_here(self) -> bool:
         """Whether a store made the copy that has the final name, of these blocks."""
         with suppress(OSError, UnicodeDecodeError):
-            return self._mark.read_text() == self._content
+            return self.place.mark.read_text() == self._content
         return False
 
     def _in_the_way(self) -> LocalError:
@@ -218,6 +208,23 @@ class Store:
         self._files.root = self.final
         self._files.flags = READING
         self._finished = RightBlocks(self._files, self.held)
+
+    def _take(self) -> bool:
+        """Lock what is at the place, or else a partial copy that is made there; whether there was a partial one."""
+        for path in (self.place.partial, self.place.new, self.final):
+            self._claim.take(path)
+        resumed = os.path.lexists(self.place.partial)
+        if not resumed and not os.path.lexists(self.final):
+            self._begin()
+        return resumed
+
+    def _begin(self) -> None:
+        """Make a partial copy that has nothing yet, and lock it."""
+        if self.manifest.folder:
+            self.place.partial.mkdir(0o700, exist_ok=True)
+        else:
+            os.close(os.open(self.place.partial, WRITING | os.O_CREAT, 0o600))
+        self._claim.take(self.place.partial)
 
     def _check_room(self) -> None:
         there = 0
@@ -231,15 +238,14 @@ class Store:
         """Make folders and files that are missing, and set all sizes. All is its owner's alone until it is finished."""
         manifest = self.manifest
         if manifest.folder:
-            if os.path.lexists(self._partial) and not self._partial.is_dir():
-                raise LocalError(f"{self._partial} is no folder: remove it, and start again")
-            self._partial.mkdir(0o700, exist_ok=True)
-            there = {path for path, _ in entries(self._partial)}
-            if strangers := there.difference(manifest.folder_paths, (entry.path for entry in manifest.files)):
-                path = self._partial / min(strangers)
-                raise LocalError(f"{path} is no part of {manifest.name}: remove {self._partial}, and start again")
+            if os.path.lexists(self.place.partial) and not self.place.partial.is_dir():
+                raise LocalError(f"{self.place.partial} is no folder: remove it, and start again")
+            there = {path for path, _ in entries(self.place.partial)}
+            if strangers := there.difference(tree.wanted(manifest)):
+                path = self.place.partial / min(strangers)
+                raise LocalError(f"{path} is no part of {manifest.name}: remove {self.place.partial}, and start again")
             for below in manifest.folder_paths:
-                self._partial.joinpath(below).mkdir(0o700, exist_ok=True)
+                self.place.partial.joinpath(native(below)).mkdir(0o700, exist_ok=True)
         for index, entry in enumerate(manifest.files):
             path = self._files.path(index)
             try:
@@ -248,7 +254,7 @@ class Store:
                 descriptor = os.open(path, WRITING | os.O_CREAT | os.O_EXCL, 0o600)
             else:
                 if not stat.S_ISREG(found.st_mode):
-                    raise LocalError(f"{path} is no plain file: remove {self._partial}, and start again")
+                    raise LocalError(f"{path} is no plain file: remove {self.place.partial}, and start again")
                 path.chmod(0o600)  # it was finished before, or a process was killed in the middle of `finish`
                 descriptor = os.open(path, self._files.flags)
             try:
@@ -259,49 +265,23 @@ class Store:
     def _leave(self, *, erase: bool) -> None:
         self._closed = True
         self._files.close()
-        if erase:
-            if self._ours:
-                self._erase()
-            if self._made_folder:
-                with suppress(OSError):
-                    self.folder.rmdir()
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        if erase and self._ours:
+            self._erase()
+        if self._made_folder:
+            with suppress(OSError):
+                self.folder.rmdir()
+        self._claim.close()
 
     def _erase(self) -> None:
         """Remove the files of the manifest, and the folders that this leaves empty; other files always stay."""
-        root = self._files.root
-        for path in (self._mark, *map(self._files.path, range(len(self.manifest.files)))):
+        root, manifest = self._files.root, self.manifest
+        leaves = [root / native(path) for path in manifest.leaves] if manifest.folder else [root]
+        for path in (self.place.mark, *leaves):
             with suppress(OSError):
                 path.unlink()
-        for below in reversed(["", *self.manifest.folder_paths]):  # what is inside a folder goes first
+        for below in reversed(["", *manifest.folder_paths]):  # what is inside a folder goes first
             with suppress(OSError):
-                (root / below).rmdir()
-
-
-def _locked(folder: Path, patience_s: float) -> int | None:
-    """An open descriptor that keeps other peers out of `folder` until it is closed, or this process ends.
-
-    None on a system without such locks: there, the caller must take care.
-    """
-    if fcntl is None:
-        return None
-    # lock the folder itself and not a file in it: so nothing is left behind, and no name is taken
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    deadline = time.monotonic() + patience_s
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() < deadline:
-                time.sleep(LOCK_AGAIN_S)
-                continue
-            os.close(descriptor)
-            raise LocalError(f"another peer uses {folder}: give each peer a folder of its own") from None
-        except OSError:
-            pass  # some network file systems can't lock a folder
-        return descriptor
+                (root / native(below)).rmdir()
 
 
 def _make_private(folder: Path) -> None:
@@ -310,15 +290,15 @@ def _make_private(folder: Path) -> None:
         path.mkdir(0o700, exist_ok=True)
 
 
-def _plain_bytes(found: os.stat_result) -> int | None:
-    """The size of a plain file; None for a folder, -1 for anything else."""
-    return found.st_size if stat.S_ISREG(found.st_mode) else None if stat.S_ISDIR(found.st_mode) else -1
-
-
-def _blame(error: OSError, path: Path) -> MinibitError:
+def blamed(error: BaseException, path: Path) -> BaseException:
+    """The error of ours that an error of the system stands for, at `path`; any other error as it is."""
+    if not isinstance(error, OSError):
+        return error
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         with suppress(OSError):
             if error.errno == errno.ENOSPC and no_inode_left(existing(path)):
                 return DiskFullError(f"no more files can be made at {path}, though its disk has room: remove some")
         return DiskFullError(f"no room is left for {path}: {error.strerror}")
+    if error.errno in (errno.EINVAL, errno.EILSEQ, errno.ENAMETOOLONG) and error.filename is not None:
+        return LocalError(f"the file system of {path} can't have the name {error.filename}: {error.strerror}")
     return StoreError(f"can't keep blocks in {path}: {error.strerror}")

@@ -69,7 +69,7 @@ class Links:
         self.seals = seals
         self.upload = Gate(loop, upload_bps)
         self.download = Gate(loop, download_bps)
-        self.pool = BlockPool(owner.manifest.length(0) if block_count else 0)
+        self.pool = BlockPool(owner.manifest.length_max)
         self.inbox = memoryview(bytearray(PREFIX_BYTES + frame.header_limit(block_count) + SEAL_BYTES + INBOX_BYTES))
         self.suspects: set[str] = set()
         self._by_peer: dict[str, Link] = {}

@@ -227,16 +227,9 @@ class Ledger:
                 download_bps=account.seat.download_bps,
                 wants=account.waited_for or (account.wanted and account.completed_at is not None),
                 serves=account.seat.behaviour != "free-rider",
-                held_bytes=self._bytes_of(account.held_at_start),
+                held_bytes=self.content.bytes_of(account.held_at_start),
             )
             for account in self.peers.values()
         ]
         content, seed_bps = self.content, self.seed.seat.upload_bps
         return bounds.makespan(content.content_bytes, content.block_bytes, members, seed_upload_bps=seed_bps)
-
-    def _bytes_of(self, held: int) -> int:
-        """The bytes of these blocks (an inventory)."""
-        content = self.content
-        last = content.block_count - 1
-        short_bytes = content.block_bytes - content.length(last) if last >= 0 and held >> last else 0
-        return held.bit_count() * content.block_bytes - short_bytes

@@ -15,7 +15,7 @@ from minibit.run.figures import as_rows, figures
 
 
 class ContentSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """The content: `blocks` of `block_bytes` each (the last may be shorter), named by the `digest`."""
+    """The content: `blocks` of `block_bytes` each (some may be shorter), named by the `digest`."""
 
     name: str
     bytes: int

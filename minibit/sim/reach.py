@@ -107,7 +107,7 @@ def slowest_block_s(world: World) -> float:
     served = max(1, min(slots, len(there), world.rules.neighbours))
     feeding = max(1, min(len(there), world.rules.neighbours))
     lines_bps = [min(machine.awake_bps / served, machine.end.down_bps / feeding) for machine in there]
-    return world.content.length(0) / min([*lines_bps, world.network.slowest_bps])
+    return world.content.length_max / min([*lines_bps, world.network.slowest_bps])
 
 
 def _could_take(world: World, one: Machine, other: Machine) -> bool:

@@ -89,7 +89,7 @@ def parse(
             lacks = f"a block that lacks {lacking_bytes}" if lacking_bytes else "no block"
             raise RemoteError(f"{payload_bytes} more bytes for {lacks}")
         return Frame(None, end_bytes, payload_bytes)
-    if payload_bytes and payload_bytes > (content.length(0) if content.block_count else 0):
+    if payload_bytes and payload_bytes > content.length_max:
         raise RemoteError(f"a payload of {payload_bytes} bytes, longer than any block")
     if payload_bytes and lacking_bytes:
         raise RemoteError(f"another block, where the one under way lacks {lacking_bytes} bytes")

@@ -73,7 +73,7 @@ class Blocks:
 
     def __init__(self, block_count: int = 5, block_bytes: int = 300_000, digest: str = "blake3:x") -> None:
         self.block_count = block_count
-        self.block_bytes = block_bytes
+        self.block_bytes = self.length_max = block_bytes
         self.digest = digest
 
     def length(self, block: int) -> int:

@@ -21,11 +21,11 @@ from types import SimpleNamespace
 
 import msgspec
 import pytest
+from disk import opened
 from loopback import FAST, Loopback, ShufflingOutside, on_uvloop
 
 from minibit import inventory
 from minibit.actors.disk import files
-from minibit.actors.disk.store import Store
 from minibit.actors.links.outbox import Outbox
 from minibit.actors.links.pairs import Links
 from minibit.actors.peer import PeerActor
@@ -149,7 +149,7 @@ async def test_a_late_comer_gets_everything_from_peers_when_the_seed_is_gone(fil
 async def test_ten_peers_with_different_blocks_and_no_seed_complete_each_other(film, copies):
     async with Loopback(film, copies) as swarm:
         for index in range(10):
-            store = Store.open(copies / f"peer-{index}", swarm.manifest)
+            store = opened(copies / f"peer-{index}", swarm.manifest)
             for block in range(index * 4, index * 4 + 4):
                 store.write(block, film.read_bytes()[block * 16 * KIB : (block + 1) * 16 * KIB])
             await swarm.seat(f"peer-{index}", store, start=False)
@@ -185,7 +185,7 @@ async def test_a_member_is_not_believed_about_where_peers_are_and_the_swarm_goes
 async def test_a_corrupter_is_banned_and_all_others_have_the_right_bytes(film, copies):
     # the seed is slow, so that the corrupter, which holds half already, must be asked
     async with Loopback(film, copies, upload_bps=800.0 * KIB) as swarm:
-        store = Store.open(copies / "bad", swarm.manifest)
+        store = opened(copies / "bad", swarm.manifest)
         for block in range(20):
             store.write(block, film.read_bytes()[block * 16 * KIB : (block + 1) * 16 * KIB])
         await swarm.seat("bad", store, behaviour=Corrupter)
@@ -256,7 +256,7 @@ async def test_for_bits_that_change_on_the_way_nobody_is_struck_or_banned(film, 
 @on_uvloop
 async def test_of_a_corrupter_only_wrong_blocks_that_it_sealed_itself_count(film, copies):
     async with Loopback(film, copies, upload_bps=800.0 * KIB) as swarm:
-        store = Store.open(copies / "bad", swarm.manifest)
+        store = opened(copies / "bad", swarm.manifest)
         for block in range(20):
             store.write(block, film.read_bytes()[block * 16 * KIB : (block + 1) * 16 * KIB])
         await swarm.seat("bad", store, behaviour=Corrupter)
@@ -508,7 +508,7 @@ async def test_a_node_with_another_key_gets_no_block_and_no_link(film, copies):
 @on_uvloop
 async def test_a_peer_whose_disk_is_full_stops_and_says_so_and_the_others_finish(film, copies, monkeypatch):
     async with Loopback(film, copies) as swarm:
-        store = Store.open(copies / "poor", swarm.manifest)
+        store = opened(copies / "poor", swarm.manifest)
         write, room = store.write, iter(range(10))
 
         def write_while_there_is_room(block: int, data: memoryview) -> None:
@@ -798,7 +798,7 @@ async def test_a_strategy_that_cant_be_made_is_the_callers_fault(film, copies):
             raise ValueError("no")
 
     async with Loopback(film, copies) as swarm:
-        store = Store.open(copies / "mine", swarm.manifest)
+        store = opened(copies / "mine", swarm.manifest)
         with pytest.raises(LocalError, match="strategy ValueError: no"):
             await swarm.seat("mine", store, picker=Stillborn)
         store.close()
@@ -835,7 +835,7 @@ async def test_a_stop_in_the_middle_leaves_nothing_and_the_copy_can_be_resumed(f
         await swarm.until(lambda: all(node.peer.held for node in nodes))
     assert not any(node.peer.complete for node in nodes)
     for node in nodes:
-        store = Store.open(copies / node.me.peer, swarm.manifest)
+        store = opened(copies / node.me.peer, swarm.manifest)
         assert store.held == node.peer.held
         store.discard()
         assert list((copies / node.me.peer).iterdir()) == []

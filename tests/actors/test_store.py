@@ -15,7 +15,7 @@ from random import Random
 
 import msgspec
 import pytest
-from disk import mounted
+from disk import mounted, opened
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -89,7 +89,7 @@ def manifest(request: pytest.FixtureRequest) -> Manifest:
 
 
 def test_a_copy_becomes_the_content_once_every_block_is_written(tmp_path: Path, manifest: Manifest):
-    kept = Store.open(tmp_path / "peer", manifest)
+    kept = opened(tmp_path / "peer", manifest)
     assert (kept.held, kept.complete) == (0, False)
     fill(kept)
     assert kept.complete
@@ -104,7 +104,7 @@ def test_a_copy_becomes_the_content_once_every_block_is_written(tmp_path: Path, 
 
 
 def test_a_block_that_spans_two_files_is_read_back_whole(tmp_path: Path):
-    kept = Store.open(tmp_path, album())
+    kept = opened(tmp_path, album())
     fill(kept, 2)
     assert len(kept.manifest.spans(2)) == 2
     assert kept.read(2) == block_of(kept.manifest, 2)
@@ -113,7 +113,7 @@ def test_a_block_that_spans_two_files_is_read_back_whole(tmp_path: Path):
 
 
 def test_only_the_bytes_of_a_block_get_the_verdict_right(tmp_path: Path, manifest: Manifest):
-    kept = Store.open(tmp_path, manifest)
+    kept = opened(tmp_path, manifest)
     good = block_of(manifest, 3)
     assert kept.verify(3, memoryview(good))
     assert not kept.verify(4, good)
@@ -123,7 +123,7 @@ def test_only_the_bytes_of_a_block_get_the_verdict_right(tmp_path: Path, manifes
 
 
 def test_a_view_is_written_without_a_copy_of_its_buffer(tmp_path: Path, manifest: Manifest):
-    kept = Store.open(tmp_path, manifest)
+    kept = opened(tmp_path, manifest)
     buffer = bytearray(b"head" + block_of(manifest, 2) + b"tail")
     kept.write(2, memoryview(buffer)[4:-4])
     buffer[:] = bytes(len(buffer))  # the caller's again, at once
@@ -132,7 +132,7 @@ def test_a_view_is_written_without_a_copy_of_its_buffer(tmp_path: Path, manifest
 
 
 def test_what_is_open_is_still_read_after_the_copy_got_its_name(tmp_path: Path, manifest: Manifest):
-    kept = Store.open(tmp_path, manifest)
+    kept = opened(tmp_path, manifest)
     fill(kept)
     before = [kept.read(block) for block in range(10)]
     kept.finish()
@@ -145,7 +145,7 @@ def test_what_is_open_is_still_read_after_the_copy_got_its_name(tmp_path: Path, 
 @pytest.mark.parametrize("files", [("none",), ()], ids=["an empty file", "an empty folder"])
 def test_empty_content_is_complete_at_once(tmp_path: Path, files: tuple[str, ...]):
     entries = tuple(FileEntry(path, 0, 0o644) for path in files)
-    kept = Store.open(tmp_path, Manifest("none", not files, entries, 4, "blake3", b""))
+    kept = opened(tmp_path, Manifest("none", not files, entries, 4, "blake3", b""))
     assert kept.complete
     assert kept.finish().exists()
     assert kept.verify_all()
@@ -153,7 +153,7 @@ def test_empty_content_is_complete_at_once(tmp_path: Path, files: tuple[str, ...
 
 
 def test_a_file_that_its_owner_may_not_read_is_still_one_to_verify(tmp_path: Path):
-    kept = Store.open(tmp_path, Manifest("f", False, (FileEntry("f", 0, 0),), 4, "blake3", b""))
+    kept = opened(tmp_path, Manifest("f", False, (FileEntry("f", 0, 0),), 4, "blake3", b""))
     assert kept.finish().stat().st_mode & 0o777 == 0o400
     kept.close()
 
@@ -171,13 +171,13 @@ def test_blocks_written_in_any_order_and_over_any_files_come_back(sizes, block_b
             at += size
         manifest = scan(origin, block_bytes)
         source = Source(origin, manifest)
-        kept = Store.open(Path(place, "peer"), manifest)
+        kept = opened(Path(place, "peer"), manifest)
         order = list(range(manifest.block_count))
         rng.shuffle(order)
         for count, block in enumerate(order):
             if count == stop_after:
                 kept.close()
-                kept = Store.open(Path(place, "peer"), manifest)
+                kept = opened(Path(place, "peer"), manifest)
                 assert kept.held & inventory.of(order[:count]) == inventory.of(order[:count])
                 more = inventory.indices(kept.held & ~inventory.of(order[:count]))
                 assert not any(any(kept.read(block)) for block in more), "only zeros are right without being written"
@@ -198,7 +198,7 @@ def test_many_small_files_need_few_open_ones(tmp_path: Path, monkeypatch: pytest
     entries = tuple(FileEntry(f"{index:03}", 10, 0o644) for index in range(100))
     manifest = Manifest("many", True, entries, 100, "blake3", film().digests)
     before = open_files()
-    kept = Store.open(tmp_path, manifest)
+    kept = opened(tmp_path, manifest)
     fill(kept)
     assert all(kept.read(block) == block_of(manifest, block) for block in range(10))
     assert open_files() <= before + 5
@@ -212,20 +212,20 @@ def test_many_small_files_need_few_open_ones(tmp_path: Path, monkeypatch: pytest
 
 
 def test_a_store_that_was_closed_goes_on_where_it_was(tmp_path: Path, manifest: Manifest):
-    kept = Store.open(tmp_path, manifest)
+    kept = opened(tmp_path, manifest)
     fill(kept, 1, 5, 9)
     kept.close()
-    again = Store.open(tmp_path, manifest)
+    again = opened(tmp_path, manifest)
     assert again.held == inventory.of([1, 5, 9])
     again.close()
 
 
 def test_what_a_disk_made_of_a_block_is_found_when_it_is_opened_again(tmp_path: Path, manifest: Manifest):
-    kept = Store.open(tmp_path, manifest)
+    kept = opened(tmp_path, manifest)
     fill(kept, 0, 2, 9)
     kept.write(2, bytes(100))
     kept.close()
-    again = Store.open(tmp_path, manifest)
+    again = opened(tmp_path, manifest)
     assert again.held == inventory.of([0, 9])
     fill(again, *range(1, 9))
     again.finish()
@@ -237,24 +237,24 @@ def test_only_what_the_disk_has_is_read_again_and_holes_are_right_where_zeros_ar
     block_bytes = 1 << 16
     data = Random(3).randbytes(6 * block_bytes) + bytes(4 * block_bytes)
     manifest = film(data=data, block_bytes=block_bytes)
-    kept = Store.open(tmp_path, manifest)
+    kept = opened(tmp_path, manifest)
     fill(kept, 1, 4, data=data)
     kept.close()
     read = []
     original = BlockFiles.read
     monkeypatch.setattr(BlockFiles, "read", lambda self, block, *rest: read.append(block) or original(self, block))
-    again = Store.open(tmp_path, manifest)
+    again = opened(tmp_path, manifest)
     assert again.held == inventory.of([1, 4, 6, 7, 8, 9])
     assert read == [1, 4]
     again.close()
 
 
 def test_where_a_system_tells_no_holes_everything_is_read_again(tmp_path: Path, manifest: Manifest, monkeypatch):
-    kept = Store.open(tmp_path, manifest)
+    kept = opened(tmp_path, manifest)
     fill(kept, 0, 4, 9)
     kept.close()
     monkeypatch.delattr(os, "SEEK_DATA")
-    again = Store.open(tmp_path, manifest)
+    again = opened(tmp_path, manifest)
     assert again.held == inventory.of([0, 4, 9])
     again.close()
 
@@ -262,6 +262,7 @@ def test_where_a_system_tells_no_holes_everything_is_read_again(tmp_path: Path, 
 KILLED = """
 import json, os, signal, sys
 from pathlib import Path
+from minibit.actors.disk.place import Place
 from minibit.actors.disk.store import Store
 from minibit.manifest import Manifest
 
@@ -289,7 +290,7 @@ def counted(name):
 def live(folder, pipe):
     for name in CHANGES:
         setattr(os, name, counted(name))
-    kept = Store.open(folder, manifest)
+    kept = Store.open(Place(folder / manifest.name), manifest)
     for block in range(manifest.block_count):
         if not kept.held >> block & 1:
             kept.write(block, data[block * 100 : block * 100 + 100])
@@ -330,7 +331,7 @@ def test_whenever_a_process_is_killed_no_block_that_it_wrote_is_lost(tmp_path: P
     lives = lives_of(tmp_path, manifest, "each")
     assert len(lives) > 20
     for moment, written in enumerate(lives, 1):
-        again = Store.open(tmp_path / f"peer-{moment}", manifest)
+        again = opened(tmp_path / f"peer-{moment}", manifest)
         assert again.held & inventory.of(written) == inventory.of(written), f"killed at change {moment}"
         if not again.finished:
             fill(again, *inventory.indices(inventory.full(10) & ~again.held))
@@ -344,7 +345,7 @@ def test_however_often_a_process_is_killed_no_block_is_written_twice(tmp_path: P
     written = [block for blocks in lives for block in blocks]
     assert len(lives) > 3
     assert len(written) == len(set(written)), lives
-    again = Store.open(tmp_path / "peer", manifest)
+    again = opened(tmp_path / "peer", manifest)
     assert again.complete
     assert again.verify_all()
     again.close()
@@ -352,12 +353,12 @@ def test_however_often_a_process_is_killed_no_block_is_written_twice(tmp_path: P
 
 @pytest.mark.parametrize("size", [0, 150, 2_000])
 def test_a_partial_of_another_length_is_sized_and_hashed_again(tmp_path: Path, manifest: Manifest, size: int):
-    kept = Store.open(tmp_path, manifest)
+    kept = opened(tmp_path, manifest)
     fill(kept, *range(9))
     path = partial_of(tmp_path, manifest)
     kept.close()
     os.truncate(path, size)
-    again = Store.open(tmp_path, manifest)
+    again = opened(tmp_path, manifest)
     assert path.stat().st_size == manifest.files[0].bytes
     lost = {block for block in range(9) for index, at, n in manifest.spans(block) if index == 0 and at + n > size}
     assert again.held == inventory.of(set(range(9)) - lost)
@@ -365,11 +366,11 @@ def test_a_partial_of_another_length_is_sized_and_hashed_again(tmp_path: Path, m
 
 
 def test_a_file_that_is_missing_from_a_partial_folder_is_made_again(tmp_path: Path):
-    kept = Store.open(tmp_path, album())
+    kept = opened(tmp_path, album())
     fill(kept)
     kept.close()
     (tmp_path / "album.minibit-partial" / "c" / "d" / "e").unlink()
-    again = Store.open(tmp_path, album())
+    again = opened(tmp_path, album())
     assert again.held == inventory.of(range(9))
     fill(again, 9)
     again.finish()
@@ -378,21 +379,21 @@ def test_a_file_that_is_missing_from_a_partial_folder_is_made_again(tmp_path: Pa
 
 
 def test_the_partial_of_an_older_version_gives_the_blocks_that_are_the_same(tmp_path: Path):
-    kept = Store.open(tmp_path, film(data=DATA[:600] + bytes(500)))
+    kept = opened(tmp_path, film(data=DATA[:600] + bytes(500)))
     fill(kept, *range(8), data=DATA[:600] + bytes(500))
     kept.close()
-    again = Store.open(tmp_path, film())
+    again = opened(tmp_path, film())
     assert again.held == inventory.of(range(6))
     again.close()
 
 
 def test_an_end_in_the_middle_of_finishing_is_resumed(tmp_path: Path, manifest: Manifest):
-    kept = Store.open(tmp_path, manifest)
+    kept = opened(tmp_path, manifest)
     fill(kept)
     for index in range(len(manifest.files)):
         partial_of(tmp_path, manifest, index).chmod(0o400)
     kept.close()
-    again = Store.open(tmp_path, manifest)
+    again = opened(tmp_path, manifest)
     assert again.complete
     assert partial_of(tmp_path, manifest).stat().st_mode & 0o200
     again.finish()
@@ -421,7 +422,7 @@ def test_a_copy_keeps_modes_dates_and_empty_folders(tmp_path: Path):
         (origin / path).chmod(mode)
     os.utime(origin / "bin" / "run", ns=(1, 1_234_567_890_123_456_789))
     manifest = scan(origin, 100)
-    kept = Store.open(tmp_path / "peer", manifest)
+    kept = opened(tmp_path / "peer", manifest)
     fill(kept)
     assert shape(kept.finish()) == shape(origin)
     assert kept.verify_all()
@@ -432,14 +433,14 @@ def test_a_copy_keeps_modes_dates_and_empty_folders(tmp_path: Path):
 
 def test_a_folder_that_its_owner_may_not_write_is_copied_as_one_that_can_be_removed(tmp_path: Path):
     manifest = Manifest("c", True, (), 4, "blake3", b"", (FolderEntry("", 0o555), FolderEntry("d", 0o500)))
-    kept = Store.open(tmp_path / "peer", manifest)
+    kept = opened(tmp_path / "peer", manifest)
     assert shape(kept.finish()) == {".": (0o755, None), "d": (0o700, None)}
     kept.discard()
     assert list(tmp_path.iterdir()) == []
 
 
 def test_nobody_else_can_look_into_the_folders_that_a_store_makes(tmp_path: Path, manifest: Manifest):
-    kept = Store.open(tmp_path / "run" / "files" / "peer", manifest)
+    kept = opened(tmp_path / "run" / "files" / "peer", manifest)
     made = [tmp_path / "run", tmp_path / "run" / "files", tmp_path / "run" / "files" / "peer"]
     assert [path.stat().st_mode & 0o777 for path in made] == [0o700] * 3
     modes = {path.stat().st_mode & 0o077 for path in made[-1].rglob("*")}
@@ -451,11 +452,11 @@ def test_nobody_else_can_look_into_the_folders_that_a_store_makes(tmp_path: Path
 
 
 def test_a_right_final_copy_is_taken_as_it_is_and_never_removed(tmp_path: Path, manifest: Manifest):
-    kept = Store.open(tmp_path, manifest)
+    kept = opened(tmp_path, manifest)
     fill(kept)
     final = kept.finish()
     kept.close()
-    again = Store.open(tmp_path, manifest)
+    again = opened(tmp_path, manifest)
     assert again.complete
     assert [again.read(block) for block in range(10)] == [block_of(manifest, block) for block in range(10)]
     assert again.finish() == final
@@ -485,14 +486,14 @@ def damaged(final: Path, manifest: Manifest, change: str) -> None:
 def test_a_finished_copy_that_was_damaged_is_partial_again_and_lacks_its_wrong_blocks_only(
     tmp_path: Path, manifest: Manifest, change: str, lost: int
 ):
-    kept = Store.open(tmp_path, manifest)
+    kept = opened(tmp_path, manifest)
     fill(kept)
     final = kept.finish()
     kept.close()
     if change == "gone" and not manifest.folder:
         return  # that copy is not there at all
     damaged(final, manifest, change)
-    again = Store.open(tmp_path, manifest)
+    again = opened(tmp_path, manifest)
     assert not final.exists()
     assert 10 - again.held.bit_count() == lost
     fill(again, *inventory.indices(inventory.full(10) & ~again.held))
@@ -503,23 +504,23 @@ def test_a_finished_copy_that_was_damaged_is_partial_again_and_lacks_its_wrong_b
 
 
 def test_a_finished_copy_gets_the_modes_and_dates_that_the_source_has_by_now(tmp_path: Path, manifest: Manifest):
-    kept = Store.open(tmp_path, manifest)
+    kept = opened(tmp_path, manifest)
     fill(kept)
     final = kept.finish()
     kept.close()
     entries = tuple(FileEntry(entry.path, entry.bytes, 0o700, 10**18) for entry in manifest.files)
     touched = msgspec.structs.replace(manifest, files=entries)
-    Store.open(tmp_path, touched).close()
+    opened(tmp_path, touched).close()
     files = [final] if final.is_file() else [path for path in final.rglob("*") if path.is_file()]
     assert {(path.stat().st_mode & 0o777, path.stat().st_mtime_ns) for path in files} == {(0o700, 10**18)}
     damaged(final, manifest, "a byte")
-    again = Store.open(tmp_path, manifest)
+    again = opened(tmp_path, manifest)
     assert again.held.bit_count() == 9, "a touched source does not make a copy a stranger's"
     again.close()
 
 
 def test_a_finished_copy_that_turns_out_to_be_wrong_loses_its_name_at_once(tmp_path: Path, manifest: Manifest):
-    kept = Store.open(tmp_path, manifest)
+    kept = opened(tmp_path, manifest)
     fill(kept)
     kept.write(4, bytes(100))  # what another program may do to a partial copy
     final = kept.finish()
@@ -527,13 +528,13 @@ def test_a_finished_copy_that_turns_out_to_be_wrong_loses_its_name_at_once(tmp_p
     kept.reopen()
     assert not final.exists()
     kept.close()
-    again = Store.open(tmp_path, manifest)
+    again = opened(tmp_path, manifest)
     assert again.held == inventory.full(10) & ~(1 << 4)
     again.close()
 
 
 def test_a_finished_copy_that_another_program_changes_gives_no_wrong_byte(tmp_path: Path, manifest: Manifest):
-    kept = Store.open(tmp_path, manifest)
+    kept = opened(tmp_path, manifest)
     fill(kept)
     damaged(kept.finish(), manifest, "a byte")
     with pytest.raises(StoreError, match="changed by another program; start again"):
@@ -543,12 +544,12 @@ def test_a_finished_copy_that_another_program_changes_gives_no_wrong_byte(tmp_pa
 
 
 def test_the_finished_copy_of_other_content_is_never_overwritten(tmp_path: Path):
-    kept = Store.open(tmp_path, film(data=DATA[:900] + bytes(100)))
+    kept = opened(tmp_path, film(data=DATA[:900] + bytes(100)))
     fill(kept, data=DATA[:900] + bytes(100))
     kept.finish()
     kept.close()
     with pytest.raises(LocalError, match="move it away"):
-        Store.open(tmp_path, film())
+        opened(tmp_path, film())
     assert (tmp_path / "film").read_bytes() == DATA[:900] + bytes(100)
 
 
@@ -560,13 +561,13 @@ def test_a_users_file_of_that_name_is_never_overwritten(tmp_path: Path, change: 
     else:
         final.write_bytes(DATA[:-1] + b"!"[: change == "other bytes"])
     with pytest.raises(LocalError, match="move it away"):
-        Store.open(tmp_path, film())
+        opened(tmp_path, film())
     assert left(tmp_path) == [] if final.is_dir() else left(tmp_path) == ["film"]
-    Store.open(tmp_path, film("other")).close()  # and the folder is free again
+    opened(tmp_path, film("other")).close()  # and the folder is free again
 
 
 def test_a_name_taken_meanwhile_is_not_overwritten_either(tmp_path: Path, manifest: Manifest):
-    kept = Store.open(tmp_path, manifest)
+    kept = opened(tmp_path, manifest)
     fill(kept)
     (tmp_path / manifest.name).write_text("mine")
     with pytest.raises(LocalError, match="move it away"):
@@ -576,10 +577,10 @@ def test_a_name_taken_meanwhile_is_not_overwritten_either(tmp_path: Path, manife
 
 
 def test_a_strangers_file_in_the_partial_folder_is_named_and_left(tmp_path: Path):
-    Store.open(tmp_path, album()).close()
+    opened(tmp_path, album()).close()
     (tmp_path / "album.minibit-partial" / "b" / "mine").write_text("mine")
     with pytest.raises(LocalError, match="b/mine is no part of album"):
-        Store.open(tmp_path, album())
+        opened(tmp_path, album())
     assert "album.minibit-partial/b/mine" in left(tmp_path)
 
 
@@ -591,24 +592,24 @@ def test_a_partial_that_is_no_plain_file_is_refused(tmp_path: Path, obstacle: st
         obstacle
     ]()
     with pytest.raises(LocalError, match="no plain file"):
-        Store.open(tmp_path, film())
+        opened(tmp_path, film())
     assert (tmp_path / "victim").read_bytes() == b"v"
 
 
 def test_a_partial_file_where_a_folder_must_be_is_refused(tmp_path: Path):
     (tmp_path / "album.minibit-partial").touch()
     with pytest.raises(LocalError, match="is no folder"):
-        Store.open(tmp_path, album())
+        opened(tmp_path, album())
 
 
 def test_two_peers_never_share_a_folder(tmp_path: Path, manifest: Manifest):
     before = open_files()
-    kept = Store.open(tmp_path, manifest)
+    kept = opened(tmp_path, manifest)
     with pytest.raises(LocalError, match="another peer uses"):
-        Store.open(tmp_path, manifest)
+        opened(tmp_path, manifest)
     kept.close()
     kept.close()
-    Store.open(tmp_path, manifest).close()
+    opened(tmp_path, manifest).close()
     assert open_files() == before
 
 
@@ -617,7 +618,7 @@ def test_two_peers_never_share_a_folder(tmp_path: Path, manifest: Manifest):
 
 @pytest.mark.parametrize("change", ["a bit", "longer", "shorter", "more", "less", "link", "gone"])
 def test_a_finished_copy_that_was_changed_is_not_verified(tmp_path: Path, change: str):
-    kept = Store.open(tmp_path / "peer", album())
+    kept = opened(tmp_path / "peer", album())
     assert not kept.verify_all()  # nothing is finished yet
     fill(kept)
     final = kept.finish()
@@ -645,7 +646,7 @@ def test_a_finished_copy_that_was_changed_is_not_verified(tmp_path: Path, change
 
 @pytest.mark.parametrize("stage", ["new", "some", "finished"])
 def test_a_discarded_store_leaves_nothing(tmp_path: Path, manifest: Manifest, stage: str):
-    kept = Store.open(tmp_path / "peer", manifest)
+    kept = opened(tmp_path / "peer", manifest)
     if stage != "new":
         fill(kept, *([1, 2] if stage == "some" else []))
     if stage == "finished":
@@ -657,7 +658,7 @@ def test_a_discarded_store_leaves_nothing(tmp_path: Path, manifest: Manifest, st
 
 @pytest.mark.parametrize("finished", [True, False])
 def test_discarding_never_removes_a_strangers_file(tmp_path: Path, finished: bool):
-    kept = Store.open(tmp_path / "peer", album())
+    kept = opened(tmp_path / "peer", album())
     fill(kept)
     root = kept.finish() if finished else tmp_path / "peer" / "album.minibit-partial"
     (root / "b" / "mine").touch()
@@ -673,7 +674,7 @@ def test_a_copy_that_can_not_get_its_name_says_why(tmp_path: Path, manifest: Man
     def refused(*_: object, **__: object) -> None:
         raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
 
-    kept = Store.open(tmp_path, manifest)
+    kept = opened(tmp_path, manifest)
     fill(kept)
     with monkeypatch.context() as patch:
         patch.setattr(store.os, "chmod", refused)
@@ -689,13 +690,13 @@ def test_a_disk_without_inodes_is_said_to_have_none(tmp_path: Path):
     disk.mkdir()
     found = pytest.raises(DiskFullError, match=r"no more files can be made .* though its disk has room: remove some")
     with mounted(disk, "size=1m,nr_inodes=3"), found:
-        Store.open(disk / "peer", album())
+        opened(disk / "peer", album())
 
 
 def test_content_that_has_no_room_is_refused_before_anything_is_written(tiny_disk: Path):
     manifest = film(data=bytes(2 << 20), block_bytes=1 << 18)
     with pytest.raises(DiskFullError, match=r"no room for film in .*: 2 MiB needed, 1 MiB free; make"):
-        Store.open(tiny_disk / "peer", manifest)
+        opened(tiny_disk / "peer", manifest)
     assert list(tiny_disk.iterdir()) == []
 
 
@@ -707,7 +708,7 @@ def test_a_disk_that_gets_full_keeps_what_is_held_and_resumes_when_space_returns
     if manifest.folder:
         entries = tuple(FileEntry(f"{index}", 5 * block_bytes, 0o644) for index in range(2))
         manifest = Manifest("album", True, entries, block_bytes, "blake3", manifest.digests)
-    kept = Store.open(tiny_disk / "peer", manifest)
+    kept = opened(tiny_disk / "peer", manifest)
     fill(kept, 0, 7, data=data)
     (tiny_disk / "hog").write_bytes(bytes(800 << 10))
     with pytest.raises(DiskFullError, match="no room is left"):
@@ -718,9 +719,9 @@ def test_a_disk_that_gets_full_keeps_what_is_held_and_resumes_when_space_returns
     assert all(kept.read(block) == block_of(manifest, block, data) for block in inventory.indices(held))
     kept.close()
     with pytest.raises(DiskFullError, match="needed"):
-        Store.open(tiny_disk / "peer", manifest)
+        opened(tiny_disk / "peer", manifest)
     (tiny_disk / "hog").unlink()
-    again = Store.open(tiny_disk / "peer", manifest)
+    again = opened(tiny_disk / "peer", manifest)
     assert again.held == held
     fill(again, data=data)
     again.finish()
@@ -735,7 +736,7 @@ def test_a_block_that_the_disk_refuses_is_not_held(tmp_path: Path, manifest: Man
     def failing(*_: object) -> int:
         raise OSError(code, os.strerror(code))
 
-    kept = Store.open(tmp_path, manifest)
+    kept = opened(tmp_path, manifest)
     with monkeypatch.context() as patch:
         patch.setattr(files.os, "pwrite", failing)
         with pytest.raises(kind, match=os.strerror(code)):
@@ -749,14 +750,14 @@ def test_a_block_that_the_disk_refuses_is_not_held(tmp_path: Path, manifest: Man
 def test_a_write_that_the_disk_takes_in_parts_is_finished(tmp_path: Path, manifest: Manifest, monkeypatch):
     pwrite = os.pwrite
     monkeypatch.setattr(files.os, "pwrite", lambda descriptor, data, at: pwrite(descriptor, data[:7], at))
-    kept = Store.open(tmp_path, manifest)
+    kept = opened(tmp_path, manifest)
     fill(kept)
     assert [kept.read(block) for block in range(10)] == [block_of(manifest, block) for block in range(10)]
     kept.close()
 
 
 def test_files_cut_under_a_store_are_its_error_and_no_crash(tmp_path: Path, manifest: Manifest):
-    kept = Store.open(tmp_path, manifest)
+    kept = opened(tmp_path, manifest)
     fill(kept)
     for index in range(len(manifest.files)):
         os.truncate(partial_of(tmp_path, manifest, index), 0)
@@ -768,7 +769,7 @@ def test_files_cut_under_a_store_are_its_error_and_no_crash(tmp_path: Path, mani
 def test_a_folder_that_can_not_be_made_is_said(tmp_path: Path):
     (tmp_path / "file").touch()
     with pytest.raises(StoreError, match="Not a directory"):
-        Store.open(tmp_path / "file" / "peer", film())
+        opened(tmp_path / "file" / "peer", film())
 
 
 def test_a_failure_while_opening_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -778,7 +779,7 @@ def test_a_failure_while_opening_leaves_nothing_behind(tmp_path: Path, monkeypat
     monkeypatch.setattr(store.os, "ftruncate", failing)
     before = open_files()
     with pytest.raises(DiskFullError):
-        Store.open(tmp_path / "peer", album())
+        opened(tmp_path / "peer", album())
     assert list(tmp_path.iterdir()) == []
     assert open_files() == before
 
@@ -788,7 +789,7 @@ def test_a_failure_while_opening_leaves_nothing_behind(tmp_path: Path, monkeypat
 
 @pytest.fixture
 def shared(tmp_path: Path, manifest: Manifest) -> Path:
-    kept = Store.open(tmp_path / "origin", manifest)
+    kept = opened(tmp_path / "origin", manifest)
     fill(kept)
     path = kept.finish()
     kept.close()

@@ -1,4 +1,4 @@
-"""Small disks for tests, in memory."""
+"""Small disks for tests, in memory, and copies on them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
+from minibit.actors.disk.place import Place
+from minibit.actors.disk.store import Store
+from minibit.manifest import Manifest
 
 
 @contextmanager
@@ -21,3 +25,8 @@ def mounted(folder: Path, options: str) -> Iterator[None]:
         yield
     finally:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def opened(folder: Path, manifest: Manifest) -> Store:
+    """The copy of a peer whose folder this is."""
+    return Store.open(Place(folder / manifest.name), manifest)

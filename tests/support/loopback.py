@@ -14,6 +14,7 @@ from unittest.mock import patch
 
 import msgspec
 import uvloop
+from disk import opened
 from seats import name_of
 
 from minibit import inventory, strategies
@@ -165,7 +166,7 @@ class Loopback:
         self, name: str, store: Store | Source | None = None, *, start: bool = True, key: bytes = KEY, **options: Any
     ) -> Node:
         """One more node, which joins at once; `options` are those of its seat, with strategies as classes."""
-        store = store or Store.open(self.folder / name, self.manifest)
+        store = store or opened(self.folder / name, self.manifest)
         self.outsides[name] = self._outside(self, name)
         rules, behaviour = options.pop("rules", self.rules), options.pop("behaviour", Honest)
         options["upload_bps"] = lowest(options.get("upload_bps"), behaviour.upload_bps)

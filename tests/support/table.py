@@ -30,6 +30,10 @@ class Blocks(NamedTuple):
     block_count: int
     block_bytes: int = 1024
 
+    @property
+    def length_max(self) -> int:
+        return self.block_bytes
+
     def length(self, block: int) -> int:
         return self.block_bytes
 

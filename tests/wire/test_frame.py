@@ -18,6 +18,7 @@ class Blocks:
     """Ten blocks of 100 bytes, and a last one of 7."""
 
     block_count = 11
+    length_max = 100
 
     def length(self, block: int) -> int:
         return 7 if block == 10 else 100
@@ -25,6 +26,7 @@ class Blocks:
 
 class NoBlocks:
     block_count = 0
+    length_max = 0
 
     def length(self, block: int) -> int:
         raise AssertionError("there is no block")

@@ -19,6 +19,7 @@ KEY = bytes(range(32))
 
 class Nothing:
     block_count = 0
+    length_max = 0
 
     def length(self, block: int) -> int:
         raise AssertionError
