@@ -28,7 +28,7 @@ from minibit.errors import LocalError
 from minibit.manifest import Manifest, native
 
 NAMED = 3  # files that a sentence names
-PATIENCE_S = 5.0  # with another node that removes the same copy, where they share a file system
+PATIENCE_S = 5.0  # with another node that does the same, where they share a file system
 
 Verdict = Literal["right", "wrong", "absent", "unknown"]
 
@@ -116,7 +116,7 @@ def clean(dest: str | None, partials: bool = False) -> Removed:
         return Removed(what=tuple(swept))
     place = Place(Path(dest))
     swept += sweep_probes(existing(place.final.parent), time.time())
-    claim = Claim(0.0, f"a push uses {dest}: what it has there stays")
+    claim = Claim(PATIENCE_S, f"a push uses {dest}: what it has there stays")
     try:
         claim.take(place.partial)
         claim.take(place.new)
@@ -133,7 +133,7 @@ def clean(dest: str | None, partials: bool = False) -> Removed:
 
 def _wrong(manifest: Manifest, root: Path) -> dict[str, list[str]]:
     """The paths with which something is wrong, by what that is."""
-    wanted, there = tree.wanted(manifest), tree.found(root, manifest)
+    wanted, there = tree.wanted(manifest), tree.found(root, manifest) or {}
     wrong = {
         "missing": sorted(wanted.keys() - there.keys()),
         "not of it": sorted(there.keys() - wanted.keys()),
@@ -183,7 +183,8 @@ def _is_source(place: Place, marked: Marked) -> bool:
 
 def _removed(paths: list[Path], kept: str) -> Removed:
     """Remove these, as far as they are there."""
-    what, freed_bytes = [], 0
+    what: list[str] = []
+    freed_bytes = 0
     for path in paths:
         if os.path.lexists(path):
             path_bytes = allocated_bytes(path)

@@ -19,11 +19,10 @@ from typing import Literal
 import msgspec
 
 import minibit
-from minibit.actors.disk import scratch
+from minibit.actors.disk import marks, scratch
 from minibit.actors.disk.files import entries, existing
 from minibit.actors.disk.place import Place
 from minibit.errors import LocalError
-from minibit.manifest import Manifest
 
 try:
     import fcntl
@@ -36,6 +35,7 @@ except ImportError:  # not on Windows
     resource = None  # type: ignore[assignment]
 
 PROBE = ".minibit-probe-"
+FILES_MAX = 100_000  # that are looked at where no push made a copy
 STALE_S = 600.0  # a probe so old was left by a driver that was killed
 PACKAGES = ("ray", "msgspec", "blake3", "uvloop")
 
@@ -45,14 +45,14 @@ State = Literal["absent", "ours", "other", "source"]
 class DestSurvey(msgspec.Struct, frozen=True, kw_only=True):
     """A destination on one node.
 
-    state          `absent`; `ours`: a store made it; `source`: it is the content itself; `other` content
+    state          `absent`; `ours`: a copy that a push made; `source`: it is the content itself; `other` content
     digest         the name of our content that is there, as `Manifest.digest`; else ""
-    content_bytes  the size of our content that is there
-    untouched      whether no file of it was changed since
+    content_bytes  the size of the content that is there; 0 if that would take long to find out
+    untouched      whether no file of our content was changed since
     partial_bytes  what a partial copy beside it has on the disk already
-    busy           whether another push is writing there now
-    folder         the nearest folder that is there already, to which all of these belong:
-    fault          why nothing can be written in it; else ""
+    busy           whether another push is at work there now
+    folder         the nearest folder that is there already, to which what follows belongs
+    fault          why no copy can be made there, and what to do; else ""
     free_bytes     for this user
     free_files     how many more files it takes; None where the file system doesn't count them
     device         the file system, by its number on this node
@@ -166,66 +166,72 @@ def allocated_bytes(path: Path) -> int:
 def _dest(dest: str | None, source: str | None, leave: str) -> DestSurvey:
     try:
         place = Place(Path(dest) if dest else scratch.place() / "copy")
+        path, folder = str(place.final), existing(place.final.parent)
+        disk, device = os.statvfs(folder), folder.stat().st_dev
+        sweep_probes(folder, time.time())
+        found = _content(place, source)
     except LocalError as error:
         return DestSurvey(path="", state="absent", fault=str(error))
-    path = str(place.final)
-    try:
-        folder = existing(place.final.parent)
-        sweep_probes(folder, time.time())
-        fault = _try_to_write(folder, leave)
-        disk = os.statvfs(folder)
-        state, manifest, untouched = _state(place, source)
-        return DestSurvey(
-            path=path,
-            state=state,
-            digest="" if manifest is None else manifest.digest,
-            content_bytes=0 if manifest is None else manifest.content_bytes,
-            untouched=untouched,
-            partial_bytes=allocated_bytes(place.partial),
-            busy=_in_use(place.partial),
-            folder=str(folder),
-            fault=fault,
-            free_bytes=disk.f_bavail * disk.f_frsize,
-            free_files=disk.f_favail if disk.f_files else None,
-            device=folder.stat().st_dev,
-        )
     except OSError as error:
-        return DestSurvey(path=path, state="absent", fault=f"{error.strerror or error}")
+        return DestSurvey(path=path, state="absent", fault=_fault(path, error))
+    return msgspec.structs.replace(
+        found,
+        partial_bytes=allocated_bytes(place.partial),
+        busy=any(map(_in_use, (place.partial, place.new, place.final))),
+        folder=str(folder),
+        fault=found.fault or _try_to_write(folder, leave),
+        free_bytes=disk.f_bavail * disk.f_frsize,
+        free_files=disk.f_favail if disk.f_files else None,
+        device=device,
+    )
 
 
-def _state(place: Place, source: str | None) -> tuple[State, Manifest | None, bool]:
-    """What lies at the destination; the manifest of our content, and whether nobody touched that since."""
-    if not os.path.lexists(place.final):
-        return "absent", None, False
+def _content(place: Place, source: str | None) -> DestSurvey:
+    """What lies at the destination."""
+    final, path = place.final, str(place.final)
+    if not os.path.lexists(final):
+        return DestSurvey(path=path, state="absent")
     with suppress(OSError):
-        if source is not None and place.final.samefile(source):
-            return "source", None, True
-    manifest, untouched = _marked(place)
-    return ("other" if manifest is None else "ours"), manifest, untouched
+        if source is not None and final.samefile(source):
+            return DestSurvey(path=path, state="source")
+    if final.is_mount():
+        return DestSurvey(path=path, state="other", fault=f"{path} is a disk of its own: give a folder in it")
+    marked = marks.read(place)
+    if marked is None or marks.obstacle(place, marked) is not None:
+        return DestSurvey(path=path, state="other", content_bytes=_content_bytes(final))
+    manifest = marked.manifest
+    return DestSurvey(
+        path=path,
+        state="ours",
+        digest=manifest.digest,
+        content_bytes=manifest.content_bytes,
+        untouched=marked.untouched(place),
+    )
 
 
-class _Mark(msgspec.Struct):
-    manifest: Manifest
-
-
-def _marked(place: Place) -> tuple[Manifest | None, bool]:
-    """What the mark beside a copy says of it, and whether that still holds."""
-    try:
-        return msgspec.json.decode(place.mark.read_bytes(), type=_Mark).manifest, False
-    except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return None, False
+def _content_bytes(path: Path) -> int:
+    """The bytes of all files there; 0 if they are very many."""
+    total = 0
+    with suppress(OSError):
+        if not path.is_dir():
+            return path.stat().st_size
+        for count, (_, entry) in enumerate(entries(path)):
+            if count == FILES_MAX:
+                return 0
+            total += entry.stat(follow_symlinks=False).st_size if entry.is_file(follow_symlinks=False) else 0
+    return total
 
 
 def _in_use(path: Path) -> bool:
-    """Whether a process holds a lock on what lies there."""
+    """Whether a push holds its lock on what lies there. Nodes that share a file system may ask at once."""
     if fcntl is None:
         return False
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
         return False
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
     except OSError:
@@ -243,8 +249,13 @@ def _try_to_write(folder: Path, leave: str) -> str:
         if not leave:
             probe.unlink()
     except OSError as error:
-        return error.strerror or str(error)
+        return _fault(str(folder), error)
     return ""
+
+
+def _fault(path: str, error: OSError) -> str:
+    owner = "let the user that runs Ray write there, or give another destination"
+    return f"can't write in {path} ({error.strerror or error}): {owner}"
 
 
 def _count(limit: int) -> int:

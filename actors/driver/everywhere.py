@@ -28,7 +28,7 @@ PYTHON_S = 30.0  # for a node without Minibit to say which Python it runs
 HERE = ClusterNode("", "this machine")
 
 
-class Answers(NamedTuple, Generic[T]):
+class NodeAnswers(NamedTuple, Generic[T]):
     """What came of each node, in the order of the nodes: an answer, or in words why there is none."""
 
     found: dict[ClusterNode, T]
@@ -42,14 +42,14 @@ def on_each(
     limit_s: float,
     env: dict[str, Any] | None = None,
     tell: Callable[[int], object] = lambda count: None,
-) -> Answers[T]:
+) -> NodeAnswers[T]:
     """Call `task` on each node with the arguments for that node; what came within `limit_s`.
 
     `env` is a runtime environment of Ray for it. `tell` is called with the number of nodes that are done, again and
     again, and may raise to end the waiting. `ClusterError` if the head of the cluster is lost.
     """
     if nodes == [HERE]:
-        return Answers({HERE: task(*arguments(HERE))}, {})
+        return NodeAnswers({HERE: task(*arguments(HERE))}, {})
     raised: dict[ClusterNode, Exception] = {}
     found: dict[ClusterNode, T] = {}
     calls = CONNECTION.head.ask(lambda: {_call(node, task, arguments(node), env): node for node in nodes})
@@ -71,7 +71,7 @@ def on_each(
                 ray.cancel(call, force=True)
     failed = dict.fromkeys(calls.values(), f"it gave no answer within {limit_s:.0f} s: see `ray status` there")
     failed |= _in_words(raised)
-    return Answers(
+    return NodeAnswers(
         {node: found[node] for node in nodes if node in found}, {node: failed[node] for node in nodes if node in failed}
     )
 

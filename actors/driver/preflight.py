@@ -108,10 +108,12 @@ def faults(
 ) -> dict[str, list[str]]:
     """All that would keep nodes from getting a copy, by the name of the node, each with what to do.
 
-    need_bytes  the size of one copy, as far as it is known
+    need_bytes  the size of one copy; None: not known
     need_files  how many files and folders it has
-    digest      the name of the content; None before it is hashed: then a copy that was pushed before may be the same
-    replace     whether other content gives way
+    digest      the name of the content; None: not known
+    replace     whether content that no push made gives way
+
+    Of a node that has this very content already, by its name or its size, no room is wanted: its store will find out.
     """
     called = names([*surveyed.found, *surveyed.lost])
     here = versions()
@@ -210,21 +212,17 @@ def _of_dest(
     dest = survey.dest
     if dest.state == "source":
         return []
-    if dest.fault and len(survey.shares_with) > 1:  # others write there
-        return []
     if dest.fault:
-        owner = "let the user that runs Ray there write in it, or give another destination"
-        return [f"can't write in {dest.folder or dest.path} ({dest.fault}): {owner}"]
+        return [] if len(survey.shares_with) > 1 else [dest.fault]  # others of its file system may write there
     wrong = []
     if dest.busy:
-        wrong.append(f"another push is writing {dest.path}: wait for its end, or cancel it")
-    same = dest.state == "ours" and digest in (None, dest.digest)
-    if dest.state != "absent" and not same and not replace:
-        what = "other content" if dest.state == "other" else "another version, which a push left"
-        wrong.append(f"{dest.path} is there already and is {what}: move it away, or let it be replaced")
-    if same and (digest is not None or need_bytes in (None, dest.content_bytes)):
-        return wrong  # nothing more is needed
-    lacking = (need_bytes or 0) - dest.partial_bytes
+        wrong.append(f"another push is at work at {dest.path}: wait for its end, or cancel it")
+    same = dest.state != "absent" and (dest.content_bytes == need_bytes or dest.digest == digest)
+    if dest.state == "other" and not same and not replace:
+        wrong.append(f"{dest.path} is there already and is other content: move it away, or let it be replaced")
+    if same or need_bytes is None:
+        return wrong
+    lacking = need_bytes - dest.partial_bytes
     if lacking > dest.free_bytes:
         need, free = show_bytes(lacking), show_bytes(dest.free_bytes)
         wrong.append(f"no room in {dest.folder}: {need} needed, {free} free: make room, or give another destination")

@@ -4,8 +4,8 @@
     minibit clean --to /data/model
     minibit clean --to /data/model --partials
 
-Only what nothing uses goes: scratch folders, and beside DEST a copy that was swapped out. Finished copies stay. The exit
-code is 0, or 4 if something could not be removed.
+Only what nothing uses goes: scratch folders, and beside DEST a copy that was swapped out. Finished copies stay. The
+exit code is 0, or 4 if something could not be removed.
 """
 
 from __future__ import annotations

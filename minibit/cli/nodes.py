@@ -76,9 +76,7 @@ def tell(said: Mapping[str, list[str]], *, err: bool = False) -> None:
             click.echo(f"{node}: {printable(sentence)}", err=err)
 
 
-def removal(
-    what: Callable[..., Removed], arguments: tuple[object, ...], address: str | None, nodes: str
-) -> NoReturn:
+def removal(what: Callable[..., Removed], arguments: tuple[object, ...], address: str | None, nodes: str) -> NoReturn:
     """Remove something on each node, and print a line for each."""
     with contextlib.redirect_stdout(sys.stderr), looked_at(address, nodes) as there:
         from minibit.actors.driver.everywhere import names, on_each  # noqa: PLC0415

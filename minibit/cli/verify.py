@@ -47,9 +47,7 @@ ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n", "\r": r"\r"})
     help="Limit for all nodes, e.g. 10m.",
 )  # fmt: skip
 @of_nodes
-def main(
-    dest: str, against: Path | None, listed: bool, timeout_s: float, address: str | None, nodes: str
-) -> None:
+def main(dest: str, against: Path | None, listed: bool, timeout_s: float, address: str | None, nodes: str) -> None:
     """Read every copy at DEST again, and compare it with what it must be.
 
     Each node reads its own disk. A file that lacks, that is too much or that has other bytes is named. Without a
@@ -77,7 +75,7 @@ def main(
     words = {called[node]: [one.why] for node, one in found.items() if one.why}
     words |= {called[node]: [why] for node, why in failed.items()}
     if listed:
-        click.get_binary_stream("stdout").write(b"".join(line(digest, path) for digest, path in sums))
+        click.echo(b"".join(line(digest, path) for digest, path in sums), nl=False)
         tell(words, err=True)
     else:
         rows = [(called[node], one.verdict, one.files, show_bytes(one.content_bytes)) for node, one in found.items()]
@@ -119,4 +117,5 @@ def other_versions(found: dict[ClusterNode, Verified]) -> dict[ClusterNode, Veri
 def line(digest: str, path: str) -> bytes:
     """A line of a list as sha256sum writes it: a name with a backslash or the end of a line is escaped, and says so."""
     escaped = path.translate(ESCAPES)
-    return f"{'\\' * (escaped != path)}{digest}  ".encode() + os.fsencode(escaped) + b"\n"
+    mark = b"\\" if escaped != path else b""
+    return mark + digest.encode() + b"  " + os.fsencode(escaped) + b"\n"

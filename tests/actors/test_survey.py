@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from delivered import content, delivered
 from disk import mounted
 
 import minibit
@@ -66,15 +67,34 @@ def test_a_partial_copy_is_measured_and_said_to_be_in_use_as_long_as_it_is_locke
 
 
 def test_a_folder_that_takes_no_file_says_why(tmp_path: Path) -> None:
+    def fault(path: Path) -> str:
+        return survey(str(path)).dest.fault
+
     (tmp_path / "file").touch()
-    assert survey(str(tmp_path / "file" / "model")).dest.fault == "Not a directory"
+    assert fault(tmp_path / "file" / "model") == (
+        f"can't write in {tmp_path / 'file'} (Not a directory): let the user that runs Ray write there, "
+        "or give another destination"
+    )
     small = tmp_path / "small"
     small.mkdir()
     with mounted(small, "nr_inodes=1"):
-        found = survey(str(small / "model")).dest
-    assert (found.fault, found.free_files) == ("No space left on device", 0)
+        assert "(No space left on device)" in fault(small / "model")
+        assert survey(str(small / "model")).dest.free_files == 0
     with mounted(small, "size=1m,ro"):
-        assert survey(str(small / "model")).dest.fault == "Read-only file system"
+        assert "(Read-only file system)" in fault(small / "model")
+        assert fault(small) == f"{small} is a disk of its own: give a folder in it"
+
+
+def test_a_copy_that_a_push_left_is_ours_until_something_is_added_or_it_is_replaced(tmp_path: Path) -> None:
+    place, manifest = delivered(content(tmp_path / "source"), tmp_path / "model")
+    found = survey(str(place.final)).dest
+    assert (found.state, found.digest, found.content_bytes) == ("ours", manifest.digest, manifest.content_bytes)
+    assert found.untouched
+    (place.final / "a").touch()
+    assert not survey(str(place.final)).dest.untouched
+    place.final.chmod(0o700)
+    (place.final / "checkpoint").touch()
+    assert survey(str(place.final)).dest.state == "other"
 
 
 def test_a_probe_that_is_to_stay_is_seen_by_its_tag_only(tmp_path: Path) -> None:
