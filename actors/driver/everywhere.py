@@ -19,6 +19,7 @@ import minibit
 from minibit.actors.driver import cluster
 from minibit.actors.driver.cluster import AddressError, ClusterNode
 from minibit.actors.driver.connection import CONNECTION
+from minibit.delivery.nodes import NodeRow
 from minibit.errors import MinibitError, first_sentence
 
 T = TypeVar("T")
@@ -83,26 +84,24 @@ def names(nodes: Sequence[ClusterNode]) -> dict[ClusterNode, str]:
 
 
 @contextmanager
-def reached(address: str | None) -> Iterator[list[ClusterNode]]:
-    """The nodes of the cluster at `address`, connected to for so long; `[HERE]` for this machine alone.
+def reached(address: str | None) -> Iterator[list[NodeRow]]:
+    """The nodes of the cluster at `address`, connected to for so long; none for this machine alone.
 
     That is what `local` asks for, and what None comes to where this machine is in no cluster. `ClusterError` if no
     cluster can be reached at the address that was given.
     """
-    if address == "local":
-        yield [HERE]
-        return
+    connection = None
+    if address != "local":
+        try:
+            connection = CONNECTION.take(address or "auto")
+        except AddressError:
+            if address is not None:
+                raise
     try:
-        connection = CONNECTION.take(address or "auto")
-    except AddressError:
-        if address is not None:
-            raise
-        yield [HERE]
-        return
-    try:
-        yield CONNECTION.head.ask(cluster.nodes)
+        yield CONNECTION.head.ask(cluster.rows) if connection else []
     finally:
-        CONNECTION.give_back(connection)
+        if connection:
+            CONNECTION.give_back(connection)
 
 
 def _call(

@@ -217,7 +217,7 @@ def _of_dest(
     wrong = []
     if dest.busy:
         wrong.append(f"another push is at work at {dest.path}: wait for its end, or cancel it")
-    same = dest.state != "absent" and (dest.content_bytes == need_bytes or dest.digest == digest)
+    same = dest.state != "absent" and (dest.content_bytes == need_bytes or (bool(digest) and dest.digest == digest))
     if dest.state == "other" and not same and not replace:
         wrong.append(f"{dest.path} is there already and is other content: move it away, or let it be replaced")
     if same or need_bytes is None:

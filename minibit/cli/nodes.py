@@ -13,7 +13,7 @@ import click
 from minibit.actors.driver.signals import undisturbed
 from minibit.cli.options import Read
 from minibit.delivery import order
-from minibit.delivery.nodes import NodeRow, choose
+from minibit.delivery.nodes import choose
 from minibit.errors import printable
 from minibit.units import show_bytes
 
@@ -46,25 +46,18 @@ def to(**more: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
 def looked_at(address: str | None, nodes: str) -> Iterator[list[ClusterNode]]:
     """The nodes to look at, in a cluster that this process is connected to meanwhile; says which on standard error."""
     with undisturbed():  # half of Ray can neither run nor end
-        import ray  # noqa: PLC0415  nothing else waits for it
+        from minibit.actors.driver.cluster import ClusterNode  # noqa: PLC0415  imports Ray, for which nothing else waits
+        from minibit.actors.driver.everywhere import HERE, reached  # noqa: PLC0415
 
-        from minibit.actors.driver import everywhere  # noqa: PLC0415
-
-    with everywhere.reached(address) as there:
-        if there == [everywhere.HERE]:
+    with reached(address) as there:
+        if there:
+            chosen = [ClusterNode(row.node_id, row.host) for row in choose(there, nodes)]
+            click.echo(f"looking at {len(chosen)} of {len(there)} nodes", err=True)
+            yield chosen
+        else:
             why = "" if address == "local" else ": it is in no Ray cluster"
             click.echo(f"looking at this machine alone{why}", err=True)
-            yield there
-            return
-        alive = [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
-        found = [
-            NodeRow(node["NodeID"], node["NodeManagerAddress"], node.get("Labels", {}), node["NodeManagerHostname"])
-            for node in alive
-        ]
-        by_id = {node.node_id: node for node in there}
-        chosen = [by_id[row.node_id] for row in choose(found, nodes) if row.node_id in by_id]
-        click.echo(f"looking at {len(chosen)} of {len(there)} nodes", err=True)
-        yield chosen
+            yield [HERE]
 
 
 def tell(said: Mapping[str, list[str]], *, err: bool = False) -> None:
