@@ -26,6 +26,7 @@ from minibit import inventory, records
 from minibit.actors.disk import scratch
 from minibit.actors.disk.files import check_copies
 from minibit.actors.disk.place import Place
+from minibit.actors.disk.pushed import PushedStore
 from minibit.actors.disk.scratch import Scratch
 from minibit.actors.disk.source import Source
 from minibit.actors.disk.store import Store
@@ -55,6 +56,7 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     shipment        strategies from outside Minibit: a worker need not have their modules
     dest            a push: the path of the copy on every node, which is given its name by `deliver`
     replace         a push: whether other content at `dest` gives way
+    full            a push: whether every byte of a copy is read again
     records         whether peers keep records
     """
 
@@ -69,6 +71,7 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     shipment: Shipment
     dest: str | None = None
     replace: bool = False
+    full: bool = False
     records: bool = True
 
 
@@ -200,7 +203,8 @@ class PeerActor:
             return Source(Path(self._path), manifest)
         if self.setup.dest is not None:
             place = Place(Path(self.setup.dest))
-            return Store.open(place, manifest, pushed=True, replace=self.setup.replace, patience_s=PATIENCE_S)
+            replace, full = self.setup.replace, self.setup.full
+            return PushedStore.open(place, manifest, patience_s=PATIENCE_S, replace=replace, full=full)
         if folder.is_absolute():
             check_copies(copies, manifest.content_bytes, folder, kept=True)
         else:
@@ -250,17 +254,19 @@ class PeerActor:
         self.node.leave(why)
 
     @once
-    async def deliver(self, full: bool) -> MemberStanding:
-        """Wait for the last block of a push, and put the copy in its place; `full`: read every byte again before.
+    async def deliver(self) -> MemberStanding:
+        """Take part in a push, and put the copy in its place once the last block is there; goes on serving.
 
-        The peer goes on serving. Raises why the copy can't be completed, or delivered.
+        Raises why the copy can't be completed or delivered.
         """
         node, store = self.node, self.node.store
+        node.join()
+        node.start()
         await node.settled.wait()
-        if node.failure is None and isinstance(store, Store):
+        if node.failure is None and isinstance(store, PushedStore):
             began_at = time.monotonic()
             try:
-                await asyncio.to_thread(store.deliver, full, self._stopped)
+                await asyncio.to_thread(store.deliver, self.setup.full, self._stopped)
             except Exception as error:
                 node.fail(error)
             self._verify_s = time.monotonic() - began_at
@@ -310,20 +316,24 @@ class PeerActor:
             return MemberStanding()
         sent_bytes, received_bytes, _ = node.traffic
         store = node.store
-        own = isinstance(store, Store)
-        return MemberStanding(
+        seen = MemberStanding(
             held=node.peer.held,
             sent_bytes=sent_bytes,
             received_bytes=received_bytes,
             opened=True,
-            finished=not own or store.finished,
-            had=not own or store.had,
-            resumed=own and store.resumed,
-            reused_bytes=store.reused_bytes if own else 0,
-            one_step=not own or store.one_step,
             verify_s=self._verify_s,
             failure=str(node.failure or ""),
             damaged=node.damaged,
+        )
+        if not isinstance(store, PushedStore):
+            return msgspec.structs.replace(seen, finished=True, had=True)
+        return msgspec.structs.replace(
+            seen,
+            finished=store.finished,
+            had=store.had,
+            resumed=store.resumed,
+            reused_bytes=store.reused_bytes,
+            one_step=store.one_step is not False,
         )
 
     async def snapshot(self) -> PeerSnapshot:

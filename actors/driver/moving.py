@@ -36,7 +36,7 @@ from minibit.delivery import seats
 from minibit.delivery.nodes import NodeRow
 from minibit.delivery.progress import Pushing
 from minibit.delivery.result import PushResult
-from minibit.errors import LocalError, MinibitError
+from minibit.errors import IntegrityError, LocalError, MinibitError
 from minibit.events import TRACKER
 from minibit.messages import Desligamento
 from minibit.seat import Seat
@@ -76,7 +76,7 @@ class Moving:
         self._gauges = Gauges(plan.name)
         self._cancelled = threading.Event()
         self._opens = Calls(lambda name: self._actor(name).open.remote())
-        self._deliveries = Calls(lambda name: self._actor(name).deliver.remote(plan.order.verify == "full"))
+        self._deliveries = Calls(lambda name: self._actor(name).deliver.remote())
         self._standings = Calls(lambda name: self._actor(name).standing.remote())
         self._began_at = time.monotonic()
         self._gathered_at = inf  # when the first member was ready
@@ -151,6 +151,7 @@ class Moving:
             shipment=Shipment({}, {}),
             dest=plan.order.dest,
             replace=plan.order.replace,
+            full=plan.order.verify == "full",
             records=plan.order.records,
         )
         self._setup = ray.put(setup)
@@ -291,6 +292,9 @@ class Moving:
         for name, failed in replies.failed.items():
             if name != TRACKER and self.members[name].active:
                 cause = failed.cause
+                if isinstance(cause, IntegrityError):  # the next process finds what is wrong, and fetches it again
+                    self._lose(name, str(cause), now)
+                    continue
                 ours = isinstance(cause, MinibitError)
                 self._give_up(self.members[name], str(cause) if ours else spawn.why_lost(replies, name))
         for name, error in replies.gone.items():
@@ -300,12 +304,17 @@ class Moving:
                 continue
             if self.members[name].actor is None:
                 continue
-            spawn.kill(self.members[name].actor)  # else this process remembers whose name it was
             if "its node has died" in str(error):
                 self.members[name].node_alive = False
-            self.members.lost(name, spawn.why_gone(error), now, for_good=spawn.NO_MINIBIT in str(error))
-            if self._tracker is not None:
-                self._tracker.desligamento.remote(name, Desligamento(name, "died"))
+            self._lose(name, spawn.why_gone(error), now, for_good=spawn.NO_MINIBIT in str(error))
+
+    def _lose(self, name: str, why: str, now: float, *, for_good: bool = False) -> None:
+        """Its actor is gone, or does no good any more."""
+        self._forget(name)
+        spawn.kill(self.members[name].actor)  # also a dead one, else this process remembers whose name it was
+        self.members.lost(name, why, now, for_good=for_good)
+        if self._tracker is not None:
+            self._tracker.desligamento.remote(name, Desligamento(name, "died"))
 
     def _give_up(self, member: Member, why: str) -> None:
         """It has failed: the others go on without it."""

@@ -15,7 +15,8 @@ from typing import Any
 
 import ray
 
-from minibit.actors.disk import files
+from minibit.actors.disk import files, marks
+from minibit.actors.disk.place import Place
 from minibit.actors.disk.survey import DestSurvey
 from minibit.actors.driver import cluster, detached, preflight
 from minibit.actors.driver.cluster import ClusterNode
@@ -65,7 +66,11 @@ class Push:
         push = cls(source, order, tell)
         with push._connected():
             plan = push._plan()
-            return plan if isinstance(plan, PushResult) else Moving(plan, tell).run()
+            if isinstance(plan, PushResult):
+                return plan
+            result = Moving(plan, tell).run()
+            push._remember(plan.manifest)
+            return result
 
     @classmethod
     def detach(cls, source: Path, order: Order, tell: Pushing) -> str | PushResult:
@@ -76,6 +81,7 @@ class Push:
         with push._connected():
             plan = push._plan()
             if not isinstance(plan, PushResult):
+                push._remember(plan.manifest)
                 detached.start(plan, push._env)
                 return push.name
             return plan
@@ -180,7 +186,8 @@ class Push:
 
     def _writers(self, surveyed: Surveyed, wrong: dict[str, list[str]]) -> dict[str, str]:
         """Of nodes that share a file system the first that can writes; by the id of each other one."""
-        dests, found = dests_of(surveyed), {}
+        dests = dests_of(surveyed)
+        found: dict[str, str] = {}
         for group in surveyed.groups:
             ids = [node.node_id for node in group]
             best = min(ids, key=lambda one: (dests[one].state != "source", one in wrong))
@@ -191,12 +198,24 @@ class Push:
 
     def _hashed(self) -> Manifest:
         """The manifest of the source; nothing is hashed if nothing of it was touched since an earlier push."""
+        order = self.order
         self._say("hashing")
+        known = marks.manifest_of_source(
+            Place(Path(order.dest)), self.source, links=order.links, block_bytes=order.block_bytes
+        )
+        if known is not None and order.verify == "fast":
+            return known
         return files.scan(
             self.source,
-            self.order.block_bytes_for,
+            order.block_bytes_for,
             progress=lambda done, total: self._say("hashing", done, total, content_bytes=total),
+            apart=True,
+            links=order.links,
         )
+
+    def _remember(self, manifest: Manifest) -> None:
+        """If this node has a copy, keep beside it what is known of the source, so that it is not hashed again."""
+        marks.remember_source(Place(Path(self.order.dest)), manifest, self.source, links=self.order.links)
 
     # what is told
 

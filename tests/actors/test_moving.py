@@ -101,7 +101,7 @@ class World(FakeRay):
             return FakeActor(standing=[MemberStanding()])
         if name == SOURCE:
             return FakeActor(**{"open": [OPENED], "standing": [WHOLE], "deliver": [WHOLE], **answers})
-        done = {"deliver": [lambda full: self.later(2.0, DONE)], "standing": [self.until(2.0, HALF, DONE)]}
+        done = {"deliver": [lambda: self.later(2.0, DONE)], "standing": [self.until(2.0, HALF, DONE)]}
         return FakeActor(**{"open": [OPENED], **done, **answers})
 
     def until(self, seconds: float, before: Any, after: Any) -> Callable[[], Any]:
@@ -205,7 +205,7 @@ def test_a_node_that_has_the_copy_had_it_and_shares_it(world):
 def test_a_partial_copy_of_an_earlier_push_is_resumed(world):
     before = MemberStanding(held=0b1, opened=True, resumed=True)
     world.actors[B.host] = [
-        world.peer(B.host, standing=[world.until(2.0, before, DONE)], deliver=[lambda full: world.later(2.0, DONE)])
+        world.peer(B.host, standing=[world.until(2.0, before, DONE)], deliver=[lambda: world.later(2.0, DONE)])
     ]
     assert told(push(world))[B.host] == ("resumed", "")
 
@@ -217,7 +217,7 @@ def test_when_all_nodes_are_known_to_have_it_nothing_is_started(world):
 
 
 def test_a_peer_that_dies_is_started_again_on_its_node(world):
-    dying = world.peer(B.host, deliver=[lambda full: world.later(1.0, DEAD)])
+    dying = world.peer(B.host, deliver=[lambda: world.later(1.0, DEAD)])
     world.actors[B.host] = [dying]
     result = push(world)
     assert told(result)[B.host] == ("done", "")
@@ -226,7 +226,7 @@ def test_a_peer_that_dies_is_started_again_on_its_node(world):
 
 
 def test_a_peer_that_dies_again_and_again_fails_and_the_others_go_on(world):
-    world.actors[B.host] = [world.peer(B.host, deliver=[lambda full: world.later(0.5, DEAD)]) for _ in range(9)]
+    world.actors[B.host] = [world.peer(B.host, deliver=[lambda: world.later(0.5, DEAD)]) for _ in range(9)]
     result = push(world)
     assert told(result)[C.host] == ("done", "")
     assert told(result)[B.host][1].startswith(f"its process died {members.STARTS_MOST} times: ")
@@ -235,7 +235,7 @@ def test_a_peer_that_dies_again_and_again_fails_and_the_others_go_on(world):
 
 def test_a_dead_node_fails_with_its_address(world):
     world.live(B, 0, 1.0)
-    world.actors[B.host] = [world.peer(B.host, deliver=[lambda full: world.later(1.0, NODE_DEAD)])]
+    world.actors[B.host] = [world.peer(B.host, deliver=[lambda: world.later(1.0, NODE_DEAD)])]
     result = push(world)
     assert told(result) == {B.host: ("failed", members.NODE_GONE), C.host: ("done", "")}
     assert result.exit_code == 4
@@ -247,10 +247,10 @@ def test_a_node_that_is_back_goes_on_with_what_it_has(world):
     world.live(back, 1.5)
     resumed = MemberStanding(held=0b11, opened=True, resumed=True)
     world.actors[B.host] = [
-        world.peer(B.host, deliver=[lambda full: world.later(1.0, NODE_DEAD)]),
+        world.peer(B.host, deliver=[lambda: world.later(1.0, NODE_DEAD)]),
         world.peer(B.host, standing=[resumed]),
     ]
-    world.actors[C.host] = [world.peer(C.host, deliver=[lambda full: world.later(5.0, DONE)])]
+    world.actors[C.host] = [world.peer(C.host, deliver=[lambda: world.later(5.0, DONE)])]
     result = push(world)
     assert told(result)[B.host] == ("resumed", "")
     assert [node.node_id for node in result.nodes] == [back.node_id, C.node_id]
@@ -258,7 +258,7 @@ def test_a_node_that_is_back_goes_on_with_what_it_has(world):
 
 def test_a_full_disk_fails_its_node_only(world):
     full = failed(DiskFullError("no room is left for /data/film.minibit-partial"))
-    world.actors[B.host] = [world.peer(B.host, deliver=[lambda full_: world.later(1.0, full)])]
+    world.actors[B.host] = [world.peer(B.host, deliver=[lambda: world.later(1.0, full)])]
     result = push(world)
     assert told(result) == {B.host: ("failed", str(full.cause)), C.host: ("done", "")}
 
@@ -321,14 +321,14 @@ def test_the_loss_of_the_source_is_no_harm_once_others_hold_everything_together(
     for host, held in ((B.host, 0b0011), (C.host, 0b1100)):
         part = MemberStanding(held=held, opened=True)
         world.actors[host] = [
-            world.peer(host, standing=[world.until(8.0, part, DONE)], deliver=[lambda full: world.later(8.0, DONE)])
+            world.peer(host, standing=[world.until(8.0, part, DONE)], deliver=[lambda: world.later(8.0, DONE)])
         ]
     assert push(world).exit_code == 0
 
 
 def test_a_tracker_that_dies_is_replaced(world):
     world.actors[TRACKER] = [FakeActor(standing=[world.until(1.0, MemberStanding(), DEAD)])]
-    world.actors[B.host] = [world.peer(B.host, deliver=[lambda full: world.later(4.0, DONE)])]
+    world.actors[B.host] = [world.peer(B.host, deliver=[lambda: world.later(4.0, DONE)])]
     assert push(world).exit_code == 0
     assert [name for _, name, _ in world.started].count(TRACKER) == 2
 
@@ -358,7 +358,7 @@ def test_of_nodes_that_share_a_file_system_one_writes(world):
 
 def test_when_the_node_that_writes_for_others_is_lost_another_one_writes(world):
     world.live(B, 0, 1.0)
-    world.actors[B.host] = [world.peer(B.host, deliver=[lambda full: world.later(1.0, NODE_DEAD)])]
+    world.actors[B.host] = [world.peer(B.host, deliver=[lambda: world.later(1.0, NODE_DEAD)])]
     result = push(world, writers={C.node_id: B.node_id})
     assert told(result) == {B.host: ("failed", members.NODE_GONE), C.host: ("done", "")}
 
