@@ -359,8 +359,9 @@ def test_a_peers_process_loads_these_rooms_and_no_more():
     modules = loaded_by("minibit.actors.peer", "minibit.actors.tracker")
     assert sorted(HEAVY & set(modules)) == []
     assert sorted(room.removeprefix("minibit.") for room in modules if room in ROOMS and room != FACE) == [
-        *("actors", "actors.disk", "actors.disk.blocks", "actors.disk.files", "actors.disk.lock", "actors.disk.place"),
-        *("actors.disk.scratch", "actors.disk.source", "actors.disk.store", "actors.disk.tree", "actors.links"),
+        *("actors", "actors.disk", "actors.disk.blocks", "actors.disk.files", "actors.disk.lock", "actors.disk.marks"),
+        *("actors.disk.place", "actors.disk.pushed", "actors.disk.scratch", "actors.disk.source", "actors.disk.store"),
+        *("actors.disk.swap", "actors.disk.tree", "actors.errands", "actors.links"),
         *("actors.links.face", "actors.links.gate", "actors.links.link", "actors.links.outbox", "actors.links.pairs"),
         *("actors.links.pool", "actors.names", "actors.node", "actors.peer", "actors.tracker", "announcer"),
         *("availability", "behaviour", "choker", "contacts", "content", "errors", "events", "exchange", "inventory"),

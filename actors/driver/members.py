@@ -48,7 +48,7 @@ class Part(Enum):
 TAKING_PART = {Part.PLANNED, Part.OPENING, Part.READY, Part.MOVING, Part.PLACED}
 
 
-class Member:
+class PushMember:
     """One member.
 
     node     where it is
@@ -162,7 +162,7 @@ class Members:
     """All members by name. `wanted` says of a node that comes later whether it gets a copy."""
 
     def __init__(
-        self, manifest: Manifest, members: Iterable[Member], wanted: Callable[[NodeRow], bool] = lambda node: True
+        self, manifest: Manifest, members: Iterable[PushMember], wanted: Callable[[NodeRow], bool] = lambda node: True
     ) -> None:
         self._manifest = manifest
         self._wanted = wanted
@@ -170,21 +170,21 @@ class Members:
         self._ids = {member.node.node_id for member in self}
         self._refused: set[str] = set()  # ids of nodes that get no copy
 
-    def __getitem__(self, name: str) -> Member:
+    def __getitem__(self, name: str) -> PushMember:
         return self._by_name[name]
 
     def __contains__(self, name: str) -> bool:
         return name in self._by_name
 
-    def __iter__(self) -> Iterator[Member]:
+    def __iter__(self) -> Iterator[PushMember]:
         return iter(self._by_name.values())
 
-    def at(self, *stages: Part) -> list[Member]:
+    def at(self, *stages: Part) -> list[PushMember]:
         """The members at these stages."""
         return [member for member in self if member.stage in stages]
 
     @property
-    def copies(self) -> list[Member]:
+    def copies(self) -> list[PushMember]:
         """The members whose nodes get a copy."""
         return [member for member in self if member.wants]
 
@@ -212,13 +212,13 @@ class Members:
         else:  # its copy stays what it is
             member.stage = Part.PLACED
 
-    def fail(self, member: Member, why: str) -> None:
+    def fail(self, member: PushMember, why: str) -> None:
         """It can't go on, nor can the nodes for which it writes."""
         member.fail(why)
         for other in self._for(member):
             other.fail(f"{member.name}, which writes on the same file system, failed: {why}")
 
-    def node_lost(self, member: Member) -> None:
+    def node_lost(self, member: PushMember) -> None:
         """Its node is dead. If it wrote for others, the first of them does now."""
         member.node_alive = False
         member.actor = None
@@ -229,10 +229,10 @@ class Members:
             for other in others:
                 other.skip(heir.name)
 
-    def _for(self, writer: Member) -> list[Member]:
+    def _for(self, writer: PushMember) -> list[PushMember]:
         return [member for member in self if member.writer == writer.name and member.stage is Part.SKIPPED]
 
-    def see(self, alive: Iterable[NodeRow], now: float) -> list[Member]:
+    def see(self, alive: Iterable[NodeRow], now: float) -> list[PushMember]:
         """These nodes are alive, and no others; the members that are new, or whose nodes are back."""
         rows = {row.node_id: row for row in alive}
         for member in self:
@@ -249,7 +249,7 @@ class Members:
             elif self._wanted(row):
                 taken = frozenset(self._by_name)
                 ((name, _),) = seats.names([row], taken).items()
-                found.append(Member(name, row))
+                found.append(PushMember(name, row))
                 self._by_name[name] = found[-1]
             else:
                 self._refused.add(row.node_id)

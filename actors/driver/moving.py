@@ -27,7 +27,7 @@ from minibit.actors.driver.cluster import rows
 from minibit.actors.driver.connection import CONNECTION
 from minibit.actors.driver.gauges import Gauges
 from minibit.actors.driver.head import begun
-from minibit.actors.driver.members import Member, Members, Part
+from minibit.actors.driver.members import PushMember, Members, Part
 from minibit.actors.driver.plan import Plan
 from minibit.actors.driver.signals import undisturbed
 from minibit.actors.peer import MemberStanding, Opened, PeerActor, Setup
@@ -316,7 +316,7 @@ class Moving:
         if self._tracker is not None:
             self._tracker.desligamento.remote(name, Desligamento(name, "died"))
 
-    def _give_up(self, member: Member, why: str) -> None:
+    def _give_up(self, member: PushMember, why: str) -> None:
         """It has failed: the others go on without it."""
         self._forget(member.name)
         if member.actor is not None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from minibit.actors.driver.members import Member
+from minibit.actors.driver.members import PushMember
 from minibit.delivery import seats
 from minibit.delivery.nodes import NodeRow
 from minibit.delivery.order import Order
@@ -44,7 +44,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     hashing_s: float = 0.0
     spent_s: float = 0.0
 
-    def members(self) -> list[Member]:
+    def members(self) -> list[PushMember]:
         """The members that the push begins with: a node each, and one for the source if that is at no node's DEST."""
         named = seats.names(list(self.nodes))
         by_id = {node.node_id: name for name, node in named.items()}
@@ -54,10 +54,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
             here = self.in_place and node.node_id == self.source_node.node_id
             in_place |= here
             writer = by_id.get(self.writers.get(node.node_id, ""), "")
-            member = Member(name, node, path=self.source if here else "", writer="" if here else writer)
+            member = PushMember(name, node, path=self.source if here else "", writer="" if here else writer)
             if fault := self.faults.get(node.node_id):
                 member.fail(fault)
             found.append(member)
         if not in_place:
-            found.append(Member(seats.SOURCE, self.source_node, wants=False, path=self.source))
+            found.append(PushMember(seats.SOURCE, self.source_node, wants=False, path=self.source))
         return found

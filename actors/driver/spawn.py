@@ -50,7 +50,7 @@ def on_node(node_id: str) -> NodeAffinitySchedulingStrategy:
 
 
 def is_free(full_name: str, actor: Any) -> bool:
-    """Whether the name of a dead actor can be given to another, as soon as Ray has freed it. One that lives is ended."""
+    """Whether a name can be given to another actor, once Ray has freed it. The one that has it is ended."""
     kill(actor)  # else this process remembers whose name it was
     deadline = time.monotonic() + FREE_S
     while time.monotonic() < deadline:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from minibit import inventory
-from minibit.actors.driver.members import Member, Members
+from minibit.actors.driver.members import PushMember, Members
 from minibit.actors.driver.plan import Plan
 from minibit.delivery.progress import NodeProgress, Phase, PushProgress
 from minibit.delivery.result import NodeResult, PushBytes, PushResult, PushSeconds
@@ -64,17 +64,17 @@ def result(plan: Plan, members: Members, *, began_at: float, elapsed_s: float, t
     )
 
 
-def _is_full(member: Member, manifest: Manifest) -> bool:
+def _is_full(member: PushMember, manifest: Manifest) -> bool:
     return member.standing.held == inventory.full(manifest.block_count)
 
 
-def _held_bytes(member: Member, manifest: Manifest) -> int:
+def _held_bytes(member: PushMember, manifest: Manifest) -> int:
     """The bytes that this member holds."""
     placed = member.placed_at is not None and member.active
     return manifest.content_bytes if placed else manifest.bytes_of(member.standing.held)
 
 
-def _node_progress(member: Member, manifest: Manifest) -> NodeProgress:
+def _node_progress(member: PushMember, manifest: Manifest) -> NodeProgress:
     verifying = _is_full(member, manifest)
     return NodeProgress(
         host=member.node.host,
@@ -85,7 +85,7 @@ def _node_progress(member: Member, manifest: Manifest) -> NodeProgress:
     )
 
 
-def _node_result(member: Member, path: str, began_at: float) -> NodeResult:
+def _node_result(member: PushMember, path: str, began_at: float) -> NodeResult:
     seconds = 0.0 if member.placed_at is None else max(0.0, member.placed_at - began_at)
     return NodeResult(
         host=member.node.host,
