@@ -22,12 +22,13 @@ from ray.exceptions import ActorAlreadyExistsError, RayError
 
 from minibit import inventory
 from minibit.actors.driver import spawn, tally
+from minibit.actors.driver.books import Books
 from minibit.actors.driver.calls import Calls, Replies
 from minibit.actors.driver.cluster import rows
 from minibit.actors.driver.connection import CONNECTION
 from minibit.actors.driver.gauges import Gauges
 from minibit.actors.driver.head import begun
-from minibit.actors.driver.members import PushMember, Members, Part
+from minibit.actors.driver.members import Members, Part, PushMember
 from minibit.actors.driver.plan import Plan
 from minibit.actors.driver.signals import undisturbed
 from minibit.actors.peer import MemberStanding, Opened, PeerActor, Setup
@@ -38,6 +39,7 @@ from minibit.delivery.progress import Pushing
 from minibit.delivery.result import PushResult
 from minibit.errors import IntegrityError, LocalError, MinibitError
 from minibit.events import TRACKER
+from minibit.lab.archive import RunFolder
 from minibit.messages import Desligamento
 from minibit.seat import Seat
 from minibit.strategies import Shipment
@@ -60,9 +62,12 @@ GOODBYE_S = 0.5  # for goodbyes at the end
 
 
 class Moving:
-    """The transfer of one push; `run` it once. `limit` and `cancel` may be called from other threads."""
+    """The transfer of one push; `run` it once. `limit` and `cancel` may be called from other threads.
 
-    def __init__(self, plan: Plan, tell: Pushing = lambda progress: None) -> None:
+    With a `folder`, it is written there as a run.
+    """
+
+    def __init__(self, plan: Plan, tell: Pushing = lambda progress: None, folder: RunFolder | None = None) -> None:
         self.plan = plan
         self.members = Members(plan.manifest, plan.members(), self._is_wanted)
         self._tell = tell
@@ -73,6 +78,7 @@ class Moving:
         self._tracker_starts = 0
         self._upload_bps = plan.order.upload_bps
         self._limited = False
+        self._books = None if folder is None else Books(plan, self._rules, folder)
         self._gauges = Gauges(plan.name)
         self._cancelled = threading.Event()
         self._opens = Calls(lambda name: self._actor(name).open.remote())
@@ -104,15 +110,20 @@ class Moving:
         """Wait until each node is done or failed, or nothing more can come; what came of it."""
         try:
             why, timed_out = ("", False) if self._all_had() else self._move()
+            if self._books:
+                self._books.drain(self.members, last=True)
             for member in self.members.copies:
                 if not member.settled:
                     self.members.fail(member, why)
             now = time.monotonic()
             began_at = self._began_at if self._moving_at is None else self._moving_at
             elapsed_s = self._elapsed_s(now)
-            return tally.result(self.plan, self.members, began_at=began_at, elapsed_s=elapsed_s, timed_out=timed_out)
+            result = tally.result(self.plan, self.members, began_at=began_at, elapsed_s=elapsed_s, timed_out=timed_out)
         finally:
             self._end()
+        if self._books:
+            self._books.close(self.members, result, why)
+        return result
 
     def _move(self) -> tuple[str, bool]:
         """Move it until that is over; why it ended early ("": it did not), and whether by the time limit."""
@@ -152,7 +163,7 @@ class Moving:
             dest=plan.order.dest,
             replace=plan.order.replace,
             full=plan.order.verify == "full",
-            records=plan.order.records,
+            records=self._books is not None,
         )
         self._setup = ray.put(setup)
         try:
@@ -170,6 +181,8 @@ class Moving:
         self._begin_ready(now)
         self._hear_deliveries(now)
         self._hear_standings(now)
+        if self._books:
+            self._books.drain(self.members)
         if self._limited:
             self._limited = False
             for member in self.members:
@@ -221,8 +234,7 @@ class Moving:
         for member in self.members.at(Part.PLANNED):
             if now < member.due_at:
                 continue
-            seat = Seat(name=member.name, rules=self._rules, upload_bps=self._upload_bps, seeds=bool(member.path))
-            args = (seat, self._setup, member.node.host, self._tracker, member.path)
+            args = (self._seat(member), self._setup, member.node.host, self._tracker, member.path)
             try:
                 actor = spawn.start(PeerActor, self.plan.name, member.name, member.node.node_id, *args, **self._env)
             except ActorAlreadyExistsError:  # that of its last process is soon free
@@ -230,6 +242,9 @@ class Moving:
                     self.members.fail(member, "its last process does not end")
                 continue
             member.begin(actor, now)
+
+    def _seat(self, member: PushMember) -> Seat:
+        return Seat(name=member.name, rules=self._rules, upload_bps=self._upload_bps, seeds=bool(member.path))
 
     def _forget(self, name: str) -> None:
         for calls in (self._opens, self._deliveries, self._standings):
@@ -239,7 +254,10 @@ class Moving:
         opening = self.members.at(Part.OPENING)
         replies: Replies[Opened] = self._opens.some((member.name for member in opening), 0.0)
         for name, opened in replies.found.items():
-            self.members[name].opened(opened.held)
+            member = self.members[name]
+            member.opened(opened.held)
+            if self._books:
+                self._books.open(member, self._seat(member), opened)
             self._gathered_at = min(self._gathered_at, now)
         self._hear_ends(replies, now)
         for name in replies.silent:

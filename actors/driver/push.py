@@ -9,7 +9,7 @@ from __future__ import annotations
 import stat
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +29,8 @@ from minibit.delivery.nodes import NodeRow, choose
 from minibit.delivery.order import Order
 from minibit.delivery.progress import Phase, Pushing, PushProgress
 from minibit.delivery.result import NodeResult, PushBytes, PushResult, PushSeconds
-from minibit.errors import ClusterError, MinibitError
-from minibit.lab.archive import new_name
+from minibit.errors import ClusterError, MinibitError, OptionError
+from minibit.lab.archive import RunFolder, new_name
 from minibit.manifest import Manifest
 from minibit.units import show_duration
 
@@ -64,11 +64,14 @@ class Push:
         in the result.
         """
         push = cls(source, order, tell)
-        with push._connected():
+        folder = RunFolder.create(push.name, None, source) if order.records else None
+        with push._connected(), ExitStack() as undo:
+            if folder is not None:
+                undo.callback(folder.remove_if_empty)
             plan = push._plan()
             if isinstance(plan, PushResult):
                 return plan
-            result = Moving(plan, tell).run()
+            result = Moving(plan, tell, folder).run()
             push._remember(plan.manifest)
             return result
 
@@ -77,6 +80,8 @@ class Push:
         """Check and hash, then leave the rest to an actor: the name under which it is found. A result, if that is
         known already.
         """
+        if order.records:
+            raise OptionError("report", True, "a push that goes on by itself keeps no records: leave this out")
         push = cls(source, order, tell)
         with push._connected():
             plan = push._plan()

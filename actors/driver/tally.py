@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from minibit import inventory
-from minibit.actors.driver.members import PushMember, Members
+from minibit.actors.driver.members import Members, PushMember
 from minibit.actors.driver.plan import Plan
 from minibit.delivery.progress import NodeProgress, Phase, PushProgress
 from minibit.delivery.result import NodeResult, PushBytes, PushResult, PushSeconds
