@@ -271,7 +271,7 @@ async def test_of_a_corrupter_only_wrong_blocks_that_it_sealed_itself_count(film
 @on_uvloop
 async def test_without_seals_the_path_is_trusted_and_every_wrong_block_is_a_strike(film, copies):
     async with Loopback(film, copies, upload_bps=800.0 * KIB, seals=False) as swarm:
-        store = Store.open(copies / "bad", swarm.manifest)
+        store = opened(copies / "bad", swarm.manifest)
         for block in range(20):
             store.write(block, film.read_bytes()[block * 16 * KIB : (block + 1) * 16 * KIB])
         await swarm.seat("bad", store, behaviour=Corrupter)

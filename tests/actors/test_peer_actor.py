@@ -63,7 +63,15 @@ async def test_a_peer_whose_start_is_asked_for_twice_starts_once(tmp_path: Path)
 
     tracker = FakeTracker(give=[UNREACHABLE, UNREACHABLE, give], registro=[ListaPeers(())], desligamento=[None])
     setup = Setup(
-        **{"run": "tuesday", "manifest": manifest, "key": KEY, "seed": 1, "by_actor_calls": False, "seals": True, "data_ports": None},
+        **{
+            "run": "tuesday",
+            "manifest": manifest,
+            "key": KEY,
+            "seed": 1,
+            "by_actor_calls": False,
+            "seals": True,
+            "data_ports": None,
+        },
         **{"folder": str(tmp_path / "copies"), "shipment": Shipment({}, {})},
     )
     actor = PeerActor(Seat(name="ana", initial=Initial(0.5)), setup, "127.0.0.1", tracker)
