@@ -15,7 +15,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterable
-from contextlib import suppress
+from contextlib import closing, suppress
 from functools import partial, wraps
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -32,7 +32,7 @@ from minibit.actors.disk.source import Source
 from minibit.actors.disk.store import Store
 from minibit.actors.errands import Errands, reached
 from minibit.actors.node import Node, Outside
-from minibit.errors import MinibitError, StoreError
+from minibit.errors import MinibitError, SourceError, StoreError
 from minibit.events import TRACKER
 from minibit.mailbox import MailboxSnapshot
 from minibit.manifest import Manifest
@@ -144,8 +144,8 @@ def once(
 class PeerActor:
     """One peer. The launcher calls `open`, `join`, `start`, then `drain` now and then, and `stop` at the end.
 
-    `tracker` is the tracker's actor; a seed shares the file or folder at `path`. Messages that the links can't carry go
-    by `outside`; None: by actor calls of this peer.
+    `tracker` is the tracker's actor. A seed shares the file or folder at `path`; another peer that has one, in a push,
+    copies it. Messages that the links can't carry go by `outside`; None: by actor calls of this peer.
     """
 
     def __init__(
@@ -199,7 +199,7 @@ class PeerActor:
 
     def _open_store(self, copies: int) -> Store | Source:
         manifest, folder = self.setup.manifest, Path(self.setup.folder)
-        if self._path:
+        if self.seat.seeds:
             return Source(Path(self._path), manifest)
         if self.setup.dest is not None:
             place = Place(Path(self.setup.dest))
@@ -260,19 +260,34 @@ class PeerActor:
         Raises why the copy can't be completed or delivered.
         """
         node, store = self.node, self.node.store
-        node.join()
-        node.start()
-        await node.settled.wait()
+        if self.seat.seeds or not self._path:
+            node.join()
+            node.start()
+            await node.settled.wait()
         if node.failure is None and isinstance(store, PushedStore):
-            began_at = time.monotonic()
             try:
+                if not store.complete:
+                    await asyncio.to_thread(self._copy, store)
+                began_at = time.monotonic()
                 await asyncio.to_thread(store.deliver, self.setup.full, self._stopped)
+                self._verify_s = time.monotonic() - began_at
             except Exception as error:
                 node.fail(error)
-            self._verify_s = time.monotonic() - began_at
         if node.failure is not None:
             raise node.failure
         return await self.standing()
+
+    def _copy(self, store: PushedStore) -> None:
+        """Get all blocks from the source, which is on this machine."""
+        manifest = self.setup.manifest
+        with closing(Source(Path(self._path), manifest)) as source:
+            for block in inventory.indices(source.held & ~store.held):
+                if self._stopped.is_set():
+                    raise InterruptedError
+                data = source.read(block, 0, manifest.length(block))
+                if not store.verify(block, data):
+                    raise SourceError(f"{self._path} changed while it was copied; start again when it is at rest")
+                store.write(block, data)
 
     async def stop(self, erase: bool) -> None:
         """Leave if need be, and give back sockets and files; `erase`: the copy too."""
@@ -317,7 +332,7 @@ class PeerActor:
         sent_bytes, received_bytes, _ = node.traffic
         store = node.store
         seen = MemberStanding(
-            held=node.peer.held,
+            held=node.store.held,
             sent_bytes=sent_bytes,
             received_bytes=received_bytes,
             opened=True,

@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
 from minibit.actors.errands import Errands
-from minibit.actors.peer import PeerActor, Setup
+from minibit.actors.peer import MemberStanding, PeerActor, Setup
 from minibit.events import TRACKER, Effect, Received, Send
 from minibit.mailbox import Mailbox
 from minibit.messages import ListaPeers, Message, judged
@@ -41,6 +41,10 @@ class RosterActor:
     async def roster(self) -> list[str]:
         """The peers that are in the swarm, as far as the tracker knows."""
         return sorted(self.tracker.roster)
+
+    async def standing(self) -> MemberStanding:
+        """A sign of life, as the members of a push give it."""
+        return MemberStanding()
 
     async def registro(self, sender: str, message: Message, number: int | None = None) -> ListaPeers | None:
         """`sender` is there: the answer says which others are."""

@@ -63,7 +63,7 @@ class Books:
 
     def open(self, member: PushMember, seat: Seat, opened: Opened) -> None:
         """A member takes part, for the first time or again."""
-        if member.path:
+        if member.seeds:
             self._seed = member.name
         name = self._called(member.name)
         self._drains.drop(name)

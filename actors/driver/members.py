@@ -53,15 +53,26 @@ class PushMember:
 
     node     where it is
     wants    whether its node gets a copy; the one beside the tracker that only shares the source does not
-    path     the source, where this member shares that
+    path     the source, where this member shares that, or copies it
+    local    whether it copies the source, which is on its own node: then it takes no part in the swarm
     writer   the name of the member that writes for this one, on a file system that their nodes share
     """
 
-    def __init__(self, name: str, node: NodeRow, *, wants: bool = True, path: str = "", writer: str = "") -> None:
+    def __init__(
+        self,
+        name: str,
+        node: NodeRow,
+        *,
+        wants: bool = True,
+        path: str = "",
+        local: bool = False,
+        writer: str = "",
+    ) -> None:
         self.name = name
         self.node = node
         self.wants = wants
         self.path = path
+        self.local = local
         self.writer = ""
         self.stage = Part.PLANNED
         self.why = ""
@@ -85,6 +96,11 @@ class PushMember:
     def active(self) -> bool:
         """Whether it takes part."""
         return self.stage in TAKING_PART
+
+    @property
+    def seeds(self) -> bool:
+        """Whether it shares the source itself."""
+        return bool(self.path) and not self.local
 
     @property
     def settled(self) -> bool:
@@ -261,9 +277,10 @@ class Members:
 
     def out_of_reach(self) -> int:
         """The blocks that can't come any more (an inventory): no member holds them, and none may hold them yet."""
-        if any(member.active and not member.standing.opened for member in self):
+        active = [member for member in self if member.active and not member.local]
+        if not all(member.standing.opened for member in active):
             return inventory.EMPTY
-        held = reduce(or_, (member.standing.held for member in self if member.active), inventory.EMPTY)
+        held = reduce(or_, (member.standing.held for member in active), inventory.EMPTY)
         return inventory.full(self._manifest.block_count) & ~held
 
     def why_out_of_reach(self, blocks: int) -> str:

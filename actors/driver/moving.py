@@ -140,7 +140,7 @@ class Moving:
         """Whether all nodes are known to have the copy, and nothing else is asked for: then they have it now."""
         plan, full = self.plan, inventory.full(self.plan.manifest.block_count)
         lacking = [
-            one for one in self.members.copies if one.active and not one.path and one.node.node_id not in plan.had
+            one for one in self.members.copies if one.active and not one.seeds and one.node.node_id not in plan.had
         ]
         if lacking or plan.order.follow_s or plan.order.verify == "full":
             return False
@@ -244,7 +244,7 @@ class Moving:
             member.begin(actor, now)
 
     def _seat(self, member: PushMember) -> Seat:
-        return Seat(name=member.name, rules=self._rules, upload_bps=self._upload_bps, seeds=bool(member.path))
+        return Seat(name=member.name, rules=self._rules, upload_bps=self._upload_bps, seeds=member.seeds)
 
     def _forget(self, name: str) -> None:
         for calls in (self._opens, self._deliveries, self._standings):

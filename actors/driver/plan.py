@@ -49,15 +49,19 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         named = seats.names(list(self.nodes))
         by_id = {node.node_id: name for name, node in named.items()}
         found = []
-        in_place = False
         for name, node in named.items():
-            here = self.in_place and node.node_id == self.source_node.node_id
-            in_place |= here
-            writer = by_id.get(self.writers.get(node.node_id, ""), "")
-            member = PushMember(name, node, path=self.source if here else "", writer="" if here else writer)
+            here = node.node_id == self.source_node.node_id
+            writer = self.writers.get(node.node_id)
+            member = PushMember(
+                name,
+                node,
+                path=self.source if here else "",
+                local=here and not self.in_place,
+                writer="" if writer is None else by_id.get(writer, seats.SOURCE),
+            )
             if fault := self.faults.get(node.node_id):
                 member.fail(fault)
             found.append(member)
-        if not in_place:
+        if not any(member.seeds for member in found):
             found.append(PushMember(seats.SOURCE, self.source_node, wants=False, path=self.source))
         return found

@@ -56,7 +56,7 @@ def result(plan: Plan, members: Members, *, began_at: float, elapsed_s: float, t
         bytes=PushBytes(
             moved=members.moved_bytes,
             had=sum(manifest.bytes_of(member.held_at_first or inventory.EMPTY) for member in copies),
-            seed_sent=sum(member.sent_bytes for member in members if member.path),
+            seed_sent=sum(member.sent_bytes for member in members if member.seeds),
         ),
         bound_s=_bound_s(plan, members),
         timed_out=timed_out,

@@ -1,0 +1,167 @@
+"""A whole push, on a cluster of one node: the source lies in one place, the copy goes to another."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import ray
+
+from minibit.actors.disk import files
+from minibit.actors.disk.place import Place
+from minibit.actors.driver.attached import AttachedPush
+from minibit.actors.driver.connection import CONNECTION
+from minibit.actors.driver.push import Push
+from minibit.actors.names import NAMESPACE
+from minibit.delivery.order import Order
+from minibit.delivery.progress import PushProgress
+from minibit.delivery.result import PushResult
+from minibit.errors import LocalError
+from minibit.lab import load
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(120)]
+
+FILES, FILE_BYTES = 5, 1 << 20
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    for number in range(FILES):
+        files.make(folder / f"part {number}", FILE_BYTES, seed=number)
+    return folder
+
+
+def push(source: Path, dest: Path, tell=lambda seen: None, **order: object) -> PushResult:
+    return Push.run(source, Order.build(dest=str(dest), **order), tell)
+
+
+def status(result: PushResult) -> list[tuple[str, str]]:
+    return [(node.status, node.why) for node in result.nodes]
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def actors() -> list[str]:
+    return [one["name"] for one in ray.util.list_named_actors(all_namespaces=True) if one["namespace"] == NAMESPACE]
+
+
+def none_left() -> bool:
+    deadline = time.monotonic() + 10
+    while actors() and time.monotonic() < deadline:
+        time.sleep(0.05)  # Ray forgets the names of dead actors soon
+    return not actors()
+
+
+def test_a_copy_is_made_and_the_next_push_finds_it_and_hashes_nothing(ray_cluster, source, tmp_path):
+    dest = tmp_path / "data" / "model"
+    phases: list[str] = []
+    result = push(source, dest, lambda seen: phases.append(seen.phase))
+    assert (status(result), result.exit_code, result.bytes.moved) == ([("done", "")], 0, FILES * FILE_BYTES)
+    assert tree(dest) == tree(source)
+    assert list(dict.fromkeys(phases))[:3] == ["checking", "hashing", "moving"]
+    assert sorted(path.name for path in dest.parent.iterdir()) == ["model", Place(dest).mark.name]
+    assert none_left()
+
+    seen: list[PushProgress] = []
+    again = push(source, dest, seen.append)
+    assert (status(again), again.bytes.moved, again.bytes.had) == ([("had", "")], 0, FILES * FILE_BYTES)
+    assert not any(one.done for one in seen if one.phase == "hashing")
+
+
+def test_the_source_in_its_own_place_had_it(ray_cluster, source):
+    result = push(source, source)
+    assert (status(result), result.bytes.moved) == ([("had", "")], 0)
+    assert none_left()
+
+
+def test_a_changed_file_moves_alone_once_the_old_copy_may_give_way(ray_cluster, source, tmp_path):
+    dest = tmp_path / "data" / "model"
+    push(source, dest)
+    files.make(source / "part 3", FILE_BYTES, seed=99)
+    refused = push(source, dest)
+    assert (refused.exit_code, refused.bytes.moved) == (4, 0)
+    assert "is there already" in refused.nodes[0].why
+    result = push(source, dest, replace=True)
+    assert (status(result), result.bytes.moved) == ([("done", "")], FILE_BYTES)
+    assert tree(dest) == tree(source)
+
+
+def test_other_content_in_the_way_is_left_alone(ray_cluster, source, tmp_path):
+    dest = tmp_path / "data"
+    dest.mkdir()
+    (dest / "mine").write_text("precious")
+    result = push(source, dest)
+    assert (result.exit_code, tree(dest)) == (4, {"mine": b"precious"})
+
+
+def test_an_interrupt_ends_it_within_a_second_and_keeps_what_came(ray_cluster, source, tmp_path):
+    dest = tmp_path / "data" / "model"
+    interrupted_at = 0.0
+
+    def interrupt(seen: PushProgress) -> None:
+        nonlocal interrupted_at
+        if seen.phase == "moving" and 0 < seen.done < seen.total:
+            interrupted_at = time.monotonic()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        push(source, dest, interrupt, upload="1MiB/s")
+    assert time.monotonic() - interrupted_at < 2
+    assert none_left()
+    assert not dest.exists()
+    result = push(source, dest)
+    assert status(result) == [("resumed", "")]
+    assert 0 < result.bytes.moved < FILES * FILE_BYTES
+    assert tree(dest) == tree(source)
+
+
+def test_a_push_with_records_leaves_a_run_that_the_laboratory_reads(ray_cluster, source, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = push(source, tmp_path / "data" / "model", report=True, name="tuesday")
+    run = load("runs/tuesday")
+    (host,) = {node.host for node in result.nodes}
+    assert run.peers_named == [host] if hasattr(run, "peers_named") else host in set(run.members["peer"])
+    assert run.blocks["bytes"].sum() == FILES * FILE_BYTES
+    assert set(run.blocks["source"]) == {"tracker"}
+    assert (tmp_path / "runs" / "tuesday" / "report.html").exists()
+
+
+DETACH = """
+import sys
+from pathlib import Path
+from minibit.actors.driver.push import Push
+from minibit.delivery.order import Order
+order = Order.build(dest=sys.argv[2], address=sys.argv[3], name="monday", upload="1MiB/s")
+print(Push.detach(Path(sys.argv[1]), order, lambda seen: None))
+"""
+
+
+def test_a_push_goes_on_when_its_driver_is_gone_and_is_found_by_its_name(ray_cluster, source, tmp_path):
+    dest = tmp_path / "data" / "model"
+    run = [sys.executable, "-c", DETACH, str(source), str(dest), ray_cluster]
+    done = subprocess.run(run, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout.strip() == "monday", done.stderr
+    connection = CONNECTION.take(None)
+    try:
+        assert AttachedPush.running() == ["monday"]
+        there = AttachedPush("monday")
+        assert there.result() is None
+        with pytest.raises(LocalError, match="a push monday is running"):
+            Push.detach(source, Order.build(dest=str(dest), name="monday"), lambda seen: None)
+        there.limit(None)
+        result = there.wait(lambda seen: None, lambda seconds: time.sleep(0.1))
+        assert status(result) == [("done", "")]
+        assert tree(dest) == tree(source)
+        assert actors() == ["minibit:monday:push"]
+    finally:
+        CONNECTION.give_back(connection)
+    assert Push.detach(source, Order.build(dest=str(dest), name="monday"), lambda seen: None) == "monday"
+    ray.kill(ray.get_actor("minibit:monday:push", NAMESPACE))
+    assert none_left()
