@@ -58,6 +58,7 @@ AWAY_S = 300.0  # a member that gives no answer is given up, if Ray doesn't say 
 STALL_S = 300.0  # the same for all of them, when nothing moves
 HOPELESS_S = 3.0  # blocks that nobody holds are waited for
 FREE_S = 30.0  # for the name of a dead actor to be free
+LAST = 0.1  # of the time after which Ray ends this process without the head: then it is over
 GOODBYE_S = 0.5  # for goodbyes at the end
 
 
@@ -228,6 +229,8 @@ class Moving:
         self._tracker = spawn.start(RosterActor, self.plan.name, TRACKER, here, seat, self._setup, **self._env)
 
     def _start_planned(self, now: float) -> None:
+        if CONNECTION.head.lost_s:  # it starts actors; the others go on without it for a while
+            return
         if self._tracker is None:
             with suppress(ActorAlreadyExistsError):  # its name is soon free
                 self._start_tracker()
@@ -353,7 +356,7 @@ class Moving:
             return f"the time limit of {show_duration(order.timeout_s)} came first", True
         if self.members.settled and now >= self._served_at + order.follow_s:
             return "", False
-        if gone := CONNECTION.head.gone():
+        if gone := CONNECTION.head.gone(LAST):
             return gone, False
         blocks = self.members.out_of_reach()
         self._hopeless_at = min(self._hopeless_at, now + HOPELESS_S) if blocks else inf

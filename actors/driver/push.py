@@ -117,6 +117,7 @@ class Push:
             self._env = preflight.ship_env()
         content_bytes, count = size_of(self.source)
         surveyed = self._surveyed(here)
+        self._drop_dead(surveyed)
         wrong = self._faults(surveyed, content_bytes, count)
         self._checking_s = self._elapsed_s
         if (refused := self._refused(surveyed, wrong)) is not None:
@@ -170,6 +171,12 @@ class Push:
             env=self._env,
             tell=lambda done: self._say("checking", done, len(nodes)),
         )
+
+    def _drop_dead(self, surveyed: Surveyed) -> None:
+        """Of all nodes, forget those that died meanwhile: Ray takes some time to see it. One that was named stays."""
+        if surveyed.lost and self.order.nodes == "all":
+            alive = {node.node_id for node in CONNECTION.head.ask(cluster.rows)}
+            self._nodes = [node for node in self._nodes if node.node_id in alive]
 
     def _faults(
         self, surveyed: Surveyed, content_bytes: int, count: int, digest: str | None = None

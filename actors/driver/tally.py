@@ -22,11 +22,14 @@ def progress(plan: Plan, members: Members, *, elapsed_s: float, rate_bps: float)
         phase = "following"
     elif all(_is_full(member, manifest) for member in lacking):
         phase = "verifying"
+    done, total = sum(_held_bytes(member, manifest) for member in copies), manifest.content_bytes * len(copies)
+    if phase == "following":
+        done, total = len(copies), len(members.copies)
     return PushProgress(
         phase=phase,
         content_bytes=manifest.content_bytes,
-        done=sum(_held_bytes(member, manifest) for member in copies),
-        total=manifest.content_bytes * len(copies),
+        done=done,
+        total=total,
         rate_bps=rate_bps,
         elapsed_s=elapsed_s,
         nodes=tuple(_node_progress(member, manifest) for member in members.copies),

@@ -23,7 +23,7 @@ from minibit.delivery.order import Order
 from minibit.delivery.progress import PushProgress
 from minibit.delivery.result import PushResult
 from minibit.delivery.seats import SOURCE
-from minibit.errors import DiskFullError, LocalError
+from minibit.errors import DiskFullError, IntegrityError, LocalError
 from minibit.events import TRACKER
 from minibit.messages import PeerAddress
 
@@ -58,6 +58,7 @@ class World(FakeRay):
         self.started: list[tuple[float, str, str]] = []
         self.killed: list[FakeActor] = []
         self.taken: set[str] = set()
+        self.given: dict[str, tuple[Any, ...]] = {}  # what the last actor of a name was started with
 
     def live(self, row: NodeRow, begin: float = 0.0, end: float = 1e9) -> None:
         """A node is alive from the one time to the other."""
@@ -86,7 +87,8 @@ class World(FakeRay):
     def options(self, *, name: str, scheduling_strategy: Any, **_: Any) -> Any:
         name = name.split(":", 2)[2]
 
-        def remote(*_: Any) -> FakeActor:
+        def remote(*args: Any) -> FakeActor:
+            self.given[name] = args
             if name in self.taken:
                 raise ActorAlreadyExistsError(name)
             self.started.append((round(self.now, 1), name, scheduling_strategy.node_id))
@@ -381,6 +383,34 @@ def test_the_node_where_the_copy_is_the_source_itself_had_it_and_needs_no_other_
     assert result.bytes.seed_sent == 800
 
 
+def test_the_copy_on_the_node_of_the_source_is_made_from_the_source_itself(world):
+    result = push(world, nodes=(A, B, C))
+    assert told(result) == dict.fromkeys((A.host, B.host, C.host), ("done", ""))
+    for name, seeds, path in ((A.host, False, "/film"), (SOURCE, True, "/film"), (B.host, False, "")):
+        seat, *_, given = world.given[name]
+        assert (seat.seeds, given) == (seeds, path)
+
+
+def test_a_copy_that_turns_out_to_be_wrong_is_mended_by_another_process(world):
+    wrong = failed(IntegrityError("the copy is not what was written"))
+    world.actors[B.host] = [world.peer(B.host, deliver=[lambda: world.later(1.0, wrong)])]
+    assert told(push(world))[B.host] == ("done", "")
+    assert [name for _, name, _ in world.started].count(B.host) == 2
+
+
+def test_without_the_head_it_goes_on_and_ends_before_ray_would_end_it(world, monkeypatch):
+    gone: list[float] = []
+
+    def is_gone(early: float) -> str:
+        gone.append(early)
+        return "the head is lost" if world.now > 30 else ""
+
+    monkeypatch.setattr(moving.CONNECTION, "head", SimpleNamespace(ask=lambda what: what(), lost_s=0.0, gone=is_gone))
+    world.actors[B.host] = [world.peer(B.host, standing=[HALF], deliver=[Ref(None)])]
+    assert told(push(world)) == {B.host: ("failed", "the head is lost"), C.host: ("done", "")}
+    assert set(gone) == {moving.LAST}
+
+
 def test_a_node_with_a_fault_has_failed_from_the_beginning(world):
     result = push(world, faults={B.node_id: "no room"})
     assert told(result) == {B.host: ("failed", "no room"), C.host: ("done", "")}
@@ -420,9 +450,9 @@ def test_progress_says_how_far_each_node_is(world):
     seen: list[PushProgress] = []
     transfer(world, seen.append).run()
     assert [node.host for node in seen[0].nodes] == [B.host, C.host]
-    shares = [(one.done, one.total) for one in seen]
-    assert shares == sorted(shares)
-    assert shares[-1] == (800, 800)
+    shares = [one.done for one in seen if one.phase != "following"]
+    assert (shares, {one.total for one in seen[:-1]}) == (sorted(shares), {800})
+    assert (seen[-1].phase, seen[-1].done, seen[-1].total) == ("following", 2, 2)
     assert {node.status for one in seen for node in one.nodes} == {"moving", "done"}
 
 

@@ -14,6 +14,8 @@ from minibit.actors.disk import files
 from minibit.actors.disk.place import Place
 from minibit.actors.driver.attached import AttachedPush
 from minibit.actors.driver.connection import CONNECTION
+from minibit.actors.driver.members import PushMember
+from minibit.actors.driver.plan import Plan
 from minibit.actors.driver.push import Push
 from minibit.actors.names import NAMESPACE
 from minibit.delivery.order import Order
@@ -34,6 +36,21 @@ def source(tmp_path: Path) -> Path:
     for number in range(FILES):
         files.make(folder / f"part {number}", FILE_BYTES, seed=number)
     return folder
+
+
+@pytest.fixture
+def by_links(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The copy comes by links, as on another node, and not from the source itself."""
+    members = Plan.members
+
+    def all_by_links(self: Plan) -> list[PushMember]:
+        found = members(self)
+        for member in found:
+            if member.local:
+                member.path, member.local = "", False
+        return found
+
+    monkeypatch.setattr(Plan, "members", all_by_links)
 
 
 def push(source: Path, dest: Path, tell=lambda seen: None, **order: object) -> PushResult:
@@ -59,7 +76,7 @@ def none_left() -> bool:
     return not actors()
 
 
-def test_a_copy_is_made_and_the_next_push_finds_it_and_hashes_nothing(ray_cluster, source, tmp_path):
+def test_a_copy_is_made_and_the_next_push_finds_it_and_hashes_nothing(ray_cluster, by_links, source, tmp_path):
     dest = tmp_path / "data" / "model"
     phases: list[str] = []
     result = push(source, dest, lambda seen: phases.append(seen.phase))
@@ -81,13 +98,16 @@ def test_the_source_in_its_own_place_had_it(ray_cluster, source):
     assert none_left()
 
 
-def test_a_changed_file_moves_alone_once_the_old_copy_may_give_way(ray_cluster, source, tmp_path):
+def test_the_copy_on_the_node_of_the_source_is_made_without_a_network(ray_cluster, source, tmp_path):
+    dest = tmp_path / "data" / "model"
+    result = push(source, dest)
+    assert (status(result), result.bytes.moved, tree(dest)) == ([("done", "")], 0, tree(source))
+
+
+def test_a_changed_file_moves_alone(ray_cluster, by_links, source, tmp_path):
     dest = tmp_path / "data" / "model"
     push(source, dest)
     files.make(source / "part 3", FILE_BYTES, seed=99)
-    refused = push(source, dest)
-    assert (refused.exit_code, refused.bytes.moved) == (4, 0)
-    assert "is there already" in refused.nodes[0].why
     result = push(source, dest, replace=True)
     assert (status(result), result.bytes.moved) == ([("done", "")], FILE_BYTES)
     assert tree(dest) == tree(source)
@@ -101,7 +121,7 @@ def test_other_content_in_the_way_is_left_alone(ray_cluster, source, tmp_path):
     assert (result.exit_code, tree(dest)) == (4, {"mine": b"precious"})
 
 
-def test_an_interrupt_ends_it_within_a_second_and_keeps_what_came(ray_cluster, source, tmp_path):
+def test_an_interrupt_ends_it_within_a_second_and_keeps_what_came(ray_cluster, by_links, source, tmp_path):
     dest = tmp_path / "data" / "model"
     interrupted_at = 0.0
 
@@ -122,12 +142,14 @@ def test_an_interrupt_ends_it_within_a_second_and_keeps_what_came(ray_cluster, s
     assert tree(dest) == tree(source)
 
 
-def test_a_push_with_records_leaves_a_run_that_the_laboratory_reads(ray_cluster, source, tmp_path, monkeypatch):
+def test_a_push_with_records_leaves_a_run_that_the_laboratory_reads(
+    ray_cluster, by_links, source, tmp_path, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
     result = push(source, tmp_path / "data" / "model", report=True, name="tuesday")
     run = load("runs/tuesday")
     (host,) = {node.host for node in result.nodes}
-    assert run.peers_named == [host] if hasattr(run, "peers_named") else host in set(run.members["peer"])
+    assert set(run.members["peer"]) == {"tracker", host}
     assert run.blocks["bytes"].sum() == FILES * FILE_BYTES
     assert set(run.blocks["source"]) == {"tracker"}
     assert (tmp_path / "runs" / "tuesday" / "report.html").exists()
@@ -136,9 +158,11 @@ def test_a_push_with_records_leaves_a_run_that_the_laboratory_reads(ray_cluster,
 DETACH = """
 import sys
 from pathlib import Path
+from minibit.actors.driver.members import PushMember
+from minibit.actors.driver.plan import Plan
 from minibit.actors.driver.push import Push
 from minibit.delivery.order import Order
-order = Order.build(dest=sys.argv[2], address=sys.argv[3], name="monday", upload="1MiB/s")
+order = Order.build(dest=sys.argv[2], address=sys.argv[3], name="monday", follow="1h")
 print(Push.detach(Path(sys.argv[1]), order, lambda seen: None))
 """
 
@@ -152,16 +176,20 @@ def test_a_push_goes_on_when_its_driver_is_gone_and_is_found_by_its_name(ray_clu
     try:
         assert AttachedPush.running() == ["monday"]
         there = AttachedPush("monday")
-        assert there.result() is None
         with pytest.raises(LocalError, match="a push monday is running"):
             Push.detach(source, Order.build(dest=str(dest), name="monday"), lambda seen: None)
-        there.limit(None)
-        result = there.wait(lambda seen: None, lambda seconds: time.sleep(0.1))
+        deadline = time.monotonic() + 60
+        while there.progress().phase != "following":
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        there.limit(1e6)
+        assert there.result() is None
+        there.cancel()
+        result = there.wait(lambda seen: None)
         assert status(result) == [("done", "")]
         assert tree(dest) == tree(source)
-        assert actors() == ["minibit:monday:push"]
     finally:
         CONNECTION.give_back(connection)
-    assert Push.detach(source, Order.build(dest=str(dest), name="monday"), lambda seen: None) == "monday"
+    assert Push.detach(source, Order.build(dest=str(dest), name="monday"), lambda seen: None) == "monday"  # it is over
     ray.kill(ray.get_actor("minibit:monday:push", NAMESPACE))
     assert none_left()
