@@ -284,18 +284,13 @@ class Members:
         return inventory.full(self._manifest.block_count) & ~held
 
     def why_out_of_reach(self, blocks: int) -> str:
-        """Why these blocks can't come, with the addresses of the members that had them."""
+        """Why these blocks can't come, with the addresses of the members that had them, as far as that is known."""
         count = blocks.bit_count()
-        said = "a block" if count == 1 else f"{count:,} blocks"
-        gone = [f"{member.node.host} ({member.why})" for member in self if not member.active and member.why]
-        held_by = [
-            f"{member.node.host} ({member.why})"
-            for member in self
-            if not member.active and member.standing.held & blocks
-        ]
-        damaged = [f"{one.node.host} ({one.standing.damaged})" for one in self if one.standing.damaged]
-        names = held_by or damaged or gone
-        return f"no node has {said} any more, since this is so: {'; '.join(names)}" if names else f"no node has {said}"
+        said = "a block that is missing was" if count == 1 else f"{count:,} blocks that are missing were"
+        lost = [one for one in self if not one.active]
+        had = [one for one in lost if one.standing.held & blocks] or [one for one in self if one.standing.damaged]
+        where = {one.node.host: one.why or one.standing.damaged for one in had or lost}
+        return f"{said} only on {' and '.join(f'{host} ({why})' for host, why in where.items()) or 'the source'}"
 
     @property
     def moved_bytes(self) -> int:

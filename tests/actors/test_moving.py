@@ -312,7 +312,7 @@ def test_when_the_last_holder_of_a_block_is_lost_it_ends_and_names_it(world):
         world.actors[host] = [world.peer(host, standing=[HALF], deliver=[Ref(None)])]
     result = push(world)
     assert {why for _, why in told(result).values()} == {
-        f"no node has 2 blocks any more, since this is so: {A.host} ({members.NODE_GONE})"
+        f"2 blocks that are missing were only on {A.host} ({members.NODE_GONE})"
     }
     assert world.now < 20
 
@@ -464,7 +464,7 @@ def test_a_source_that_changes_is_told(world):
     result = push(world)
     assert (result.exit_code, result.source_changed) == (3, hurt.damaged)
     assert {why for _, why in told(result).values()} == {
-        f"no node has a block any more, since this is so: {A.host} ({hurt.damaged})"
+        f"a block that is missing was only on {A.host} ({hurt.damaged})"
     }
 
 
