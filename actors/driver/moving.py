@@ -9,7 +9,6 @@ stay.
 
 from __future__ import annotations
 
-import secrets
 import threading
 import time
 from concurrent.futures import Future
@@ -23,16 +22,15 @@ from ray.exceptions import ActorAlreadyExistsError, RayError
 from minibit import inventory
 from minibit.actors.driver import spawn, tally
 from minibit.actors.driver.books import Books
-from minibit.actors.driver.calls import Calls, Replies
+from minibit.actors.driver.calls import Replies
 from minibit.actors.driver.cluster import rows
 from minibit.actors.driver.connection import CONNECTION
+from minibit.actors.driver.crew import Crew
 from minibit.actors.driver.gauges import Gauges
 from minibit.actors.driver.head import begun
 from minibit.actors.driver.members import Members, Part, PushMember
 from minibit.actors.driver.plan import Plan
-from minibit.actors.driver.signals import undisturbed
-from minibit.actors.peer import MemberStanding, Opened, PeerActor, Setup
-from minibit.actors.tracker import RosterActor
+from minibit.actors.peer import MemberStanding
 from minibit.delivery import seats
 from minibit.delivery.nodes import NodeRow
 from minibit.delivery.progress import Pushing
@@ -40,9 +38,6 @@ from minibit.delivery.result import PushResult
 from minibit.errors import IntegrityError, LocalError, MinibitError
 from minibit.events import TRACKER
 from minibit.lab.archive import RunFolder
-from minibit.messages import Desligamento
-from minibit.seat import Seat
-from minibit.strategies import Shipment
 from minibit.units import show_duration
 
 TICK_S, TICK_EACH_S, TICK_MOST_S = 0.2, 0.004, 1.0  # between two looks: at least, for each member, at most
@@ -59,7 +54,6 @@ STALL_S = 300.0  # the same for all of them, when nothing moves
 HOPELESS_S = 3.0  # blocks that nobody holds are waited for
 FREE_S = 30.0  # for the name of a dead actor to be free
 LAST = 0.1  # of the time after which Ray ends this process without the head: then it is over
-GOODBYE_S = 0.5  # for goodbyes at the end
 
 
 class Moving:
@@ -72,19 +66,13 @@ class Moving:
         self.plan = plan
         self.members = Members(plan.manifest, plan.members(), self._is_wanted)
         self._tell = tell
-        self._rules = seats.rules_for(len(plan.nodes))
-        self._env = {} if plan.env is None else {"runtime_env": plan.env}
-        self._setup: Any = None
-        self._tracker: Any = None
-        self._tracker_starts = 0
-        self._upload_bps = plan.order.upload_bps
-        self._limited = False
-        self._books = None if folder is None else Books(plan, self._rules, folder)
+        self._full = inventory.full(plan.manifest.block_count)
+        rules = seats.rules_for(len(plan.nodes))
+        self._crew = Crew(plan, rules, records=folder is not None)
+        self._limits: list[float | None] = []  # asked for, and not set yet
+        self._books = None if folder is None else Books(plan, rules, folder)
         self._gauges = Gauges(plan.name)
         self._cancelled = threading.Event()
-        self._opens = Calls(lambda name: self._actor(name).open.remote())
-        self._deliveries = Calls(lambda name: self._actor(name).deliver.remote())
-        self._standings = Calls(lambda name: self._actor(name).standing.remote())
         self._began_at = time.monotonic()
         self._gathered_at = inf  # when the first member was ready
         self._moving_at: float | None = None  # when the members were told to begin
@@ -99,7 +87,7 @@ class Moving:
 
     def limit(self, upload_bps: float | None) -> None:
         """Let each member send so much at most from now on; None: no limit."""
-        self._upload_bps, self._limited = upload_bps, True
+        self._limits.append(upload_bps)
 
     def cancel(self) -> None:
         """End it soon; partial copies stay."""
@@ -121,61 +109,42 @@ class Moving:
             elapsed_s = self._elapsed_s(now)
             result = tally.result(self.plan, self.members, began_at=began_at, elapsed_s=elapsed_s, timed_out=timed_out)
         finally:
-            self._end()
+            self._crew.end()
         if self._books:
             self._books.close(self.members, result, why)
         return result
 
     def _move(self) -> tuple[str, bool]:
         """Move it until that is over; why it ended early ("": it did not), and whether by the time limit."""
-        self._begin()
+        try:
+            self._crew.start_tracker()
+        except ActorAlreadyExistsError:
+            there = f"a push {self.plan.name} is running on this cluster already"
+            raise LocalError(f"{there}: give another name, or wait for its end") from None
         while True:
-            self._step()
             now = time.monotonic()
+            self._step(now)
             why, timed_out = self._why_over(now)
             self._show(now)
             if why is not None:
                 return why, timed_out
+            self._rest(now)
 
     def _all_had(self) -> bool:
         """Whether all nodes are known to have the copy, and nothing else is asked for: then they have it now."""
-        plan, full = self.plan, inventory.full(self.plan.manifest.block_count)
+        plan = self.plan
         lacking = [
             one for one in self.members.copies if one.active and not one.seeds and one.node.node_id not in plan.had
         ]
         if lacking or plan.order.follow_s or plan.order.verify == "full":
             return False
         for member in self.members.at(Part.PLANNED):
-            member.opened(full)
-            member.place(MemberStanding(held=full, opened=True, finished=True, had=True), self._began_at)
+            member.opened(self._full)
+            member.place(MemberStanding(held=self._full, opened=True, finished=True, had=True), self._began_at)
         return True
 
-    def _begin(self) -> None:
-        plan = self.plan
-        setup = Setup(
-            run=plan.name,
-            manifest=plan.manifest,
-            key=secrets.token_bytes(32),
-            seed=1,
-            by_actor_calls=False,
-            data_ports=plan.order.data_ports,
-            folder="",
-            shipment=Shipment({}, {}),
-            dest=plan.order.dest,
-            replace=plan.order.replace,
-            full=plan.order.verify == "full",
-            records=self._books is not None,
-        )
-        self._setup = ray.put(setup)
-        try:
-            self._start_tracker()
-        except ActorAlreadyExistsError:
-            there = f"a push {plan.name} is running on this cluster already"
-            raise LocalError(f"{there}: give another name, or wait for its end") from None
-
-    def _step(self) -> None:
-        """Look at everything once, and do what follows; then wait for what comes next, for a tick at most."""
-        now = time.monotonic()
+    def _step(self, now: float) -> None:
+        """Look at everything once, and do what follows."""
         self._look_at_nodes(now)
         self._start_planned(now)
         self._hear_opens(now)
@@ -184,22 +153,16 @@ class Moving:
         self._hear_standings(now)
         if self._books:
             self._books.drain(self.members)
-        if self._limited:
-            self._limited = False
-            for member in self.members:
-                if member.actor is not None:
-                    member.actor.limit.remote({"upload_bps": self._upload_bps})
-        self._rest(now)
+        while self._limits:
+            self._crew.limit(self._limits.pop(0))
 
     def _rest(self, since: float) -> None:
+        """Wait for what comes next, for a tick at most."""
         tick_s = min(TICK_MOST_S, TICK_S + TICK_EACH_S * len(list(self.members)))
-        awaited = [*self._opens.open, *self._deliveries.open]
+        awaited = [*self._crew.opens.open, *self._crew.deliveries.open]
         if awaited:  # the first that answers ends the pause
             ray.wait(awaited, num_returns=1, timeout=tick_s)
         self._cancelled.wait(max(0.0, since + (SHORT_S if awaited else tick_s) - time.monotonic()))
-
-    def _actor(self, name: str) -> Any:
-        return self._tracker if name == TRACKER else self.members[name].actor
 
     # nodes
 
@@ -212,9 +175,7 @@ class Moving:
             asked, self._nodes = self._nodes, None
             with suppress(RayError, RuntimeError):  # the next one may answer
                 self.members.see(asked.result(), now)
-                for member in self.members:
-                    if member.actor is None:
-                        self._forget(member.name)
+                self._crew.keep(member.name for member in self.members if member.actor is not None)
         if self._nodes is None and now >= self._nodes_at + NODES_S:
             self._nodes, self._nodes_at = begun(rows), now
         elif self._nodes is not None and now >= self._nodes_at + NODES_ANSWER_S:
@@ -222,45 +183,29 @@ class Moving:
 
     # actors
 
-    def _start_tracker(self) -> None:
-        here = str(ray.get_runtime_context().get_node_id())
-        self._tracker_starts += 1
-        seat = seats.tracker_seat(self._rules)
-        self._tracker = spawn.start(RosterActor, self.plan.name, TRACKER, here, seat, self._setup, **self._env)
-
     def _start_planned(self, now: float) -> None:
         if CONNECTION.head.lost_s:  # it starts actors; the others go on without it for a while
             return
-        if self._tracker is None:
+        if self._crew.tracker is None:
             with suppress(ActorAlreadyExistsError):  # its name is soon free
-                self._start_tracker()
+                self._crew.start_tracker()
         for member in self.members.at(Part.PLANNED):
             if now < member.due_at:
                 continue
-            args = (self._seat(member), self._setup, member.node.host, self._tracker, member.path)
             try:
-                actor = spawn.start(PeerActor, self.plan.name, member.name, member.node.node_id, *args, **self._env)
+                self._crew.start(member, now)
             except ActorAlreadyExistsError:  # that of its last process is soon free
                 if now > member.due_at + FREE_S:
                     self.members.fail(member, "its last process does not end")
-                continue
-            member.begin(actor, now)
-
-    def _seat(self, member: PushMember) -> Seat:
-        return Seat(name=member.name, rules=self._rules, upload_bps=self._upload_bps, seeds=member.seeds)
-
-    def _forget(self, name: str) -> None:
-        for calls in (self._opens, self._deliveries, self._standings):
-            calls.drop(name)
 
     def _hear_opens(self, now: float) -> None:
         opening = self.members.at(Part.OPENING)
-        replies: Replies[Opened] = self._opens.some((member.name for member in opening), 0.0)
+        replies = self._crew.opens.some((member.name for member in opening), 0.0)
         for name, opened in replies.found.items():
             member = self.members[name]
             member.opened(opened.held)
             if self._books:
-                self._books.open(member, self._seat(member), opened)
+                self._books.open(member, self._crew.seat(member), opened)
             self._gathered_at = min(self._gathered_at, now)
         self._hear_ends(replies, now)
         for name in replies.silent:
@@ -282,7 +227,7 @@ class Moving:
 
     def _hear_deliveries(self, now: float) -> None:
         moving = self.members.at(Part.MOVING)
-        replies: Replies[MemberStanding] = self._deliveries.some((member.name for member in moving), 0.0)
+        replies = self._crew.deliveries.some((member.name for member in moving), 0.0)
         for name, standing in replies.found.items():
             self.members[name].place(standing, now)
             self._served_at = now
@@ -291,21 +236,26 @@ class Moving:
     def _hear_standings(self, now: float) -> None:
         """Ask all members how far they are; who gives no answer for long is given up."""
         asked = [member.name for member in self.members if member.actor is not None and member.active]
-        replies: Replies[MemberStanding] = self._standings.some(
-            [*asked, *[TRACKER] * (self._tracker is not None)], STANDING_S
-        )
+        standings = self._crew.standings
+        replies = standings.some([*asked, *[TRACKER] * (self._crew.tracker is not None)], STANDING_S)
         for name, standing in replies.found.items():
             if name == TRACKER:
                 continue
             member = self.members[name]
             member.told(standing, now)
+            if standing.held == self._full:
+                member.full_at = member.full_at or now
             if standing.failure and member.stage in (Part.PLACED, Part.READY):  # else its delivery says so
                 self._give_up(member, standing.failure)
             elif member.placed_at is None and now > (member.full_at or now) + DELIVER_S:
                 self._give_up(member, f"its copy could not be verified and placed within {DELIVER_S:.0f} s")
         self._hear_ends(replies, now)
-        for name, since in list(self._standings.silent_since.items()):
-            if name != TRACKER and now > since + AWAY_S and self.members[name].heard:
+        for name, since in list(standings.silent_since.items()):
+            if now <= since + AWAY_S:
+                continue
+            if name == TRACKER:
+                self._crew.drop(name)
+            elif self.members[name].heard:
                 self._give_up(self.members[name], f"it gave no answer for {AWAY_S:.0f} s")
 
     def _hear_ends(self, replies: Replies[Any], now: float) -> None:
@@ -319,9 +269,8 @@ class Moving:
                 ours = isinstance(cause, MinibitError)
                 self._give_up(self.members[name], str(cause) if ours else spawn.why_lost(replies, name))
         for name, error in replies.gone.items():
-            self._forget(name)
             if name == TRACKER:
-                self._tracker = None
+                self._crew.drop(name)
                 continue
             if self.members[name].actor is None:
                 continue
@@ -331,18 +280,13 @@ class Moving:
 
     def _lose(self, name: str, why: str, now: float, *, for_good: bool = False) -> None:
         """Its actor is gone, or does no good any more."""
-        self._forget(name)
-        spawn.kill(self.members[name].actor)  # also a dead one, else this process remembers whose name it was
+        self._crew.drop(name)
         self.members.lost(name, why, now, for_good=for_good)
-        if self._tracker is not None:
-            self._tracker.desligamento.remote(name, Desligamento(name, "died"))
 
     def _give_up(self, member: PushMember, why: str) -> None:
         """It has failed: the others go on without it."""
-        self._forget(member.name)
-        if member.actor is not None:
-            spawn.kill(member.actor)
-            member.actor = None
+        self._crew.drop(member.name)
+        member.actor = None
         self.members.fail(member, why)
 
     # the end
@@ -363,20 +307,11 @@ class Moving:
         if now >= self._hopeless_at:
             return self.members.why_out_of_reach(blocks), False
         measure = self.members.measure()
-        if measure != self._progress[0] or self._standings.silent_since or self.members.busy:
+        if measure != self._progress[0] or self._crew.standings.silent_since or self.members.busy:
             self._progress = (measure, now)
         if now >= self._progress[1] + STALL_S and not self.members.settled:
             return f"nothing moved for {STALL_S:.0f} s", False
         return None, False
-
-    def _end(self) -> None:
-        """End all actors; the copies stay, whole or partial."""
-        actors = [member.actor for member in self.members if member.actor is not None]
-        actors += [self._tracker] * (self._tracker is not None)
-        with undisturbed():
-            spawn.ask_to_stop(actors, erase=False, timeout_s=GOODBYE_S)
-            for actor in actors:
-                spawn.kill(actor)
 
     def _show(self, now: float) -> None:
         """Tell how far it is."""

@@ -18,7 +18,7 @@ def progress(plan: Plan, members: Members, *, elapsed_s: float, rate_bps: float)
     copies = [member for member in members.copies if member.active]
     lacking = [member for member in copies if not member.settled]
     phase: Phase = "moving"
-    if not lacking:
+    if not lacking and plan.order.follow_s:
         phase = "following"
     elif all(_is_full(member, manifest) for member in lacking):
         phase = "verifying"

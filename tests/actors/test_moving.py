@@ -13,7 +13,7 @@ from fake_ray import DEAD, UNREACHABLE, FakeActor, FakeRay, Ref, failed
 from ray.exceptions import ActorAlreadyExistsError, ActorDiedError
 
 from minibit import inventory
-from minibit.actors.driver import calls, cluster, members, moving, spawn
+from minibit.actors.driver import calls, cluster, crew, members, moving, spawn
 from minibit.actors.driver.moving import Moving
 from minibit.actors.driver.plan import Plan
 from minibit.actors.peer import MemberStanding, Opened, PeerActor
@@ -143,7 +143,7 @@ def at_once(what: Callable[[], Any]) -> Future[Any]:
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> World:
     made = World()
-    for room in (calls, spawn, moving, cluster):
+    for room in (calls, spawn, crew, cluster, moving):
         monkeypatch.setattr(room, "ray", made)
     for room in (calls, spawn, moving):
         monkeypatch.setattr(room, "time", made)
@@ -450,9 +450,9 @@ def test_progress_says_how_far_each_node_is(world):
     seen: list[PushProgress] = []
     transfer(world, seen.append).run()
     assert [node.host for node in seen[0].nodes] == [B.host, C.host]
-    shares = [one.done for one in seen if one.phase != "following"]
-    assert (shares, {one.total for one in seen[:-1]}) == (sorted(shares), {800})
-    assert (seen[-1].phase, seen[-1].done, seen[-1].total) == ("following", 2, 2)
+    shares = [one.done for one in seen]
+    assert (shares, {one.total for one in seen}) == (sorted(shares), {800})
+    assert (seen[-1].phase, shares[-1]) == ("verifying", 800)
     assert {node.status for one in seen for node in one.nodes} == {"moving", "done"}
 
 
