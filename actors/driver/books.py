@@ -96,6 +96,8 @@ class Books:
             if member.status == "failed" and member.wants:
                 ledger.died(self._called(member.name), now, member.why)
             account.verified = member.placed_at is not None
+            if member.placed_at is not None and account.completed_at is None:  # it was copied from the source here
+                account.completed_at = member.completed_at
         summary = ledger.summary(
             nodes=len(result.nodes),
             spawn_s=0.0,

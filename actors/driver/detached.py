@@ -27,16 +27,18 @@ ACTOR = "push"
 ANSWER_S = 10.0  # for a push to say whether it is over
 START_S = 120.0  # for the actor to come up
 KEPT_S = 3600.0  # for so long the result can be asked for
+CANCELLED_S = 60.0  # the same, if it was cancelled
 CANCEL_S = 30.0  # for a transfer that is cancelled to end
 HEAD = "node:__internal_head__"  # the resource that marks Ray's head
 
 
 class PushActor:
-    """One push. Its methods answer at once, but for `cancel`; they are called from several threads."""
+    """One push, whose result can be asked for during `kept_s`. Its methods answer at once, but for `cancel`."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, kept_s: float) -> None:
         self._seen = PushProgress(phase="moving", content_bytes=plan.manifest.content_bytes, elapsed_s=plan.spent_s)
         self._outcome: Future[PushResult] = Future()
+        self._kept_s = kept_s
         CONNECTION.take(None)
         self._moving = Moving(plan, self._tell)
         threading.Thread(target=self._run, daemon=True).start()
@@ -55,6 +57,7 @@ class PushActor:
 
     def cancel(self) -> None:
         """End it, and wait for its end. Copies stay, whole or partial."""
+        self._kept_s = min(self._kept_s, CANCELLED_S)
         self._moving.cancel()
         self._outcome.exception(CANCEL_S)
 
@@ -66,7 +69,7 @@ class PushActor:
             self._outcome.set_result(self._moving.run())
         except BaseException as error:
             self._outcome.set_exception(error)
-        threading.Event().wait(KEPT_S)
+        threading.Event().wait(self._kept_s)
         ray.kill(ray.get_runtime_context().current_actor)
 
 
@@ -89,7 +92,7 @@ def start(plan: Plan, runtime_env: dict[str, Any] | None = None) -> None:
     _clear(plan.name)
     actor: Any = None
     try:
-        actor = CONNECTION.head.ask(partial(ray.remote(PushActor).options(**options).remote, plan))
+        actor = CONNECTION.head.ask(partial(ray.remote(PushActor).options(**options).remote, plan, KEPT_S))
         ray.get(actor.progress.remote(), timeout=START_S)
     except ActorAlreadyExistsError:
         raise _goes_on(plan.name) from None

@@ -40,9 +40,10 @@ from minibit.events import TRACKER
 from minibit.lab.archive import RunFolder
 from minibit.units import show_duration
 
-TICK_S, TICK_EACH_S, TICK_MOST_S = 0.2, 0.004, 1.0  # between two looks: at least, for each member, at most
+TICK_S = 0.2  # between two looks at what came; a node that ends is seen at once
+ASK_S, ASK_EACH_S = 1.0, 0.005  # between two questions to all members: at least, and for each of them
 SHORT_S = 0.05  # the shortest pause: what fails at once is not asked again at once
-STANDING_S = 0.5  # for an answer that is asked every second
+STANDING_S = 0.5  # for the answers
 NODES_S = 1.0  # between two looks at the nodes
 NODES_ANSWER_S = 60.0  # for that look
 GATHER_S = 10.0  # members that are ready wait so long for the others, so that all begin together
@@ -77,6 +78,7 @@ class Moving:
         self._gathered_at = inf  # when the first member was ready
         self._moving_at: float | None = None  # when the members were told to begin
         self._served_at = self._began_at  # when the last node was served
+        self._asked_at = -inf  # when the members were last asked how far they are
         self._nodes: Future[list[NodeRow]] | None = None
         self._nodes_at = -inf
         self._progress = (0, self._began_at)  # a measure of it, and when that last changed
@@ -99,12 +101,13 @@ class Moving:
         """Wait until each node is done or failed, or nothing more can come; what came of it."""
         try:
             why, timed_out = ("", False) if self._all_had() else self._move()
+            now, self._asked_at = time.monotonic(), -inf
+            self._hear_standings(now)  # the last word of all
             if self._books:
                 self._books.drain(self.members, last=True)
             for member in self.members.copies:
                 if not member.settled:
                     self.members.fail(member, why)
-            now = time.monotonic()
             began_at = self._began_at if self._moving_at is None else self._moving_at
             elapsed_s = self._elapsed_s(now)
             result = tally.result(self.plan, self.members, began_at=began_at, elapsed_s=elapsed_s, timed_out=timed_out)
@@ -158,11 +161,10 @@ class Moving:
 
     def _rest(self, since: float) -> None:
         """Wait for what comes next, for a tick at most."""
-        tick_s = min(TICK_MOST_S, TICK_S + TICK_EACH_S * len(list(self.members)))
         awaited = [*self._crew.opens.open, *self._crew.deliveries.open]
         if awaited:  # the first that answers ends the pause
-            ray.wait(awaited, num_returns=1, timeout=tick_s)
-        self._cancelled.wait(max(0.0, since + (SHORT_S if awaited else tick_s) - time.monotonic()))
+            ray.wait(awaited, num_returns=1, timeout=TICK_S)
+        self._cancelled.wait(max(0.0, since + (SHORT_S if awaited else TICK_S) - time.monotonic()))
 
     # nodes
 
@@ -236,6 +238,9 @@ class Moving:
     def _hear_standings(self, now: float) -> None:
         """Ask all members how far they are; who gives no answer for long is given up."""
         asked = [member.name for member in self.members if member.actor is not None and member.active]
+        if now < self._asked_at + max(ASK_S, ASK_EACH_S * len(asked)):
+            return
+        self._asked_at = now
         standings = self._crew.standings
         replies = standings.some([*asked, *[TRACKER] * (self._crew.tracker is not None)], STANDING_S)
         for name, standing in replies.found.items():

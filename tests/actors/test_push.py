@@ -12,6 +12,7 @@ import ray
 
 from minibit.actors.disk import files
 from minibit.actors.disk.place import Place
+from minibit.actors.driver import detached
 from minibit.actors.driver.attached import AttachedPush
 from minibit.actors.driver.connection import CONNECTION
 from minibit.actors.driver.members import PushMember
@@ -167,7 +168,7 @@ print(Push.detach(Path(sys.argv[1]), order, lambda seen: None))
 """
 
 
-def test_a_push_goes_on_when_its_driver_is_gone_and_is_found_by_its_name(ray_cluster, source, tmp_path):
+def test_a_push_goes_on_when_its_driver_is_gone_and_is_found_by_its_name(ray_cluster, source, tmp_path, monkeypatch):
     dest = tmp_path / "data" / "model"
     run = [sys.executable, "-c", DETACH, str(source), str(dest), ray_cluster]
     done = subprocess.run(run, capture_output=True, text=True, timeout=60, check=False)
@@ -190,6 +191,6 @@ def test_a_push_goes_on_when_its_driver_is_gone_and_is_found_by_its_name(ray_clu
         assert tree(dest) == tree(source)
     finally:
         CONNECTION.give_back(connection)
+    monkeypatch.setattr(detached, "KEPT_S", 0.1)
     assert Push.detach(source, Order.build(dest=str(dest), name="monday"), lambda seen: None) == "monday"  # it is over
-    ray.kill(ray.get_actor("minibit:monday:push", NAMESPACE))
     assert none_left()
