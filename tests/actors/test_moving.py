@@ -103,7 +103,7 @@ class World(FakeRay):
             return FakeActor(standing=[MemberStanding()])
         if name == SOURCE:
             return FakeActor(**{"open": [OPENED], "standing": [WHOLE], "deliver": [WHOLE], **answers})
-        done = {"deliver": [lambda: self.later(2.0, DONE)], "standing": [self.until(2.0, HALF, DONE)]}
+        done = {"deliver": [lambda: self.later(2.0, DONE)], "standing": [self.until(1.5, HALF, DONE)]}
         return FakeActor(**{"open": [OPENED], **done, **answers})
 
     def until(self, seconds: float, before: Any, after: Any) -> Callable[[], Any]:
