@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from namespaces import need_namespaces
 
 pytestmark = [pytest.mark.netns, pytest.mark.timeout(240)]
 
@@ -30,13 +30,8 @@ Shell = Callable[..., "subprocess.CompletedProcess[str]"]
 @pytest.fixture(scope="module")
 def hosts() -> Iterator[Shell]:
     """Three hosts that are one Ray cluster; `hosts("run", ...)` runs something on the first."""
-    if os.geteuid() != 0 or not shutil.which("ip"):
-        pytest.skip("network namespaces take root, and the command ip (iproute2)")
+    need_namespaces()
     state = Path(f"/run/mb{os.getpid()}")
-    probe = subprocess.run(["ip", "netns", "add", f"{state.name}-try"], capture_output=True, text=True, check=False)
-    if probe.returncode:
-        pytest.skip(f"no network namespaces here: {probe.stderr.strip()}")
-    subprocess.run(["ip", "netns", "del", f"{state.name}-try"], check=True)
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
 
     def shell(*arguments: str) -> subprocess.CompletedProcess[str]:
