@@ -125,7 +125,12 @@ def measured(
 def one_turn(hosts: Hosts, way: Way, digest: bytes, limit_s: float) -> Turn:
     """Bring the file to all hosts, compare each copy, and remove all but the file itself."""
     late = Event()
-    watchdog = Timer(limit_s, lambda: (late.set(), hosts.kill()))
+
+    def give_up() -> None:
+        late.set()
+        hosts.kill()
+
+    watchdog = Timer(limit_s, give_up)
     watchdog.start()
     began_at = time.monotonic()
     try:

@@ -24,21 +24,15 @@ WRITE = 'printf %s "$0" >/data/note'
 ROOM_BYTES = 8 << 20
 
 
-def names() -> tuple[str, str]:
-    """Every namespace, and everything that is mounted, on this machine."""
-    spaces = subprocess.run(["ip", "netns", "list"], capture_output=True, text=True, check=True).stdout
-    return spaces, Path("/proc/self/mounts").read_text()
-
-
 @pytest.fixture(scope="module")
 def hosts() -> Iterator[Hosts]:
     need_namespaces()
-    before = names()
     with Hosts(2, disk_bytes=ROOM_BYTES) as hosts:
-        yield hosts
         state = hosts.scratch(1).parent
-    assert names() == before
+        yield hosts
     assert not state.exists()
+    assert str(state) not in Path("/proc/self/mounts").read_text()
+    assert state.name not in subprocess.run(["ip", "netns", "list"], capture_output=True, text=True, check=True).stdout
 
 
 def test_each_host_has_a_disk_of_its_own(hosts: Hosts):
@@ -87,5 +81,5 @@ def test_one_more_host_joins(hosts: Hosts):
 
 
 def test_a_command_that_fails_is_said_with_its_complaint(hosts: Hosts):
-    with pytest.raises(MinibitError, match="on host 2: .*No such file"):
+    with pytest.raises(MinibitError, match=r"on host 2: .*No such file"):
         hosts.run(2, "cat", "/data/nothing")
