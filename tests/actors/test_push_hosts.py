@@ -1,0 +1,276 @@
+"""Pushes over four hosts, each with a disk of its own: network namespaces, by experiments/hosts.sh. Takes root.
+
+The nodes die, come back and come late; disks are full; drivers are interrupted or killed. Limits keep a transfer going
+for as long as such things take, and each test waits for what it needs to see.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hosts import Hosts
+from namespaces import need_namespaces
+
+from minibit.actors.disk import files
+
+pytestmark = [pytest.mark.netns, pytest.mark.timeout(240)]
+
+COUNT = 4
+FILES, FILE_BYTES = 10, 2 << 20
+CONTENT_BYTES = FILES * FILE_BYTES
+SLOW = ("--upload", "3MB/s")  # some 7 s for the content
+SOON_DEAD = {"RAY_health_check_timeout_ms": "1000", "RAY_health_check_failure_threshold": "3"}
+WAIT_S = 60.0
+
+
+@pytest.fixture(scope="module")
+def hosts() -> Iterator[Hosts]:
+    need_namespaces()
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in SOON_DEAD.items():
+            patch.setenv(name, value)
+        patch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+        with Hosts(COUNT, disk_bytes=30 * CONTENT_BYTES) as found:
+            (found.disk(1) / "src").mkdir()
+            for number in range(FILES):
+                files.make(found.disk(1) / "src" / f"part {number}", FILE_BYTES, seed=number)
+            yield found
+
+
+class Pushed:
+    """A push that goes on: its process, and what it came to."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+
+    def end(self) -> tuple[int, dict[str, Any]]:
+        """Its exit code, and its result by JSON."""
+        said, complaint = self.process.communicate(timeout=WAIT_S)
+        assert said, complaint
+        return self.process.returncode, json.loads(said)
+
+
+def pushing(hosts: Hosts, dest: str, *options: str, host: int = 1, source: str = "/data/src") -> Pushed:
+    command = [sys.executable, "-m", "minibit", "push", source, "--to", dest, "--json", "--progress", "none", *options]
+    return Pushed(hosts.start(host, *command))
+
+
+def push(hosts: Hosts, dest: str, *options: str, host: int = 1, source: str = "/data/src") -> tuple[int, Any]:
+    return pushing(hosts, dest, *options, host=host, source=source).end()
+
+
+def status(result: dict[str, Any]) -> dict[str, str]:
+    return {node["host"].rpartition(".")[2]: node["status"] for node in result["nodes"]}
+
+
+def why(result: dict[str, Any], host: int) -> str:
+    return next(str(node["why"]) for node in result["nodes"] if node["host"].endswith(f".{host}"))
+
+
+def tree(folder: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def until(what: Callable[[], object]) -> None:
+    deadline = time.monotonic() + WAIT_S
+    while not what():
+        assert time.monotonic() < deadline, "it did not come to pass"
+        time.sleep(0.05)
+
+
+def begun(hosts: Hosts, dest: str, host: int = 2, share: float = 0.2) -> bool:
+    """Whether a host has some of the blocks of a copy."""
+    partial = hosts.disk(host) / f"{Path(dest).name}.minibit-partial"
+    with suppress(OSError):
+        return sum(path.stat().st_blocks * 512 for path in partial.iterdir()) > share * CONTENT_BYTES
+    return False
+
+
+def peers_on(hosts: Hosts, host: int) -> list[int]:
+    """The processes of peers on a host."""
+    found = []
+    spaces = subprocess.run(
+        ["ip", "netns", "pids", f"{hosts.scratch(1).parent.name}-{host}"], capture_output=True, text=True, check=False
+    )
+    for pid in spaces.stdout.split():
+        with suppress(OSError):
+            if b"ray::PeerActor" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                found.append(int(pid))
+    return found
+
+
+def same(hosts: Hosts, dest: str, numbers: Any = range(1, COUNT + 1)) -> bool:
+    wanted = tree(hosts.disk(1) / "src")
+    return all(tree(hosts.disk(host) / Path(dest).name) == wanted for host in numbers)
+
+
+def test_each_host_gets_the_copy_once_and_only_what_changed_moves_after_that(hosts: Hosts):
+    code, result = push(hosts, "/data/once")
+    assert (code, status(result)) == (0, dict.fromkeys("1234", "done"))
+    assert (result["bytes"]["moved"], same(hosts, "/data/once")) == (3 * CONTENT_BYTES, True)
+
+    code, result = push(hosts, "/data/once")
+    assert (code, status(result), result["bytes"]["moved"]) == (0, dict.fromkeys("1234", "had"), 0)
+
+    part = hosts.disk(1) / "src" / "part 3"
+    before = part.read_bytes()
+    try:
+        files.make(part, FILE_BYTES, seed=99)
+        code, result = push(hosts, "/data/once")
+        assert (code, result["bytes"]["moved"]) == (0, 3 * FILE_BYTES)
+        assert same(hosts, "/data/once")
+    finally:
+        part.write_bytes(before)
+
+
+def test_a_host_that_is_killed_is_named_and_when_it_is_back_only_what_is_missing_moves(hosts: Hosts):
+    going = pushing(hosts, "/data/killed", *SLOW)
+    until(lambda: begun(hosts, "/data/killed", 3))
+    hosts.sh("kill", "3")
+    try:
+        code, result = going.end()
+        assert (code, status(result)) == (4, {"1": "done", "2": "done", "3": "failed", "4": "done"})
+        assert "its node is gone" in why(result, 3)
+    finally:
+        hosts.sh("start", "3")
+    code, result = push(hosts, "/data/killed")
+    assert (code, status(result)) == (0, {"1": "had", "2": "had", "3": "resumed", "4": "had"})
+    assert 0 < result["bytes"]["moved"] < 0.9 * CONTENT_BYTES
+    assert same(hosts, "/data/killed")
+
+
+def test_peers_that_are_killed_are_started_again_also_that_of_the_source(hosts: Hosts):
+    going = pushing(hosts, "/data/again", *SLOW)
+    until(lambda: begun(hosts, "/data/again", 3))
+    for host in (1, 3):
+        for pid in peers_on(hosts, host):
+            os.kill(pid, signal.SIGKILL)
+    code, result = going.end()
+    assert (code, same(hosts, "/data/again")) == (0, True), result
+
+
+def test_a_full_disk_fails_its_host_only(hosts: Hosts):
+    going = pushing(hosts, "/data/full", *SLOW, "--min-nodes", "3")
+    until(lambda: begun(hosts, "/data/full", 4))
+    disk = os.statvfs(hosts.disk(4))
+    hosts.run(4, "fallocate", "-l", (disk.f_bavail - 16) * disk.f_frsize, "/data/fill")
+    try:
+        code, result = going.end()
+    finally:
+        hosts.run(4, "rm", "/data/fill")
+    assert (code, status(result)) == (0, {"1": "done", "2": "done", "3": "done", "4": "failed"})
+    assert "no room is left" in why(result, 4)
+    assert push(hosts, "/data/full")[0] == 0
+
+
+def test_an_interrupt_ends_it_within_a_second_and_the_next_push_goes_on(hosts: Hosts):
+    going = pushing(hosts, "/data/cut", *SLOW)
+    until(lambda: begun(hosts, "/data/cut"))
+    interrupted_at = time.monotonic()
+    os.killpg(going.process.pid, signal.SIGINT)
+    going.process.wait(10)
+    assert time.monotonic() - interrupted_at < 2
+    until(lambda: not any(peers_on(hosts, host) for host in range(1, COUNT + 1)))
+    assert not (hosts.disk(2) / "cut").exists()
+    code, result = push(hosts, "/data/cut")
+    assert code == 0
+    assert result["bytes"]["moved"] < 3 * CONTENT_BYTES
+    assert status(result)["2"] == "resumed"
+
+
+def test_a_push_in_the_way_of_another_is_refused_and_neighbours_are_left_alone(hosts: Hosts):
+    first, neighbour = pushing(hosts, "/data/one", *SLOW), pushing(hosts, "/data/other", *SLOW)
+    until(lambda: begun(hosts, "/data/one"))
+    code, result = push(hosts, "/data/one")
+    assert (code, result["bytes"]["moved"]) == (4, 0)
+    assert "another push" in why(result, 2)
+    assert (first.end()[0], neighbour.end()[0]) == (0, 0)
+    assert same(hosts, "/data/one")
+    assert same(hosts, "/data/other")
+
+
+def test_a_copy_in_its_own_place_is_the_source_and_what_is_in_the_way_stays(hosts: Hosts):
+    hosts.run(3, "sh", "-c", "mkdir /data/src && echo precious >/data/src/mine")
+    code, result = push(hosts, "/data/src")
+    assert (code, result["bytes"]["moved"]) == (4, 0)
+    assert (hosts.disk(3) / "src" / "mine").read_text() == "precious\n"
+    code, result = push(hosts, "/data/src", "--replace")
+    assert (code, status(result)) == (0, {"1": "had", "2": "done", "3": "done", "4": "done"})
+    assert same(hosts, "/data/src")
+    hosts.run(1, "sh", "-c", "rm /data/src.minibit*")
+    for host in (2, 3, 4):
+        hosts.run(host, "sh", "-c", "rm -r /data/src /data/src.minibit*")
+
+
+def test_a_push_that_is_left_alone_outlives_its_driver_and_that_is_all(hosts: Hosts):
+    options = ("--detach", "--name", "alone", *SLOW)
+    push_alone = pushing(hosts, "/data/alone", *options)
+    code, said = push_alone.end()
+    assert (code, said) == (0, {"name": "alone"})
+    code, result = Pushed(
+        hosts.start(1, sys.executable, "-m", "minibit", "wait", "alone", "--json", "--progress", "none")
+    ).end()
+    assert (code, status(result), same(hosts, "/data/alone")) == (0, dict.fromkeys("1234", "done"), True)
+    until(lambda: not any(peers_on(hosts, host) for host in range(1, COUNT + 1)))
+
+
+def test_a_driver_that_is_killed_leaves_partial_copies_and_no_process(hosts: Hosts):
+    going = pushing(hosts, "/data/orphan", *SLOW)
+    until(lambda: begun(hosts, "/data/orphan"))
+    os.killpg(going.process.pid, signal.SIGKILL)
+    going.process.wait(10)
+    until(lambda: not any(peers_on(hosts, host) for host in range(1, COUNT + 1)))
+    code, result = push(hosts, "/data/orphan")
+    assert (code, same(hosts, "/data/orphan")) == (0, True)
+    assert status(result)["2"] == "resumed"
+
+
+@pytest.mark.parametrize(("share", "enough"), [(0.2, False), (0.9, True)])
+def test_without_the_node_of_the_source_it_goes_on_as_far_as_the_others_have_the_blocks(
+    hosts: Hosts, share: float, enough: bool
+):
+    """The source is on host 4, and the push on the head."""
+    dest = f"/data/lost{share}"
+    hosts.run(4, "sh", "-c", "mkdir -p /data/own")
+    for number in range(FILES):
+        files.make(hosts.disk(4) / "own" / f"part {number}", FILE_BYTES, seed=number)
+    name = f"lost-{share}"
+    code, _ = push(hosts, dest, "--detach", "--name", name, *SLOW, host=4, source="/data/own")
+    assert code == 0
+    until(lambda: begun(hosts, dest, 2, share))
+    hosts.sh("kill", "4")
+    try:
+        wait = [sys.executable, "-m", "minibit", "wait", name, "--json", "--progress", "none"]
+        code, result = Pushed(hosts.start(1, *wait)).end()
+        if enough:
+            assert status(result) == {"1": "done", "2": "done", "3": "done", "4": "failed"}
+            assert same(hosts, dest, (1, 2, 3))
+        else:
+            assert f"were only on {hosts.address(4)}" in why(result, 2)
+        assert code == 4
+    finally:
+        hosts.sh("start", "4")
+
+
+def test_a_host_that_joins_late_gets_a_copy(hosts: Hosts):
+    going = pushing(hosts, "/data/late", *SLOW)
+    until(lambda: begun(hosts, "/data/late"))
+    assert hosts.sh("add").strip() == "5"
+    code, result = going.end()
+    assert (code, status(result)) == (0, dict.fromkeys("12345", "done"))
+    assert same(hosts, "/data/late", range(1, 6))
