@@ -40,9 +40,7 @@ class TimeOver(MinibitError):
 
 
 class Push:
-    """One push of the content at `source`, an absolute path, as `order` says. `tell` is told again and again how far
-    it is.
-    """
+    """One push of the content at `source`, an absolute path, as `order` says; `tell` is told how far it is."""
 
     def __init__(self, source: Path, order: Order, tell: Pushing) -> None:
         self.source = source
@@ -64,10 +62,11 @@ class Push:
         in the result.
         """
         push = cls(source, order, tell)
-        folder = RunFolder.create(push.name, None, source) if order.records else None
-        with push._connected(), ExitStack() as undo:
+        with ExitStack() as undo:
+            folder = RunFolder.create(push.name, None, source) if order.records else None
             if folder is not None:
                 undo.callback(folder.remove_if_empty)
+            undo.enter_context(push._connected())
             plan = push._plan()
             if isinstance(plan, PushResult):
                 return plan
@@ -77,19 +76,17 @@ class Push:
 
     @classmethod
     def detach(cls, source: Path, order: Order, tell: Pushing) -> str | PushResult:
-        """Check and hash, then leave the rest to an actor: the name under which it is found. A result, if that is
-        known already.
-        """
+        """Check and hash, then leave the rest to an actor: its name. A result, if that is known already."""
         if order.records:
             raise OptionError("report", True, "a push that goes on by itself keeps no records: leave this out")
         push = cls(source, order, tell)
         with push._connected():
             plan = push._plan()
-            if not isinstance(plan, PushResult):
-                push._remember(plan.manifest)
-                detached.start(plan, push._env)
-                return push.name
-            return plan
+            if isinstance(plan, PushResult):
+                return plan
+            push._remember(plan.manifest)
+            detached.start(plan, push._env)
+            return push.name
 
     @contextmanager
     def _connected(self) -> Iterator[None]:
