@@ -125,17 +125,18 @@ class PushMember:
     def received_bytes(self) -> int:
         return self._before[1] + self.standing.received_bytes
 
-    def told(self, standing: MemberStanding, now: float) -> None:
+    def told(self, standing: MemberStanding) -> None:
         """What its actor says of itself."""
-        self.standing, self.heard = standing, True
-        if standing.opened and self.first is None:
-            self.first = standing
+        self.heard = True
+        if standing.opened:
+            self.standing = standing
+            self.first = self.first or standing
 
     def begin(self, actor: Any, now: float) -> None:
         """Its actor is started."""
         self.began_at, self.heard, self.full_at = now, False, None
         self._before = (self.sent_bytes, self.received_bytes)
-        self.standing = MemberStanding()
+        self.standing = MemberStanding(held=self.standing.held)  # what it had is on its disk still
         self.actor = actor
         self.starts += 1
         self.stage = Part.OPENING
@@ -148,7 +149,7 @@ class PushMember:
 
     def place(self, standing: MemberStanding, now: float) -> None:
         """Its copy is in its place."""
-        self.told(standing, now)
+        self.told(standing)
         self.stage = Part.PLACED
         if self.placed_at is None:
             self.placed_at, self.completed_at = now, now - standing.verify_s

@@ -83,7 +83,8 @@ class Moving:
         self._nodes_at = -inf
         self._progress = (0, self._began_at)  # a measure of it, and when that last changed
         self._hopeless_at = inf
-        self._told = (self._began_at, 0)  # when progress was last told, and the bytes that had moved
+        self._moved = (self._began_at, 0)  # when members were last asked, and the bytes that had moved
+        self._rate_bps = 0.0
 
     # from any thread
 
@@ -247,13 +248,15 @@ class Moving:
             if name == TRACKER:
                 continue
             member = self.members[name]
-            member.told(standing, now)
+            member.told(standing)
             if standing.held == self._full:
                 member.full_at = member.full_at or now
             if standing.failure and member.stage in (Part.PLACED, Part.READY):  # else its delivery says so
                 self._give_up(member, standing.failure)
             elif member.placed_at is None and now > (member.full_at or now) + DELIVER_S:
                 self._give_up(member, f"its copy could not be verified and placed within {DELIVER_S:.0f} s")
+        (before_at, before_bytes), self._moved = self._moved, (now, self.members.moved_bytes)
+        self._rate_bps = (self._moved[1] - before_bytes) / max(now - before_at, SHORT_S)
         self._hear_ends(replies, now)
         for name, since in list(standings.silent_since.items()):
             if now <= since + AWAY_S:
@@ -320,11 +323,7 @@ class Moving:
 
     def _show(self, now: float) -> None:
         """Tell how far it is."""
-        moved_bytes = self.members.moved_bytes
-        told_at, told_bytes = self._told
-        self._told = (now, moved_bytes)
-        rate_bps = (moved_bytes - told_bytes) / max(now - told_at, 1e-3)
-        seen = tally.progress(self.plan, self.members, elapsed_s=self._elapsed_s(now), rate_bps=rate_bps)
+        seen = tally.progress(self.plan, self.members, elapsed_s=self._elapsed_s(now), rate_bps=self._rate_bps)
         self._gauges.show(seen, sum(member.standing.held.bit_count() for member in self.members.copies))
         self._tell(seen)
 
