@@ -51,7 +51,12 @@ class Hosts:
 
     def sh(self, *arguments: str) -> str:
         """Say this to hosts.sh, and wait; what it printed. `MinibitError` with its reason if it fails."""
-        return self._output(self._popen(*arguments), f"hosts.sh {arguments[0]}")
+        process = self._popen(*arguments)
+        try:
+            return self._output(process, f"hosts.sh {arguments[0]}")
+        except BaseException:
+            _kill(process)
+            raise
 
     def address(self, host: int) -> str:
         """The address of a host."""
@@ -73,7 +78,9 @@ class Hosts:
 
     def start(self, host: int, *command: object) -> subprocess.Popen[str]:
         """Start a command on a host, with pipes as its input and output; `stop` ends it."""
-        return self._popen("on", str(host), *map(str, command))
+        process = self._popen("on", str(host), *map(str, command))
+        self._started.append(process)
+        return process
 
     def run(self, host: int, *command: object) -> str:
         """Run a command on a host; its output. `MinibitError` with what it complained of if it fails."""
@@ -82,8 +89,7 @@ class Hosts:
     def kill(self) -> None:
         """End all that `start` started; from any thread."""
         for process in list(self._started):
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
+            _kill(process)
 
     def stop(self) -> None:
         """End all that `start` started, and let go of it."""
@@ -96,7 +102,7 @@ class Hosts:
         self._started.clear()
 
     def _popen(self, *arguments: str) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
+        return subprocess.Popen(
             ["bash", HOSTS_SH, *arguments],
             env=self._env,
             stdin=PIPE,
@@ -105,13 +111,17 @@ class Hosts:
             text=True,
             start_new_session=True,  # Ctrl-C is for this process, which ends the others
         )
-        self._started.append(process)
-        return process
 
     @staticmethod
     def _output(process: subprocess.Popen[str], what: str) -> str:
         said, complaint = process.communicate()
         if process.returncode:
-            lines = complaint.strip().splitlines() or ["it takes root and iproute2"]
-            raise MinibitError(f"{what}: {lines[-1]}")
+            lines = [line for line in complaint.splitlines() if line.strip() and " Killed " not in line]
+            raise MinibitError(f"{what}: {(lines or ['it takes root and iproute2'])[-1]}")
         return said
+
+
+def _kill(process: subprocess.Popen[str]) -> None:
+    """End a process and those that it started, unless they began a session of their own."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)

@@ -27,7 +27,7 @@ bin=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)/.venv/bin
 on() { # HOST COMMAND...: what every process of a host has in its environment, and as its disk
     local host=$1
     shift
-    ip netns exec "$name-$host" sh -c 'mount --bind "$0" /data && exec "$@"' "$state/$host/data" \
+    ip netns exec "$name-$host" sh -c 'mkdir -p /data && mount --bind "$0" /data && exec "$@"' "$state/$host/data" \
         env TMPDIR="$state/$host" RAY_AUTH_MODE=token RAY_AUTH_TOKEN="$(cat "$state/token")" \
         RAY_ADDRESS="$net.1:6379" RAY_worker_niceness=0 RAY_USAGE_STATS_ENABLED=0 RAY_ENABLE_UV_RUN_RUNTIME_ENV=0 \
         RAY_health_check_timeout_ms="${RAY_health_check_timeout_ms:-2000}" \
