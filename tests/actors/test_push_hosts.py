@@ -168,7 +168,7 @@ def test_a_full_disk_fails_its_host_only(hosts: Hosts):
     going = pushing(hosts, "/data/full", *SLOW, "--min-nodes", "3")
     until(lambda: begun(hosts, "/data/full", 4))
     disk = os.statvfs(hosts.disk(4))
-    hosts.run(4, "fallocate", "-l", (disk.f_bavail - 16) * disk.f_frsize, "/data/fill")
+    hosts.run(4, "fallocate", "-l", disk.f_bavail * disk.f_frsize - 2 * FILE_BYTES, "/data/fill")
     try:
         code, result = going.end()
     finally:
