@@ -50,10 +50,12 @@ class Errands:
         self._calls.add(task)
         task.add_done_callback(self._said)
 
-    def cancel(self) -> None:
+    async def close(self) -> None:
         """Wait for no answer any more."""
-        for call in self._calls:
+        calls = list(self._calls)
+        for call in calls:
             call.cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
 
     async def _say(self, name: str, message: Message, number: int | None) -> None:
         def call() -> Awaitable[Any]:

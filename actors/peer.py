@@ -293,7 +293,7 @@ class PeerActor:
         """Leave if need be, and give back sockets and files; `erase`: the copy too."""
         self._stopped.set()
         await self.node.stop()
-        self.errands.cancel()
+        await self.errands.close()
         if erase and isinstance(self.node.store, Store):
             folder = self.node.store.folder  # this peer's own, and the store is closed
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)

@@ -36,7 +36,7 @@ class RosterActor:
         """Tell nobody of newcomers any more."""
         if self._timer is not None:
             self._timer.cancel()
-        self._errands.cancel()
+        await self._errands.close()
 
     async def roster(self) -> list[str]:
         """The peers that are in the swarm, as far as the tracker knows."""
