@@ -86,10 +86,11 @@ def tree(folder: Path) -> dict[str, str]:
     }
 
 
-def until(what: Callable[[], object]) -> None:
+def until(what: Callable[[], object], instead: Callable[[], object] = lambda: "") -> None:
+    """Wait for that; `instead` says what came."""
     deadline = time.monotonic() + WAIT_S
     while not what():
-        assert time.monotonic() < deadline, "it did not come to pass"
+        assert time.monotonic() < deadline, f"it did not come to pass {instead()}"
         time.sleep(0.05)
 
 
@@ -252,7 +253,8 @@ def test_without_the_node_of_the_source_it_goes_on_as_far_as_the_others_have_the
     name = f"lost-{share}"
     code, _ = push(hosts, dest, "--detach", "--name", name, *SLOW, host=4, source="/data/own")
     assert code == 0
-    until(lambda: begun(hosts, dest, 2, share))
+    status_of = [sys.executable, "-m", "minibit", "status", name]
+    until(lambda: begun(hosts, dest, 2, share), lambda: hosts.run(1, *status_of))
     hosts.sh("kill", "4")
     try:
         wait = [sys.executable, "-m", "minibit", "wait", name, "--json", "--progress", "none"]
