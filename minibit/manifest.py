@@ -96,7 +96,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=Tru
     block_bytes: Annotated[int, msgspec.Meta(ge=1, le=BLOCK_BYTES_MAX)]
     hash: HashName
     digests: bytes
-    folders: tuple[FolderEntry, ...] = msgspec.field(default_factory=tuple)  # written also where it is empty
+    folders: tuple[FolderEntry, ...] = msgspec.field(default_factory=lambda: ())  # written also if empty
     apart: bool = False
     twins: tuple[TwinEntry, ...] = ()
     links: tuple[LinkEntry, ...] = ()

@@ -15,6 +15,7 @@ from minibit.manifest import HashName, Manifest, hasher, native
 OPEN_FILES_MAX = 64
 PART_BYTES = 1 << 20  # as much of a block is read and hashed at a time, so that it can be stopped soon
 ALL = -1  # as an inventory
+FOLLOWS = os.open in os.supports_dir_fd
 
 
 class BlockFiles:
@@ -34,7 +35,7 @@ class BlockFiles:
         """From now on, find the files also after `root` was given another name by another thread."""
         if not self.manifest.folder:
             self.descriptor(0)  # the only one: it stays open
-        elif os.open in os.supports_dir_fd:
+        elif FOLLOWS:
             self._folder = os.open(self.root, os.O_RDONLY)
 
     def descriptor(self, index: int) -> int:

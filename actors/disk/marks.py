@@ -48,12 +48,15 @@ class Marked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return not self.touched(place.final) and tree.rest_is_there(self.manifest, place.final)
 
     def is_of(self, root: Path) -> bool:
-        """Whether `root` is the file or folder that was marked, whatever became of what is in it."""
-        return _inode(root) == self.inode
+        """Whether `root` is the file or folder that was marked, though some of its files may be touched.
+
+        An inode alone says little: a new folder may get that of one that was removed.
+        """
+        return _inode(root) == self.inode and (not self.files or len(self.touched(root)) < len(self.files))
 
     def is_at(self, root: Path) -> bool:
         """Whether the copy that was marked lies at `root`, and no file of it was touched."""
-        return self.is_of(root) and not self.touched(root)
+        return _inode(root) == self.inode and not self.touched(root)
 
     def stranger(self, root: Path) -> str | None:
         """Something below `root` that is no part of the copy, or None."""
@@ -82,7 +85,7 @@ def read_at(path: Path) -> Marked | None:
 def obstacle(place: Place, known: Marked | None) -> str | None:
     """Why what lies at `place.final` may not be replaced unasked; None if nothing lies there, or a copy of ours alone.
 
-    `known` is what `read` gave. A copy of ours is the very file or folder that was marked; its files may be touched.
+    `known` is what `read` gave. A copy of ours is the very one that was marked, though some of its files may be touched.
     """
     if not os.path.lexists(place.final):
         return None

@@ -252,8 +252,11 @@ class PushedStore(Store):
                     is_folder = entry.is_dir(follow_symlinks=False)
                     if is_folder:
                         Path(entry).chmod(0o700)
-                    if kinds.get(path) is not is_folder or (not is_folder and Path(entry).lstat().st_nlink > 1):
+                    if kinds.get(path) is not is_folder:
                         tree.remove(Path(entry))
+            for file in map(self._files.path, range(len(manifest.files))):
+                if os.path.lexists(file) and file.lstat().st_nlink > 1:  # what is written to one were in both
+                    file.unlink()
         super()._prepare()
 
     def _reuse(self, root: Path, old: Marked) -> None:

@@ -88,9 +88,10 @@ def _free(path: Path) -> Path:
 
 def dress(manifest: Manifest, root: Path, folder_mode: int = stat.S_IRWXU) -> None:
     """Give a copy the modes and dates of its source; its owner may read files, and do `folder_mode` with folders."""
-    for entry in manifest.files:
-        path = root / native(entry.path) if manifest.folder else root
-        _dress(path, entry.mode | stat.S_IRUSR, entry.mtime_ns)  # its owner must be able to verify it
+    files = {entry.path: entry for entry in manifest.files}
+    for path, entry in [*files.items(), *((twin.path, files[twin.of]) for twin in manifest.twins)]:
+        at = root / native(path) if manifest.folder else root
+        _dress(at, entry.mode | stat.S_IRUSR, entry.mtime_ns)  # its owner must be able to verify it
     for folder in reversed(manifest.folders):  # a folder's date is that of the last change in it
         _dress(root / native(folder.path), folder.mode | folder_mode, folder.mtime_ns)
 

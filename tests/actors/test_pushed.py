@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+import tracemalloc
 from pathlib import Path
 from random import Random
 from threading import Event
 
 import pytest
+from disk import mounted
 
 from minibit import inventory
+from minibit.actors.disk import blocks, marks
 from minibit.actors.disk.blocks import BlockFiles
 from minibit.actors.disk.files import scan
 from minibit.actors.disk.place import Place
 from minibit.actors.disk.pushed import PushedStore
 from minibit.actors.disk.source import Source
+from minibit.errors import DiskFullError, IntegrityError, LocalError, SourceError
 from minibit.manifest import Manifest
 
 BLOCK_BYTES = 100
@@ -161,3 +171,466 @@ def test_of_a_damaged_copy_the_wrong_blocks_only_are_fetched(origin: Path, place
     assert shape(place.final) == shape(origin)
     store.close()
     assert beside(place) == ["model", "model.minibit"]
+
+
+# Killed at any moment
+
+LIFE = """
+import json, os, sys
+from pathlib import Path
+from threading import Event
+from killing import lives
+from minibit import inventory
+from minibit.actors.disk import swap
+from minibit.actors.disk.files import scan
+from minibit.actors.disk.place import Place
+from minibit.actors.disk.pushed import PushedStore
+from minibit.actors.disk.source import Source
+
+folder, one_step = Path(sys.argv[1]), sys.argv[2] == "True"
+os.fsync = lambda descriptor: None  # a kill is no loss of power, and this takes most of the time
+if not one_step:
+    swap.exchange = lambda one, other: False
+
+
+def push(version, moment, say):
+    source = folder / version
+    store = PushedStore.open(Place(folder / f"node-{moment}" / "model"), scan(source, 100, apart=True, links="keep"))
+    source = Source(source, store.manifest)
+    for block in inventory.indices(inventory.full(store.manifest.block_count) & ~store.held):
+        store.write(block, source.read(block))
+        say(block)
+    store.deliver(False, Event())
+    store.close()
+
+
+def before(moment):
+    if (folder / "old").exists():
+        push("old", moment, lambda block: None)
+
+
+print(json.dumps(lives(before, lambda moment, say: push("new", moment, say))))
+"""
+
+
+def version(root: Path, data: bytes) -> Path:
+    """A small folder of everything that a push has to make."""
+    (root / "in").mkdir(parents=True)
+    (root / "a").write_bytes(data + bytes(range(150)))
+    (root / "in" / "small").write_bytes(b"always the same")
+    (root / "in" / "small").chmod(0o444)
+    (root / "in" / "twin").hardlink_to(root / "a")
+    (root / "in" / "link").symlink_to("../a")
+    (root / data[:3].decode()).touch()
+    os.utime(root / "in", ns=(1, 10**18))
+    (root / "in").chmod(0o555)
+    return root
+
+
+@pytest.mark.parametrize("one_step", [True, False])
+@pytest.mark.parametrize("before", ["nothing", "an older one", "a file over a file"])
+def test_whenever_a_push_is_killed_the_old_or_the_new_copy_is_there_and_no_block_is_fetched_twice(
+    tmp_path: Path, before: str, one_step: bool, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+    if before == "a file over a file":
+        (tmp_path / "old").write_bytes(b"old" * 99)
+        (tmp_path / "new").write_bytes(b"new" * 88)
+    else:
+        version(tmp_path / "new", b"new" * 30)
+        if before != "nothing":
+            version(tmp_path / "old", b"old" * 30)
+    support = str(Path(__file__).parent.parent / "support")
+    command = [sys.executable, "-c", f"import sys; sys.path.insert(0, {support!r})\n{LIFE}", tmp_path, str(one_step)]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    whole = {name: shape(tmp_path / name) for name in ("old", "new") if (tmp_path / name).exists()}
+    seen = []
+    for moment, written in enumerate(json.loads(run.stdout), 1):
+        place = Place(tmp_path / f"node-{moment}" / "model")
+        there = shape(place.final) if os.path.lexists(place.final) else None
+        assert there is None or there in whole.values(), f"a mixture, at change {moment}"
+        seen.append(next((name for name in whole if whole[name] == there), None))
+        store = PushedStore.open(place, pushable(tmp_path / "new", links="keep"))
+        assert set(fetch(store, tmp_path / "new")).isdisjoint(written), f"fetched twice, at change {moment}"
+        store.deliver(False, Event())
+        store.close()
+        assert shape(place.final) == whole["new"], f"at change {moment}"
+        assert beside(place) == ["model", "model.minibit"], f"at change {moment}"
+    assert len(seen) > 20
+    first = None if before == "nothing" else "old"
+    moves = [what for what, after in zip(seen, [*seen[1:], ""], strict=True) if what != after]
+    assert moves == ([first, None, "new"] if before == "an older one" and not one_step else [first, "new"])
+
+
+# What is in the way, and who else is there
+
+
+def test_content_that_no_push_made_is_refused_unless_it_may_be_replaced(origin: Path, place: Place):
+    place.final.mkdir(parents=True)
+    (place.final / "notes").write_text("mine")
+    with pytest.raises(LocalError, match="model is there already, and no push made it: move it away, or let"):
+        PushedStore.open(place, pushable(origin))
+    assert beside(place) == ["model"]
+    assert push(origin, place, replace=True).one_step
+    assert shape(place.final) == shape(origin)
+    assert beside(place) == ["model", "model.minibit"]
+
+
+def test_a_right_copy_that_no_push_made_is_had_once_it_was_read(origin: Path, place: Place):
+    tree_of(place.final)
+    store = push(origin, place)
+    assert store.had
+    assert marks.read(place).untouched(place)
+
+
+@pytest.mark.parametrize("other", ["of other bytes", "with another file", "without a file"])
+def test_a_copy_that_is_nearly_right_is_not_had(origin: Path, place: Place, other: str):
+    tree_of(place.final, **({"small": b"!" * 20} if other == "of other bytes" else {}))
+    if other == "with another file":
+        (place.final / "more").touch()
+    if other == "without a file":
+        (place.final / "empty" / "file").unlink()
+    with pytest.raises(LocalError, match="no push made it"):
+        PushedStore.open(place, pushable(origin))
+
+
+def test_what_others_put_into_a_copy_is_not_lost_with_the_next_version(tmp_path: Path, origin: Path, place: Place):
+    push(origin, place)
+    (place.final / "odd" / "results").write_text("of a week")
+    assert push(origin, place).had, "the copy itself is as it was"
+    changed = tree_of(tmp_path / "changed", a=b"new")
+    with pytest.raises(LocalError, match="model has odd/results, which no push put there"):
+        PushedStore.open(place, pushable(changed))
+    push(changed, place, replace=True)
+    assert shape(place.final) == shape(changed)
+
+
+def test_a_folder_that_took_the_place_of_a_copy_is_not_ours(tmp_path: Path, origin: Path, place: Place):
+    push(origin, place)
+    shutil.rmtree(place.final)
+    tree_of(place.final, a=b"mine")
+    with pytest.raises(LocalError, match="no push made it"):
+        PushedStore.open(place, pushable(tree_of(tmp_path / "changed", a=b"new")))
+
+
+def test_of_two_pushes_to_one_place_the_second_is_refused_until_the_first_has_ended(origin: Path, place: Place):
+    manifest = pushable(origin)
+    first = PushedStore.open(place, manifest)
+    for again in range(2):
+        with pytest.raises(LocalError, match=r"another push writes .*model: wait for its end, or cancel it"):
+            PushedStore.open(place, manifest)
+        if not again:
+            fetch(first, origin)
+            first.deliver(False, Event())
+    first.close()
+    second = PushedStore.open(place, manifest)
+    assert second.had
+    second.close()
+
+
+def test_pushes_to_neighbours_in_one_folder_do_not_meet(origin: Path, place: Place):
+    places = [place, Place(place.final.with_name("other")), Place(place.final.with_name("model.minibit2"))]
+    stores = [PushedStore.open(one, pushable(origin)) for one in places]
+    for store in stores:
+        fetch(store, origin)
+        store.deliver(False, Event())
+    for store in stores:
+        assert shape(store.final) == shape(origin)
+        store.close()
+
+
+def test_whoever_reads_during_a_swap_sees_the_old_copy_or_the_new_one(tmp_path: Path, place: Place):
+    versions = [version(tmp_path / name, name.encode() * 30) for name in ("old", "new")]
+    wholes = [shape(one)["a"] for one in versions]
+    push(versions[0], place)
+    seen, stopped = [], Event()
+
+    def read() -> None:
+        while not stopped.is_set():
+            seen.append((place.final / "a").read_bytes())
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        for count in range(20):
+            push(versions[(count + 1) % 2], place)
+    finally:
+        stopped.set()
+        reader.join()
+    assert set(seen) <= {whole[2] for whole in wholes}
+
+
+# Blocks that are there already
+
+
+def hundred(root: Path, **changed: bytes) -> Path:
+    """A hundred files, the first ten of some blocks, all others much smaller than one."""
+    root.mkdir()
+    rng = Random(9)
+    for index in range(100):
+        data = rng.randbytes(2_500 if index < 10 else 7 + index % 13)
+        (root / f"f{index:02}").write_bytes(changed.get(f"f{index:02}", data))
+        os.utime(root / f"f{index:02}", ns=(1, 10**18))
+    os.utime(root, ns=(1, 10**18))
+    return root
+
+
+@pytest.mark.parametrize(
+    ("changed", "most"),
+    [({"f03": b"x" * 2_500}, 25), ({"f03": b"x" * 10}, 1), ({"f50": b"longer than it was" * 2}, 3), ({"f40": b""}, 3)],
+    ids=["a large one", "a large one is short", "a small one is longer", "a small one is empty"],
+)
+def test_of_a_version_with_one_other_file_only_its_blocks_are_fetched(
+    tmp_path: Path, place: Place, changed: dict[str, bytes], most: int
+):
+    push(hundred(tmp_path / "old"), place)
+    new = hundred(tmp_path / "new", **changed)
+    store = PushedStore.open(place, pushable(new))
+    fetched = fetch(store, new)
+    assert 1 <= len(fetched) <= most < store.manifest.block_count // 4
+    assert store.reused_bytes == store.manifest.content_bytes - sum(map(store.manifest.length, fetched))
+    store.deliver(True, Event())
+    assert shape(place.final) == shape(new)
+    store.close()
+
+
+def test_files_that_got_other_names_are_not_fetched_again(tmp_path: Path, place: Place):
+    push(hundred(tmp_path / "old"), place)
+    new = hundred(tmp_path / "new")
+    (new / "f03").rename(new / "moved")
+    assert push(new, place).reused_bytes >= 25 * 100
+    assert shape(place.final) == shape(new)
+
+
+def test_modes_and_dates_alone_move_nothing(origin: Path, place: Place):
+    push(origin, place)
+    (origin / "a").chmod(0o700)
+    os.utime(origin / "odd", ns=(5, 5))
+    store = push(origin, place)
+    assert store.had
+    assert shape(place.final) == shape(origin)
+
+
+def test_a_partial_copy_of_another_version_gives_its_blocks_and_loses_its_other_files(tmp_path: Path, place: Place):
+    old = hundred(tmp_path / "old")
+    (old / "gone").mkdir()
+    (old / "gone" / "file").touch()
+    store = PushedStore.open(place, pushable(old))
+    fetch(store, old)
+    store.close()
+    new = hundred(tmp_path / "new", f90=b"changed")
+    store = PushedStore.open(place, pushable(new))
+    assert (store.had, store.resumed) == (False, True)
+    assert len(fetch(store, new)) < 5
+    store.deliver(False, Event())
+    assert shape(place.final) == shape(new)
+    store.close()
+
+
+def test_a_partial_file_gives_way_to_a_folder_and_the_other_way_round(tmp_path: Path, origin: Path, place: Place):
+    (tmp_path / "film").write_bytes(b"film" * 100)
+    for source in (origin, tmp_path / "film", origin):
+        store = PushedStore.open(place, pushable(source))
+        fetch(store, source)
+        store.close()
+    push(origin, place)
+    assert shape(place.final) == shape(origin)
+
+
+# Links
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    """A model as Hugging Face keeps it: blobs, and snapshots of relative links to them."""
+    root = tmp_path / "models--x"
+    (root / "blobs").mkdir(parents=True)
+    for index in range(3):
+        (root / "blobs" / f"{index}").write_bytes(bytes([index]) * 150)
+    for revision in ("one", "two"):
+        (root / "snapshots" / revision).mkdir(parents=True)
+        for index in range(2):
+            (root / "snapshots" / revision / f"part-{index}").symlink_to(f"../../blobs/{index}")
+    (root / "snapshots" / "two" / "config").symlink_to("../../blobs/2")
+    return root
+
+
+def test_a_snapshot_of_links_is_pushed_as_the_files_that_they_lead_to(cache: Path, place: Place):
+    snapshot = cache / "snapshots" / "two"
+    push(snapshot, place)
+    assert {path.name: path.read_bytes() for path in place.final.iterdir()} == {
+        path.name: path.read_bytes() for path in snapshot.iterdir()
+    }
+    assert not any(path.is_symlink() for path in place.final.iterdir())
+    assert push(snapshot, place).had
+
+
+def test_what_several_links_lead_to_travels_once_and_takes_its_room_once(cache: Path, place: Place):
+    store = push(cache, place)
+    assert (store.manifest.content_bytes, len(store.manifest.twins)) == (450, 5)
+    paths = [place.final / path for path in ("blobs/0", "snapshots/one/part-0", "snapshots/two/part-0")]
+    assert {path.stat().st_ino for path in paths} == {paths[0].stat().st_ino}
+    assert (place.final / "snapshots/two/config").read_bytes() == bytes([2]) * 150
+    assert marks.read(place).untouched(place)
+    assert push(cache, place).had
+    paths[1].unlink()
+    assert not marks.read(place).untouched(place)
+    assert push(cache, place).reused_bytes == 450
+    assert marks.read(place).untouched(place)
+
+
+def test_where_a_file_can_not_have_two_names_it_is_copied(cache: Path, place: Place, monkeypatch: pytest.MonkeyPatch):
+    def refused(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refused)
+    push(cache, place)
+    assert (place.final / "snapshots/one/part-1").read_bytes() == bytes([1]) * 150
+    assert push(cache, place).had
+
+
+def test_links_that_are_kept_stay_links(cache: Path, place: Place):
+    manifest = pushable(cache, links="keep")
+    store = PushedStore.open(place, manifest)
+    fetch(store, cache)
+    store.deliver(True, Event())
+    store.close()
+    assert shape(place.final) == shape(cache)
+    assert Manifest.decode(manifest.encode()) == manifest
+    store = PushedStore.open(place, manifest)
+    assert store.had
+    store.close()
+
+
+@pytest.mark.parametrize("target", ["/etc/passwd", "../outside", "b/../../outside", "b/.."])
+def test_a_link_that_leads_out_of_the_folder_is_not_kept(origin: Path, target: str):
+    (origin / "link").symlink_to(target)
+    with pytest.raises(SourceError, match=r"can't keep the link link of .*, which leads out of it, to .*: follow"):
+        pushable(origin, links="keep")
+
+
+def test_links_can_be_refused(cache: Path):
+    with pytest.raises(SourceError, match=r"snapshots/.* is a link, and links are refused"):
+        pushable(cache, links="refuse")
+    assert pushable(cache / "blobs", links="refuse").content_bytes == 450
+
+
+# What is read again, and what is believed
+
+
+def test_a_byte_that_the_disk_lost_is_found_by_a_full_verification_and_fetched_again(origin: Path, place: Place):
+    store = PushedStore.open(place, pushable(origin))
+    fetch(store, origin)
+    with (place.partial / "b" / "large").open("r+b") as file:
+        file.write(b"!")
+    with pytest.raises(IntegrityError, match="is not what was written: start again"):
+        store.deliver(True, Event())
+    assert inventory.full(store.manifest.block_count).bit_count() - store.held.bit_count() == 1
+    store.close()
+    assert not place.final.exists()
+    store = PushedStore.open(place, pushable(origin))
+    assert len(fetch(store, origin)) == 1
+    store.deliver(True, Event())
+    store.close()
+
+
+def test_a_copy_whose_byte_changed_behind_its_date_is_found_by_a_full_verification(origin: Path, place: Place):
+    push(origin, place)
+    file = place.final / "a"
+    before = file.stat()
+    file.write_bytes(b"!" + file.read_bytes()[1:])
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert push(origin, place).had, "as rsync believes it"
+    store = PushedStore.open(place, pushable(origin), full=True)
+    assert (store.had, len(fetch(store, origin))) == (False, 1)
+    store.close()
+
+
+def test_a_delivery_that_is_stopped_ends_soon_and_goes_on_later(origin: Path, place: Place):
+    stopped = Event()
+    stopped.set()
+    for full in (True, False):
+        store = PushedStore.open(place, pushable(origin))
+        fetch(store, origin)
+        with pytest.raises(InterruptedError):
+            store.deliver(full, stopped)
+        store.close()
+        assert not place.final.exists()
+    store = PushedStore.open(place, pushable(origin))
+    assert store.complete
+    store.deliver(True, Event())
+    store.close()
+
+
+def test_blocks_are_read_while_the_copy_is_put_in_its_place(
+    origin: Path, place: Place, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(blocks, "OPEN_FILES_MAX", 1)
+    store = PushedStore.open(place, pushable(origin))
+    fetch(store, origin)
+    ended = Event()
+
+    def deliver() -> None:
+        store.deliver(True, Event())
+        ended.set()
+
+    thread = threading.Thread(target=deliver)
+    thread.start()
+    rounds = 0
+    while not ended.is_set() or not rounds:
+        assert all(store.verify(block, store.read(block)) for block in range(store.manifest.block_count))
+        rounds += 1
+    thread.join()
+    store.close()
+
+
+def test_a_large_block_is_hashed_in_parts_when_a_partial_copy_is_opened(tmp_path: Path, place: Place):
+    (tmp_path / "film").write_bytes(Random(1).randbytes(12 << 20))
+    manifest = pushable(tmp_path / "film", 12 << 20)
+    store = PushedStore.open(place, manifest)
+    fetch(store, tmp_path / "film")
+    store.close()
+    tracemalloc.start()
+    store = PushedStore.open(place, manifest)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert store.complete
+    assert peak < 4 << 20
+    store.close()
+
+
+def test_ten_thousand_files_are_had_by_their_marks(tmp_path: Path, place: Place, monkeypatch: pytest.MonkeyPatch):
+    root = tmp_path / "many"
+    for folder in range(100):
+        (root / f"{folder:02}").mkdir(parents=True)
+        for file in range(100):
+            (root / f"{folder:02}" / f"{file:02}").write_bytes(b"%d" % (folder * 100 + file))
+    manifest = pushable(root, 16 << 10)
+    store = PushedStore.open(place, manifest)
+    fetch(store, root)
+    store.deliver(False, Event())
+    store.close()
+    monkeypatch.setattr(BlockFiles, "digest", None)
+    began = time.monotonic()
+    store = PushedStore.open(place, manifest)
+    assert store.had
+    assert time.monotonic() - began < 10.0, "it takes a fraction of a second on a quiet machine"
+    store.close()
+
+
+def test_content_without_room_leaves_nothing(tmp_path: Path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    (tmp_path / "film").write_bytes(bytes(2 << 20))
+    with mounted(disk, "size=1m"), pytest.raises(DiskFullError, match="no room for film"):
+        PushedStore.open(Place(disk / "model"), pushable(tmp_path / "film"))
+    assert list(disk.iterdir()) == []
+
+
+def test_a_store_that_is_discarded_takes_its_partial_copy_with_it_and_leaves_the_old_one(tmp_path: Path, place: Place):
+    push(version(tmp_path / "old", b"old"), place)
+    store = PushedStore.open(place, pushable(version(tmp_path / "new", b"new")))
+    store.discard()
+    assert beside(place) == ["model", "model.minibit"]
+    assert marks.read(place).untouched(place)
