@@ -85,7 +85,7 @@ def read_at(path: Path) -> Marked | None:
 def obstacle(place: Place, known: Marked | None) -> str | None:
     """Why what lies at `place.final` may not be replaced unasked; None if nothing lies there, or a copy of ours alone.
 
-    `known` is what `read` gave. A copy of ours is the very one that was marked, though some of its files may be touched.
+    `known` is what `read` gave. A copy of ours is the very one that was marked; some of its files may be touched.
     """
     if not os.path.lexists(place.final):
         return None

@@ -1343,6 +1343,15 @@ def test_a_pool_keeps_few_spare_buffers_and_hands_out_the_warm_one() -> None:
     assert all(pool.take() is not buffer for buffer in buffers)
 
 
+def test_of_large_buffers_one_is_kept() -> None:
+    pool = BlockPool(16 << 20)
+    buffers = [pool.take() for _ in range(2)]
+    for buffer in buffers:
+        pool.give(buffer)
+    assert pool.take() is buffers[0]
+    assert pool.take() is not buffers[1]
+
+
 # -- the rooms
 
 

@@ -100,8 +100,7 @@ class Overview:
     def _missing_bytes(self) -> int:
         """What the peers that the run waits for still miss."""
         content, accounts = self._ledger.content, self._ledger.accounts
-        missing = (content.block_count - accounts[name].held.bit_count() for name in verdict.waiting(accounts))
-        return sum(missing) * content.block_bytes
+        return sum(content.content_bytes - content.bytes_of(accounts[name].held) for name in verdict.waiting(accounts))
 
     def rows(self, now: float) -> list[dict[str, Any]]:
         """A row for each actor, the tracker first."""
