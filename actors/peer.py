@@ -294,7 +294,7 @@ class PeerActor:
         self._stopped.set()
         await self.node.stop()
         await self.errands.close()
-        if erase and isinstance(self.node.store, Store):
+        if erase and self.setup.dest is None and isinstance(self.node.store, Store):
             folder = self.node.store.folder  # this peer's own, and the store is closed
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
             with suppress(OSError):  # others of this run are still there; the last one out succeeds

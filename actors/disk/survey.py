@@ -198,7 +198,8 @@ def _content(place: Place, source: str | None) -> DestSurvey:
         return DestSurvey(path=path, state="other", fault=f"{path} is a disk of its own: give a folder in it")
     marked = marks.read(place)
     if marked is None or marks.obstacle(place, marked) is not None:
-        return DestSurvey(path=path, state="other", content_bytes=_content_bytes(final))
+        digest = marked.manifest.digest if marked is not None and marked.untouched(place) else ""  # and there is more
+        return DestSurvey(path=path, state="other", digest=digest, content_bytes=_content_bytes(final))
     manifest = marked.manifest
     return DestSurvey(
         path=path,
