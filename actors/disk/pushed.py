@@ -188,7 +188,7 @@ class PushedStore(Store):
 
     def _remove_old(self) -> None:
         """Remove what is beside the copy; what can't be removed stays."""
-        for path in (self.place.new, self.place.partial):
+        for path in (self.place.new_mark, self.place.new, self.place.partial):
             with suppress(OSError):
                 tree.remove(path)
 
@@ -216,7 +216,7 @@ class PushedStore(Store):
         """Take the copy at `final` as it is, with the modes and dates of the source."""
         self.had = True
         self.held = inventory.full(self.manifest.block_count)
-        self._forget_new()
+        self._remove_old()
         tree.dress(self.manifest, self.final, FOLDER_MODE)
         known = marks.of(self.manifest, self.final)
         if self._old is not None and self._old.manifest == self.manifest:

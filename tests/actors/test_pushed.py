@@ -10,15 +10,18 @@ import sys
 import threading
 import time
 import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 from threading import Event
+from typing import Any
 
 import pytest
 from disk import mounted
+from killing import lives
 
 from minibit import inventory
-from minibit.actors.disk import blocks, marks
+from minibit.actors.disk import blocks, marks, swap
 from minibit.actors.disk.blocks import BlockFiles
 from minibit.actors.disk.files import scan
 from minibit.actors.disk.place import Place
@@ -64,12 +67,13 @@ def pushable(root: Path, block_bytes: int = BLOCK_BYTES, links: str = "follow") 
     return scan(root, block_bytes, apart=True, links=links)
 
 
-def fetch(store: PushedStore, origin: Path) -> list[int]:
-    """Write what the store lacks, from the source; the blocks."""
+def fetch(store: PushedStore, origin: Path, say: Callable[[int], None] = lambda block: None) -> list[int]:
+    """Write what the store lacks, from the source; the blocks, each of which is also said."""
     source = Source(origin, store.manifest)
     lacking = [*inventory.indices(inventory.full(store.manifest.block_count) & ~store.held)]
     for block in lacking:
         store.write(block, source.read(block))
+        say(block)
     source.close()
     return lacking
 
@@ -175,43 +179,6 @@ def test_of_a_damaged_copy_the_wrong_blocks_only_are_fetched(origin: Path, place
 
 # Killed at any moment
 
-LIFE = """
-import json, os, sys
-from pathlib import Path
-from threading import Event
-from killing import lives
-from minibit import inventory
-from minibit.actors.disk import swap
-from minibit.actors.disk.files import scan
-from minibit.actors.disk.place import Place
-from minibit.actors.disk.pushed import PushedStore
-from minibit.actors.disk.source import Source
-
-folder, one_step = Path(sys.argv[1]), sys.argv[2] == "True"
-os.fsync = lambda descriptor: None  # a kill is no loss of power, and this takes most of the time
-if not one_step:
-    swap.exchange = lambda one, other: False
-
-
-def push(version, moment, say):
-    source = folder / version
-    store = PushedStore.open(Place(folder / f"node-{moment}" / "model"), scan(source, 100, apart=True, links="keep"))
-    source = Source(source, store.manifest)
-    for block in inventory.indices(inventory.full(store.manifest.block_count) & ~store.held):
-        store.write(block, source.read(block))
-        say(block)
-    store.deliver(False, Event())
-    store.close()
-
-
-def before(moment):
-    if (folder / "old").exists():
-        push("old", moment, lambda block: None)
-
-
-print(json.dumps(lives(before, lambda moment, say: push("new", moment, say))))
-"""
-
 
 def version(root: Path, data: bytes) -> Path:
     """A small folder of everything that a push has to make."""
@@ -227,12 +194,61 @@ def version(root: Path, data: bytes) -> Path:
     return root
 
 
+def elsewhere(function: Callable[[Path, bool], object], folder: Path, one_step: bool) -> Any:
+    """What a function of this file gives in a process of its own, where nothing is synced and threads are none."""
+    here = Path(__file__)
+    program = (
+        f"import json, os, sys; sys.path[:0] = {[str(here.parent), str(here.parent.parent / 'support')]!r}\n"
+        f"from pathlib import Path; import {here.stem} as tests; os.fsync = lambda descriptor: None\n"
+        f"print(json.dumps(tests.{function.__name__}(Path({str(folder)!r}), {one_step})))"
+    )
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    return json.loads(run.stdout)
+
+
+def push_aloud(source: Path, place: Place, say: Callable[[int], None] = lambda block: None) -> None:
+    """A whole push that says each block that it wrote."""
+    store = PushedStore.open(place, pushable(source, links="keep"), replace=True)
+    fetch(store, source, say)
+    store.deliver(False, Event())
+    store.close()
+
+
+def killed_once_each(folder: Path, one_step: bool) -> list[list[int]]:
+    """Pushes of `new` over `old`, each to a place of its own; the blocks that each wrote until it was killed."""
+    if not one_step:
+        swap.exchange = lambda one, other: False
+
+    def place(moment: int) -> Place:
+        return Place(folder / f"node-{moment}" / "model")
+
+    def before(moment: int) -> None:
+        if (folder / "old").exists():
+            push_aloud(folder / "old", place(moment))
+
+    return lives(before, lambda moment, say: push_aloud(folder / "new", place(moment), say))
+
+
+def killed_in_turn(folder: Path, one_step: bool) -> list[list[int]]:
+    """Pushes of three versions in turn to one place, each killed one change later than the one before."""
+    if not one_step:
+        swap.exchange = lambda one, other: False
+    versions = [folder / name for name in ("old", "new", "film")]
+    whole, place = [shape(one) for one in versions], Place(folder / "node" / "model")
+
+    def before(moment: int) -> None:
+        there = [shape(place.final)] if os.path.lexists(place.final) else []
+        assert all(one in whole for one in there), f"a mixture, after change {moment - 1}"
+
+    return lives(before, lambda moment, say: push_aloud(versions[moment % 3], place, say))
+
+
 @pytest.mark.parametrize("one_step", [True, False])
 @pytest.mark.parametrize("before", ["nothing", "an older one", "a file over a file"])
 def test_whenever_a_push_is_killed_the_old_or_the_new_copy_is_there_and_no_block_is_fetched_twice(
     tmp_path: Path, before: str, one_step: bool, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
     if before == "a file over a file":
         (tmp_path / "old").write_bytes(b"old" * 99)
         (tmp_path / "new").write_bytes(b"new" * 88)
@@ -240,13 +256,11 @@ def test_whenever_a_push_is_killed_the_old_or_the_new_copy_is_there_and_no_block
         version(tmp_path / "new", b"new" * 30)
         if before != "nothing":
             version(tmp_path / "old", b"old" * 30)
-    support = str(Path(__file__).parent.parent / "support")
-    command = [sys.executable, "-c", f"import sys; sys.path.insert(0, {support!r})\n{LIFE}", tmp_path, str(one_step)]
-    run = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert run.returncode == 0, run.stderr
+    heard = elsewhere(killed_once_each, tmp_path, one_step)
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
     whole = {name: shape(tmp_path / name) for name in ("old", "new") if (tmp_path / name).exists()}
     seen = []
-    for moment, written in enumerate(json.loads(run.stdout), 1):
+    for moment, written in enumerate(heard, 1):
         place = Place(tmp_path / f"node-{moment}" / "model")
         there = shape(place.final) if os.path.lexists(place.final) else None
         assert there is None or there in whole.values(), f"a mixture, at change {moment}"
@@ -261,6 +275,18 @@ def test_whenever_a_push_is_killed_the_old_or_the_new_copy_is_there_and_no_block
     first = None if before == "nothing" else "old"
     moves = [what for what, after in zip(seen, [*seen[1:], ""], strict=True) if what != after]
     assert moves == ([first, None, "new"] if before == "an older one" and not one_step else [first, "new"])
+
+
+@pytest.mark.parametrize("one_step", [True, False])
+def test_however_many_pushes_are_killed_at_one_place_the_next_one_completes_its_copy(tmp_path: Path, one_step: bool):
+    sources = [version(tmp_path / name, name.encode() * 30) for name in ("old", "new")]
+    (tmp_path / "film").write_bytes(b"film" * 90)
+    assert len(elsewhere(killed_in_turn, tmp_path, one_step)) > 20
+    place = Place(tmp_path / "node" / "model")
+    for source in (*sources, tmp_path / "film", sources[0]):
+        push_aloud(source, place)
+        assert shape(place.final) == shape(source)
+        assert beside(place) == ["model", "model.minibit"]
 
 
 # What is in the way, and who else is there
