@@ -6,7 +6,6 @@ ours, and neither is content that was pushed from where it lies. Nothing here is
 
 from __future__ import annotations
 
-import filecmp
 import hashlib
 import os
 import time
@@ -139,15 +138,10 @@ def _wrong(manifest: Manifest, root: Path) -> dict[str, list[str]]:
         "not of it": sorted(there.keys() - wanted.keys()),
         "of another kind or size": sorted(path for path, kind in wanted.items() if there.get(path, kind) != kind),
     }
-    unlike = set()
+    unlike = set(tree.wrong_twins(manifest, root))
     with closing(BlockFiles(manifest, root, os.O_RDONLY)) as files:
         for block in inventory.indices(inventory.full(manifest.block_count) & ~files.right()):
             unlike |= {native(manifest.files[index].path) for index, _, _ in manifest.spans(block)}
-    for twin in manifest.twins:
-        one, other = root / native(twin.path), root / native(twin.of)
-        with suppress(OSError):
-            if not one.samefile(other) and not filecmp.cmp(one, other, shallow=False):
-                unlike.add(native(twin.path))
     told = {path for paths in wrong.values() for path in paths}
     return {what: paths for what, paths in {**wrong, "with other bytes": sorted(unlike - told)}.items() if paths}
 

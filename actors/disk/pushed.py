@@ -8,9 +8,8 @@ moment: `final` is the old copy or the new one, and the next store at this place
     new_mark fits `new`     it is whole, and only the swap is missing
     neither                 new_mark and `new` go
 
-Local blocks are used first: those of a partial copy, then those of an older copy at `final` whose mark says which
-blocks it has. A copy at `final` is replaced without being asked for if it is ours, which means that the mark is of this
-very file or folder, and that there is nothing in it beside the copy.
+Local blocks are used first: those of a partial copy, then those of what is at `final`. A copy there is replaced
+unasked if it is ours: the mark is of this very file or folder, and there is nothing in it beside the copy.
 """
 
 from __future__ import annotations
@@ -103,9 +102,8 @@ class PushedStore(Store):
         if resumed:
             self.held = self._files.right()
             self.resumed = bool(self.held)
-        for root, old in ((self.place.new, whole), (self.final, self._old)):
-            if old is not None:
-                self._reuse(root, old)
+        self._reuse(self.place.new, whole)
+        self._reuse(self.final, self._old)
         self._forget_new()
 
     def finish(self) -> Path:
@@ -209,7 +207,8 @@ class PushedStore(Store):
         for index in touched:
             doubtful |= manifest.inventory_of(index)
         with closing(BlockFiles(manifest, self.final, READING)) as files, suppress(OSError):
-            return all(files.digest(block) == manifest.digest_of(block) for block in inventory.indices(doubtful))
+            right = all(files.digest(block) == manifest.digest_of(block) for block in inventory.indices(doubtful))
+            return right and not tree.wrong_twins(manifest, self.final)
         return False
 
     def _keep(self) -> None:
@@ -259,18 +258,24 @@ class PushedStore(Store):
                     file.unlink()
         super()._prepare()
 
-    def _reuse(self, root: Path, old: Marked) -> None:
-        """Copy the blocks that are missing here and that an older version at `root` has."""
-        if old.manifest.hash != self.manifest.hash:
-            return
-        wanted: dict[bytes, list[int]] = {}
-        for block in inventory.indices(inventory.full(self.manifest.block_count) & ~self.held):
-            wanted.setdefault(self.manifest.digest_of(block), []).append(block)
-        with closing(BlockFiles(old.manifest, root, READING)) as files:
-            for there in range(old.manifest.block_count if wanted else 0):
-                if blocks := wanted.get(old.manifest.digest_of(there)):
+    def _reuse(self, root: Path, old: Marked | None) -> None:
+        """Copy the blocks that are missing here and that are at `root`: where the manifest of that copy has them.
+
+        If it has other blocks or nothing is known of it: at the same place in a file of the same name.
+        """
+        manifest, wanted = self.manifest, dict[bytes, list[int]]()
+        alike = old is not None and (old.manifest.block_bytes, old.manifest.hash) == (
+            manifest.block_bytes,
+            manifest.hash,
+        )
+        there = old.manifest if old is not None and alike else manifest
+        for block in inventory.indices(inventory.full(manifest.block_count) & ~self.held):
+            wanted.setdefault(manifest.digest_of(block), []).append(block)
+        with closing(BlockFiles(there, root, READING)) as files:
+            for block in range(there.block_count if wanted and os.path.lexists(root) else 0):
+                if blocks := wanted.get(there.digest_of(block)):
                     with suppress(OSError):
-                        self._copy(files.read(there), blocks)
+                        self._copy(files.read(block), blocks)
 
     def _copy(self, data: bytes, blocks: list[int]) -> None:
         for block in blocks:

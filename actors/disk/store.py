@@ -173,7 +173,8 @@ class Store:
         if tree.found(self.final, self.manifest) != tree.wanted(self.manifest):
             return False
         with closing(BlockFiles(self.manifest, self.final, READING)) as files:
-            return files.right() == inventory.full(self.manifest.block_count)
+            right = files.right() == inventory.full(self.manifest.block_count)
+        return right and not tree.wrong_twins(self.manifest, self.final)
 
     def close(self) -> None:
         """Close everything; a later store can resume what is held."""

@@ -7,6 +7,7 @@ removed.
 from __future__ import annotations
 
 import ctypes
+import filecmp
 import os
 import shutil
 import stat
@@ -66,6 +67,17 @@ def _seen(root: Path, path: str) -> tuple[int, int]:
     """The size and the date of a file."""
     seen = (root / native(path)).stat()
     return seen.st_size, seen.st_mtime_ns
+
+
+def wrong_twins(manifest: Manifest, root: Path) -> list[str]:
+    """The other names of files, as on this system, that are files with other bytes; one that is missing is not."""
+    wrong = []
+    for twin in manifest.twins:
+        one, other = root / native(twin.path), root / native(twin.of)
+        with suppress(OSError):
+            if not one.samefile(other) and not filecmp.cmp(one, other, shallow=False):
+                wrong.append(native(twin.path))
+    return wrong
 
 
 def add_names(manifest: Manifest, root: Path) -> None:

@@ -429,6 +429,22 @@ def test_files_that_got_other_names_are_not_fetched_again(tmp_path: Path, place:
     assert shape(place.final) == shape(new)
 
 
+def test_of_content_that_no_push_made_the_blocks_at_the_same_places_are_copied(tmp_path: Path, place: Place):
+    place.final.parent.mkdir()
+    hundred(place.final, f03=b"old")
+    assert push(hundred(tmp_path / "new"), place, replace=True).reused_bytes > 9 * 2_000
+
+
+def test_two_files_of_other_bytes_where_one_with_two_names_is_wanted_are_no_copy(cache: Path, place: Place):
+    shutil.copytree(cache, place.final, symlinks=False)
+    part = place.final / "snapshots" / "one" / "part-0"
+    part.write_bytes(b"!" * 150)
+    with pytest.raises(LocalError, match="no push made it"):
+        PushedStore.open(place, pushable(cache))
+    shutil.copyfile(cache / "blobs" / "0", part)
+    assert push(cache, place).had
+
+
 def test_modes_and_dates_alone_move_nothing(origin: Path, place: Place):
     push(origin, place)
     (origin / "a").chmod(0o700)
