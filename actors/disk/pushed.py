@@ -264,11 +264,9 @@ class PushedStore(Store):
         If it has other blocks or nothing is known of it: at the same place in a file of the same name.
         """
         manifest, wanted = self.manifest, dict[bytes, list[int]]()
-        alike = old is not None and (old.manifest.block_bytes, old.manifest.hash) == (
-            manifest.block_bytes,
-            manifest.hash,
-        )
-        there = old.manifest if old is not None and alike else manifest
+        there = old.manifest if old is not None else manifest
+        if (there.block_bytes, there.hash) != (manifest.block_bytes, manifest.hash):
+            there = manifest
         for block in inventory.indices(inventory.full(manifest.block_count) & ~self.held):
             wanted.setdefault(manifest.digest_of(block), []).append(block)
         with closing(BlockFiles(there, root, READING)) as files:
