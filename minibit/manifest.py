@@ -153,7 +153,9 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=Tru
         return inventory.of(block - 1 for (_, at), (block, end) in pairwise(places) if (end - at) % self.block_bytes)
 
     def _reach(self, block: int) -> tuple[int, int]:
-        """Where `block` begins in the content, and where it ends."""
+        """Where `block` begins in the content, and where it ends; `LocalError` when there is no such block."""
+        if not 0 <= block < self.block_count:
+            raise LocalError(f"there is no block {block} of {self.name}, which has {self.block_count}")
         blocks, starts = self._cuts
         cut = bisect_right(blocks, block) - 1
         begin = starts[cut] + (block - blocks[cut]) * self.block_bytes
@@ -172,8 +174,6 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=Tru
 
     def length(self, block: int) -> int:
         """The bytes of `block`; `LocalError` when there is no such block."""
-        if not 0 <= block < self.block_count:
-            raise LocalError(f"there is no block {block} of {self.name}, which has {self.block_count}")
         begin, end = self._reach(block)
         return end - begin
 
@@ -187,12 +187,13 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=Tru
 
     def spans(self, block: int, offset: int = 0, length: int | None = None) -> list[tuple[int, int, int]]:
         """Where those bytes of `block` lie: (index of the file, offset in it, bytes), empty files left out."""
-        whole = self.length(block)
+        begin, end = self._reach(block)
+        whole = end - begin
         if length is None:
             length = whole - offset
         if offset < 0 or length < 0 or offset + length > whole:
             raise LocalError(f"block {block} has {whole} bytes, not {length} from {offset} on")
-        start = self._reach(block)[0] + offset
+        start = begin + offset
         index = bisect_right(self._ends, start)  # the first file that ends beyond `start`
         spans = []
         while length:
