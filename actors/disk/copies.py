@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 from typing import Literal
 
@@ -96,7 +96,7 @@ def remove(dest: str, force: bool = False) -> Removed:
         for path in (place.partial, place.new, place.final):
             claim.take(path)
         kept = _kept(place, marked, force)
-        if kept and (marked is None or not _is_source(place, marked)):
+        if kept and (marked is None or not marked.is_source(place.final)):
             return Removed(kept=kept)
         return _removed([path for path in paths if not (kept and path == place.final)], kept)
     except LocalError as error:
@@ -156,7 +156,7 @@ def _kept(place: Place, marked: Marked | None, force: bool) -> str:
     dest = place.final
     if not os.path.lexists(dest):
         return ""
-    if marked is not None and _is_source(place, marked):
+    if marked is not None and marked.is_source(dest):
         return f"{dest} stays: it was pushed from there"
     if force:
         return ""
@@ -167,12 +167,6 @@ def _kept(place: Place, marked: Marked | None, force: bool) -> str:
     changed = [dest / native(marked.manifest.files[index].path) for index in marked.touched(dest)]
     changed = [path for path in changed if os.path.lexists(path)]
     return f"{changed[0]} was changed since it was pushed: move it away, or force it" if changed else ""
-
-
-def _is_source(place: Place, marked: Marked) -> bool:
-    with suppress(OSError):
-        return marked.source is not None and place.final.samefile(native(marked.source.path))
-    return False
 
 
 def _removed(paths: list[Path], kept: str) -> Removed:

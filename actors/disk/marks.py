@@ -58,6 +58,12 @@ class Marked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Whether the copy that was marked lies at `root`, and no file of it was touched."""
         return _inode(root) == self.inode and not self.touched(root)
 
+    def is_source(self, root: Path) -> bool:
+        """Whether what lies at `root` was not put there by a push, but pushed from there."""
+        with suppress(OSError):
+            return self.source is not None and root.samefile(native(self.source.path))
+        return False
+
     def stranger(self, root: Path) -> str | None:
         """Something below `root` that is no part of the copy, or None."""
         if not self.manifest.folder:
@@ -85,11 +91,12 @@ def read_at(path: Path) -> Marked | None:
 def obstacle(place: Place, known: Marked | None) -> str | None:
     """Why what lies at `place.final` may not be replaced unasked; None if nothing lies there, or a copy of ours alone.
 
-    `known` is what `read` gave. A copy of ours is the very one that was marked; some of its files may be touched.
+    `known` is what `read` gave. A copy of ours is the very one that was marked; some of its files may be touched. The
+    source of an earlier push is not ours.
     """
     if not os.path.lexists(place.final):
         return None
-    if known is None or not known.is_of(place.final):
+    if known is None or not known.is_of(place.final) or known.is_source(place.final):
         return f"{place.final} is there already, and no push made it"
     if (stranger := known.stranger(place.final)) is not None:
         return f"{place.final} has {stranger}, which no push put there"

@@ -218,7 +218,7 @@ class PushedStore(Store):
         self._remove_old()
         tree.dress(self.manifest, self.final, FOLDER_MODE)
         known = marks.of(self.manifest, self.final)
-        if self._old is not None and self._old.manifest == self.manifest:
+        if self._old is not None and _same(self._old.manifest, self.manifest):
             known = msgspec.structs.replace(known, source=self._old.source)
         if known != self._old:
             marks.write(self.place, known)

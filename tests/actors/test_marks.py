@@ -14,6 +14,7 @@ from minibit.actors.disk.files import scan
 from minibit.actors.disk.place import Place
 from minibit.actors.disk.pushed import PushedStore
 from minibit.actors.disk.source import Source
+from minibit.errors import LocalError
 from minibit.manifest import Manifest
 
 
@@ -120,6 +121,17 @@ def test_a_source_that_is_the_copy_itself_is_marked_as_both(origin: Path):
     marks.remember_source(place, manifest, origin)
     assert marks.manifest_of_source(place, origin) == manifest
     assert marks.read(place).manifest == manifest
+
+
+def test_a_source_is_not_replaced_by_another_version_unless_that_is_said(origin: Path, tmp_path: Path):
+    place, manifest = Place(origin), scan(origin, 100, apart=True)
+    marks.remember_source(place, manifest, origin)
+    store = PushedStore.open(place, manifest)
+    assert store.had
+    store.close()
+    (tmp_path / "other").mkdir()
+    with pytest.raises(LocalError, match="origin is there already, and no push made it"):
+        PushedStore.open(place, scan(tmp_path / "other", 100, apart=True))
 
 
 def test_nothing_is_remembered_beside_what_is_no_copy_of_the_source(origin: Path, place: Place):
