@@ -4,7 +4,7 @@ Blocks are written to `place.partial`. `deliver` marks it, once it is whole and 
 `place.new`; gives it the name `place.final` in one step; and removes the old copy. A process may be killed at any
 moment: `final` is the old copy or the new one, and the next store at this place does what was left to do.
 
-    new_mark fits `final`   it was swapped in: the mark gets its name, what is beside the copy is old and goes
+    new_mark fits `final`   it was swapped in: the mark gets its name, and `new` is old and goes
     new_mark fits `new`     it is whole, and only the swap is missing
     neither                 new_mark and `new` go
 
@@ -170,13 +170,16 @@ class PushedStore(Store):
     def _recover(self) -> Marked | None:
         """Go on where a process was killed; what is known of a whole copy at `new` that was not swapped in yet."""
         place = self.place
-        known = marks.read_at(place.new_mark)
-        if known is not None and known.is_at(place.final):
-            marks.settle(place)
-            self._remove_old()
-            return None
-        if known is not None and known.is_at(place.new):
-            return known
+        if (known := marks.read_at(place.new_mark)) is not None:
+            if known.manifest != self.manifest and not os.path.lexists(place.final) and known.is_at(place.new):
+                place.new.rename(place.final)
+            if known.is_at(place.final):
+                marks.settle(place)
+                with suppress(OSError):
+                    tree.remove(place.new)
+                return None
+            if known.is_at(place.new):
+                return known
         self._forget_new()
         return None
 
