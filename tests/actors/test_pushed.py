@@ -21,7 +21,7 @@ from disk import mounted
 from killing import lives
 
 from minibit import inventory
-from minibit.actors.disk import blocks, marks, swap
+from minibit.actors.disk import blocks, marks, pushed, swap, tree
 from minibit.actors.disk.blocks import BlockFiles
 from minibit.actors.disk.files import scan
 from minibit.actors.disk.place import Place
@@ -287,6 +287,41 @@ def test_however_many_pushes_are_killed_at_one_place_the_next_one_completes_its_
         push_aloud(source, place)
         assert shape(place.final) == shape(source)
         assert beside(place) == ["model", "model.minibit"]
+
+
+def test_a_whole_copy_whose_push_was_killed_before_the_swap_is_used(
+    tmp_path: Path, place: Place, monkeypatch: pytest.MonkeyPatch
+):
+    first, second = (version(tmp_path / name, name.encode() * 30) for name in ("one", "two"))
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    def push_up_to_the_swap() -> None:
+        store = PushedStore.open(place, pushable(first, links="keep"))
+        fetch(store, first)
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(pushed, "swap", killed)
+            store.deliver(False, Event())
+        store.close()
+        assert beside(place) == ["model.minibit-new", "model.minibit-new-mark"]
+
+    push_up_to_the_swap()
+    store = PushedStore.open(place, pushable(first, links="keep"))
+    assert (store.complete, store.resumed, store.had) == (True, True, False)
+    store.deliver(True, Event())
+    store.close()
+    assert shape(place.final) == shape(first)
+    tree.remove(place.final)
+    place.mark.unlink()
+
+    push_up_to_the_swap()
+    store = PushedStore.open(place, pushable(second, links="keep"))
+    assert shape(place.final) == shape(first), "where nothing has the name, the older version is better than nothing"
+    assert store.reused_bytes
+    store.close()
+    push_aloud(second, place)
+    assert shape(place.final) == shape(second)
 
 
 # What is in the way, and who else is there
