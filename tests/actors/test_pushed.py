@@ -711,3 +711,14 @@ def test_a_store_that_is_discarded_takes_its_partial_copy_with_it_and_leaves_the
     store.discard()
     assert beside(place) == ["model", "model.minibit"]
     assert marks.read(place).untouched(place)
+
+
+def test_a_name_that_the_file_system_can_not_have_is_named(origin: Path, tmp_path: Path):
+    with pytest.raises(LocalError, match=r"can't have the name .*nnn\.minibit-partial: File name too long"):
+        PushedStore.open(Place(tmp_path / ("n" * 250)), pushable(origin))
+
+
+def test_a_disk_of_its_own_can_not_be_a_copy(origin: Path, place: Place):
+    place.final.mkdir(parents=True)
+    with mounted(place.final, "size=1m"), pytest.raises(LocalError, match="is a disk of its own, and can't be a copy"):
+        PushedStore.open(place, pushable(origin), replace=True)
