@@ -17,7 +17,6 @@ from typing import NamedTuple
 
 from hosts import HEAD, Hosts
 
-from minibit.cli.commands import COMMANDS
 from minibit.errors import MinibitError
 from minibit.units import show_bytes
 
@@ -47,18 +46,6 @@ def push(hosts: Hosts) -> float:
     where = (DATA / NAME, "--to", DATA / NAME, "--json", "--progress", "none")
     told = json.loads(hosts.run(HEAD, sys.executable, "-m", "minibit", "push", *where))
     return float(max(node["seconds"] for node in told["nodes"]))
-
-
-def swarm(hosts: Hosts) -> float:
-    """A swarm with a peer on every host, the seed's too."""
-    run = DATA / "run"
-    options = ("--address", "auto", "--peers", len(hosts.numbers), "--choker", "none", "--keep", "--out", run)
-    script = HERE / "run_swarm.py"
-    told = hosts.run(HEAD, sys.executable, script, DATA / NAME, *options, "--json", "--quiet", "--no-report")
-    for host in hosts.numbers[1:]:
-        (copy,) = hosts.disk(host).glob(f"run/files/*/{NAME}")
-        copy.rename(hosts.disk(host) / NAME)
-    return float(json.loads(told)["seconds"]["transfer"])
 
 
 def by_ray(hosts: Hosts, *options: object) -> float:
@@ -115,10 +102,6 @@ def _tell(process: Popen[str], words: Sequence[str]) -> None:
     process.stdin.flush()
 
 
-def _no_push() -> str:
-    return "" if "push" in COMMANDS else "this Minibit has no such command"
-
-
 def _no_rsync() -> str:
     return "" if shutil.which("rsync") else "there is no rsync: apt-get install rsync"
 
@@ -132,8 +115,7 @@ def _no_libtorrent() -> str:
 
 
 WAYS = {
-    "push": Way("minibit push", push, _no_push),
-    "swarm": Way("minibit swarm", swarm),
+    "push": Way("minibit push", push),
     "libtorrent": Way("libtorrent", by_libtorrent, _no_libtorrent),
     "ray-chunks": Way(
         f"Ray objects of {show_bytes(CHUNK_BYTES)}", lambda hosts: by_ray(hosts, "--chunk-size", CHUNK_BYTES)
