@@ -74,7 +74,7 @@ def main(
         ways = {name: WAYS[name] for name in names if not WAYS[name].lacks()}
         if not ways:
             raise LocalError("no way is left: install what they need")
-        found = {
+        found: dict[str, Any] = {
             "hosts": count,
             "rate_bps": rate_bps,
             "content_bytes": size_bytes,
@@ -178,7 +178,7 @@ def rows(found: dict[str, Any]) -> list[dict[str, str]]:
 
 def makespan_s(way: dict[str, Any]) -> float:
     """The median of its turns."""
-    return median(turn["makespan_s"] for turn in way["turns"])
+    return float(median(turn["makespan_s"] for turn in way["turns"]))
 
 
 def below(found: dict[str, Any]) -> str:
@@ -219,7 +219,7 @@ def draw(path: Path, found: dict[str, Any], *, dark: bool) -> None:
     blue, grey, ink = (DARK[one] if dark else one for one in (BLUE, GREY, INK))
     ways = sorted(found["ways"], key=makespan_s, reverse=True)  # the first bar is the lowest
     ratios = [makespan_s(way) / found["bound_s"] for way in ways]
-    look = {"svg.hashsalt": path.stem, "font.size": 9, "text.color": ink, "axes.spines.left": False}
+    look: dict[Any, Any] = {"svg.hashsalt": path.stem, "font.size": 9, "text.color": ink, "axes.spines.left": False}
     look |= {f"axes.spines.{side}": False for side in ("top", "right", "bottom")}
     with rc_context(look):
         figure = Figure(figsize=(8, 0.7 + 0.35 * len(ways)), layout="constrained")

@@ -12,6 +12,7 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import click
 import libtorrent as lt
@@ -29,7 +30,8 @@ from minibit.cli.ending import ending
 def main(torrent: Path, folder: Path, listen: str, seeds: bool) -> None:
     """Take part in a libtorrent swarm."""
     with ending():
-        session = lt.session({**ALONE, **TUNED, "listen_interfaces": listen}, 0)  # no plugins
+        settings: Any = {**ALONE, **TUNED, "listen_interfaces": listen}  # libtorrent calls its type by another name
+        session = lt.session(settings, 0)  # no plugins
         params = lt.load_torrent_buffer(torrent.read_bytes())
         params.flags = lt.torrent_flags.seed_mode if seeds else 0
         params.save_path = str(folder)

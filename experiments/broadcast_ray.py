@@ -10,6 +10,7 @@ swarm: each node asks for them in an order of its own, some at a time.
 
 from __future__ import annotations
 
+import logging
 import time
 from pathlib import Path
 from random import Random
@@ -52,14 +53,15 @@ class ObjectTaker:
 def main(file: Path, chunk_size: str | None) -> None:
     """Put FILE on every other node of the cluster, under the same path."""
     with ending():
-        ray.init("auto", log_to_driver=False, logging_level="error")
+        ray.init("auto", log_to_driver=False, logging_level=logging.ERROR)
         content = file.read_bytes()
         chunk_bytes = parse_bytes(chunk_size) if chunk_size else len(content)
         here = ray.get_runtime_context().get_node_id()
+        nodes: Any = ray.nodes  # it has no types
         kind: Any = ray.remote(num_cpus=0)(ObjectTaker)
         takers = [
             kind.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)).remote()
-            for node in ray.nodes()
+            for node in nodes()
             if node["Alive"] and node["NodeID"] != here
         ]
         ray.get([taker.ready.remote() for taker in takers])

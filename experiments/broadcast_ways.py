@@ -92,12 +92,14 @@ def by_rsync(hosts: Hosts, loop: str) -> float:
 
 def _line(process: Popen[str]) -> str:
     """The next line of a process; `MinibitError` if it ended instead."""
+    assert process.stdout and process.stderr, "they are pipes"
     if line := process.stdout.readline():
         return line
     raise MinibitError((process.stderr.read().strip().splitlines() or ["a process ended early"])[-1])
 
 
 def _tell(process: Popen[str], words: Sequence[str]) -> None:
+    assert process.stdin, "it is a pipe"
     process.stdin.write(" ".join(words) + "\n")
     process.stdin.flush()
 
