@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 
 import click
 from blake3 import blake3
-from broadcast_ways import NAME, WAYS, Way
+from broadcast_ways import NAME, WAYS, Contestant
 from hosts import HEAD, Hosts
 from results import SHOWN, tell
 
@@ -39,7 +39,7 @@ from minibit.units import parse_bytes, parse_duration, parse_rate, show_bytes, s
 REST_S = 5.0  # before each, so that nothing of the one before runs any more
 
 
-class Turn(NamedTuple):
+class Lap(NamedTuple):
     """One way, once: from the first byte until the last host has the file, and the whole command, in seconds."""
 
     makespan_s: float
@@ -97,10 +97,10 @@ def bound_s(hosts: int, size_bytes: int, rate_bps: float) -> float:
 
 
 def measured(
-    ways: dict[str, Way], count: int, rate_bps: float, size_bytes: int, turns: int, limit_s: float
+    ways: dict[str, Contestant], count: int, rate_bps: float, size_bytes: int, turns: int, limit_s: float
 ) -> list[dict[str, Any]]:
     """All ways in turn; of each its title and its turns. A way that fails is told, and left out of the turns after."""
-    found: dict[str, list[Turn]] = {name: [] for name in ways}
+    found: dict[str, list[Lap]] = {name: [] for name in ways}
     failed: set[str] = set()
     room_bytes = 2 * size_bytes + (64 << 20)
     with Hosts(count, f"{8 * rate_bps:.0f}bit", disk_bytes=room_bytes, store_bytes=room_bytes) as hosts:
@@ -122,7 +122,7 @@ def measured(
     ]
 
 
-def one_turn(hosts: Hosts, way: Way, digest: bytes, limit_s: float) -> Turn:
+def one_turn(hosts: Hosts, way: Contestant, digest: bytes, limit_s: float) -> Lap:
     """Bring the file to all hosts, compare each copy, and remove all but the file itself."""
     late = Event()
 
@@ -149,7 +149,7 @@ def one_turn(hosts: Hosts, way: Way, digest: bytes, limit_s: float) -> Turn:
                     shutil.rmtree(path)
                 elif (host, path.name) != (HEAD, NAME):
                     path.unlink()
-    return Turn(makespan_s, whole_s)
+    return Lap(makespan_s, whole_s)
 
 
 def _digest(path: Path) -> bytes:

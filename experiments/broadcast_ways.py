@@ -28,7 +28,7 @@ CHUNK_BYTES = 8 << 20  # of Ray's objects
 PIECE_BYTES = 1 << 20  # of libtorrent
 
 
-class Way(NamedTuple):
+class Contestant(NamedTuple):
     """A way to bring the file from the first host to all others.
 
     title   how tables call it
@@ -117,16 +117,16 @@ def _no_libtorrent() -> str:
 
 
 WAYS = {
-    "push": Way("minibit push", push),
-    "libtorrent": Way("libtorrent", by_libtorrent, _no_libtorrent),
-    "ray-chunks": Way(
+    "push": Contestant("minibit push", push),
+    "libtorrent": Contestant("libtorrent", by_libtorrent, _no_libtorrent),
+    "ray-chunks": Contestant(
         f"Ray objects of {show_bytes(CHUNK_BYTES)}", lambda hosts: by_ray(hosts, "--chunk-size", CHUNK_BYTES)
     ),
-    "ray": Way("one Ray object", by_ray),
-    "rsync-at-once": Way(
+    "ray": Contestant("one Ray object", by_ray),
+    "rsync-at-once": Contestant(
         "rsync, all at once", lambda hosts: by_rsync(hosts, 'for to; do rsync "$0" "$to" & done; wait'), _no_rsync
     ),
-    "rsync": Way(
+    "rsync": Contestant(
         "rsync, one at a time", lambda hosts: by_rsync(hosts, 'for to; do rsync "$0" "$to" || exit; done'), _no_rsync
     ),
 }

@@ -8,7 +8,7 @@ from typing import Any
 import against_broadcast
 import pytest
 from against_broadcast import bound_s, main, rows, write
-from broadcast_ways import WAYS, Way
+from broadcast_ways import WAYS, Contestant
 from click.testing import CliRunner
 
 MIB = 1 << 20
@@ -76,7 +76,7 @@ def test_what_can_t_be_read_is_said_before_anything_starts(given: list[str], sai
 
 
 def test_what_a_way_lacks_is_said(monkeypatch: pytest.MonkeyPatch):
-    lame = Way("a lame way", lambda hosts: 0.0, lambda: "it lacks a leg")
+    lame = Contestant("a lame way", lambda hosts: 0.0, lambda: "it lacks a leg")
     monkeypatch.setattr(against_broadcast, "WAYS", {"lame": lame})
     done = CliRunner().invoke(main, ["--only", "lame"])
     assert "a lame way is left out: it lacks a leg" in done.output
