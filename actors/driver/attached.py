@@ -13,16 +13,22 @@ from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 
 from minibit.actors.driver.calls import is_gone
 from minibit.actors.driver.connection import CONNECTION
+from minibit.actors.driver.detached import ACTOR
 from minibit.actors.names import NAMESPACE, actor_name
 from minibit.delivery.progress import Pushing, PushProgress
 from minibit.delivery.result import PushResult
-from minibit.errors import ClusterError, LocalError
+from minibit.errors import ClusterError, LocalError, MinibitError
 
 T = TypeVar("T")
 
 ANSWER_S = 10.0  # for a push to answer
 LOOK_S = 1.0  # between two looks of one that waits
-ACTOR = "push"
+CANCEL_S = 60.0  # for one to end
+LOST_S = 120.0  # without an answer, after which one is not waited for any more
+
+
+class PushSilentError(ClusterError):
+    """A push that gave no answer, and may give one later."""
 
 
 @contextmanager
@@ -70,22 +76,34 @@ class AttachedPush:
 
     def cancel(self) -> None:
         """End it. Copies that are whole stay, and so do partial ones, for a later push."""
-        self._ask(self._actor.cancel.remote)
+        self._ask(self._actor.cancel.remote, CANCEL_S)
 
     def wait(self, tell: Pushing, pause: Callable[[float], object] = time.sleep) -> PushResult:
-        """Wait for its end; what it came to. `tell` is told again and again how far it is."""
-        while (result := self.result()) is None:
-            tell(self.progress())
-            pause(LOOK_S)
-        return result
+        """Wait for its end; what it came to. `tell` is told again and again how far it is.
 
-    def _ask(self, call: Callable[[], ray.ObjectRef[T]]) -> T:
+        `ClusterError` if it is gone, or silent for too long.
+        """
+        heard_at = time.monotonic()
+        while True:
+            try:
+                if (result := self.result()) is not None:
+                    return result
+                tell(self.progress())
+                heard_at = time.monotonic()
+            except PushSilentError:
+                if time.monotonic() - heard_at > LOST_S:
+                    raise
+            pause(LOOK_S)
+
+    def _ask(self, call: Callable[[], ray.ObjectRef[T]], limit_s: float = ANSWER_S) -> T:
         try:
-            return ray.get(call(), timeout=ANSWER_S)
-        except RayTaskError:
-            raise  # an error of the push itself
+            return ray.get(call(), timeout=limit_s)
+        except RayTaskError as error:  # what ended the push
+            raise error.cause if isinstance(error.cause, MinibitError) else error from None
         except GetTimeoutError:
-            raise ClusterError(f"the push {self.name} gave no answer within {ANSWER_S:g} s: try again") from None
+            raise PushSilentError(f"the push {self.name} gave no answer within {limit_s:g} s: try again") from None
         except RayError as error:
-            what = "has ended" if is_gone(error) else "can't be reached now"
-            raise ClusterError(f"the push {self.name} {what}: push again, or look what minibit verify says") from None
+            if is_gone(error):
+                told = "push again: what is there is not moved again"
+                raise ClusterError(f"the push {self.name} is gone, with the node that it ran on: {told}") from None
+            raise PushSilentError(f"the push {self.name} can't be reached now: try again") from None

@@ -14,7 +14,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
@@ -27,6 +27,7 @@ from minibit.cli.phases import Phases
 from minibit.cli.push import JSON, PROGRESS, show
 from minibit.delivery.order import TABLE, PushOption
 from minibit.delivery.progress import PushProgress
+from minibit.delivery.result import PushResult
 from minibit.delivery.table import as_text
 from minibit.run.options import read_by
 from minibit.run.summary import rounded
@@ -71,19 +72,19 @@ def status(name: str | None, upload: str | None, json: bool, address: str | None
         raise click.UsageError("which push shall have that limit? give its name")
     with joined(address) as found:
         if name is None:
-            seen = {one: found(one).progress() for one in found.running()}
+            pushes = {one: found(one) for one in found.running()}
+            seen = {one: push.result() or push.progress() for one, push in pushes.items()}
         else:
             push = found(name)
             if upload is not None:
                 push.limit(limit)
-            result = push.result()
-            seen = {} if result else {name: push.progress()}
+            seen = {name: push.result() or push.progress()}
     if name is None:
         _list(seen, json)
-    elif result is not None:
-        show(result, json)
+    elif isinstance(one := seen[name], PushResult):
+        show(one, json)
     else:
-        _show_one(name, seen[name], json)
+        _show_one(name, one, json)
 
 
 @click.command(cls=Subcommand, params=options(PROGRESS, JSON))
@@ -113,17 +114,20 @@ def cancel(name: str, address: str | None) -> None:
     complain(f"the push {name} has ended; its copies stay")
 
 
-def _list(seen: dict[str, PushProgress], json: bool) -> None:
-    """A line for each push."""
+def _list(seen: dict[str, PushProgress | PushResult], json: bool) -> None:
+    """A line for each push; of one that is over, what it came to."""
     if json:
-        events = [{"name": name, **one.as_event(None)} for name, one in seen.items()]
+        events = [{"name": name, **_event(one)} for name, one in seen.items()]
         click.echo(msgspec.json.encode(events).decode())
     elif seen:
-        rows = [(name, one.phase, one.how_far, f"{one.complete} of {len(one.nodes)}", show_duration(one.elapsed_s))
-                for name, one in seen.items()]  # fmt: skip
-        click.echo(as_text(["push", "phase", "how far", "complete", "for"], rows))
+        rows = [(name, one.sentence if isinstance(one, PushResult) else one.line) for name, one in seen.items()]
+        click.echo(as_text(["push", "how far"], rows))
     else:
         complain("no push goes on by itself on this cluster")
+
+
+def _event(seen: PushProgress | PushResult) -> dict[str, Any]:
+    return seen.as_dict() if isinstance(seen, PushResult) else seen.as_event(None)
 
 
 def _show_one(name: str, seen: PushProgress, json: bool) -> None:

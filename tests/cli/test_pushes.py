@@ -73,13 +73,16 @@ def ran(*arguments: str) -> Result:
 
 
 def test_all_that_go_on_are_listed(pushes: dict[str, FakePush]) -> None:
-    pushes.update(model=FakePush(9, DONE), data=FakePush(9, DONE))
+    pushes.update(model=FakePush(9, DONE), data=FakePush(9, DONE), over=FakePush(0, DONE))
     assert ran("status").stdout.splitlines() == [
-        "push   phase   how far                                 complete  for",
-        "data   moving  50 %, 3 MiB/s, slowest 10.0.0.4 (47 %)  1 of 4    12.3 s",
-        "model  moving  50 %, 3 MiB/s, slowest 10.0.0.4 (47 %)  1 of 4    12.3 s",
+        "push   how far",
+        "data   moving: 50 %, 3 MiB/s, slowest 10.0.0.4 (47 %), 1 of 4 nodes complete",
+        "model  moving: 50 %, 3 MiB/s, slowest 10.0.0.4 (47 %), 1 of 4 nodes complete",
+        f"over   {DONE.sentence}",
     ]
-    assert [one["name"] for one in json.loads(ran("status", "--json").stdout)] == ["data", "model"]
+    listed = json.loads(ran("status", "--json").stdout)
+    assert [one["name"] for one in listed] == ["data", "model", "tuesday"]
+    assert ["phase" in one for one in listed] == [True, True, False]
 
 
 def test_that_none_goes_on_is_no_error(pushes: dict[str, FakePush]) -> None:
