@@ -43,7 +43,6 @@ class PushAhead(Push):
         return Outlook(
             dest=order.dest,
             content_bytes=content_bytes,
-            files=count,
             block_bytes=order.block_bytes_for(content_bytes),
             least=order.least.of(len(self._nodes)),
             nodes=tuple(

@@ -54,19 +54,21 @@ class Phases(Progress):
             self._begin(what)
         moving = seen.phase == "moving"
         if not seen.total and not moving:  # nobody can say how far it is
-            if new:
+            if self._console.is_interactive and seen.phase != "following":
+                self._show("", False, Drawn(what, 0, 1, "", ""))
+            elif new:
                 self._let_go()
                 self.say(what)
+                self._shown_at = self._clock()
             return
         left = self._pace.left(self._clock(), seen.done, seen.total)
         complete = f"{seen.complete} of {len(seen.nodes)}"
         line = [seen.how_far, f"{complete} nodes complete" if moving else "", left]
         rate = show_rate(seen.rate_bps) if seen.rate_bps or moving else ""
         beside = seen.how_far if seen.phase == "checking" else rate
-        behind = [left, seen.laggard.removeprefix(", ") if moving else ""]
-        bars = [Drawn(what, seen.done, seen.total, beside, ", ".join(filter(None, behind)))]
+        bars = [Drawn(what, seen.done, seen.total, beside, left)]
         if moving:
-            bars.append(Drawn("nodes", seen.complete, len(seen.nodes), complete, ""))
+            bars.append(Drawn("nodes", seen.complete, len(seen.nodes), complete, seen.laggard.removeprefix(", ")))
         all_done = moving and seen.complete == len(seen.nodes)
         self._show(f"{what}: {', '.join(filter(None, line))}", all_done, *bars)
 

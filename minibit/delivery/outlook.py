@@ -46,7 +46,7 @@ class NodeOutlook(msgspec.Struct, frozen=True, kw_only=True):
 class Outlook(msgspec.Struct, frozen=True, kw_only=True):
     """A push before it begins.
 
-    content_bytes  of one copy, in `files` files
+    content_bytes  of one copy
     moves_bytes    at most, over all nodes: what partial copies have is not looked at
     upload_bps     of each node, and `assumed` if nobody said it
     expected_s     of the transfer, as a simulation estimates it; None if nothing moves
@@ -55,7 +55,6 @@ class Outlook(msgspec.Struct, frozen=True, kw_only=True):
 
     dest: str
     content_bytes: int
-    files: int
     block_bytes: int
     least: int
     nodes: tuple[NodeOutlook, ...]
@@ -95,8 +94,9 @@ class Outlook(msgspec.Struct, frozen=True, kw_only=True):
         """What would happen, in a few sentences."""
         have = sum(node.there == "copy" for node in self.nodes)
         has = "1 has it" if have == 1 else f"{have} have it"
-        content = f"{show_bytes(self.content_bytes)} in {self.files:,} {'file' if self.files == 1 else 'files'}"
-        would = f"{content} for {len(self.nodes)} nodes at {self.dest}: {has}, {self.lacking} would get it"
+        nodes = "1 node" if len(self.nodes) == 1 else f"{len(self.nodes)} nodes"
+        content = f"{show_bytes(self.content_bytes)} for {nodes} at {self.dest}"
+        would = f"{content}: {has}, {self.lacking} would get it"
         moved = f"{would}, {show_bytes(self.moves_bytes)} would be moved"
         if self.expected_s is None or self.bound_s is None:
             return printable(moved)

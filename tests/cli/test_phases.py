@@ -39,7 +39,8 @@ def test_a_line_every_ten_seconds_with_the_time_that_is_left() -> None:
 def test_every_phase_is_said_when_it_begins() -> None:
     lines = told(
         "auto",
-        PushProgress(phase="checking", done=0, total=3),
+        PushProgress(phase="checking"),
+        PushProgress(phase="checking", done=1, total=3),
         PushProgress(phase="checking", done=3, total=3),
         *HASHING[:4],
         moving(100, complete=4),
@@ -48,7 +49,8 @@ def test_every_phase_is_said_when_it_begins() -> None:
         PushProgress(phase="following"),
     ).splitlines()
     assert lines == [
-        "checking the nodes: 0 of 3 nodes",
+        "checking the nodes",
+        "checking the nodes: 3 of 3 nodes",
         "hashing: 0 %, 5 MiB/s",
         "hashing: 18 %, 5 MiB/s, 46 s to go",
         "moving: 100 %, 3 MiB/s, 4 of 4 nodes complete",

@@ -178,7 +178,6 @@ def test_the_page_names_every_field_of_the_result_and_of_an_event() -> None:
 AHEAD = Outlook(
     dest="/data/model",
     content_bytes=200 << 20,
-    files=1,
     block_bytes=4 << 20,
     least=2,
     nodes=(

@@ -11,7 +11,6 @@ GB = 10**9
 AHEAD = Outlook(
     dest="/data/model",
     content_bytes=7 * GB,
-    files=3,
     block_bytes=4 << 20,
     least=4,
     nodes=(
@@ -45,7 +44,7 @@ def test_it_is_told_as_a_table_and_a_sentence() -> None:
         "10.0.0.4  nothing      1 GiB    it has room for 1 GiB",
     ]
     assert AHEAD.sentence == (
-        "6.52 GiB in 3 files for 4 nodes at /data/model: 1 has it, 2 would get it, 13 GiB would be moved in about "
+        "6.52 GiB for 4 nodes at /data/model: 1 has it, 2 would get it, 13 GiB would be moved in about "
         "1 min 15 s (a simulation's estimate, with 119 MiB/s of each node, which is assumed), and not in less than "
         "56 s"
     )
