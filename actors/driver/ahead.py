@@ -34,6 +34,7 @@ class PushAhead(Push):
         if order.ship:
             self._env = preflight.ship_env()
         content_bytes, count = size_of(self.source)
+        here = self._here().node_id
         surveyed = self._surveyed(self._here())
         dests = dests_of(surveyed)
         alike = any(_may_be_a_copy(dest, content_bytes) for dest in dests.values())
@@ -49,7 +50,7 @@ class PushAhead(Push):
                 NodeOutlook(
                     host=node.host,
                     node_id=node.node_id,
-                    there=_there(dest, digest, shared=node.node_id in writers),
+                    there=_there(dest, digest, shared=node.node_id in writers, source=node.node_id == here),
                     free_bytes=None if dest is None else dest.free_bytes,
                     why="; ".join(wrong.get(node.node_id, [])),
                 )
@@ -65,10 +66,11 @@ def _may_be_a_copy(dest: DestSurvey, content_bytes: int) -> bool:
     return dest.state == "ours" and dest.content_bytes == content_bytes
 
 
-def _there(dest: DestSurvey | None, digest: str, *, shared: bool) -> There:
+def _there(dest: DestSurvey | None, digest: str, *, shared: bool, source: bool) -> There:
     """What lies at the destination of a node, of which a survey says this; None: nothing is known."""
     if dest is None or dest.state == "absent":
-        return "shared" if shared else "partial" if dest is not None and dest.partial_bytes else "nothing"
+        partial = dest is not None and dest.partial_bytes
+        return "shared" if shared else "source" if source else "partial" if partial else "nothing"
     if dest.state == "source" or (dest.state == "ours" and dest.digest == digest):
         return "copy" if dest.untouched else "partial"
-    return "shared" if shared else "other"
+    return "shared" if shared else "source" if source else "other"

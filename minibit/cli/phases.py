@@ -52,25 +52,23 @@ class Phases(Progress):
         what = SAID[seen.phase]
         if new := self._stage != what:
             self._begin(what)
-        moving = seen.phase == "moving"
-        if not seen.total and not moving:  # nobody can say how far it is
-            if self._console.is_interactive and seen.phase != "following":
+        moving, by_nodes = seen.phase == "moving", seen.phase in ("verifying", "following")
+        done, total = (seen.complete, len(seen.nodes)) if by_nodes else (seen.done, seen.total)
+        if not total and not moving:  # nobody can say how far it is
+            if self._console.is_interactive:
                 self._show("", False, Drawn(what, 0, 1, "", ""))
             elif new:
-                self._let_go()
                 self.say(what)
                 self._shown_at = self._clock()
             return
-        left = self._pace.left(self._clock(), seen.done, seen.total)
+        left = self._pace.left(self._clock(), done, total)
         complete = f"{seen.complete} of {len(seen.nodes)}"
-        line = [seen.how_far, f"{complete} nodes complete" if moving else "", left]
-        rate = show_rate(seen.rate_bps) if seen.rate_bps or moving else ""
-        beside = seen.how_far if seen.phase == "checking" else rate
-        bars = [Drawn(what, seen.done, seen.total, beside, left)]
+        beside = seen.how_far if seen.phase == "checking" else complete if by_nodes else show_rate(seen.rate_bps)
+        bars = [Drawn(what, done, total, beside, left)]
         if moving:
-            bars.append(Drawn("nodes", seen.complete, len(seen.nodes), complete, seen.laggard.removeprefix(", ")))
-        all_done = moving and seen.complete == len(seen.nodes)
-        self._show(f"{what}: {', '.join(filter(None, line))}", all_done, *bars)
+            bars.append(Drawn("nodes", seen.complete, len(seen.nodes), complete, seen.laggard))
+        all_done = bool(seen.nodes) and seen.complete == len(seen.nodes)
+        self._show(f"{what}: {', '.join(filter(None, [seen.how_far, left]))}", all_done, *bars)
 
     def _tell_a_machine(self, seen: PushProgress) -> None:
         now, told = self._clock(), (seen.phase, seen.complete, len(seen.failed))

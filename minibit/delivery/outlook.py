@@ -16,7 +16,7 @@ from minibit.units import show_bytes, show_duration, show_rate
 
 LINE_BPS = 125e6  # one gigabit a second: what a node is taken to have, without a limit
 
-There = Literal["nothing", "copy", "partial", "other", "shared"]
+There = Literal["nothing", "copy", "partial", "other", "shared", "source"]
 
 SAID: dict[There, str] = {
     "nothing": "nothing",
@@ -24,6 +24,7 @@ SAID: dict[There, str] = {
     "partial": "part of one",
     "other": "something else",
     "shared": "the disk of another",
+    "source": "the source",
 }
 
 
@@ -31,7 +32,8 @@ class NodeOutlook(msgspec.Struct, frozen=True, kw_only=True):
     """One node before a push.
 
     there       at the path of the copy: `nothing`, a `copy` of this content that nobody touched, a `partial` one, or
-                something `other`; `shared`: another node of the same file system writes it
+                something `other`; `shared`: another node of the same file system writes it; `source`: the source
+                lies on this node, elsewhere, and is copied there
     free_bytes  room on the disk; None if it is not known
     why         what keeps a copy from this node; "" if nothing does
     """
@@ -64,8 +66,8 @@ class Outlook(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def lacking(self) -> int:
-        """How many nodes would get a copy."""
-        return sum(not node.why and node.there not in ("copy", "shared") for node in self.nodes)
+        """How many nodes would get a copy from others."""
+        return sum(not node.why and node.there not in ("copy", "shared", "source") for node in self.nodes)
 
     @property
     def sources(self) -> int:
@@ -96,7 +98,8 @@ class Outlook(msgspec.Struct, frozen=True, kw_only=True):
         has = "1 has it" if have == 1 else f"{have} have it"
         nodes = "1 node" if len(self.nodes) == 1 else f"{len(self.nodes)} nodes"
         content = f"{show_bytes(self.content_bytes)} for {nodes} at {self.dest}"
-        would = f"{content}: {has}, {self.lacking} would get it"
+        here = sum(not node.why and node.there == "source" for node in self.nodes)
+        would = f"{content}: {has}, {self.lacking + here} would get it"
         moved = f"{would}, {show_bytes(self.moves_bytes)} would be moved"
         if self.expected_s is None or self.bound_s is None:
             return printable(moved)

@@ -65,27 +65,30 @@ class PushProgress(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def how_far(self) -> str:
         """How far the phase is, in words; "" if nothing can be said."""
-        if self.phase in ("checking", "following") or not self.total:
+        complete = f"{self.complete} of {len(self.nodes)} nodes complete" if self.nodes else ""
+        if self.phase == "checking":
             return f"{self.done} of {self.total} nodes" if self.total else ""
-        share = show_share(self.done, self.total)
-        rate = f", {show_rate(self.rate_bps)}" if self.rate_bps else ""
-        return f"{share}{rate}{self.laggard}" if self.phase == "moving" else f"{share}{rate}"
+        if self.phase in ("verifying", "following"):
+            return complete
+        if self.phase == "hashing" and not self.total:
+            return ""
+        rate = show_rate(self.rate_bps) if self.rate_bps else ""
+        return ", ".join(filter(None, [show_share(self.done, self.total), rate, self.laggard, complete]))
 
     @property
     def line(self) -> str:
-        """The phase, how far it is, and how many nodes are complete: `moving: 45 %, 3 of 8 nodes complete`."""
-        complete = f"{self.complete} of {len(self.nodes)} nodes complete" if self.nodes else ""
-        return f"{self.phase}: {', '.join(filter(None, [self.how_far, complete]))}".removesuffix(": ")
+        """The phase, and how far it is: `moving: 45 %, 3 of 8 nodes complete`."""
+        return f"{self.phase}: {self.how_far}".removesuffix(": ")
 
     @property
     def laggard(self) -> str:
-        """The slowest node as the end of a line: `, slowest 10.0.0.3 (31 %)`; "" if none is or all are alike."""
+        """The slowest node: `slowest 10.0.0.3 (31 %)`; "" if none is, or all are alike."""
         slowest = self.slowest
         if slowest is None or all(node.held_bytes == slowest.held_bytes for node in self.nodes):
             return ""
         held = slowest.held_bytes
         share = show_share(held, self.content_bytes) if self.content_bytes else show_bytes(held)
-        return f", slowest {slowest.host} ({share})"
+        return f"slowest {slowest.host} ({share})"
 
     def as_event(self, left_s: float | None) -> dict[str, Any]:
         """What a machine is told of it: a few numbers, however many nodes there are.

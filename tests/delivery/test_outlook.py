@@ -28,6 +28,13 @@ def test_nodes_that_have_it_give_and_those_that_can_have_none_get_nothing() -> N
     assert AHEAD.bound_s is not None and 56 < AHEAD.bound_s < 57
 
 
+def test_the_node_of_the_source_gets_its_copy_from_no_other() -> None:
+    here = NodeOutlook(host="10.0.0.9", node_id="h", there="source")
+    found = msgspec.structs.replace(AHEAD, nodes=(here, *AHEAD.nodes[1:3]))
+    assert (found.lacking, found.sources) == (2, 1)
+    assert "0 have it, 3 would get it, 13 GiB would be moved" in found.sentence
+
+
 def test_the_bound_falls_with_every_node_that_has_it() -> None:
     more = (*AHEAD.nodes, NodeOutlook(host="10.0.0.5", node_id="e", there="copy"))
     assert msgspec.structs.replace(AHEAD, nodes=more).bound_s < AHEAD.bound_s
