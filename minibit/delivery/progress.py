@@ -33,7 +33,7 @@ class PushProgress(msgspec.Struct, frozen=True, kw_only=True):
 
     content_bytes  of one copy; 0 as long as that is not known
     done, total    bytes of the phase: hashed of the content, held of all copies, verified of all copies; nodes where
-                   `phase` is `checking`
+                   `phase` is `checking` or `following`
     rate_bps       payload a second, all nodes together, since the last progress
     elapsed_s      since the push began
     """
