@@ -22,15 +22,15 @@ COMMANDS = {
     "status": "Show the pushes that go on by themselves.",
     "wait": "Wait for a push that goes on by itself.",
     "cancel": "End a push that goes on by itself.",
+    "verify": "Read the copies of a push again, on every node.",
+    "remove": "Remove the copies of a push, on every node.",
+    "clean": "Remove what pushes and swarms left behind.",
+    "doctor": "Compare the nodes of a cluster, and say what is wrong.",
     "swarm": "Share content among a swarm of Ray actors, or simulated peers.",
     "runs": "List, show, compare and export recorded runs.",
     "replay": "Show one peer of a simulated run at any moment.",
     "compare": "Run every cell of a grid of options several times.",
     "tournament": "Let strategies play against each other in one swarm.",
-    "verify": "Read the copies of a push again, on every node.",
-    "remove": "Remove the copies of a push, on every node.",
-    "clean": "Remove what pushes and swarms left behind.",
-    "doctor": "Compare the nodes of a cluster, and say what is wrong.",
 }
 
 PUSHES = {"status", "wait", "cancel"}

@@ -198,7 +198,7 @@ GROUPS: dict[str, tuple[PushOption, ...]] = {
     "Run": (
         PushOption("follow", "follow_s", parse_duration, "TIME", "Stay for so long after the last copy, and serve "
                    "nodes that join.", bounds=("0s", "1000h")),
-        PushOption("timeout", "timeout_s", parse_duration, "TIME", "Time limit of the transfer, e.g. 10m.",
+        PushOption("timeout", "timeout_s", parse_duration, "TIME", "Time limit of the push, e.g. 10m.",
                    bounds=_TIME),
         PushOption("name", "name", readers.name, "NAME", "Name of the push.", "date and time"),
         PushOption("report", "records", readers.flag, "", "Keep records, and write them with a report into "
