@@ -5,10 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from minibit.actors.disk.survey import DestSurvey
-from minibit.actors.driver import cluster, preflight
-from minibit.actors.driver.connection import CONNECTION
-from minibit.actors.driver.push import Push, dests_of, size_of
-from minibit.delivery.nodes import choose
+from minibit.actors.driver.push import Push, dests_of
 from minibit.delivery.order import Order
 from minibit.delivery.outlook import LINE_BPS, NodeOutlook, Outlook, There
 from minibit.delivery.progress import Pushing
@@ -29,13 +26,7 @@ class PushAhead(Push):
 
     def _outlook(self) -> Outlook:
         order = self.order
-        self._all = CONNECTION.head.ask(cluster.rows)
-        self._nodes = choose(self._all, order.nodes)
-        if order.ship:
-            self._env = preflight.ship_env()
-        content_bytes, count = size_of(self.source)
-        here = self._here().node_id
-        surveyed = self._surveyed(self._here())
+        content_bytes, count, here, surveyed = self._checked()
         dests = dests_of(surveyed)
         alike = any(_may_be_a_copy(dest, content_bytes) for dest in dests.values())
         digest = self._hashed().digest if alike else ""
@@ -50,7 +41,7 @@ class PushAhead(Push):
                 NodeOutlook(
                     host=node.host,
                     node_id=node.node_id,
-                    there=_there(dest, digest, shared=node.node_id in writers, source=node.node_id == here),
+                    there=_there(dest, digest, shared=node.node_id in writers, source=node == here),
                     free_bytes=None if dest is None else dest.free_bytes,
                     why="; ".join(wrong.get(node.node_id, [])),
                 )

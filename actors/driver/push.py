@@ -106,15 +106,7 @@ class Push:
             return self._nothing_moved({}, str(error), timed_out=True)
 
     def _planned(self) -> Plan | PushResult:
-        order, source = self.order, str(self.source)
-        self._all = CONNECTION.head.ask(cluster.rows)
-        self._nodes = choose(self._all, order.nodes)
-        here = self._here()
-        if order.ship:
-            self._env = preflight.ship_env()
-        content_bytes, count = size_of(self.source)
-        surveyed = self._surveyed(here)
-        self._drop_dead(surveyed)
+        content_bytes, count, here, surveyed = self._checked()
         wrong = self._faults(surveyed, content_bytes, count)
         self._checking_s = self._elapsed_s
         if (refused := self._refused(surveyed, wrong)) is not None:
@@ -128,10 +120,10 @@ class Push:
         mine = dests.get(here.node_id)
         return Plan(
             name=self.name,
-            order=order,
+            order=self.order,
             env=self._env,
             manifest=manifest,
-            source=source,
+            source=str(self.source),
             source_node=here,
             nodes=tuple(self._nodes),
             in_place=mine is not None and mine.state == "source",
@@ -148,6 +140,18 @@ class Push:
         )
 
     # checking
+
+    def _checked(self) -> tuple[int, int, NodeRow, Surveyed]:
+        """The bytes of the content and how many files it has, the node of the source, and what all nodes say."""
+        self._all = CONNECTION.head.ask(cluster.rows)
+        self._nodes = choose(self._all, self.order.nodes)
+        here = self._here()
+        if self.order.ship:
+            self._env = preflight.ship_env()
+        content_bytes, count = size_of(self.source)
+        surveyed = self._surveyed(here)
+        self._drop_dead(surveyed)
+        return content_bytes, count, here, surveyed
 
     def _here(self) -> NodeRow:
         """The node of this process, where the source is."""
