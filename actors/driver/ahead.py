@@ -64,4 +64,4 @@ def _there(dest: DestSurvey | None, digest: str, *, shared: bool, source: bool) 
         return "shared" if shared else "source" if source else "partial" if partial else "nothing"
     if dest.state == "source" or (dest.state == "ours" and dest.digest == digest):
         return "copy" if dest.untouched else "partial"
-    return "shared" if shared else "source" if source else "other"
+    return "shared" if shared else "source" if source else "older" if dest.state == "ours" else "other"

@@ -177,8 +177,8 @@ GROUPS: dict[str, tuple[PushOption, ...]] = {
                    "LABEL=VALUE."),
         PushOption("min_nodes", "least", least, "N|P%", "Nodes that must have a copy at the end, as a number or a "
                    "share.", "all"),
-        PushOption("replace", "replace", readers.flag, "", "Other content at DEST gives way, in one step, once the new "
-                   "copy is whole.", "no"),
+        PushOption("replace", "replace", readers.flag, "", "What lies at DEST and is no copy of an earlier push gives "
+                   "way, in one step, once the new copy is whole.", "no"),
         PushOption("links", "links", one_of(*get_args(Links)), "HOW", "Links in SRC: follow: what they lead to is "
                    "copied, once; keep: they stay links; refuse: there must be none.", values=get_args(Links)),
         PushOption("verify", "verify", one_of(*get_args(Verify)), "HOW", "fast: a copy of an earlier push that was not "

@@ -16,12 +16,13 @@ from minibit.units import show_bytes, show_duration, show_rate
 
 LINE_BPS = 125e6  # one gigabit a second: what a node is taken to have, without a limit
 
-There = Literal["nothing", "copy", "partial", "other", "shared", "source"]
+There = Literal["nothing", "copy", "partial", "older", "other", "shared", "source"]
 
 SAID: dict[There, str] = {
     "nothing": "nothing",
     "copy": "a copy",
     "partial": "part of one",
+    "older": "another version",
     "other": "something else",
     "shared": "the disk of another",
     "source": "the source",
@@ -31,9 +32,10 @@ SAID: dict[There, str] = {
 class NodeOutlook(msgspec.Struct, frozen=True, kw_only=True):
     """One node before a push.
 
-    there       at the path of the copy: `nothing`, a `copy` of this content that nobody touched, a `partial` one, or
-                something `other`; `shared`: another node of the same file system writes it; `source`: the source
-                lies on this node, elsewhere, and is copied there
+    there       what lies at the path of the copy:
+                `nothing`; a `copy` of this content, which nobody touched; a `partial` one; one of an `older` version;
+                something `other`; or `nothing` yet, and either another node of the same file system writes it
+                (`shared`), or the `source` lies on this node and is copied there
     free_bytes  room on the disk; None if it is not known
     why         what keeps a copy from this node; "" if nothing does
     """

@@ -86,13 +86,13 @@ def test_a_copy_of_the_same_size_is_known_by_its_digest_and_a_touched_one_is_no_
         ours(source, digest="blake3:00"),
         order=Order(dest="/data/model", replace=True, upload_bps=1e9),
     )
-    assert [node.there for node in found.nodes] == ["copy", "partial", "other"]
+    assert [node.there for node in found.nodes] == ["copy", "partial", "older"]
     assert (found.lacking, found.exit_code, found.upload_bps, found.assumed) == (2, 0, 1e9, False)
 
 
 def test_nothing_is_hashed_where_no_copy_of_that_size_is(look: Look, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(PushAhead, "_hashed", lambda push: pytest.fail("hashed"))
-    assert look({}, {"state": "ours", "content_bytes": BYTES + 1, "digest": "blake3:00"}).nodes[1].there == "other"
+    assert look({}, {"state": "ours", "content_bytes": BYTES + 1, "digest": "blake3:00"}).nodes[1].there == "older"
 
 
 def test_a_file_system_of_several_nodes_is_written_once(look: Look) -> None:
