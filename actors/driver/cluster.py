@@ -247,10 +247,11 @@ def _join(address: str) -> None:
             f"RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH): {first_sentence(error)}"
         ) from None
     except Exception as error:
+        where = "" if address == "auto" else f" at {address}"
         raise AddressError(
             address,
-            f"there is no Ray cluster at {address} that this machine is a node of: start one (ray start --head) and "
-            f"give its address, or leave it out: {first_sentence(error.__cause__ or error)}",
+            f"there is no Ray cluster{where} that this machine is a node of: start one here (ray start --head), or join "
+            f"one (ray start --address=HOST:PORT): {first_sentence(error.__cause__ or error)}",
         ) from None
 
 

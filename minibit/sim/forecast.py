@@ -13,7 +13,7 @@ from minibit.run.scenario import Scenario, Seconds
 from minibit.sim.simulation import Simulation
 
 NODES_MAX = 100  # that are simulated
-DELIVERIES = 30_000  # blocks that are moved in the simulation, over all nodes
+DELIVERIES = 20_000  # blocks that are moved in the simulation, over all nodes
 LATENCY_S = 0.0005  # between nodes of one cluster
 
 
