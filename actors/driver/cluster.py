@@ -250,7 +250,7 @@ def _join(address: str) -> None:
         where = "" if address == "auto" else f" at {address}"
         raise AddressError(
             address,
-            f"there is no Ray cluster{where} that this machine is a node of: start one here (ray start --head), or join "
+            f"there is no Ray cluster{where} that this machine is a node of: start one (ray start --head), or join "
             f"one (ray start --address=HOST:PORT): {first_sentence(error.__cause__ or error)}",
         ) from None
 
