@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+import msgspec
 
 from minibit.cli.commands import Subcommand
 from minibit.cli.nodes import INCOMPLETE, looked_at, of_nodes, tell, to
@@ -101,12 +102,10 @@ def manifest_in(path: Path) -> bytes:
 
 
 def other_versions(found: dict[ClusterNode, Verified]) -> dict[ClusterNode, Verified]:
-    """The copies that are right in themselves, but another version than most: these are wrong."""
-    import msgspec  # noqa: PLC0415
-
+    """The copies that are right in themselves, but another version than most others: these are wrong."""
     counted = Counter(one.digest for one in found.values() if one.verdict == "right")
-    usual = max(counted.items(), key=lambda item: (item[1], item[0]), default=("", 0))[0]
-    why = "a right copy of another version than most nodes have: push it there again"
+    usual, count = next(iter(counted.most_common(1)), ("", 0))
+    why = f"right, but another version than {count} of {len(found)} nodes have: push it again"
     return {
         node: msgspec.structs.replace(one, verdict="wrong", why=why)
         for node, one in found.items()

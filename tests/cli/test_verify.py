@@ -118,7 +118,9 @@ def test_a_right_copy_of_another_version_than_most_is_wrong(answered: NodeAnswer
     result = ran("verify", "--to", "/data/model")
     assert result.exit_code == 6
     assert [line.split()[1] for line in result.stdout.splitlines()[1:4]] == ["right", "wrong", "right"]
-    assert result.stdout.splitlines()[-1].startswith("10.0.0.2: a right copy of another version than most nodes have")
+    assert result.stdout.splitlines()[-1] == (
+        "10.0.0.2: right, but another version than 2 of 3 nodes have: push it again"
+    )
 
 
 def test_a_node_that_gave_no_answer_is_exit_code_4(answered: NodeAnswers[Any]) -> None:
