@@ -82,7 +82,8 @@ class NodeSurvey(msgspec.Struct, frozen=True, kw_only=True):
     free_memory_bytes  None: the system doesn't say
     port               one for blocks that is free; 0: none is, and `port_fault` says why
     shares_with        the ids of the nodes that see the probe of this one, and so share its file system
-    unreached          the addresses of those nodes, among the ones that it tried, that it can't connect to
+    cut_off            whether no other node that tried can connect to it
+    unreached          the addresses of further nodes that it can't connect to, though others can
     clock_ahead_s      how much its clock is ahead of the driver's; None: not known
     """
 
@@ -95,6 +96,7 @@ class NodeSurvey(msgspec.Struct, frozen=True, kw_only=True):
     port: int = 0
     port_fault: str = ""
     shares_with: tuple[str, ...] = ()
+    cut_off: bool = False
     unreached: tuple[str, ...] = ()
     clock_ahead_s: float | None = None
 

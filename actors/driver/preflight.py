@@ -30,6 +30,7 @@ SURVEY_S = 60.0  # for all nodes to answer; each starts a process of Ray for it
 MEET_S = 10.0
 LATE_S = 20.0  # for the last node to come to the meeting, and to answer after it
 PART_S = 10.0
+INTERRUPTED_S = 0.4  # instead, after Ctrl-C: a probe that stays goes with a later survey
 DIALS = 3  # nodes that each node tries to connect to
 OPEN_FILES_MIN = 256  # files of the content, and links
 SHIPPED = ("minibit", "msgspec", "blake3", "uvloop")
@@ -78,24 +79,21 @@ def survey_nodes(
         listens_at = "127.0.0.1" if node == HERE else node.host
         return dest, source if node.node_id == own or node == HERE else None, left[node], listens_at, data_ports
 
-    answers = on_each(nodes, visits.visit, visit, limit_s, env, tell)
-    found = answers.found
+    found, lost = on_each(nodes, visits.visit, visit, limit_s, env, tell)
     if len(nodes) == 1:
-        return Surveyed(
-            {node: msgspec.structs.replace(one, clock_ahead_s=0.0) for node, one in found.items()}, answers.failed
-        )
-    part_s = 1.0  # unless all goes well
+        return Surveyed({node: msgspec.structs.replace(one, clock_ahead_s=0.0) for node, one in found.items()}, lost)
+    probes = {node: (one.dest.folder, left[node]) for node, one in found.items()}
+    part_s = INTERRUPTED_S
     try:
-        found = _after_meeting(found, tags, env)
+        found, strayed = _after_meeting(found, tags, env)
         part_s = PART_S
     finally:
         began_s = time.time()
-        arguments = {node: (one.dest.folder, left[node]) for node, one in found.items()}
-        clocks = on_each(list(found), visits.part, arguments.__getitem__, part_s, env).found
+        clocks = on_each(list(probes), visits.part, probes.__getitem__, part_s, env).found
         ended_s = time.time()
     ahead_s = {node: _ahead_s(clock_s, began_s, ended_s) for node, clock_s in clocks.items()}
     found = {node: msgspec.structs.replace(one, clock_ahead_s=ahead_s.get(node)) for node, one in found.items()}
-    return Surveyed(found, answers.failed)
+    return Surveyed(found, {**lost, **strayed})
 
 
 def faults(
@@ -122,6 +120,8 @@ def faults(
         wrong = [*_of_versions(survey, here), *_of_dest(survey, need_bytes, need_files, digest, replace)]
         if survey.port_fault:
             wrong.append(f"can't listen at {node.host} ({survey.port_fault}): free a port there, or give other ones")
+        if survey.cut_off:
+            wrong.append(f"other nodes can't connect to {node.host}: open its ports for blocks")
         if survey.unreached:
             wrong.append(
                 f"can't connect to {', '.join(survey.unreached)}: open the ports for blocks between these nodes"
@@ -157,8 +157,8 @@ def ship_env() -> dict[str, Any]:
 
 def _after_meeting(
     found: dict[ClusterNode, NodeSurvey], tags: Mapping[ClusterNode, str], env: dict[str, Any] | None
-) -> dict[ClusterNode, NodeSurvey]:
-    """The surveys, with what the nodes found out about each other."""
+) -> tuple[dict[ClusterNode, NodeSurvey], dict[ClusterNode, str]]:
+    """The surveys, with what the nodes found out about each other; and which nodes did not come, and why."""
     ring = [node for node, survey in found.items() if survey.port]
     dialled = {
         node: [one for one in (ring[at:] + ring[:at])[: DIALS + 1] if one != node][:DIALS]
@@ -174,19 +174,21 @@ def _after_meeting(
         all_tags = [tags[other] for other in found]
         return (visits.Meeting(tags[node], all_tags, found[node].dest.folder, word, at, others, guests[node], MEET_S),)
 
-    met = on_each(list(found), visits.meet, arguments, MEET_S + LATE_S, env).found
+    met, strayed = on_each(list(found), visits.meet, arguments, MEET_S + LATE_S, env)
     by_tag = {tag: node for node, tag in tags.items()}
     sees = {node: {by_tag[tag] for tag in one.sees} for node, one in met.items()}
+    missed = {node: {by_tag[tag] for tag in one.unreached} - strayed.keys() for node, one in met.items()}
+    tried = {node: [one for one in met if node in dialled[one]] for node in met}
+    cut_off = {node for node, dialling in tried.items() if dialling and all(node in missed[one] for one in dialling)}
     return {
         node: msgspec.structs.replace(
-            survey,
-            shares_with=tuple(
-                one.node_id for one in found if one == node or one in sees.get(node, ()) or node in sees.get(one, ())
-            ),
-            unreached=tuple(sorted({by_tag[tag].host for tag in met[node].unreached})) if node in met else (),
+            found[node],
+            shares_with=tuple(one.node_id for one in met if one == node or one in sees[node] or node in sees[one]),
+            cut_off=node in cut_off,
+            unreached=tuple(sorted(one.host for one in missed[node] - cut_off)),
         )
-        for node, survey in found.items()
-    }
+        for node in met
+    }, strayed
 
 
 def _ahead_s(clock_s: float, began_s: float, ended_s: float) -> float:

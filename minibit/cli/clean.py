@@ -18,7 +18,7 @@ from minibit.errors import LocalError
 
 
 @click.command(cls=Subcommand)
-@to(help="Look beside this copy too.")
+@to(help="Absolute path of copies, to look beside them too.")
 @click.option("--partials", is_flag=True, help="Also what a push would go on from: the next one begins anew.")
 @of_nodes
 def main(dest: str | None, partials: bool, address: str | None, nodes: str) -> None:

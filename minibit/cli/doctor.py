@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 @click.command(cls=Subcommand)
-@to(help="Look at the place of this copy too. [the temporary folder of each node]")
+@to(help="Absolute path of a copy, there or to come. [in the temporary folder of each node]")
 @click.option("--data-ports", metavar="A-B", type=Read(readers.data_ports), help="Ports for blocks. [any]")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the table.")
 @of_nodes

@@ -18,7 +18,7 @@ from minibit.cli.nodes import of_nodes, removal, to
 
 
 @click.command(cls=Subcommand)
-@to(required=True, help="The copies to remove.")
+@to(required=True, help="Absolute path of the copies.")
 @click.option("--force", is_flag=True, help="Remove what is at DEST also if no push left it so.")
 @of_nodes
 def main(dest: str, force: bool, address: str | None, nodes: str) -> None:

@@ -37,7 +37,7 @@ ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n", "\r": r"\r"})
 
 
 @click.command(cls=Subcommand)
-@to(required=True, help="The copies to read.")
+@to(required=True, help="Absolute path of the copies.")
 @click.option(
     "--against", metavar="FILE", type=click.Path(path_type=Path),
     help="A manifest, or the NAME.minibit of a copy that is right. [that beside each copy]",

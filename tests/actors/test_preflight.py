@@ -213,6 +213,35 @@ def test_a_survey_has_three_rounds_and_leaves_nothing(in_threads: Callable[..., 
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
+@pytest.mark.parametrize(
+    ("walls", "cut_off", "unreached"),
+    [
+        ([(0, 1), (2, 1), (3, 1), (4, 1)], [1], {}),
+        ([(0, 1), (0, 2), (0, 3)], [], {0: ("10.0.0.1", "10.0.0.2", "10.0.0.3")}),
+    ],
+    ids=["nothing comes in", "nothing goes out"],
+)
+def test_the_node_with_the_wall_is_the_one_that_is_blamed(
+    in_threads: Callable[..., None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    walls: list[tuple[int, int]],
+    cut_off: list[int],
+    unreached: dict[int, tuple[str, ...]],
+) -> None:
+    there = [ClusterNode(str(at), f"10.0.0.{at}") for at in range(5)]
+    monkeypatch.setattr(visits, "free_port", lambda host, data_ports: (1000 + int(host[-1]), ""))
+
+    def meet_behind_walls(meeting: Meeting) -> visits.Met:
+        mine = meeting.at[1] - 1000
+        return visits.Met([], [tag for tag, (_, port) in meeting.others.items() if (mine, port - 1000) in walls])
+
+    monkeypatch.setattr(visits, "meet", meet_behind_walls)
+    found = survey_nodes(there, str(tmp_path / "model")).found
+    assert [there.index(one) for one, survey in found.items() if survey.cut_off] == cut_off
+    assert {there.index(one): survey.unreached for one, survey in found.items() if survey.unreached} == unreached
+
+
 def test_probes_go_also_when_the_meeting_is_interrupted(
     in_threads: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
