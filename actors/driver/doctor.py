@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -15,17 +15,34 @@ from minibit.units import show_bytes, show_duration
 
 CLOCK_S = 2.0  # by which clocks may differ
 UNNAMED = "-"
-COMPARED = ("msgspec", "blake3", "uvloop")  # faults speak of Python, Ray and Minibit
+VERSIONS = ("python", "ray", "minibit")
+COMPARED = ("msgspec", "blake3", "uvloop")  # faults speak of the others
+COLUMNS = ("disk", "memory", "files", "port", "clock", "copy")
+"""Free bytes of the disk and in memory; how many files a process may have open; a free port for blocks; how much
+the clock is ahead of the driver's; the copy."""
 
-COLUMNS = ("node", "python", "ray", "minibit", "disk", "memory", "files", "clock", "copy")
-"""Versions; free bytes of the disk and in memory; how many files a process may have open; the clock; the copy."""
+
+class NodeTable(NamedTuple):
+    """A headline with the versions that all nodes have, and a row for each node; other versions have columns."""
+
+    headline: str
+    columns: tuple[str, ...]
+    rows: list[tuple[str, ...]]
 
 
-def rows(surveyed: Surveyed) -> list[tuple[str, ...]]:
-    """The `COLUMNS` of each node."""
+def table(surveyed: Surveyed, *, with_copy: bool = True) -> NodeTable:
+    """The nodes side by side."""
     called = names([*surveyed.found, *surveyed.lost])
-    found = [(called[node], *_row(survey)) for node, survey in surveyed.found.items()]
-    return found + [(called[node], *[UNNAMED] * (len(COLUMNS) - 1)) for node in surveyed.lost]
+    had = {name: {survey.versions.get(name, UNNAMED) for survey in surveyed.found.values()} for name in VERSIONS}
+    alike = [f"{name.capitalize()} {min(versions)}" for name, versions in had.items() if len(versions) == 1]
+    unlike = [name for name, versions in had.items() if len(versions) > 1]
+    columns = ("node", *unlike, *COLUMNS[: len(COLUMNS) - (not with_copy)])
+    rows = [
+        (called[node], *(survey.versions.get(name, UNNAMED) for name in unlike), *_figures(survey))[: len(columns)]
+        for node, survey in surveyed.found.items()
+    ]
+    rows += [(called[node], *[UNNAMED] * (len(columns) - 1)) for node in surveyed.lost]
+    return NodeTable(", ".join(alike), columns, rows)
 
 
 def remarks(surveyed: Surveyed) -> dict[str, list[str]]:
@@ -62,14 +79,14 @@ def as_object(surveyed: Surveyed) -> dict[str, Any]:
     return {"nodes": nodes, "lost": lost, "shared": shared(surveyed), "remarks": remarks(surveyed)}
 
 
-def _row(survey: NodeSurvey) -> tuple[str, ...]:
+def _figures(survey: NodeSurvey) -> tuple[str, ...]:
     dest, memory_bytes, ahead_s = survey.dest, survey.free_memory_bytes, survey.clock_ahead_s
     changed = dest.state == "ours" and not dest.untouched
     return (
-        *(survey.versions.get(name, UNNAMED) for name in ("python", "ray", "minibit")),
         show_bytes(dest.free_bytes),
         UNNAMED if memory_bytes is None else show_bytes(memory_bytes),
         _limit(survey.open_files[1]),
+        f"{survey.port}" if survey.port else UNNAMED,
         UNNAMED if ahead_s is None else f"{'-' * (ahead_s < 0)}{show_duration(abs(ahead_s))}",
         "changed" if changed else dest.state,
     )

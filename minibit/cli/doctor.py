@@ -53,8 +53,10 @@ def show_all(found: Surveyed, said: dict[str, list[str]], *, with_copy: bool) ->
     """Print the table, and below it what is to be said of each node."""
     from minibit.actors.driver import doctor  # noqa: PLC0415
 
-    width = len(doctor.COLUMNS) - (not with_copy)
-    show(doctor.COLUMNS[:width], [row[:width] for row in doctor.rows(found)])
+    headline, columns, rows = doctor.table(found, with_copy=with_copy)
+    if headline:
+        click.echo(f"{headline}\n")
+    show(columns, rows)
     for group in doctor.shared(found):
         click.echo(f"\n{' and '.join(group)} share a file system: a copy is written there once")
     tell(said)

@@ -55,8 +55,11 @@ def test_this_machine_alone_is_looked_at_where_there_is_no_cluster(surveyed: Sur
     surveyed.found[everywhere.HERE] = WELL
     result = ran()
     assert (result.exit_code, result.stderr) == (0, "looking at this machine alone: it is in no Ray cluster\n")
-    assert " ".join(result.stdout.splitlines()[0].split()) == "node python ray minibit disk memory files clock"
-    assert result.stdout.splitlines()[1].startswith("this machine ")
+    ours = WELL.versions
+    headline, _, columns, row, *_ = result.stdout.splitlines()
+    assert headline == f"Python {ours['python']}, Ray 2.60.0, Minibit {ours['minibit']}"
+    assert " ".join(columns.split()) == "node disk memory files port clock"
+    assert " ".join(row.split()) == "this machine 100 GiB 64 GiB 1048k 9 0 s"
     assert result.stdout.endswith("\n\nall is well\n")
     assert ran("--address", "local").stderr == "looking at this machine alone\n"
 
@@ -75,7 +78,9 @@ def test_differences_are_said_in_words_below_the_table(surveyed: Surveyed) -> No
     surveyed.lost[ClusterNode("f" * 16, "10.0.0.9")] = "it gave no answer"
     result = ran("--to", "/data/model")
     assert result.exit_code == 1
-    table, _, said = result.stdout.partition("\n\n")
+    headline, table, said = result.stdout.split("\n\n")
+    assert "Ray" not in headline
+    assert [line.split()[1] for line in table.splitlines()] == ["ray", "2.60.0", "2.59.0", "2.60.0", "-"]
     assert [line.split()[-1] for line in table.splitlines()] == ["copy", "ours", "ours", "changed", "-"]
     ours = WELL.versions["msgspec"]
     assert said.splitlines() == [
@@ -109,7 +114,8 @@ def test_json_is_one_object_with_every_value(surveyed: Surveyed) -> None:
 
 @pytest.mark.parametrize("columns", ["80", "120"])
 def test_the_table_fits_a_terminal(surveyed: Surveyed, columns: str) -> None:
-    surveyed.found.update({ANA: WELL, BOB: changed(clock_ahead_s=-0.25)})
+    long = ClusterNode("c" * 16, "192.168.100.200")
+    surveyed.found.update({long: changed(port=20000), BOB: changed(clock_ahead_s=-7200.0)})
     result = ran("--to", "/data/model", COLUMNS=columns)
     assert max(map(len, result.stdout.splitlines())) <= 80
 
@@ -132,5 +138,5 @@ def test_a_wrong_value_is_one_line_and_exit_code_2(arguments: tuple[str, str], s
 def test_the_nodes_of_a_cluster_are_looked_at_without_a_trace(ray_cluster: str, tmp_path: Path) -> None:
     result = ran("--to", str(tmp_path / "model"), "--address", ray_cluster)
     assert (result.exit_code, result.stderr) == (0, "looking at 1 of 1 nodes\n")
-    assert result.stdout.splitlines()[1].split()[-1] == "absent"
+    assert result.stdout.splitlines()[3].split()[-1] == "absent"
     assert list(tmp_path.iterdir()) == []
