@@ -15,6 +15,7 @@ from minibit.cli.options import Read
 from minibit.delivery import order
 from minibit.delivery.nodes import choose
 from minibit.errors import printable
+from minibit.run.readers import wrong
 from minibit.units import show_bytes
 
 if TYPE_CHECKING:
@@ -86,4 +87,7 @@ def removal(what: Callable[..., Removed], arguments: tuple[object, ...], address
 
 
 def _dest(value: Any) -> str:
-    return order.dest(value).rstrip("/")
+    found = order.dest(value)
+    if found.endswith("/"):  # a push takes the content's own name there, which nothing here knows
+        raise wrong(value, "the whole path of the copy, e.g. /data/model")
+    return found

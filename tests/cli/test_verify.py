@@ -173,6 +173,11 @@ def test_partials_go_only_beside_a_copy_that_is_named(copy: Place) -> None:
         ("verify", "verify: missing option '--to': see --help"),
         ("remove", "remove: missing option '--to': see --help"),
         ("remove --to data", "remove: --to: 'data' won't do: give an absolute path without .."),
+        (
+            "remove --force --to /data/",
+            "remove: --to: '/data/' won't do: give the whole path of the copy, e.g. /data/model",
+        ),
+        ("remove --force --to /", "remove: --to: '/' won't do: give the whole path of the copy"),
         ("verify --to /data --timeout 0s", "verify: --timeout: '0s' won't do: give 1s to 1000h"),
         ("clean --nodes a=", "clean: --nodes: 'a=' won't do: give all, a number from 1"),
     ],
