@@ -168,12 +168,14 @@ def allocated_bytes(path: Path) -> int:
 def _dest(dest: str | None, source: str | None, leave: str) -> DestSurvey:
     try:
         place = Place(Path(dest) if dest else scratch.place() / "copy")
-        path, folder = str(place.final), existing(place.final.parent)
+    except LocalError as error:
+        return DestSurvey(path="", state="absent", fault=str(error))
+    path = str(place.final)
+    try:
+        folder = existing(place.final.parent)
         disk, device = os.statvfs(folder), folder.stat().st_dev
         sweep_probes(folder, time.time())
         found = _content(place, source)
-    except LocalError as error:
-        return DestSurvey(path="", state="absent", fault=str(error))
     except OSError as error:
         return DestSurvey(path=path, state="absent", fault=_fault(path, error))
     return msgspec.structs.replace(

@@ -49,7 +49,7 @@ def on_each(
     `env` is a runtime environment of Ray for it. `tell` is called with the number of nodes that are done, again and
     again, and may raise to end the waiting. `ClusterError` if the head of the cluster is lost.
     """
-    if nodes == [HERE]:
+    if list(nodes) == [HERE]:
         return NodeAnswers({HERE: task(*arguments(HERE))}, {})
     raised: dict[ClusterNode, Exception] = {}
     found: dict[ClusterNode, T] = {}
@@ -116,32 +116,28 @@ def _call(
 
 def _in_words(raised: dict[ClusterNode, Exception]) -> dict[ClusterNode, str]:
     """Why these nodes gave no answer. Those without Minibit are asked for the Python that it must be installed for."""
-    bare = [node for node, error in raised.items() if "No module named 'minibit" in str(error)]
     words = {node: _why(error) for node, error in raised.items()}
-    if bare:
-        words |= dict.fromkeys(bare, _install("python"))
-        with suppress(RayError):
-            words |= {node: _install(path) for node, path in _pythons(bare).items()}
+    if bare := [node for node, error in raised.items() if "No module named 'minibit" in str(error)]:
+        pythons = on_each(bare, _python(), lambda node: (), PYTHON_S).found
+        words |= {node: _install(pythons.get(node, "python")) for node in bare}
     return words
 
 
-def _install(python: str) -> str:
-    return (
-        f"there is no Minibit: run `{python} -m pip install minibit=={minibit.__version__}` there, or let it be shipped"
-    )
-
-
-def _pythons(nodes: list[ClusterNode]) -> dict[ClusterNode, str]:
-    """The Python of each of these nodes, which have no Minibit: a function inside another one travels by value."""
+def _python() -> Callable[[], str]:
+    """A function that says which Python runs it; it is made here so that it travels by value."""
 
     def python() -> str:
         import sys  # noqa: PLC0415  there
 
         return sys.executable
 
-    calls = {_call(node, python, (), None): node for node in nodes}
-    ready, _ = ray.wait(list(calls), num_returns=len(calls), timeout=PYTHON_S)
-    return {calls[call]: ray.get(call) for call in ready}
+    return python
+
+
+def _install(python: str) -> str:
+    return (
+        f"there is no Minibit: run `{python} -m pip install minibit=={minibit.__version__}` there, or let it be shipped"
+    )
 
 
 def _why(error: Exception) -> str:

@@ -75,6 +75,8 @@ def test_a_folder_that_takes_no_file_says_why(tmp_path: Path) -> None:
         f"can't write in {tmp_path / 'file'} (Not a directory): let the user that runs Ray write there, "
         "or give another destination"
     )
+    long = tmp_path / ("n" * 300)
+    assert f"can't write in {long / 'model'} (File name too long)" in fault(long / "model")
     small = tmp_path / "small"
     small.mkdir()
     with mounted(small, "nr_inodes=1"):
