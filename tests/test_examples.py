@@ -29,6 +29,7 @@ from minibit.run.options import TABLE, Options
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"(?:^<!-- not run: (.+?) -->\n)?^```(sh|python|toml)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+REAL = re.compile(r"Swarm\.launch|minibit\.push|minibit push|--to /data")  # what needs real actors
 MANY = re.compile(r"(--peers |peers=)(\d{2,})")
 PEERS_MAX = 20
 
@@ -156,7 +157,7 @@ def script(path: str, arguments: list[str]) -> None:
     assert result.exit_code in (0, 9), f"{path} {shlex.join(arguments)}: {result.output}{result.exception!r}"
 
 
-@pytest.mark.parametrize("block", of("sh"), ids=str)
+@pytest.mark.parametrize("block", [one for one in of("sh") if not REAL.search(one.text)], ids=str)
 def test_every_block_of_shell_does_what_it_says(block: Block, here: Path):
     text = block.text if "teams" in block.text else smaller(block.text)
     for words in lines(text):
@@ -202,7 +203,7 @@ def python(text: str, **names: Any) -> dict[str, Any]:
     return names
 
 
-@pytest.mark.parametrize("block", [one for one in of("python") if "Swarm.launch" not in one.text], ids=str)
+@pytest.mark.parametrize("block", [one for one in of("python") if not REAL.search(one.text)], ids=str)
 def test_every_block_of_python_runs(block: Block, here: Path, monkeypatch: pytest.MonkeyPatch):
     if "load(" in block.text:
         monkeypatch.setenv("MINIBIT_UPLOAD", "256KiB/s")
@@ -219,3 +220,30 @@ def test_every_program_with_a_handle_runs_with_real_actors(block: Block, here: P
     python(text)
     assert list((here / "runs").iterdir())
     shutil.rmtree(here / "runs")
+
+
+@pytest.fixture
+def model(here: Path) -> Path:
+    """A folder to be pushed."""
+    (here / "model").mkdir()
+    (here / "model" / "config.json").write_text("{}\n")
+    return here / "model"
+
+
+@pytest.mark.ray
+@pytest.mark.parametrize("block", [one for one in of("sh") if REAL.search(one.text)], ids=str)
+def test_every_command_around_a_push_does_what_it_says(block: Block, model: Path, ray_cluster: str):
+    data = f"{model.parent}/data/"
+    if "minibit push" not in block.text:
+        invoke("push", ["model", "--to", f"{data}model"])
+    for words in lines(block.text.replace("/data/", data)):
+        assert words[0] == "minibit"
+        invoke(words[1], words[2 : words.index(">") if ">" in words else None])
+
+
+@pytest.mark.ray
+@pytest.mark.parametrize("block", [one for one in of("python") if "minibit.push" in one.text], ids=str)
+def test_every_program_that_pushes_finds_the_copy_in_its_place(block: Block, model: Path, ray_cluster: str):
+    here = model.parent
+    python(block.text.replace("/data/", f"{here}/data/"))
+    assert (here / "data" / "model" / "config.json").read_text() == "{}\n"
