@@ -172,6 +172,13 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=Tru
         """The name of the swarm; BLAKE3 of the manifest's JSON, whatever hash the blocks have."""
         return f"blake3:{blake3(self.encode()).hexdigest()}"
 
+    @cached_property
+    def bytes_digest(self) -> str:
+        """The same for all content with the same bytes in the same blocks under the same names."""
+        files = [(file.path, file.bytes) for file in self.files]
+        named = msgspec.json.encode((files, self.twins, self.links, self.block_bytes, self.hash))
+        return f"blake3:{blake3(named + self.digests).hexdigest()}"
+
     def length(self, block: int) -> int:
         """The bytes of `block`; `LocalError` when there is no such block."""
         begin, end = self._reach(block)

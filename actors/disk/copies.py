@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Literal
 
 import msgspec
-from blake3 import blake3
 
 from minibit import inventory
 from minibit.actors.disk import marks, scratch, tree
@@ -69,7 +68,7 @@ def verify(dest: str, against: bytes | None = None) -> Verified:
     return Verified(
         verdict="wrong" if wrong else "right",
         why="; ".join(f"{what}: {_named(paths)}" for what, paths in wrong.items()),
-        digest=_bytes_digest(manifest),
+        digest=manifest.bytes_digest,
         files=len(manifest.files) + len(manifest.twins),
         content_bytes=manifest.content_bytes,
     )
@@ -150,12 +149,6 @@ def _wrong(manifest: Manifest, root: Path) -> dict[str, list[str]]:
             unlike |= {native(manifest.files[index].path) for index, _, _ in manifest.spans(block)}
     told = {path for paths in wrong.values() for path in paths}
     return {what: paths for what, paths in {**wrong, "with other bytes": sorted(unlike - told)}.items() if paths}
-
-
-def _bytes_digest(manifest: Manifest) -> str:
-    files = [(file.path, file.bytes) for file in manifest.files]
-    named = msgspec.json.encode((files, manifest.twins, manifest.links, manifest.block_bytes))
-    return blake3(named + manifest.digests).hexdigest()
 
 
 def _named(paths: list[str]) -> str:

@@ -47,6 +47,7 @@ class DestSurvey(msgspec.Struct, frozen=True, kw_only=True):
 
     state          `absent`; `ours`: a copy that a push made; `source`: it is the content itself; `other` content
     digest         the name of our content that is there, as `Manifest.digest`; else ""
+    bytes_digest   that of its bytes and names, as `Manifest.bytes_digest`
     content_bytes  the size of the content that is there; 0 if that would take long to find out
     untouched      whether no file of our content was changed since
     partial_bytes  what a partial copy beside it has on the disk already
@@ -61,6 +62,7 @@ class DestSurvey(msgspec.Struct, frozen=True, kw_only=True):
     path: str
     state: State
     digest: str = ""
+    bytes_digest: str = ""
     content_bytes: int = 0
     untouched: bool = False
     partial_bytes: int = 0
@@ -209,6 +211,7 @@ def _content(place: Place, source: str | None) -> DestSurvey:
         path=path,
         state="ours",
         digest=manifest.digest,
+        bytes_digest=manifest.bytes_digest,
         content_bytes=manifest.content_bytes,
         untouched=marked.untouched(place),
     )

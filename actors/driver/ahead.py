@@ -18,7 +18,7 @@ class PushAhead(Push):
     def look(cls, source: Path, order: Order, tell: Pushing) -> Outlook:
         """What the push would do; `MinibitError` as `Push.run`.
 
-        The content is hashed only if a copy is there that may be the same one.
+        The content is hashed only if a copy of a push is there.
         """
         ahead = cls(source, order, tell)
         with ahead._connected():
@@ -28,9 +28,9 @@ class PushAhead(Push):
         order = self.order
         content_bytes, count, here, surveyed = self._checked()
         dests = dests_of(surveyed)
-        alike = any(_may_be_a_copy(dest, content_bytes) for dest in dests.values())
-        digest = self._hashed().digest if alike else ""
-        wrong = self._faults(surveyed, content_bytes, count, digest)
+        content = self._hashed() if any(dest.state == "ours" for dest in dests.values()) else None
+        digest = "" if content is None else content.digest
+        wrong = self._faults(surveyed, content_bytes, count, content)
         writers = self._writers(surveyed, wrong)
         return Outlook(
             dest=order.dest,
@@ -51,10 +51,6 @@ class PushAhead(Push):
             upload_bps=order.upload_bps or LINE_BPS,
             assumed=order.upload_bps is None,
         )
-
-
-def _may_be_a_copy(dest: DestSurvey, content_bytes: int) -> bool:
-    return dest.state == "ours" and dest.content_bytes == content_bytes
 
 
 def _there(dest: DestSurvey | None, digest: str, *, shared: bool, source: bool) -> There:

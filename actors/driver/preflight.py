@@ -24,6 +24,7 @@ from minibit.actors.driver.cluster import ClusterNode
 from minibit.actors.driver.everywhere import HERE, names, on_each
 from minibit.actors.driver.private import private
 from minibit.errors import ClusterError, first_sentence
+from minibit.manifest import Manifest
 from minibit.units import show_bytes
 
 SURVEY_S = 60.0  # for all nodes to answer; each starts a process of Ray for it
@@ -101,15 +102,15 @@ def faults(
     need_bytes: int | None = None,
     *,
     need_files: int = 0,
-    digest: str | None = None,
+    content: Manifest | None = None,
     replace: bool = False,
 ) -> dict[str, list[str]]:
     """All that would keep nodes from getting a copy, by the name of the node, each with what to do.
 
     need_bytes  the size of one copy; None: not known
     need_files  how many files and folders it has
-    digest      the name of the content; None: not known
-    replace     whether content that no push made gives way
+    content     None: it is not hashed yet
+    replace     whether other content gives way, also an earlier version of a push
 
     Of a node that has this very content already, by its name or its size, no room is wanted: its store will find out.
     """
@@ -117,7 +118,7 @@ def faults(
     here = versions()
     found: dict[str, list[str]] = {called[node]: [why] for node, why in surveyed.lost.items()}
     for node, survey in surveyed.found.items():
-        wrong = [*_of_versions(survey, here), *_of_dest(survey, need_bytes, need_files, digest, replace)]
+        wrong = [*_of_versions(survey, here), *_of_dest(survey, need_bytes, need_files, content, replace)]
         if survey.port_fault:
             wrong.append(f"can't listen at {node.host} ({survey.port_fault}): free a port there, or give other ones")
         if survey.cut_off:
@@ -208,7 +209,7 @@ def _of_versions(survey: NodeSurvey, here: Mapping[str, str]) -> list[str]:
 
 
 def _of_dest(
-    survey: NodeSurvey, need_bytes: int | None, need_files: int, digest: str | None, replace: bool
+    survey: NodeSurvey, need_bytes: int | None, need_files: int, content: Manifest | None, replace: bool
 ) -> list[str]:
     """What is wrong with the destination."""
     dest = survey.dest
@@ -219,9 +220,13 @@ def _of_dest(
     wrong = []
     if dest.busy:
         wrong.append(f"another push is at work at {dest.path}: wait for its end, or cancel it")
-    same = dest.state != "absent" and (dest.content_bytes == need_bytes or (bool(digest) and dest.digest == digest))
+    same = dest.state != "absent" and (
+        dest.content_bytes == need_bytes or (content is not None and dest.digest == content.digest)
+    )
     if dest.state == "other" and not same and not replace:
         wrong.append(f"{dest.path} is there already and is other content: move it away, or let it be replaced")
+    if dest.state == "ours" and content is not None and dest.bytes_digest != content.bytes_digest and not replace:
+        wrong.append(f"{dest.path} is another version, of an earlier push: move it away, or let it be replaced")
     if same or need_bytes is None:
         return wrong
     lacking = need_bytes - dest.partial_bytes

@@ -113,7 +113,7 @@ class Push:
             return refused
         manifest = self._hashed()
         self._hashing_s = self._elapsed_s - self._checking_s
-        wrong = self._faults(surveyed, content_bytes, count, manifest.digest)
+        wrong = self._faults(surveyed, content_bytes, count, manifest)
         if (refused := self._refused(surveyed, wrong)) is not None:
             return refused
         dests = dests_of(surveyed)
@@ -180,11 +180,11 @@ class Push:
             self._nodes = [node for node in self._nodes if node.node_id in alive]
 
     def _faults(
-        self, surveyed: Surveyed, content_bytes: int, count: int, digest: str | None = None
+        self, surveyed: Surveyed, content_bytes: int, count: int, content: Manifest | None = None
     ) -> dict[str, list[str]]:
         """What keeps nodes from a copy, by their ids."""
         order = self.order
-        found = preflight.faults(surveyed, content_bytes, need_files=count, digest=digest, replace=order.replace)
+        found = preflight.faults(surveyed, content_bytes, need_files=count, content=content, replace=order.replace)
         called = names([*surveyed.found, *surveyed.lost])
         asked = {node.node_id for node in self._nodes}
         return {node.node_id: found[name] for node, name in called.items() if name in found and node.node_id in asked}

@@ -43,7 +43,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     dest       the absolute path of the copy, the same on every node
     nodes      `all`, a number, addresses joined by commas, or LABEL=VALUE
     links      what becomes of links in the source
-    replace    whether other content at `dest` gives way
+    replace    whether other content at `dest` gives way, also an earlier version
     least      how many nodes must have a copy
     follow_s   for so long nodes are waited for that join later, after the last one was served
     verify     `fast` believes what nobody touched, `full` reads every byte again
@@ -177,8 +177,8 @@ GROUPS: dict[str, tuple[PushOption, ...]] = {
                    "LABEL=VALUE."),
         PushOption("min_nodes", "least", least, "N|P%", "Nodes that must have a copy at the end, as a number or a "
                    "share.", "all"),
-        PushOption("replace", "replace", readers.flag, "", "What lies at DEST and is no copy of an earlier push gives "
-                   "way, in one step, once the new copy is whole.", "no"),
+        PushOption("replace", "replace", readers.flag, "", "What lies at DEST gives way, in one step, once the new "
+                   "copy is whole: other content, or an earlier version.", "no"),
         PushOption("links", "links", one_of(*get_args(Links)), "HOW", "Links in SRC: follow: what they lead to is "
                    "copied, once; keep: they stay links; refuse: there must be none.", values=get_args(Links)),
         PushOption("verify", "verify", one_of(*get_args(Verify)), "HOW", "fast: a copy of an earlier push that was not "

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -34,6 +35,11 @@ def node(state: State = "absent", **changes: Any) -> NodeSurvey:
     return NodeSurvey(**{**plain, "dest": DestSurvey(**dest), **changes})
 
 
+def content(digest: str, of_bytes: str = "") -> Any:
+    """A manifest with that digest."""
+    return SimpleNamespace(digest=digest, bytes_digest=of_bytes or digest)
+
+
 def wrong(survey: NodeSurvey, need_bytes: int | None = None, **more: Any) -> list[str]:
     """What is wrong with one node."""
     return faults(Surveyed({ANA: survey}, {}), need_bytes, **more).get(ANA.host, [])
@@ -43,7 +49,9 @@ def wrong(survey: NodeSurvey, need_bytes: int | None = None, **more: Any) -> lis
 
 
 def test_where_all_is_well_there_is_no_fault() -> None:
-    assert faults(Surveyed({ANA: node(), BOB: node("source")}, {}), 70 * GIB, need_files=100, digest="d") == {}
+    assert (
+        faults(Surveyed({ANA: node(), BOB: node("source")}, {}), 70 * GIB, need_files=100, content=content("d")) == {}
+    )
 
 
 def test_all_faults_of_all_nodes_are_said_together_by_host() -> None:
@@ -86,16 +94,23 @@ def test_a_newer_patch_of_python_is_no_fault() -> None:
 
 @pytest.mark.parametrize("state", ["ours", "other"])
 def test_what_may_be_this_very_content_is_left_to_the_store(state: State) -> None:
-    there = node(state, digest="d", content_bytes=2 * GIB, free_bytes=0)
-    assert wrong(there, 2 * GIB) == wrong(there, 2 * GIB, digest="e") == []
-    assert wrong(there, 3 * GIB, digest="d") == []
-    assert wrong(there, 3 * GIB, digest="e")
+    there = node(state, digest="d", bytes_digest="e", content_bytes=2 * GIB, free_bytes=0)
+    assert wrong(there, 2 * GIB) == wrong(there, 2 * GIB, content=content("e")) == []
+    assert wrong(there, 3 * GIB, content=content("d", of_bytes="e")) == []
+    assert wrong(there, 3 * GIB, content=content("e"))
 
 
-def test_an_older_version_that_a_push_left_gives_way_unasked_but_both_must_have_room() -> None:
-    assert wrong(node("ours", digest="d", content_bytes=GIB), 2 * GIB, digest="e") == []
+def test_an_older_version_gives_way_if_that_is_asked_for_and_both_must_have_room() -> None:
+    older = node("ours", digest="d", bytes_digest="d", content_bytes=GIB)
+    assert wrong(older, 2 * GIB, content=content("e"), replace=True) == []
+    assert wrong(older, 2 * GIB, content=content("e")) == [
+        "/data/model is another version, of an earlier push: move it away, or let it be replaced"
+    ]
+    assert wrong(older, 2 * GIB, content=content("e", of_bytes="d")) == []  # only its dates are others
     full = node("ours", digest="d", content_bytes=GIB, free_bytes=GIB)
-    assert [text.partition(":")[0] for text in wrong(full, 2 * GIB, digest="e")] == ["no room in /data"]
+    assert [text.partition(":")[0] for text in wrong(full, 2 * GIB, content=content("e"), replace=True)] == [
+        "no room in /data"
+    ]
 
 
 def test_what_is_to_be_replaced_is_in_nobodys_way_but_both_must_have_room() -> None:

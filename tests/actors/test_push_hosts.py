@@ -133,6 +133,8 @@ def test_each_host_gets_the_copy_once_and_only_what_changed_moves_after_that(hos
     try:
         files.make(part, FILE_BYTES, seed=99)
         code, result = push(hosts, "/data/once")
+        assert (code, result["bytes"]["moved"], "another version" in why(result, 2)) == (4, 0, True)
+        code, result = push(hosts, "/data/once", "--replace")
         assert (code, result["bytes"]["moved"]) == (0, 3 * FILE_BYTES)
         assert same(hosts, "/data/once")
     finally:
