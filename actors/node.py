@@ -206,8 +206,8 @@ class Node:
         match effect:
             case events.Send(peer, message):
                 self._send(peer, message, now)
-            case events.SendBlock(peer, block, spoil):
-                self._send_block(peer, block, spoil, now)
+            case events.SendBlock():
+                self._send_block(effect, now)
             case events.Note(record):
                 self._records.append(record)
             case events.Call(message):
@@ -249,7 +249,8 @@ class Node:
         elif peer in self.links:
             self.links[peer].send(message)
 
-    def _send_block(self, peer: str, block: int, spoil: bool, now: float) -> None:
+    def _send_block(self, effect: events.SendBlock, now: float) -> None:
+        peer, block = effect.peer, effect.block
         if peer not in self.links:
             return
         try:
@@ -259,7 +260,7 @@ class Node:
                 self.links[peer].close(str(error), Desligamento(why=str(error)))
             return
         self.mailbox.went(peer, Bloco(block), now)
-        self.links[peer].send_block(block, spoil)
+        self.links[peer].send_block(block, effect.spoil, effect.busy)
 
     def _hang_up(self, peer: str, farewell: Desligamento | None, now: float) -> None:
         if farewell is not None:
@@ -339,7 +340,7 @@ class Node:
                 return
             if not ok and not blamed:
                 self.links.suspect(link.peer)
-        self.handle(events.Arrived(link.peer, block, ok, blamed))
+        self.handle(events.Arrived(link.peer, block, ok, blamed, link.busy))
 
     def on_progress(self, link: Wire) -> None:
         self.handle(events.Progressed(link.peer))

@@ -64,13 +64,14 @@ class Arrived(Fact, frozen=True):
     The world asks `Peer.expects` first, and handles no other event between the two. If the peer expects the block, the
     world hashes it, and stores it if the hash is right. If not, nobody hashes it, and `ok` is True: the peer counts the
     block as double, whatever its bytes are. `sealed`: these are the bytes that were sent; otherwise they may have been
-    changed on their way, and a wrong block is no proof against its sender.
+    changed on their way, and a wrong block is no proof against its sender. `busy` is what its BLOCO said.
     """
 
     sender: str
     block: int
     ok: bool
     sealed: bool = True
+    busy: bool = False
 
 
 class Progressed(Fact, frozen=True):
@@ -125,11 +126,15 @@ class Send(Fact, frozen=True):
 
 
 class SendBlock(Fact, frozen=True):
-    """Carry a block to `peer`; the world answers Sent. `spoil`: send wrong bytes, as a corrupter does."""
+    """Carry a block to `peer`; the world answers Sent. `spoil`: send wrong bytes, as a corrupter does.
+
+    `busy` is for its BLOCO.
+    """
 
     peer: str
     block: int
     spoil: bool = False
+    busy: bool = False
 
 
 class Note(Fact, frozen=True):

@@ -57,7 +57,8 @@ class Exchange:
         self.announcer = Announcer(rules.announce_s)
         self.picker, self.choker = strategies.make(rules, chance)
         self.pipeline = Pipeline(life.name, rules, self.picker, self.availability, chance("holder"))
-        self.uploads = Uploads(rules, self.choker, behaviour, self.availability)
+        self.uploads = Uploads(rules, self.choker, behaviour, self.availability, chance("uploads"))
+        self._rarer = rules.economy == "on" and self.picker.rarest  # what our PEDIDOs say
         self._content = content
         self._rules = rules
         self._behaviour = behaviour
@@ -82,8 +83,8 @@ class Exchange:
         return any(neighbour.sending is not None for neighbour in self._up.values())
 
     def expects(self, neighbour: Neighbour, block: int) -> bool:
-        """Whether the bytes of `block` are to be verified and stored: it was asked of the neighbour, and isn't held."""
-        return not self.held >> block & 1 and self.pipeline.expects(neighbour, block)
+        """Whether the bytes of `block` are to be verified and stored: it isn't held, and answers one of our PEDIDOs."""
+        return bool(self.missing >> block & 1) and self.pipeline.expects(neighbour, block, self._rarer)
 
     # beginning and end
 
@@ -165,7 +166,8 @@ class Exchange:
                 self._send(neighbour, announcer.whole(neighbour, self.held))
         else:
             self._holds(neighbour, neighbour.theirs & ~(1 << block))
-            self._effects += self.uploads.wanted(neighbour, block)
+            self.uploads.wanted(neighbour, block, message.rarer)
+            self.advance(now)
 
     def _on_bloco(self, neighbour: Neighbour, message: Bloco, now: float) -> None:
         raise RemoteError("a BLOCO without its bytes")
@@ -187,7 +189,8 @@ class Exchange:
         """The network took the last byte of `block` for the neighbour."""
         if neighbour.sending == block:
             self._holds(neighbour, neighbour.theirs | 1 << block)
-            self._effects += self.uploads.sent(neighbour, self._content.length(block), now)
+            self.uploads.sent(neighbour, self._content.length(block), now)
+            self.advance(now)
             if not self.held & ~neighbour.theirs:
                 self.serve(now)  # its interest ended
 
@@ -196,21 +199,22 @@ class Exchange:
         self.held &= ~(1 << block)
         self.lost |= 1 << block
         for neighbour in self._up.values():
-            self._effects += self.uploads.lost(neighbour, block)
+            self.uploads.lost(neighbour, block, now)
             if neighbour.told & ~self.claims:
                 self._send(neighbour, announcer.whole(neighbour, self.claims))
         self.serve(now)  # perhaps it was all that a neighbour wanted
 
-    def arrived(self, neighbour: Neighbour, block: int, ok: bool, now: float, sealed: bool = True) -> None:
-        """All bytes of `block` came from it; `ok` and `sealed` as `Arrived` says."""
-        took_s = self.pipeline.arrived(neighbour, block, now)
+    def arrived(self, neighbour: Neighbour, event: events.Arrived, now: float) -> None:
+        """All bytes of a block came from it."""
+        block, ok = event.block, event.ok
+        took_s = self.pipeline.arrived(neighbour, block, now, rarer=self._rarer, busy=event.busy)
         double = took_s is None or (ok and self.held >> block & 1)
         verdict: Any = "double" if double else "useful" if ok else "rejected"
         length_bytes = self._content.length(block)
         self._note(BlockRecord(now, self._life.name, block, neighbour.peer, took_s or 0.0, verdict, length_bytes))
         if took_s is None:
             _uninvited(neighbour, "blocks that nobody asked for")
-        elif not ok and not sealed:  # the world asks for sealed blocks on the next link, which show whose fault it is
+        elif not ok and not event.sealed:  # the world asks for sealed blocks on the next link, which show whose fault it is
             raise RemoteError(f"block {block} came wrong")
         elif not ok:
             self._reject(neighbour, block, now)
@@ -299,7 +303,7 @@ class Exchange:
 
     def _send_pedidos(self, asks: list[tuple[Neighbour, int]], now: float) -> None:
         for neighbour, block in asks:
-            self._send(neighbour, Pedido(block))
+            self._send(neighbour, Pedido(block, self._rarer))
         if asks:
             self._timers.set_earlier("requests", now + self._rules.request_timeout_s)
 
@@ -319,8 +323,15 @@ class Exchange:
         self.pump(now)
 
     def serve(self, now: float) -> None:
-        """Give free slots at once."""
+        """Give free slots at once, and send blocks."""
         self._decide(self.uploads.fill, now)
+        self.advance(now)
+
+    def advance(self, now: float) -> None:
+        """Send the next blocks in line. A seed chooses them itself while it has some that nobody else has."""
+        self._effects += self.uploads.advance(inventory.EMPTY if self.missing else self.held, now)
+        if (due_s := self.uploads.line.due_s(now)) < inf:
+            self._timers.set_earlier("line", due_s)
 
     def _decide(self, decide: Callable[[Iterable[Neighbour], int, int, float], Changes], now: float) -> None:
         if self._life.stage is not LEAVING:

@@ -98,15 +98,17 @@ class Desbloqueio(Verb, frozen=True, tag="DESBLOQUEIO"):
 
 
 class Pedido(Verb, frozen=True, tag="PEDIDO"):
-    """Send me this block."""
+    """Send me this block. With `rarer`: or another one that I lack, if nobody but you has it."""
 
     block: BlockIndex
+    rarer: bool = False
 
 
 class Bloco(Verb, frozen=True, tag="BLOCO"):
-    """Here is this block; its bytes follow the header on the link."""
+    """Here is this block; its bytes follow the header on the link. `busy`: other neighbours wait for theirs."""
 
     block: BlockIndex
+    busy: bool = False
 
 
 class Desligamento(Verb, frozen=True, tag="DESLIGAMENTO"):

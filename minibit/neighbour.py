@@ -77,7 +77,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
         *("serves_us", "asked", "late", "doubted", "snubbed_until"),
         *("heard_at", "came_at", "depth", "probe", "latency_s", "gap_s"),
     ),
-    "uploads": ("slot", "wanted", "sending", "blocks_out", "took"),
+    "uploads": ("slot", "wanted", "sending", "instead", "blocks_out", "took"),
     "announcer": ("told", "crossed"),
 }
 """Room -> the slots of a neighbour that it owns. Every room may read them all; only the owner changes its own."""
@@ -125,8 +125,9 @@ class Neighbour:
         self.gap_s: float | None = None  # between two blocks while it had PEDIDOs to answer
         # uploads
         self.slot = Slot.NONE
-        self.wanted: list[int] = []  # its PEDIDOs, unanswered
+        self.wanted: dict[int, bool] = {}  # its PEDIDOs, unanswered: block -> whether it takes a rarer one instead
         self.sending: int | None = None  # the block that is under way to it
+        self.instead: tuple[int, int] | None = None  # the last block that it got instead of one it asked for; and that
         # announcer
         self.told = inventory.EMPTY  # what it has been told that we hold
         self.crossed = inventory.EMPTY  # blocks that may cross a whole ESTOQUE, which says that we lack them

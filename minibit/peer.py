@@ -254,7 +254,7 @@ class Peer:
         if (neighbour := self._up.get(event.sender)) is not None:
             held = self.exchange.held
             try:
-                self.exchange.arrived(neighbour, event.block, event.ok, now, event.sealed)
+                self.exchange.arrived(neighbour, event, now)
             except RemoteError as error:
                 self._drop(neighbour, str(error), now)
             if self.exchange.held != held and self.complete:
@@ -314,6 +314,7 @@ _ON_TIMER: dict[str, Callable[[Peer, float], None]] = {
     "dialling": Peer._end_dials,
     "endgame": lambda peer, now: peer.exchange.endgame(now),
     "farewell": Peer._depart,
+    "line": lambda peer, now: peer.exchange.advance(now),
     "requests": lambda peer, now: peer.exchange.check_requests(now),
     "round": Peer._round,
     "tracker": lambda peer, now: peer.membership.call(now),

@@ -16,6 +16,9 @@ from minibit.availability import Availability
 class Picker(ABC):
     """Base of all pickers; `rng` is for this peer's picker alone."""
 
+    rarest = False
+    """Whether a neighbour may send, instead of the block that was picked, one that nobody else has."""
+
     def __init__(self, rng: Random) -> None:
         self.rng = rng
 
@@ -27,6 +30,8 @@ class Picker(ABC):
 
 class RarestFirst(Picker):
     """A random one among the blocks that the fewest neighbours hold (Cohen 2003, section 2.4.2)."""
+
+    rarest = True
 
     def pick(self, choices: int, availability: Availability) -> int:
         return inventory.choice(availability.rarest(choices)[1], self.rng)

@@ -2,7 +2,7 @@
 
 The picker chooses the block; one of its holders is drawn by chance. The depth follows rate and latency: a
 neighbour gets as many PEDIDOs as it answers in the time that one alone takes, and one more, so that it is
-never idle and never far ahead. Latency is measured only by PEDIDOs that had none before them; otherwise the
+never idle and never far ahead; but one that has others to serve gets the next only when it has sent the last. Latency is measured only by PEDIDOs that had none before them; otherwise the
 queue that we made ourselves would count as latency. A slow neighbour gets one PEDIDO at a time. It idles for
 only a moment between blocks, and blocks that are not waiting in its queue can be asked of faster neighbours.
 
@@ -125,30 +125,38 @@ class Pipeline:
     def _usual_gap_s(self, neighbour: Neighbour) -> float:
         return neighbour.gap_s or self._typical_s or self._rules.request_timeout_s / 4
 
-    def expects(self, neighbour: Neighbour, block: int) -> bool:
-        """Whether `block` was asked of it and may still come."""
-        return block in neighbour.asked or bool(neighbour.late >> block & 1)
+    def expects(self, neighbour: Neighbour, block: int, rarer: bool = False) -> bool:
+        """Whether `block` was asked of it and may still come; `rarer`: or others were, and it may come instead."""
+        return block in neighbour.asked or bool(neighbour.late >> block & 1) or (rarer and bool(neighbour.asked))
 
     def heard(self, neighbour: Neighbour, now: float) -> None:
         """Bytes of a block came from it."""
         neighbour.heard_at = now
 
-    def arrived(self, neighbour: Neighbour, block: int, now: float) -> float | None:
-        """`block` came whole: how many seconds it took, 0 if it was given up before, None if it was not asked for."""
+    def arrived(
+        self, neighbour: Neighbour, block: int, now: float, *, rarer: bool = False, busy: bool = False
+    ) -> float | None:
+        """`block` came whole: how many seconds it took, 0 if it was given up before, None if it was not asked for.
+
+        `rarer`: if it was not asked for, it came instead of the first block that was. `busy`: others wait behind us.
+        """
         neighbour.heard_at = now
-        if (asked_at := neighbour.asked.get(block)) is None:
-            if not neighbour.late >> block & 1:
+        if block not in neighbour.asked:
+            if neighbour.late >> block & 1:
+                neighbour.late ^= 1 << block
+                neighbour.snubbed_until = now
+                return 0.0
+            if not (rarer and neighbour.asked):
                 return None
-            neighbour.late ^= 1 << block
-            neighbour.snubbed_until = now
-            return 0.0
+            block = next(iter(neighbour.asked))
+        asked_at = neighbour.asked[block]
         took_s = now - asked_at
         if block == neighbour.probe:
             neighbour.latency_s = took_s
         gap_s = now - max(neighbour.came_at, asked_at)
         neighbour.gap_s = _mean(neighbour.gap_s, gap_s)
         self._typical_s = _mean(self._typical_s, gap_s)
-        neighbour.depth = depth(neighbour.gap_s, neighbour.latency_s)
+        neighbour.depth = 1 if busy else depth(neighbour.gap_s, neighbour.latency_s)
         neighbour.came_at = now
         self.void(neighbour, block)
         return took_s

@@ -15,6 +15,7 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     round_s: float = 10.0  # between two choker rounds
     guest_rounds: int = 3  # rounds that a guest keeps its slot, whatever it gives
     neighbours: int = 20  # most links of one peer; also most addresses in one LISTA_PEERS
+    economy: str = "on"  # or `off`: neighbours share the uplink, and a seed gives what it is asked for
     leave: str = "never"  # or `complete`: a peer leaves once it has every block
     announce_s: float = 0.1  # for this long, news of the inventory is gathered into one ESTOQUE
     request_timeout_s: float = 30.0  # without a byte from a neighbour, after which its PEDIDOs are asked elsewhere
@@ -34,6 +35,7 @@ PRESETS: dict[str, dict[str, str | int | float]] = {
         "guests": 1,
         "round": "10s",
         "guest_rounds": 1,
+        "economy": "off",
         "initial": "0.1+1",
         "leave": "complete",
     },
@@ -46,6 +48,7 @@ PRESETS: dict[str, dict[str, str | int | float]] = {
         "round": "10s",
         "guest_rounds": 3,
         "neighbours": 20,
+        "economy": "off",
     },
     # a fast network is bound by processors, so: few blocks, few messages, few links busy at once
     "lan": {"block_scale": 16, "slots": 4, "guests": 1, "round": "2s", "announce": "500ms", "request_timeout": "10s"},

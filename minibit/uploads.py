@@ -8,6 +8,7 @@ that is choked, or that calls a PEDIDO off, costs at most the block that is unde
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from random import Random
 
 from minibit import inventory
 from minibit.availability import Availability
@@ -15,6 +16,7 @@ from minibit.behaviour import Honest
 from minibit.choker import Choker, NeighbourRow, NoChoking, Serving
 from minibit.errors import LocalError
 from minibit.events import Effect, SendBlock
+from minibit.line import Line
 from minibit.neighbour import SHARING, UNSERVED, Neighbour, Slot
 from minibit.rules import Rules
 
@@ -28,11 +30,15 @@ Changes = list[tuple[Neighbour, Slot]]
 class Uploads:
     """The slots of one peer."""
 
-    def __init__(self, rules: Rules, choker: Choker, behaviour: Honest, availability: Availability) -> None:
+    def __init__(
+        self, rules: Rules, choker: Choker, behaviour: Honest, availability: Availability, rng: Random
+    ) -> None:
         self._rules = rules
         self._availability = availability
         self._behaviour = behaviour
+        self._rng = rng
         self.choker = choker
+        self.line = Line(rules)
         self.slots = None if isinstance(choker, NoChoking) else rules.slots + rules.guests
         self._served: list[Neighbour] = []
 
@@ -53,6 +59,7 @@ class Uploads:
     def forget(self, neighbour: Neighbour) -> None:
         """The link is gone: its slot is free."""
         self.choker.forget(neighbour.peer)
+        self.line.leave(neighbour)
         if neighbour in self._served:
             self._served.remove(neighbour)
 
@@ -60,38 +67,56 @@ class Uploads:
         """Take every slot; blocks under way go on."""
         return self._put((neighbour, UNSERVED) for neighbour in up)
 
-    def wanted(self, neighbour: Neighbour, block: int) -> list[Effect]:
+    def wanted(self, neighbour: Neighbour, block: int, rarer: bool = False) -> None:
         """A PEDIDO that we can answer; a second one for the same block changes nothing."""
+        if neighbour.instead is not None and block == neighbour.instead[0]:
+            block = neighbour.instead[1]  # it asked before that block was there, and still waits for this one
+            neighbour.instead = None
         if block != neighbour.sending and block not in neighbour.wanted and len(neighbour.wanted) < MOST_WANTED:
-            neighbour.wanted.append(block)
-        return self.next(neighbour)
+            neighbour.wanted[block] = rarer
+            self.line.join(neighbour)
 
     def called_off(self, neighbour: Neighbour) -> None:
         """PEDIDOs for blocks that it holds by now are void."""
-        if neighbour.wanted:
-            neighbour.wanted = [block for block in neighbour.wanted if not neighbour.theirs >> block & 1]
+        for block in [block for block in neighbour.wanted if neighbour.theirs >> block & 1]:
+            del neighbour.wanted[block]
 
-    def lost(self, neighbour: Neighbour, block: int) -> list[Effect]:
+    def lost(self, neighbour: Neighbour, block: int, now: float) -> None:
         """`block` can't be sent to it, also if that was begun."""
-        if block in neighbour.wanted:
-            neighbour.wanted.remove(block)
+        neighbour.wanted.pop(block, None)
         if block == neighbour.sending:
             neighbour.sending = None
-        return self.next(neighbour)
+            self.line.end(neighbour, 0, now)
 
-    def sent(self, neighbour: Neighbour, length_bytes: int, now: float) -> list[Effect]:
+    def sent(self, neighbour: Neighbour, length_bytes: int, now: float) -> None:
         """The network took the last byte of the block that was under way to it."""
         neighbour.sending = None
         neighbour.blocks_out += 1
         neighbour.took.add(length_bytes, now)
-        return self.next(neighbour)
+        self.line.end(neighbour, length_bytes, now)
 
-    def next(self, neighbour: Neighbour) -> list[Effect]:
-        """Send the next block to it, if none is under way."""
-        if neighbour.sending is not None or not neighbour.wanted:
-            return []
-        neighbour.sending = neighbour.wanted.pop(0)
-        return [SendBlock(neighbour.peer, neighbour.sending, self._behaviour.spoils)]
+    def advance(self, own: int, now: float) -> list[Effect]:
+        """Send the next blocks, as many as may go out now; those of `own` also if others were asked for."""
+        effects: list[Effect] = []
+        while (neighbour := self.line.next(now)) is not None:
+            neighbour.sending = self._take(neighbour, own)
+            self.line.begin(neighbour, now)
+            effects.append(SendBlock(neighbour.peer, neighbour.sending, self._behaviour.spoils, self.line.busy(neighbour)))
+        return effects
+
+    def _take(self, neighbour: Neighbour, own: int) -> int:
+        """The block that it gets: the first that it asked for, or a fresh one, which nobody has or will have soon."""
+        asked, rarer = next(iter(neighbour.wanted.items()))
+        if rarer and (fresh := own & self._availability.nobody & ~self.line.under_way):
+            named = next((block for block in neighbour.wanted if fresh >> block & 1), None)
+            if named is None:
+                block = inventory.choice(fresh, self._rng)
+                neighbour.instead = block, asked
+                del neighbour.wanted[asked]
+                return block
+            asked = named
+        del neighbour.wanted[asked]
+        return asked
 
     def _decide(self, ask: Ask, neighbours: list[Neighbour], held: int, missing: int, now: float) -> Changes:
         if not self._behaviour.serves:

@@ -15,6 +15,7 @@ class Wire(Protocol):
     address: PeerAddress  # where the neighbour's server listens
     dialled: bool  # by us
     alone: bool  # the end that dialled has no other neighbour that can feed it
+    busy: bool  # what the BLOCO of its last block said
     sealed: bool  # its blocks are sealed: a wrong one is its own fault, and not that of the path
 
     @property
@@ -24,8 +25,8 @@ class Wire(Protocol):
     def send(self, message: Message) -> None:
         """Send a message, after the block that is being sent or into it (`carriage.PASSING`)."""
 
-    def send_block(self, block: int, spoil: bool = False) -> None:
-        """Send a block after those already asked for; `spoil` sends a wrong byte."""
+    def send_block(self, block: int, spoil: bool = False, busy: bool = False) -> None:
+        """Send a block after those already asked for; `spoil` sends a wrong byte, `busy` is for its BLOCO."""
 
     def close(self, why: str, farewell: Desligamento | None = None) -> None:
         """Close, after the `farewell` if there is one, unless that would cut a block; `on_unlinked` follows."""

@@ -96,7 +96,7 @@ class Link(asyncio.BufferedProtocol):
         self.peer = expected or ""
         self.address = PeerAddress(peer="?", host="", port=0)
         self.dialled = expected is not None
-        self.alone, self.sealed = alone, False
+        self.alone, self.sealed, self.busy = alone, False, False
         self.linked_at = 0.0
         self.control_bytes_in = 0  # all bytes but the payload of BLOCOs
         self.payload_bytes_in = 0
@@ -146,9 +146,9 @@ class Link(asyncio.BufferedProtocol):
         if self.state is State.LINKED:
             self.attempt(self.outbox.post, message)
 
-    def send_block(self, block: int, spoil: bool = False) -> None:
+    def send_block(self, block: int, spoil: bool = False, busy: bool = False) -> None:
         if self.state is State.LINKED:
-            self.attempt(self.outbox.put, block, spoil)
+            self.attempt(self.outbox.put, block, spoil, busy)
 
     def close(self, why: str, farewell: Desligamento | None = None) -> None:
         """`on_unlinked` follows from the event loop. Bytes that can't be flushed in `FLUSH_S` are dropped."""
@@ -295,7 +295,7 @@ class Link(asyncio.BufferedProtocol):
             elif self.state is State.GREETING:
                 self._on_greeting(message)
             elif type(message) is Bloco:
-                self._block = message.block
+                self._block, self.busy = message.block, message.busy
                 self._buffer = self._table.pool.take()
                 self._lacking = self._buffer[: self._manifest.length(message.block)]
                 data = self._on_part(data, payload_bytes)

@@ -63,7 +63,7 @@ class Outbox:
         self._passing: list[bytes] = []  # frames to go before the next part of a cut block
         self._backlog_bytes = 0  # of both
         self._flushing = False
-        self._blocks: deque[tuple[int, bool]] = deque()
+        self._blocks: deque[tuple[int, bool, bool]] = deque()
         self._offset = 0  # bytes sent of the first of them
         self._cut = False  # the block under way stands between two of its frames
         self._sent: int | None = None  # a block sent whole, of which the owner hasn't heard yet
@@ -114,9 +114,9 @@ class Outbox:
             self._flushing = True
             self._loop.call_soon(self._attempt, self._flush)
 
-    def put(self, block: int, spoil: bool) -> None:
-        """Put a block in line; `spoil` sends it with a wrong byte."""
-        self._blocks.append((block, spoil))
+    def put(self, block: int, spoil: bool, busy: bool) -> None:
+        """Put a block in line; `spoil` sends it with a wrong byte, `busy` is for its BLOCO."""
+        self._blocks.append((block, spoil, busy))
         self._pump()
 
     def pause(self) -> None:
@@ -178,7 +178,7 @@ class Outbox:
 
     def _send_chunk(self, chunk_bytes: int) -> None:
         """Write the next bytes of the first block; where a frame begins, first the messages in line and its head."""
-        block, spoil = self._blocks[0]
+        block, spoil, busy = self._blocks[0]
         offset, length = self._offset, self._length(block)
         data = self._read(block, offset, chunk_bytes)
         if len(data) != chunk_bytes:
@@ -188,7 +188,7 @@ class Outbox:
         parts = []
         if not self.midframe:
             frame_bytes = chunk_bytes if self._gate.limited else length - offset
-            head = frame.encode_next(frame_bytes) if self._cut else frame.encode(Bloco(block), frame_bytes)
+            head = frame.encode_next(frame_bytes) if self._cut else frame.encode(Bloco(block, busy), frame_bytes)
             parts = [*self._take_messages(), self._sealed(head)]
             self._cut = offset + frame_bytes < length
         parts.append(data)

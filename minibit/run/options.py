@@ -186,6 +186,8 @@ GROUPS: dict[str, tuple[Option, ...]] = {
         Option("round", "round_s", parse_duration, "TIME", "Time between two decisions about slots.", bounds=_TIME),
         Option("guest_rounds", "guest_rounds", whole, "N", "Rounds that a guest keeps its slot.", bounds=_MANY),
         Option("neighbours", "neighbours", whole, "N", "Most links of one peer.", bounds=_MANY),
+        Option("economy", "economy", one_of("on", "off"), "on|off", "Whether blocks go out one after the other, and "
+               "a seed gives none twice that others wait for.", values=("on", "off")),
         Option("leave", "leave", one_of("never", "complete"), "WHEN", "When a peer leaves: never, or when it is "
                "complete.", values=("never", "complete")),
         Option("announce", "announce_s", parse_duration, "TIME", "Time for which news is gathered into one message.",

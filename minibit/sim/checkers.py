@@ -206,8 +206,7 @@ class BlocksAreAskedOnce(Checker):
             case events.Unlinked(peer, _):
                 links.pop(peer, None)
             case events.Arrived(sender, block, _) if sender in links:
-                links[sender].heard_s = world.now
-                links[sender].call_off(1 << block)
+                links[sender].arrived(block, world.now)
             case events.Progressed(sender) if sender in links:
                 links[sender].heard_s = world.now
             case events.Received(sender, message) if sender in links:

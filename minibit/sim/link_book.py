@@ -22,7 +22,7 @@ class LinkBook:
     def __init__(self) -> None:
         self.serves = False
         self.theirs = inventory.EMPTY
-        self.open: set[int] = set()
+        self.open: dict[int, None] = {}  # in the order in which they were asked
         self.given_up: set[int] = set()
         self.heard_s = -inf  # when bytes of a block last came
         self._gave_up_s = -inf
@@ -48,17 +48,24 @@ class LinkBook:
             return
         if not self.open:
             self.heard_s = now
-        self.open.add(block)
+        self.open[block] = None
         self.given_up.discard(block)
+
+    def arrived(self, block: int, now: float) -> None:
+        """A block came: the answer to the PEDIDO for it, or else to the first one."""
+        self.heard_s = now
+        if block not in self.open and block not in self.given_up and self.open:
+            block = next(iter(self.open))
+        self.call_off(1 << block)
 
     def call_off(self, blocks: int) -> None:
         """PEDIDOs for these blocks (an inventory) are void."""
-        self.open = {block for block in self.open if not blocks >> block & 1}
+        self.open = {block: None for block in self.open if not blocks >> block & 1}
         self.given_up = {block for block in self.given_up if not blocks >> block & 1}
 
     def look(self, now: float, timeout_s: float) -> None:
         """Time has passed."""
         if self.open and self.heard_s + timeout_s <= now:
             self._gave_up_s = self.heard_s + timeout_s
-            self.given_up |= self.open
+            self.given_up.update(self.open)
             self.open.clear()

@@ -81,16 +81,17 @@ class Network:
             else:
                 way.held.append(self._said)
 
-    def send_block(self, machine: Machine, peer: str, block: int, spoil: bool) -> None:
+    def send_block(self, machine: Machine, peer: str, block: int, spoil: bool, busy: bool) -> None:
         """Carry a block to a neighbour; the sender hears once its last byte left."""
         if (way := machine.ways.get(peer)) is not None:
             machine.sent[Bloco] += 1
-            machine.control_bytes += len(messages.encode(Bloco(block))) + FRAME_BYTES
+            machine.control_bytes += len(messages.encode(Bloco(block, busy))) + FRAME_BYTES
             share = self.corrupts(machine.name)
             ok = not (spoil or (share > 0 and self._rng.random() < share))
-            size_bytes = self._content.length(block)
+            arrived = events.Arrived(machine.name, block, ok, busy=busy)
+            size_bytes, ceiling_bps = self._content.length(block), way.ceiling_bps
             way.flow = self.bandwidth.start(
-                machine.end, way.receiver.end, size_bytes, self._block_sent, way, block, ok, ceiling_bps=way.ceiling_bps
+                machine.end, way.receiver.end, size_bytes, self._block_sent, way, arrived, ceiling_bps=ceiling_bps
             )
             if not machine.progressing:
                 machine.progressing = True
@@ -106,14 +107,14 @@ class Network:
         if under_way:
             self._clock.at(self._clock.now + self.progress_s, self._progress, machine)
 
-    def _block_sent(self, way: Way, block: int, ok: bool) -> None:
+    def _block_sent(self, way: Way, arrived: events.Arrived) -> None:
         way.flow = None
-        way.sender.sent_bytes += self._content.length(block)
-        self._carry(way, events.Arrived(way.sender.name, block, ok))
+        way.sender.sent_bytes += self._content.length(arrived.block)
+        self._carry(way, arrived)
         for said in way.held:
             self._carry(way, said)
         way.held.clear()
-        self._tell(way.sender, events.Sent(way.receiver.name, block))
+        self._tell(way.sender, events.Sent(way.receiver.name, arrived.block))
 
     def _carry(self, way: Way, event: Event) -> None:
         arrives_s = self._clock.now + self.latency_s

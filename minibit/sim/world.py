@@ -139,7 +139,7 @@ class World:
             elif type(effect) is events.Note:
                 self._note(machine, effect.record)
             elif type(effect) is events.SendBlock:
-                self.network.send_block(machine, effect.peer, effect.block, effect.spoil)
+                self.network.send_block(machine, effect.peer, effect.block, effect.spoil, effect.busy)
             elif type(effect) is events.Dial:
                 self.network.dial(machine, effect.address.peer, effect.alone)
             elif type(effect) is events.HangUp:

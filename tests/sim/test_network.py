@@ -85,7 +85,7 @@ class Wire:
         self.network.send(self.machines[sender], receiver, Desbloqueio())
 
     def send_block(self, sender: str, receiver: str, block: int = 0, spoil: bool = False) -> None:
-        self.network.send_block(self.machines[sender], receiver, block, spoil)
+        self.network.send_block(self.machines[sender], receiver, block, spoil, False)
 
     def hang_up(self, machine: str, peer: str, farewell: Desligamento | None = FAREWELL) -> None:
         self.network.hang_up(self.machines[machine], peer, farewell)

@@ -267,8 +267,8 @@ class Table:
                     self._at(self.now + self.latency_s, lambda p=peer, e=heard: p in self.peers and self.tell(p, e))
                 case events.Send(peer, message):
                     self._send(name, peer, message)
-                case events.SendBlock(peer, block, spoil):
-                    self._send_block(name, peer, block, spoil)
+                case events.SendBlock():
+                    self._send_block(name, effect)
                 case events.Dial(address, alone):
                     self._at(self.now + self.latency_s, lambda a=address, b=alone: self._dial(name, a.peer, b))
                 case events.HangUp(peer, farewell):
@@ -291,12 +291,14 @@ class Table:
     def _send(self, sender: str, receiver: str, message: Message) -> None:
         self._carry(sender, receiver, message, self._free(sender, receiver, 0.0), events.Received(sender, message))
 
-    def _send_block(self, sender: str, receiver: str, block: int, spoil: bool) -> None:
-        ok = not (spoil or (self.corrupt is not None and self.corrupt(sender, receiver, block)))
+    def _send_block(self, sender: str, effect: events.SendBlock) -> None:
+        receiver, block = effect.peer, effect.block
+        ok = not (effect.spoil or (self.corrupt is not None and self.corrupt(sender, receiver, block)))
         sent_s = self._free(sender, receiver, self.pace.get(sender, self.block_s))
         number = self._links.get(frozenset((sender, receiver)))
         self._at(sent_s, lambda: self._arrive(receiver, sender, number, events.Sent(receiver, block)))
-        self._carry(sender, receiver, messages.Bloco(block), sent_s, events.Arrived(sender, block, ok))
+        arrived = events.Arrived(sender, block, ok, busy=effect.busy)
+        self._carry(sender, receiver, messages.Bloco(block), sent_s, arrived)
 
     def _carry(self, sender: str, receiver: str, message: Message, sent_s: float, event: events.Event) -> None:
         number = self._links.get(frozenset((sender, receiver)))

@@ -1,0 +1,127 @@
+"""The line: which neighbours wait for a block, who is next, and how many blocks go out at once.
+
+A block can be passed on only when it is whole, and blocks that share an uplink are all late. So they go out one after
+the other, as long as one at a time fills the uplink. Whether it does is tried now and then: `WINDOW` blocks go out with
+one more at once, or one fewer, and what follows is kept if it is worth it. A block that takes far longer than most,
+because its neighbour is slow or silent, holds up nobody: it counts no more.
+
+Without the rule `economy` nobody waits: all neighbours that are served share the uplink.
+"""
+
+from __future__ import annotations
+
+from math import inf
+
+from minibit import inventory
+from minibit.neighbour import Neighbour
+from minibit.rules import Rules
+
+WINDOW = 8  # blocks after which a rate is known
+MOST_REST = 32  # windows between two trials, if none was worth it
+PATIENCE = 4.0  # a block may take so many times longer than most
+PATIENCE_LEAST_S = 0.5
+SMOOTHING = 0.3  # weight of the newest block in the mean
+
+
+class Line:
+    """The neighbours of one peer that wait for a block, and those to which one is under way."""
+
+    def __init__(self, rules: Rules) -> None:
+        self.width = 1.0 if rules.economy == "on" else inf  # blocks at once
+        self._waiting: dict[Neighbour, None] = {}  # for its order; some may have nothing in line any more
+        self._since: dict[Neighbour, float] = {}  # when the block that is under way to a neighbour was begun
+        self._typical_s = rules.request_timeout_s / 4 / PATIENCE  # until it is known how long a block takes
+        self._window_at: float | None = None  # when the window began
+        self._window_bytes = 0
+        self._window_blocks = 0
+        self._step = 0  # how far the width of this window is from the usual one
+        self._last_step = -1
+        self._usual_bps = 0.0
+        self._rest = 0  # windows until the next trial
+        self._pause = 0  # the same, after the last trial
+
+    @property
+    def under_way(self) -> int:
+        """The blocks that are under way (an inventory)."""
+        return inventory.of(neighbour.sending for neighbour in self._since if neighbour.sending is not None)
+
+    def join(self, neighbour: Neighbour) -> None:
+        """It has a PEDIDO in line."""
+        self._waiting.setdefault(neighbour)
+
+    def leave(self, neighbour: Neighbour) -> None:
+        """The link is gone."""
+        self._waiting.pop(neighbour, None)
+        self._since.pop(neighbour, None)
+
+    def busy(self, neighbour: Neighbour) -> bool:
+        """Whether others wait behind it."""
+        return self.width < inf and any(other.wanted for other in self._waiting if other is not neighbour)
+
+    def next(self, now: float) -> Neighbour | None:
+        """The neighbour whose turn it is, if a block may be begun now."""
+        if not self._waiting or len(self._late(now)) + self.width <= len(self._since):
+            return None
+        for neighbour in list(self._waiting):
+            if not neighbour.wanted:
+                del self._waiting[neighbour]
+            elif neighbour.sending is None:
+                return neighbour
+        return None
+
+    def begin(self, neighbour: Neighbour, now: float) -> None:
+        """Its block is under way now; with another PEDIDO it goes to the end of the line."""
+        self._since[neighbour] = now
+        del self._waiting[neighbour]
+        if neighbour.wanted:
+            self._waiting[neighbour] = None
+
+    def end(self, neighbour: Neighbour, sent_bytes: int, now: float) -> None:
+        """Its block has left, or (0 bytes) can't be sent."""
+        took_s = now - self._since.pop(neighbour, now)
+        if sent_bytes:
+            self._typical_s += SMOOTHING * (min(took_s, self._patience_s) - self._typical_s)
+            self._measure(sent_bytes, now)
+
+    def due_s(self, now: float) -> float:
+        """When to look again for blocks that take too long; infinite if nobody waits for that."""
+        if self.width == inf or not any(neighbour.wanted for neighbour in self._waiting):
+            return inf
+        patience_s = self._patience_s
+        return min((at for since in self._since.values() if (at := since + patience_s) > now), default=inf)
+
+    @property
+    def _patience_s(self) -> float:
+        return max(PATIENCE_LEAST_S, PATIENCE * self._typical_s)
+
+    def _late(self, now: float) -> list[Neighbour]:
+        return [neighbour for neighbour, since in self._since.items() if since + self._patience_s <= now]
+
+    def _measure(self, sent_bytes: int, now: float) -> None:
+        """Count a block; at the end of the window, find the width for the next."""
+        if self._window_at is None or not (self._step or any(neighbour.wanted for neighbour in self._waiting)):
+            self._window_at, self._window_bytes, self._window_blocks = now, 0, 0  # nobody waited: the width is no limit
+            return
+        self._window_bytes += sent_bytes
+        self._window_blocks += 1
+        if self._window_blocks >= WINDOW and now > self._window_at:
+            self._judge(self._window_bytes / (now - self._window_at))
+            self._window_at, self._window_bytes, self._window_blocks = now, 0, 0
+
+    def _judge(self, bps: float) -> None:
+        """The window is over, and so much went out in it."""
+        if self._step:  # if the uplink has room, the rate goes with the width; it is worth a step if half of that comes
+            step, self._step = self._step, 0
+            usual = self.width - step
+            if bps >= self._usual_bps * (1 + step / (2 * usual)):
+                self._pause = 0
+            else:
+                self.width = usual
+                self._pause = min(2 * self._pause + 1, MOST_REST)
+            self._rest = self._pause
+        elif self._rest:
+            self._rest -= 1
+        elif self.width < inf:
+            self._usual_bps = bps
+            self._step = self._last_step = -self._last_step if self.width > 1 else 1
+            self.width += self._step
