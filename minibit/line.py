@@ -16,8 +16,9 @@ from minibit import inventory
 from minibit.neighbour import Neighbour
 from minibit.rules import Rules
 
-WINDOW = 8  # blocks after which a rate is known
+WINDOW = 5  # blocks after which a rate is known
 MOST_REST = 32  # windows between two trials, if none was worth it
+WORTH = 1.25
 PATIENCE = 4.0  # a block may take so many times longer than most
 PATIENCE_LEAST_S = 0.5
 SMOOTHING = 0.3  # weight of the newest block in the mean
@@ -27,15 +28,15 @@ class Line:
     """The neighbours of one peer that wait for a block, and those to which one is under way."""
 
     def __init__(self, rules: Rules) -> None:
-        self.width = 1.0 if rules.economy == "on" else inf  # blocks at once
+        self._economy = rules.economy == "on"
+        self.width = 1.0 if self._economy else inf  # blocks at once
         self._waiting: dict[Neighbour, None] = {}  # for its order; some may have nothing in line any more
         self._since: dict[Neighbour, float] = {}  # when the block that is under way to a neighbour was begun
         self._typical_s = rules.request_timeout_s / 4 / PATIENCE  # until it is known how long a block takes
         self._window_at: float | None = None  # when the window began
         self._window_bytes = 0
         self._window_blocks = 0
-        self._step = 0  # how far the width of this window is from the usual one
-        self._last_step = -1
+        self._usual: float | None = None  # the width before the trial that goes on
         self._usual_bps = 0.0
         self._rest = 0  # windows until the next trial
         self._pause = 0  # the same, after the last trial
@@ -79,7 +80,7 @@ class Line:
     def end(self, neighbour: Neighbour, sent_bytes: int, now: float) -> None:
         """Its block has left, or (0 bytes) can't be sent."""
         took_s = now - self._since.pop(neighbour, now)
-        if sent_bytes:
+        if sent_bytes and self._economy:
             self._typical_s += SMOOTHING * (min(took_s, self._patience_s) - self._typical_s)
             self._measure(sent_bytes, now)
 
@@ -99,7 +100,7 @@ class Line:
 
     def _measure(self, sent_bytes: int, now: float) -> None:
         """Count a block; at the end of the window, find the width for the next."""
-        if self._window_at is None or not (self._step or any(neighbour.wanted for neighbour in self._waiting)):
+        if self._window_at is None or not (self._usual is not None or any(neighbour.wanted for neighbour in self._waiting)):
             self._window_at, self._window_bytes, self._window_blocks = now, 0, 0  # nobody waited: the width is no limit
             return
         self._window_bytes += sent_bytes
@@ -109,19 +110,19 @@ class Line:
             self._window_at, self._window_bytes, self._window_blocks = now, 0, 0
 
     def _judge(self, bps: float) -> None:
-        """The window is over, and so much went out in it."""
-        if self._step:  # if the uplink has room, the rate goes with the width; it is worth a step if half of that comes
-            step, self._step = self._step, 0
-            usual = self.width - step
-            if bps >= self._usual_bps * (1 + step / (2 * usual)):
-                self._pause = 0
+        """A window is over, and so much went out in it."""
+        if self._usual is None:
+            if self._rest:
+                self._rest -= 1
             else:
-                self.width = usual
-                self._pause = min(2 * self._pause + 1, MOST_REST)
-            self._rest = self._pause
-        elif self._rest:
-            self._rest -= 1
-        elif self.width < inf:
-            self._usual_bps = bps
-            self._step = self._last_step = -self._last_step if self.width > 1 else 1
-            self.width += self._step
+                self._usual, self._usual_bps = self.width, bps
+                self.width = 2 if self.width == 1 else 1
+        elif self.width == 2:
+            self._settle(inf if bps > WORTH * self._usual_bps else 1)
+        else:
+            self._settle(1 if WORTH * bps > self._usual_bps else inf)
+
+    def _settle(self, width: float) -> None:
+        """The trial is over."""
+        self._pause = min(2 * self._pause + 1, MOST_REST) if width == self._usual else 0
+        self._rest, self._usual, self.width = self._pause, None, width

@@ -75,7 +75,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "exchange": ("theirs", "strikes", "blocks_in", "gave", "uninvited"),
     "pipeline": (
         *("serves_us", "asked", "late", "doubted", "snubbed_until"),
-        *("heard_at", "came_at", "depth", "probe", "latency_s", "gap_s"),
+        *("heard_at", "came_at", "depth", "probe", "latency_s", "least_s", "gap_s"),
     ),
     "uploads": ("slot", "wanted", "sending", "instead", "blocks_out", "took"),
     "announcer": ("told", "crossed"),
@@ -122,6 +122,7 @@ class Neighbour:
         self.depth = LEAST_DEPTH  # how many PEDIDOs it gets at once
         self.probe: int | None = None  # the last block that was asked while no other was
         self.latency_s: float | None = None  # from such a PEDIDO to its block
+        self.least_s = inf  # the least that this ever was
         self.gap_s: float | None = None  # between two blocks while it had PEDIDOs to answer
         # uploads
         self.slot = Slot.NONE

@@ -153,10 +153,11 @@ class Pipeline:
         took_s = now - asked_at
         if block == neighbour.probe:
             neighbour.latency_s = took_s
+            neighbour.least_s = min(neighbour.least_s, took_s)
         gap_s = now - max(neighbour.came_at, asked_at)
         neighbour.gap_s = _mean(neighbour.gap_s, gap_s)
         self._typical_s = _mean(self._typical_s, gap_s)
-        neighbour.depth = 1 if busy else depth(neighbour.gap_s, neighbour.latency_s)
+        neighbour.depth = depth(neighbour.gap_s, neighbour.least_s if busy else neighbour.latency_s, busy)
         neighbour.came_at = now
         self.void(neighbour, block)
         return took_s
@@ -279,11 +280,15 @@ class Pipeline:
         return block
 
 
-def depth(gap_s: float, latency_s: float | None) -> int:
-    """How many PEDIDOs keep a neighbour busy: `gap_s` between two of its blocks, `latency_s` for one alone."""
+def depth(gap_s: float, latency_s: float | None, busy: bool = False) -> int:
+    """How many PEDIDOs keep a neighbour busy: `gap_s` between two of its blocks, `latency_s` for one alone.
+
+    A neighbour that is `busy` anyway should have none in line that it can't begin in that time.
+    """
     if gap_s > SLOW_S:
         return 1
-    return LEAST_DEPTH if latency_s is None else max(LEAST_DEPTH, ceil(latency_s / max(gap_s, 1e-9)) + 1)
+    answered = 1.0 if latency_s is None else latency_s / max(gap_s, 1e-9)
+    return max(1, min(64, round(min(answered,64)))) if busy else max(LEAST_DEPTH, ceil(answered) + 1)
 
 
 def _mean(old: float | None, new: float) -> float:
