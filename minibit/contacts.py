@@ -54,11 +54,16 @@ class Contacts:
             elif neighbour.address != address:  # it came back elsewhere
                 neighbour.address = address
                 neighbour.failures = 0
+                neighbour.sated = False
 
     def forget(self, neighbour: Neighbour) -> None:
         """Forget a neighbour that left the swarm, unless it sent wrong blocks: it could clear its record by leaving."""
         if not neighbour.strikes and neighbour.standing is not Standing.BANNED:
             self.known.pop(neighbour.peer, None)
+
+    def note(self, neighbour: Neighbour, *, sated: bool) -> None:
+        """Remember whether it holds every block."""
+        neighbour.sated = sated
 
     def move(self, neighbour: Neighbour, move: Move, now: float) -> None:
         """Change its standing, and with it `up` and `dialling`."""
@@ -104,6 +109,11 @@ class Contacts:
             drawn = self._rng.sample(ready, min(len(ready) if one_more else count, len(ready)))
             return sorted(drawn, key=lambda n: n.retry_at)[:count] if one_more else drawn, None
         return ready, min((neighbour.retry_at for neighbour in idle if neighbour.retry_at > now), default=None)
+
+    def to_serve(self, now: float) -> Neighbour | None:
+        """A peer to connect to, because it may want what we hold; None: we know of none."""
+        ready = [neighbour for neighbour in self._idle() if neighbour.retry_at <= now and not neighbour.sated]
+        return self._rng.choice(ready) if ready else None
 
     @property
     def crowded(self) -> bool:

@@ -12,9 +12,9 @@ from typing import Any
 
 from minibit import events
 from minibit.contacts import LONGEST_DIAL_S, Contacts, Need
-from minibit.life import LEAVING, Lifetime
+from minibit.life import LEAVING, TRADING, Lifetime
 from minibit.messages import ListaPeers, Message, NovoPeer, PeerAddress, Registro
-from minibit.neighbour import Move
+from minibit.neighbour import SHARING, Move, Neighbour
 from minibit.records import LinkRecord
 from minibit.rules import Rules
 
@@ -36,6 +36,10 @@ class Membership:
         self._hungry_rounds = 0
         self._called_at = -inf
         self._pause_s = rules.retry_s
+        self._offered: Neighbour | None = None  # the last peer that was dialled to serve it
+        self._offer_pause_s = 0.0
+        self._offer_at = -inf  # the next isn't dialled before, unless it was listed since
+        self._listed = False
 
     # need
 
@@ -91,6 +95,7 @@ class Membership:
             self._contacts.learn([PeerAddress(message.peer, message.host, message.port)])
         elif isinstance(message, ListaPeers | NovoPeer):
             if listed := isinstance(message, ListaPeers):
+                self._listed = True
                 if self.need is Need.NONE:
                     self._pause_s = self._rules.retry_s
                 self._timers.set("tracker", now + self._rules.tracker_s)
@@ -106,12 +111,34 @@ class Membership:
             return
         neighbours, again_at = self._contacts.to_dial(now, one_more=one_more)
         for neighbour in neighbours:
-            self._contacts.move(neighbour, Move.DIAL, now)
-            self._effects.append(events.Dial(neighbour.address, self.need is not Need.NONE))
-        if neighbours:
-            self._timers.set_earlier("dialling", now + LONGEST_DIAL_S)
+            self._connect(neighbour, self.need is not Need.NONE, now)
         if again_at is not None:
             self._timers.set_earlier("dial", again_at)
+
+    def offer(self, now: float) -> None:
+        """We are complete, and have room for neighbours to serve: find one, ever more rarely while none wants us."""
+        last, contacts = self._offered, self._contacts
+        waits = contacts.dialling or (last is not None and last.up and last.standing is not SHARING)  # for its ESTOQUE
+        if self._rules.economy != "on" or self._life.stage is not TRADING or self._address is None or waits:
+            return
+        if last is not None and last.up and not last.sated:
+            self._offer_pause_s, self._offer_at = 0.0, now  # it wanted us
+        neighbour = contacts.to_serve(now)
+        if now < self._offer_at and (neighbour is None or not self._listed):
+            self._timers.set_earlier("offer", self._offer_at)
+            return
+        self._offer_pause_s = min(max(2 * self._offer_pause_s, self._rules.retry_s), LONGEST_PAUSE_S)
+        self._offer_at = now + self._offer_pause_s
+        self._offered, self._listed = neighbour, False
+        if neighbour is None:
+            self.call(now)
+        else:
+            self._connect(neighbour, True, now)
+
+    def _connect(self, neighbour: Neighbour, alone: bool, now: float) -> None:
+        self._contacts.move(neighbour, Move.DIAL, now)
+        self._effects.append(events.Dial(neighbour.address, alone))
+        self._timers.set_earlier("dialling", now + LONGEST_DIAL_S)
 
     def await_dials(self) -> None:
         """Look again when the next dial that is under way must have been answered."""

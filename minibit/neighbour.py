@@ -71,7 +71,7 @@ SHARING, UNSERVED = Standing.SHARING, Slot.NONE
 
 OWNERS: dict[str, tuple[str, ...]] = {
     "neighbour": ("peer", "standing"),
-    "contacts": ("address", "since", "failures", "trouble", "retry_at"),
+    "contacts": ("address", "since", "failures", "trouble", "retry_at", "sated"),
     "exchange": ("theirs", "strikes", "blocks_in", "gave", "uninvited"),
     "pipeline": (
         *("serves_us", "asked", "late", "doubted", "snubbed_until"),
@@ -97,6 +97,7 @@ class Neighbour:
         self.failures = 0  # dials and links that failed since one went well
         self.trouble = ""  # why the last of these failed
         self.retry_at = -inf  # it is not dialled before
+        self.sated = False  # it held every block when it was last a neighbour
         # exchange
         self.strikes = 0  # blocks with a wrong hash
         self.blocks_in = 0

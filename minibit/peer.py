@@ -21,7 +21,7 @@ from minibit.events import Effect, Event
 from minibit.exchange import MOST_STRIKES, Exchange
 from minibit.life import GONE, LEAVING, Lifetime
 from minibit.membership import Membership
-from minibit.messages import NEWS, WHY_CHARACTERS, Desligamento
+from minibit.messages import NEWS, WHY_CHARACTERS, Desligamento, Estoque
 from minibit.neighbour import Move, Neighbour, Slot, Standing
 from minibit.records import PeerRecord, SampleRecord
 from minibit.rules import Rules
@@ -136,6 +136,7 @@ class Peer:
         self._note("completed", now)
         if self.rules.leave == "complete":
             self._on_leaving(events.Leaving("complete"), now)
+        self._offer(now)
 
     def _on_leaving(self, event: events.Leaving, now: float) -> None:
         if self.life.step(events.Leaving):
@@ -217,6 +218,7 @@ class Peer:
             self.membership.dial(now)
             self.exchange.pump(now)
             self.exchange.serve(now)
+            self._offer(now)
 
     def _drop(self, neighbour: Neighbour, why: str, now: float) -> None:
         """Hang up on a neighbour that broke the protocol; ban it if it sent too many wrong blocks."""
@@ -237,6 +239,7 @@ class Peer:
         neighbour = self._up.get(sender)
         if type(message) in NEWS and (neighbour is None or sender == events.TRACKER):
             self.membership.hear(message, now)
+            self._offer(now)
         elif neighbour is None:
             return
         elif isinstance(message, Desligamento):
@@ -249,6 +252,14 @@ class Peer:
                 self.exchange.receive(neighbour, message, now)
             except RemoteError as error:
                 self._drop(neighbour, str(error), now)
+            if isinstance(message, Estoque) and self.complete:
+                self.contacts.note(neighbour, sated=neighbour.theirs == self.held)
+                self._offer(now)
+
+    def _offer(self, now: float) -> None:
+        """Look for peers to serve, if we are complete and have room."""
+        if self.complete and self.uploads.has_room(self._up.values(), self.held):
+            self.membership.offer(now)
 
     def _on_arrived(self, event: events.Arrived, now: float) -> None:
         if (neighbour := self._up.get(event.sender)) is not None:
@@ -315,6 +326,7 @@ _ON_TIMER: dict[str, Callable[[Peer, float], None]] = {
     "endgame": lambda peer, now: peer.exchange.endgame(now),
     "farewell": Peer._depart,
     "line": lambda peer, now: peer.exchange.advance(now),
+    "offer": Peer._offer,
     "requests": lambda peer, now: peer.exchange.check_requests(now),
     "round": Peer._round,
     "tracker": lambda peer, now: peer.membership.call(now),

@@ -56,6 +56,10 @@ class Uploads:
             return []
         return self._decide(self.choker.fill, neighbours, held, missing, now)
 
+    def has_room(self, up: Iterable[Neighbour], held: int) -> bool:
+        """Whether fewer neighbours are interested than could be served; where there are no slots: none is."""
+        return sum(bool(held & ~neighbour.theirs) for neighbour in up) < (self.slots or 1)
+
     def forget(self, neighbour: Neighbour) -> None:
         """The link is gone: its slot is free."""
         self.choker.forget(neighbour.peer)
