@@ -214,7 +214,9 @@ class Exchange:
         self._note(BlockRecord(now, self._life.name, block, neighbour.peer, took_s or 0.0, verdict, length_bytes))
         if took_s is None:
             _uninvited(neighbour, "blocks that nobody asked for")
-        elif not ok and not event.sealed:  # the world asks for sealed blocks on the next link, which show whose fault it is
+        elif (
+            not ok and not event.sealed
+        ):  # the world asks for sealed blocks on the next link, which show whose fault it is
             raise RemoteError(f"block {block} came wrong")
         elif not ok:
             self._reject(neighbour, block, now)
@@ -285,7 +287,7 @@ class Exchange:
             return
         self._send_pedidos(self.pipeline.ask(neighbours, missing, now), now)
         if not missing & ~self.pipeline.in_flight:
-            self._send_pedidos(self.pipeline.ask_again(neighbours, now), now)
+            self._send_pedidos(self.pipeline.ask_again(self._up.values(), now), now)
             if "endgame" not in self._timers:
                 self._await_overdue(now)
 

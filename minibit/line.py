@@ -1,9 +1,9 @@
 """The line: which neighbours wait for a block, who is next, and how many blocks go out at once.
 
 A block can be passed on only when it is whole, and blocks that share an uplink are all late. So they go out one after
-the other, as long as one at a time fills the uplink. Whether it does is tried now and then: `WINDOW` blocks go out with
-one more at once, or one fewer, and what follows is kept if it is worth it. A block that takes far longer than most,
-because its neighbour is slow or silent, holds up nobody: it counts no more.
+the other, as long as one at a time fills the uplink. Whether it does is tried now and then, for `WINDOW` blocks: if two
+at a time bring more, the neighbours are slower than the uplink, and nobody waits until one at a time brings as much. A
+block that takes far longer than most, because its neighbour is slow or silent, holds up nobody: it counts no more.
 
 Without the rule `economy` nobody waits: all neighbours that are served share the uplink.
 """
@@ -18,7 +18,7 @@ from minibit.rules import Rules
 
 WINDOW = 5  # blocks after which a rate is known
 MOST_REST = 32  # windows between two trials, if none was worth it
-WORTH = 1.25
+WORTH = 1.25  # so much more must two at once bring; theory says twice as much, or nothing
 PATIENCE = 4.0  # a block may take so many times longer than most
 PATIENCE_LEAST_S = 0.5
 SMOOTHING = 0.3  # weight of the newest block in the mean
@@ -29,7 +29,7 @@ class Line:
 
     def __init__(self, rules: Rules) -> None:
         self._economy = rules.economy == "on"
-        self.width = 1.0 if self._economy else inf  # blocks at once
+        self.width = 1.0 if self._economy else inf  # blocks at once: 1, 2 for a trial, or any number
         self._waiting: dict[Neighbour, None] = {}  # for its order; some may have nothing in line any more
         self._since: dict[Neighbour, float] = {}  # when the block that is under way to a neighbour was begun
         self._typical_s = rules.request_timeout_s / 4 / PATIENCE  # until it is known how long a block takes
@@ -100,8 +100,9 @@ class Line:
 
     def _measure(self, sent_bytes: int, now: float) -> None:
         """Count a block; at the end of the window, find the width for the next."""
-        if self._window_at is None or not (self._usual is not None or any(neighbour.wanted for neighbour in self._waiting)):
-            self._window_at, self._window_bytes, self._window_blocks = now, 0, 0  # nobody waited: the width is no limit
+        tells = self._usual is not None or self.width == inf or any(neighbour.wanted for neighbour in self._waiting)
+        if self._window_at is None or not tells:  # nobody waited: the width was no limit
+            self._window_at, self._window_bytes, self._window_blocks = now, 0, 0
             return
         self._window_bytes += sent_bytes
         self._window_blocks += 1

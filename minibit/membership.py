@@ -130,10 +130,10 @@ class Membership:
         self._offer_pause_s = min(max(2 * self._offer_pause_s, self._rules.retry_s), LONGEST_PAUSE_S)
         self._offer_at = now + self._offer_pause_s
         self._offered, self._listed = neighbour, False
-        if neighbour is None:
-            self.call(now)
-        else:
+        if neighbour is not None:
             self._connect(neighbour, True, now)
+        elif len(contacts.known) >= self._rules.neighbours:  # or the tracker has named all that there are
+            self.call(now)
 
     def _connect(self, neighbour: Neighbour, alone: bool, now: float) -> None:
         self._contacts.move(neighbour, Move.DIAL, now)

@@ -75,24 +75,25 @@ class Pipeline:
         """Endgame: one more PEDIDO for each block that one of `neighbours` would bring much sooner than those asked.
 
         The blocks that would come last are the first to be asked again: an ESTOQUE calls them off before they are sent.
+        If that neighbour has no room just now, it is waited for.
         """
-        ready = [n for n in neighbours if n.serves_us and self.has_room(n, now)]  # most don't serve us
+        able = [n for n in neighbours if n.serves_us and self._able(n, now)]  # most don't serve us
         asks: list[tuple[Neighbour, int]] = []
-        for block, wait_s in sorted(self._waits(now).items(), key=itemgetter(1), reverse=True) if ready else ():
+        if not any(map(self._is_free, able)):
+            return asks
+        for block, wait_s in sorted(self._waits(now).items(), key=itemgetter(1), reverse=True):
             if wait_s < OVERDUE_LEAST_S:
                 break
             requesters = self.requesters[block]
-            holders = [n for n in ready if (n.theirs & ~n.doubted) >> block & 1 and n not in requesters]
+            holders = [n for n in able if (n.theirs & ~n.doubted) >> block & 1 and n not in requesters]
             if holders and len(requesters) < MOST_REQUESTERS:
                 # one whose pace is known comes before one that only may be as fast
                 _, own_s, neighbour = min(
                     ((n.gap_s is None, self._gap_s(n, now) * (len(n.asked) + 1), n) for n in holders),
                     key=itemgetter(0, 1),
                 )
-                if OVERDUE * own_s <= wait_s:
+                if OVERDUE * own_s <= wait_s and self._is_free(neighbour):
                     asks.append(self._ask(neighbour, block, now))
-                    if not self.has_room(neighbour, now):
-                        ready.remove(neighbour)
         return asks
 
     def next_overdue(self, now: float) -> float:
@@ -141,15 +142,17 @@ class Pipeline:
         `rarer`: if it was not asked for, it came instead of the first block that was. `busy`: others wait behind us.
         """
         neighbour.heard_at = now
-        if block not in neighbour.asked:
-            if neighbour.late >> block & 1:
-                neighbour.late ^= 1 << block
-                neighbour.snubbed_until = now
-                return 0.0
+        if (asked_at := neighbour.asked.get(block)) is None:
+            was_late = bool(neighbour.late >> block & 1)
+            neighbour.late &= ~(1 << block)
             if not (rarer and neighbour.asked):
-                return None
-            block = next(iter(neighbour.asked))
-        asked_at = neighbour.asked[block]
+                if was_late:
+                    neighbour.snubbed_until = now
+                return 0.0 if was_late else None
+            block, asked_at = next(iter(neighbour.asked.items()))
+            if was_late:  # or it came late, and not instead
+                neighbour.late |= 1 << block
+                self.late |= 1 << block
         took_s = now - asked_at
         if block == neighbour.probe:
             neighbour.latency_s = took_s
@@ -243,9 +246,13 @@ class Pipeline:
 
     def has_room(self, neighbour: Neighbour, now: float) -> bool:
         """Whether one more PEDIDO may go to it: it serves us, has room, and is neither snubbed nor silent."""
-        if not neighbour.serves_us or neighbour.snubbed_until > now:
-            return False
-        return len(neighbour.asked) < min(neighbour.depth, self._rules.pipeline) and not self._silent(neighbour, now)
+        return neighbour.serves_us and self._is_free(neighbour) and self._able(neighbour, now)
+
+    def _able(self, neighbour: Neighbour, now: float) -> bool:
+        return neighbour.snubbed_until <= now and not self._silent(neighbour, now)
+
+    def _is_free(self, neighbour: Neighbour) -> bool:
+        return len(neighbour.asked) < min(neighbour.depth, self._rules.pipeline)
 
     def _silent(self, neighbour: Neighbour, now: float) -> bool:
         """Whether to give up its PEDIDOs: blocks are asked of it, and no byte came for too long."""
@@ -288,7 +295,7 @@ def depth(gap_s: float, latency_s: float | None, busy: bool = False) -> int:
     if gap_s > SLOW_S:
         return 1
     answered = 1.0 if latency_s is None else latency_s / max(gap_s, 1e-9)
-    return max(1, min(64, round(min(answered,64)))) if busy else max(LEAST_DEPTH, ceil(answered) + 1)
+    return max(1, min(64, round(min(answered, 64)))) if busy else max(LEAST_DEPTH, ceil(answered) + 1)
 
 
 def _mean(old: float | None, new: float) -> float:

@@ -105,7 +105,9 @@ class Uploads:
         while (neighbour := self.line.next(now)) is not None:
             neighbour.sending = self._take(neighbour, own)
             self.line.begin(neighbour, now)
-            effects.append(SendBlock(neighbour.peer, neighbour.sending, self._behaviour.spoils, self.line.busy(neighbour)))
+            effects.append(
+                SendBlock(neighbour.peer, neighbour.sending, self._behaviour.spoils, self.line.busy(neighbour))
+            )
         return effects
 
     def _take(self, neighbour: Neighbour, own: int) -> int:

@@ -39,6 +39,7 @@ class Keywords(TypedDict, total=False):
     round: float | str | None
     guest_rounds: int | str | None
     neighbours: int | str | None
+    economy: str | None
     leave: str | None
     announce: float | str | None
     request_timeout: float | str | None

@@ -54,8 +54,12 @@ class LinkBook:
     def arrived(self, block: int, now: float) -> None:
         """A block came: the answer to the PEDIDO for it, or else to the first one."""
         self.heard_s = now
-        if block not in self.open and block not in self.given_up and self.open:
-            block = next(iter(self.open))
+        late = block in self.given_up
+        if block not in self.open and self.open:
+            first = next(iter(self.open))
+            self.call_off(1 << first)
+            if late:
+                self.given_up.add(first)
         self.call_off(1 << block)
 
     def call_off(self, blocks: int) -> None:

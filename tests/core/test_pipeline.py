@@ -102,6 +102,56 @@ def test_of_a_neighbour_whose_blocks_take_long_one_is_asked_at_a_time():
     assert scene.ask(4.0) == [("p0", 2)]
 
 
+@pytest.mark.parametrize(
+    ("latency_s", "gap_s", "expected"), [(None, 0.1, 1), (0.1, 0.1, 1), (0.02, 0.1, 1), (0.5, 0.1, 5), (9.0, 0.0, 64)]
+)
+def test_a_neighbour_that_has_others_to_serve_is_asked_for_no_more_than_it_answers_at_once(
+    latency_s: float | None, gap_s: float, expected: int
+):
+    scene = Scene(100, inventory.full(100))
+    scene.neighbours[0].depth = depth(gap_s, latency_s, busy=True)
+    assert len(scene.ask()) == expected
+
+
+def test_a_block_that_comes_instead_answers_the_first_pedido_that_is_open():
+    scene = Scene(9, inventory.full(9))
+    (p0,) = scene.neighbours
+    assert scene.ask(0.0) == [("p0", 0), ("p0", 1)]
+    assert scene.pipeline.expects(p0, 7, rarer=True)
+    assert not scene.pipeline.expects(p0, 7)
+    assert scene.pipeline.arrived(p0, 7, 0.25, rarer=True) == 0.25
+    assert list(p0.asked) == [1]
+    assert scene.pipeline.arrived(p0, 8, 0.5) is None
+    scene.check()
+
+
+def test_a_block_that_may_be_late_or_come_instead_leaves_no_pedido_open_for_ever():
+    scene = Scene(9, inventory.full(9))
+    (p0,) = scene.neighbours
+    scene.ask(0.0)
+    scene.pipeline.void_all(p0)
+    scene.missing = 0b1100
+    assert scene.ask(1.0) == [("p0", 2), ("p0", 3)]
+    assert scene.pipeline.arrived(p0, 0, 1.5, rarer=True) == 0.5
+    assert list(p0.asked) == [3]
+    assert scene.pipeline.expects(p0, 2)  # if the other was only late
+    scene.check()
+
+
+def test_in_endgame_the_fastest_is_waited_for_though_it_has_no_room_just_now():
+    scene = Scene(3, 0b111, 0b100, 0b111, pipeline=1)
+    slow, fast, unknown = scene.neighbours
+    slow.gap_s, fast.gap_s = 60.0, 0.1
+    unknown.serves_us = False
+    scene.missing = 0b101
+    scene.pipeline._ask(slow, 0, 0.0)
+    fast.theirs, unknown.serves_us = 0b111, True
+    scene.pipeline._ask(fast, 2, 0.0)
+    assert scene.pipeline.ask_again(scene.neighbours, 1.0) == []
+    scene.arrive(1, 2, 1.1)
+    assert scene.ask(1.1) == [("p1", 0)]
+
+
 def test_latency_is_measured_by_a_pedido_that_had_none_before_it():
     scene = Scene(9, inventory.full(9))
     scene.ask(0.0)

@@ -45,11 +45,11 @@ def test_every_rule_has_an_option():
 def test_classic_is_the_rules_of_the_original():
     classic = Options.build(preset="classic")
     assert (classic.block_bytes, classic.hash, classic.initial) == (32 * 1024, "sha256", Initial(0.1, 1))
-    assert classic.rules == Rules(choker="rarity", guest_rounds=1, leave="complete")
+    assert classic.rules == Rules(choker="rarity", guest_rounds=1, economy="off", leave="complete")
 
 
-def test_bittorrent_is_the_defaults_said_aloud():
-    assert Options.build(preset="bittorrent").rules == Rules()
+def test_bittorrent_is_the_defaults_without_their_economy():
+    assert Options.build(preset="bittorrent").rules == Rules(economy="off")
 
 
 def test_lan_has_short_rounds_large_blocks_and_few_messages():

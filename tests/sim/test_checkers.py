@@ -173,8 +173,8 @@ def test_a_line_that_takes_more_than_it_can_is_noticed(monkeypatch: pytest.Monke
 def test_a_peer_that_takes_a_block_whose_hash_did_not_pass_is_noticed(monkeypatch: pytest.MonkeyPatch):
     arrived = Exchange.arrived
 
-    def passed(self: Exchange, neighbour: Neighbour, block: int, ok: bool, *rest: Any) -> None:
-        arrived(self, neighbour, block, True, *rest)
+    def passed(self: Exchange, neighbour: Neighbour, event: events.Arrived, now: float) -> None:
+        arrived(self, neighbour, msgspec.structs.replace(event, ok=True), now)
 
     monkeypatch.setattr(Exchange, "arrived", passed)
     made = world(BlocksAreVerified(), peers=0, seeded=False)
@@ -221,9 +221,9 @@ def test_a_peer_that_holds_what_never_came_is_noticed(monkeypatch: pytest.Monkey
 def test_a_peer_that_serves_more_neighbours_than_it_has_slots_is_noticed(monkeypatch: pytest.MonkeyPatch):
     init = Uploads.__init__
 
-    def generous(self: Uploads, rules: Rules, choker: Choker, behaviour: Honest, counts: Availability) -> None:
+    def generous(self: Uploads, rules: Rules, choker: Choker, *facts: Any) -> None:
         choker.slots += 2
-        init(self, msgspec.structs.replace(rules, slots=rules.slots + 2), choker, behaviour, counts)
+        init(self, msgspec.structs.replace(rules, slots=rules.slots + 2), choker, *facts)
 
     monkeypatch.setattr(Uploads, "__init__", generous)
     assert "with 5 slots" in complaint(lambda: run(world(SlotsAreKept(), peers=7)), SlotsAreKept)

@@ -205,7 +205,10 @@ HEAD = GOOD.splitlines()[0]
         (GOOD + b'[9.5,"Arrived","you",', "the journal is broken: line 6: Input data was truncated"),
         (GOOD + b"\n", "the journal is broken: line 6: "),
         (GOOD + b'[9.5,"Arrived","you"]', "the journal is broken: line 6: Expected `array` of at least"),
-        (GOOD + b'[9.5,"Arrived","you",1,true,true,1]', "the journal is broken: line 6: Expected `array` of at most"),
+        (
+            GOOD + b'[9.5,"Arrived","you",1,true,true,true,1]',
+            "the journal is broken: line 6: Expected `array` of at most",
+        ),
         (GOOD + b'[9.5,"Arrived","you",1,1]', "the journal is broken: line 6: Expected `bool`, got `int`"),
         (GOOD + b'[9.5,"Received","you",{"tipo":"OI"}]', "the journal is broken: line 6: Invalid value 'OI'"),
         (GOOD + b'[9.5,"Exploded"]', "the journal is broken: line 6: expected a time, the name of an event"),
