@@ -214,9 +214,7 @@ class Exchange:
         self._note(BlockRecord(now, self._life.name, block, neighbour.peer, took_s or 0.0, verdict, length_bytes))
         if took_s is None:
             _uninvited(neighbour, "blocks that nobody asked for")
-        elif (
-            not ok and not event.sealed
-        ):  # the world asks for sealed blocks on the next link, which show whose fault it is
+        elif not ok and not event.sealed:  # the next link's blocks are sealed, which shows whose fault it is
             raise RemoteError(f"block {block} came wrong")
         elif not ok:
             self._reject(neighbour, block, now)

@@ -39,7 +39,7 @@ class Membership:
         self._offered: Neighbour | None = None  # the last peer that was dialled to serve it
         self._offer_pause_s = 0.0
         self._offer_at = -inf  # the next isn't dialled before, unless it was listed since
-        self._listed = False
+        self._offered_at = self._listed_at = -inf  # the last try; the last LISTA_PEERS
 
     # need
 
@@ -95,7 +95,7 @@ class Membership:
             self._contacts.learn([PeerAddress(message.peer, message.host, message.port)])
         elif isinstance(message, ListaPeers | NovoPeer):
             if listed := isinstance(message, ListaPeers):
-                self._listed = True
+                self._listed_at = now
                 if self.need is Need.NONE:
                     self._pause_s = self._rules.retry_s
                 self._timers.set("tracker", now + self._rules.tracker_s)
@@ -124,12 +124,12 @@ class Membership:
         if last is not None and last.up and not last.sated:
             self._offer_pause_s, self._offer_at = 0.0, now  # it wanted us
         neighbour = contacts.to_serve(now)
-        if now < self._offer_at and (neighbour is None or not self._listed):
+        if now < self._offer_at and (neighbour is None or self._listed_at <= self._offered_at):
             self._timers.set_earlier("offer", self._offer_at)
             return
         self._offer_pause_s = min(max(2 * self._offer_pause_s, self._rules.retry_s), LONGEST_PAUSE_S)
         self._offer_at = now + self._offer_pause_s
-        self._offered, self._listed = neighbour, False
+        self._offered, self._offered_at = neighbour, now
         if neighbour is not None:
             self._connect(neighbour, True, now)
         elif len(contacts.known) >= self._rules.neighbours:  # or the tracker has named all that there are

@@ -2,9 +2,10 @@
 
 The picker chooses the block; one of its holders is drawn by chance. The depth follows rate and latency: a
 neighbour gets as many PEDIDOs as it answers in the time that one alone takes, and one more, so that it is
-never idle and never far ahead; but one that has others to serve gets the next only when it has sent the last. Latency is measured only by PEDIDOs that had none before them; otherwise the
-queue that we made ourselves would count as latency. A slow neighbour gets one PEDIDO at a time. It idles for
-only a moment between blocks, and blocks that are not waiting in its queue can be asked of faster neighbours.
+never idle and never far ahead. One that has others to serve is not idle anyway: it gets no more than it answers in the
+least time that one ever took. Blocks that don't wait in its line can be asked of others. Latency is measured only by
+PEDIDOs that had none before them; otherwise the queue that we made ourselves would count as latency. A slow neighbour
+gets one PEDIDO at a time: it idles for only a moment between blocks.
 
 Endgame begins when every missing block is in flight. Then a block is also asked of a neighbour that would bring it
 much sooner.

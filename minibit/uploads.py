@@ -1,8 +1,12 @@
 """Serving neighbours: which have a slot, what each has asked, which block goes next.
 
 The choker decides from numbers; this room makes the numbers and carries the decision out. One block at a
-time is under way to a neighbour. The next is chosen when the network has taken the last byte. So a neighbour
-that is choked, or that calls a PEDIDO off, costs at most the block that is under way.
+time is under way to a neighbour. The next is chosen when the network has taken the last byte, and when it is the
+neighbour's turn (`minibit.line`). So a neighbour that is choked, or that calls a PEDIDO off, costs at most the block
+that is under way.
+
+A seed chooses itself, while it holds blocks that nobody else has: each time another one. What a seed gives twice before
+it gave everything once makes the whole swarm wait. A peer that picks the rarest block agrees to it (`Pedido.rarer`).
 """
 
 from __future__ import annotations
@@ -105,9 +109,8 @@ class Uploads:
         while (neighbour := self.line.next(now)) is not None:
             neighbour.sending = self._take(neighbour, own)
             self.line.begin(neighbour, now)
-            effects.append(
-                SendBlock(neighbour.peer, neighbour.sending, self._behaviour.spoils, self.line.busy(neighbour))
-            )
+            busy = self.line.busy(neighbour)
+            effects.append(SendBlock(neighbour.peer, neighbour.sending, self._behaviour.spoils, busy))
         return effects
 
     def _take(self, neighbour: Neighbour, own: int) -> int:

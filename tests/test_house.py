@@ -365,8 +365,20 @@ def test_a_peers_process_loads_these_rooms_and_no_more():
         *("actors.links.face", "actors.links.gate", "actors.links.link", "actors.links.outbox", "actors.links.pairs"),
         *("actors.links.pool", "actors.names", "actors.node", "actors.peer", "actors.tracker", "announcer"),
         *("availability", "behaviour", "choker", "contacts", "content", "errors", "events", "exchange", "inventory"),
-        *("life", "mailbox", "manifest", "membership", "messages", "neighbour", "peer", "picker", "pipeline", "rate"),
-        *("records", "rules", "seat", "snapshots", "strategies", "timers", "tracker", "units", "uploads", "wire"),
+        *("life", "line", "mailbox", "manifest", "membership", "messages", "neighbour", "peer", "picker", "pipeline"),
+        *(
+            "rate",
+            "records",
+            "rules",
+            "seat",
+            "snapshots",
+            "strategies",
+            "timers",
+            "tracker",
+            "units",
+            "uploads",
+            "wire",
+        ),
         *("wire.carriage", "wire.frame", "wire.greeting", "wire.seal"),
     ]
 

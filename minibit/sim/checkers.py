@@ -217,9 +217,9 @@ class BlocksAreAskedOnce(Checker):
         match effect:
             case events.HangUp(peer):
                 links.pop(peer, None)
-            case events.Send(peer, messages.Pedido(block)) if peer in links:
+            case events.Send(peer, messages.Pedido(block, rarer)) if peer in links:
                 self._need_place(world, machine, links, peer, block)
-                links[peer].ask(block, world.now)
+                links[peer].ask(block, rarer, world.now)
             case events.Send(peer, messages.Estoque(_, new)) if peer in links:
                 links[peer].call_off(inventory.of(new))
 

@@ -22,7 +22,7 @@ class LinkBook:
     def __init__(self) -> None:
         self.serves = False
         self.theirs = inventory.EMPTY
-        self.open: dict[int, None] = {}  # in the order in which they were asked
+        self.open: dict[int, bool] = {}  # in the order of asking; whether another block may come instead
         self.given_up: set[int] = set()
         self.heard_s = -inf  # when bytes of a block last came
         self._gave_up_s = -inf
@@ -41,22 +41,22 @@ class LinkBook:
                 self.theirs = int(str(whole), 16) | inventory.of(new)
                 self.call_off(~self.theirs)
 
-    def ask(self, block: int, now: float) -> None:
+    def ask(self, block: int, rarer: bool, now: float) -> None:
         """A PEDIDO was sent."""
         if self._gave_up_s == now:  # the peer sent it first, and gave it up with the others at the same instant
             self.given_up.add(block)
             return
         if not self.open:
             self.heard_s = now
-        self.open[block] = None
+        self.open[block] = rarer
         self.given_up.discard(block)
 
     def arrived(self, block: int, now: float) -> None:
         """A block came: the answer to the PEDIDO for it, or else to the first one."""
         self.heard_s = now
         late = block in self.given_up
-        if block not in self.open and self.open:
-            first = next(iter(self.open))
+        first = next(iter(self.open), None)
+        if first is not None and block not in self.open and self.open[first]:
             self.call_off(1 << first)
             if late:
                 self.given_up.add(first)
@@ -64,7 +64,7 @@ class LinkBook:
 
     def call_off(self, blocks: int) -> None:
         """PEDIDOs for these blocks (an inventory) are void."""
-        self.open = {block: None for block in self.open if not blocks >> block & 1}
+        self.open = {block: rarer for block, rarer in self.open.items() if not blocks >> block & 1}
         self.given_up = {block for block in self.given_up if not blocks >> block & 1}
 
     def look(self, now: float, timeout_s: float) -> None:

@@ -11,6 +11,7 @@ from minibit.events import Call, Dial, Effect, Linked, Starting
 from minibit.life import Lifetime
 from minibit.membership import Membership
 from minibit.messages import ListaPeers, PeerAddress
+from minibit.neighbour import Move
 from minibit.rules import Rules
 
 RULES = Rules(guest_rounds=1)  # hungry after more than four rounds
@@ -26,8 +27,8 @@ class Scene:
         self.effects: list[Effect] = life.effects
         if started:
             life.step(Starting)
-        contacts = Contacts("ana", RULES, Random(1))
-        self.its = Membership(RULES, contacts, life, missing)
+        self.contacts = Contacts("ana", RULES, Random(1))
+        self.its = Membership(RULES, self.contacts, life, missing)
 
     def rounds(self, *missing: int, unheld: int = NOBODYS) -> list[Need]:
         needs = []
@@ -36,6 +37,12 @@ class Scene:
             self.its.round(blocks, unheld, self.now)
             needs.append(self.its.need)
         return needs
+
+    def offer(self) -> list[str]:
+        """The peers that are dialled now, to serve them."""
+        self.effects.clear()
+        self.its.offer(self.now)
+        return [effect.address.peer for effect in self.effects if isinstance(effect, Dial)]
 
 
 def link(*, dialled: bool, alone: bool) -> Linked:
@@ -95,3 +102,34 @@ def test_a_peer_that_is_alone_says_so_to_the_tracker_and_to_the_neighbours_that_
         assert {effect.alone for effect in scene.effects if isinstance(effect, Dial)} == {alone}
         scene.effects.clear()
         scene.rounds(NOBODYS, NOBODYS)
+
+
+def test_a_complete_peer_with_room_dials_one_more_and_ever_more_rarely():
+    scene = Scene(missing=0)
+    scene.its.join(PeerAddress("ana", "host", 1), 0.0)
+    names = ["bia", "caio", "davi"]
+    scene.contacts.learn([PeerAddress(name, "host", 1) for name in names])
+    dialled = []
+    for pause_s in (1.0, 2.0, 4.0):
+        (name,) = scene.offer()
+        dialled.append(name)
+        assert scene.offer() == []  # one at a time
+        neighbour = scene.contacts.known[name]
+        for move in (Move.LINK, Move.ESTOQUE):
+            scene.contacts.move(neighbour, move, scene.now)
+        scene.contacts.note(neighbour, sated=True)
+        scene.now += pause_s - 0.01
+        assert scene.offer() == []
+        scene.now += 0.01
+    assert sorted(dialled) == names
+    assert scene.offer() == []
+
+
+def test_while_those_that_it_dials_want_something_it_dials_at_once():
+    scene = Scene(missing=0)
+    scene.its.join(PeerAddress("ana", "host", 1), 0.0)
+    scene.contacts.learn([PeerAddress(name, "host", 1) for name in ("bia", "caio", "davi")])
+    for _ in range(3):
+        (name,) = scene.offer()
+        for move in (Move.LINK, Move.ESTOQUE):
+            scene.contacts.move(scene.contacts.known[name], move, scene.now)

@@ -17,6 +17,7 @@ from minibit.events import TRACKER
 from minibit.neighbour import Standing
 from minibit.records import BlockRecord, PeerRecord
 from minibit.rules import Rules
+from minibit.run import measures
 from minibit.run.options import Options
 from minibit.run.summary import Summary
 from minibit.sim import Scenario, Simulation
@@ -320,6 +321,24 @@ def test_slow_peers_with_a_fast_seed_end_near_the_bound(upload: str):
     assert summary.bound_s is not None
     assert summary.seconds.transfer < 1.1 * summary.bound_s
     assert summary.bytes.wasted < 0.005 * summary.bytes.moved
+
+
+def test_a_fast_seed_serves_more_peers_than_it_has_links():
+    """Twelve slow peers, and a seed with four links: it looks for others once its neighbours are complete."""
+    options = {"world": "sim", "peers": 12, "neighbours": 4, "size": "16MiB", "upload": "64KiB/s"}
+    seconds = [Simulation(Options.build(**options, economy=economy)).run().seconds.last for economy in ("on", "off")]
+    assert seconds[0] < 0.7 * seconds[1]
+
+
+def test_a_scarce_seed_gives_no_block_twice_before_it_has_given_everything():
+    options = Options.build(world="sim", peers=8, size="16MiB", upload="1MiB/s", seed_upload="1MiB/s")
+    simulation = Simulation(options)
+    summary = simulation.run()
+    records, content = list(simulation.records), simulation.content
+    spread_s = measures.spread_s(records, content.block_count)
+    assert measures.seed_copies(records, TRACKER, content.content_bytes, spread_s) <= 1.01
+    assert summary.efficiency is not None
+    assert summary.efficiency > 0.95
 
 
 def test_a_slot_whose_neighbour_has_got_all_it_wants_is_given_on_at_once():

@@ -10,8 +10,7 @@ import pytest
 from seats import take_seat
 
 from minibit import events, inventory
-from minibit.availability import Availability
-from minibit.behaviour import BEHAVIOURS, Honest
+from minibit.behaviour import BEHAVIOURS
 from minibit.choker import Choker, NeighbourRow, Serving
 from minibit.content import VirtualContent
 from minibit.events import TRACKER
