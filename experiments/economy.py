@@ -4,7 +4,7 @@
     python experiments/economy.py scarce       # only the cells whose name begins so
     python experiments/economy.py --json push --seeds 1
 
-Efficiency is bound / makespan. Copies are what the seed had sent when every block was somewhere else too. Both are means
+Efficiency is bound / makespan. Copies are what the seed had sent when every block was elsewhere too. All are means
 over random seeds.
 """
 
@@ -22,15 +22,13 @@ from minibit.run import measures
 from minibit.run.options import Options
 from minibit.sim import Scenario, Simulation
 
-LAN = {"latency": "0.2ms"}
-
 
 class Cell(NamedTuple):
-    """A swarm: its name, its options and its scenario."""
+    """A swarm: its name, its options, and the time of a message one way."""
 
     name: str
     options: dict[str, Any]
-    scenario: dict[str, Any] = {}
+    latency: str = "10ms"
 
 
 class Figures(NamedTuple):
@@ -56,7 +54,7 @@ def cells() -> Iterator[Cell]:
             for block in ("256KiB", "1MiB"):
                 name = f"push, {peers} hosts, {size} in {block}, {rate}, {choker}"
                 options = uplinks(rate) | {"peers": peers, "size": size, "block_size": block, "choker": choker}
-                yield Cell(name, options, LAN)
+                yield Cell(name, options, "0.2ms")
     for peers, rate in ((10, "1KiB/s"), (10, "16KiB/s"), (20, "2MiB/s"), (30, "1MiB/s"), (100, "1MiB/s")):
         yield Cell(f"fast seed, {peers} peers, {rate}", {"peers": peers, "size": "64MiB", "upload": rate})
     yield Cell("downlinks, 20 peers, 5MB/s", {"peers": 20, "size": "64MiB", "download": "5MB/s"})
@@ -79,7 +77,7 @@ def uplinks(rate: str) -> dict[str, Any]:
 def measure(cell: Cell, economy: str, seed: int) -> Figures:
     """One run."""
     options = Options.build(world="sim", economy=economy, seed=seed, **cell.options)
-    simulation = Simulation(options, Scenario.build(cell.scenario, options.peers))
+    simulation = Simulation(options, Scenario.build({"latency": cell.latency}, options.peers))
     summary = simulation.run()
     records, content = list(simulation.records), simulation.content
     spread_s = measures.spread_s(records, content.block_count)

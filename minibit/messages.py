@@ -56,7 +56,7 @@ class Registro(Verb, frozen=True, tag="REGISTRO", kw_only=True):
     `manifest` is the digest that names the swarm. `nonce` and `proof` (hex) are the challenge and the
     response of a link's first frames; `protocol` is the version that the sender speaks there, and `sealed` asks the
     receiver to seal the bytes of its blocks. `alone` asks a full peer to make room for the sender, because no
-    neighbour of the sender can feed it, or too few want what it has; the tracker gets it too, and decides nothing by it.
+    neighbour of the sender can feed it, or too few want its blocks; the tracker gets it too, and decides nothing by it.
     """
 
     peer: PeerId
