@@ -19,7 +19,7 @@ from minibit.actors.disk import survey as disk
 from minibit.actors.disk.survey import NodeSurvey
 from minibit.lab.machine import free_memory_bytes
 
-DIAL_S = 2.0
+KNOCK_S = 2.0
 AGAIN_S = 0.1
 
 Address = tuple[str, int]
@@ -96,7 +96,7 @@ async def _unreached(meeting: Meeting) -> list[str]:
 
     async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError, TimeoutError, asyncio.IncompleteReadError):
-            async with asyncio.timeout(DIAL_S):
+            async with asyncio.timeout(KNOCK_S):
                 tag = await reader.readexactly(len(meeting.tag))
                 writer.write(meeting.word)
                 await writer.drain()
@@ -108,7 +108,7 @@ async def _unreached(meeting: Meeting) -> list[str]:
     async def dial(tag: str, address: Address) -> None:
         while tag not in reached:
             with suppress(OSError, TimeoutError, asyncio.IncompleteReadError):
-                async with asyncio.timeout(DIAL_S):
+                async with asyncio.timeout(KNOCK_S):
                     reader, writer = await asyncio.open_connection(*address)
                     writer.write(meeting.tag.encode())
                     if await reader.readexactly(len(meeting.word)) == meeting.word:
