@@ -198,7 +198,7 @@ class Moving:
             try:
                 self._crew.start(member, now)
             except ActorAlreadyExistsError:  # that of its last process is soon free
-                if now > member.due_at + FREE_S:
+                if now > max(member.due_at, self._began_at) + FREE_S:
                     self.members.fail(member, "its last process does not end")
 
     def _hear_opens(self, now: float) -> None:

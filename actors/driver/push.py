@@ -114,7 +114,7 @@ class Push:
         manifest = self._hashed()
         self._hashing_s = self._elapsed_s - self._checking_s
         wrong = self._faults(surveyed, content_bytes, count, manifest)
-        if (refused := self._refused(surveyed, wrong)) is not None:
+        if (refused := self._refused(surveyed, wrong, manifest)) is not None:
             return refused
         dests = dests_of(surveyed)
         mine = dests.get(here.node_id)
@@ -189,10 +189,16 @@ class Push:
         asked = {node.node_id for node in self._nodes}
         return {node.node_id: found[name] for node, name in called.items() if name in found and node.node_id in asked}
 
-    def _refused(self, surveyed: Surveyed, wrong: dict[str, list[str]]) -> PushResult | None:
-        """The result, if too few nodes could get a copy, or other content is in the way of one."""
+    def _refused(
+        self, surveyed: Surveyed, wrong: dict[str, list[str]], content: Manifest | None = None
+    ) -> PushResult | None:
+        """The result, if too few nodes could get a copy, or if other content, or another version, is in the way."""
         fit = len(self._nodes) - len(wrong)
-        in_way = any(dest.state in ("other", "ours") and one in wrong for one, dest in dests_of(surveyed).items())
+        in_way = not self.order.replace and any(
+            dest.state == "other" or (dest.state == "ours" and content and dest.bytes_digest != content.bytes_digest)
+            for node_id, dest in dests_of(surveyed).items()
+            if node_id in wrong
+        )
         if not in_way and fit >= self.order.least.of(len(self._nodes)):
             return None
         return self._nothing_moved(wrong, "nothing was moved, because other nodes can't get a copy")
