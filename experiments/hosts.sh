@@ -37,7 +37,7 @@ on() { # HOST COMMAND...: what every process of a host has in its environment, a
 }
 
 up() {
-    local host starting=()
+    local host starter starting=()
     [ -e "$state" ] && { echo "hosts: $state is there already: say down first" >&2; exit 1; }
     trap down ERR INT TERM
     mkdir -p -m 700 "$state"
@@ -49,14 +49,13 @@ up() {
     ip -n "$name-switch" link set switch up
     for host in $(seq "$1"); do
         make_disk "$host"
-        if [ "$host" = 1 ]; then
-            start 1
-        else
-            start "$host" &
-            starting+=($!)
+        start "$host" &
+        starting+=($!)
+        if [ "$host" = 1 ] || [ "${#starting[@]}" = 5 ] || [ "$host" = "$1" ]; then # with more at once Ray gives up some
+            for starter in "${starting[@]}"; do wait "$starter"; done
+            starting=()
         fi
     done
-    for host in "${starting[@]}"; do wait "$host"; done
     trap - ERR INT TERM
 }
 
@@ -84,6 +83,7 @@ start() { # HOST: plug it in, and let it join the cluster
     on "$1" ray start --node-ip-address="$net.$1" --temp-dir="$state/$1/ray" --object-store-memory="$store" \
         "${role[@]}" >"$state/$1.log" 2>&1 || {
         cat "$state/$1.log" >&2
+        echo "hosts: Ray did not start on host $1: its log is above" >&2
         return 1
     }
 }
