@@ -136,7 +136,7 @@ down() {
     for disk in "$state"/*/data; do umount -l "$disk" 2>/dev/null || true; done
     rm -rf "$state"
     if [ -e "$made" ] && ! ip netns list | grep -q -- -switch; then # no other set needs it
-        rmdir /data && rm "$made"
+        rmdir --ignore-fail-on-non-empty /data && rm "$made"
     fi
 }
 
