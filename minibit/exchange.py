@@ -31,6 +31,8 @@ from minibit.rules import Rules
 from minibit.uploads import Changes, Uploads
 
 MOST_STRIKES = 3  # wrong blocks, or words that only the tracker may say, after which a neighbour is banned
+RECEIPT_BYTES = 96 << 20  # blocks that come at once: each is in memory until it is whole
+FEWEST_ASKED = 4  # neighbours that are asked at once, however large blocks are
 MOST_UNINVITED = 256  # messages that had no place (`Neighbour.uninvited`) after which a neighbour is dropped
 
 
@@ -56,7 +58,10 @@ class Exchange:
         self.availability = Availability(content.block_count)
         self.announcer = Announcer(rules.announce_s)
         self.picker, self.choker = strategies.make(rules, chance)
-        self.pipeline = Pipeline(life.name, rules, self.picker, self.availability, chance("holder"))
+        # a block in receipt is in memory: of large blocks only so many come at once
+        most = max(FEWEST_ASKED, RECEIPT_BYTES // max(1, content.length_max))
+        self._crowded = most < rules.neighbours
+        self.pipeline = Pipeline(life.name, rules, self.picker, self.availability, chance("holder"), most)
         self.uploads = Uploads(rules, self.choker, behaviour, self.availability, chance("uploads"))
         self._rarer = rules.economy == "on" and self.picker.rarest  # what our PEDIDOs say
         self._content = content
@@ -283,6 +288,8 @@ class Exchange:
         missing = self.missing
         if not missing or self._life.stage is not TRADING:
             return
+        if self._crowded:  # the place of one that has nothing more is for any other
+            neighbours = self._up.values()
         self._send_pedidos(self.pipeline.ask(neighbours, missing, now), now)
         if not missing & ~self.pipeline.in_flight:
             self._send_pedidos(self.pipeline.ask_again(self._up.values(), now), now)

@@ -31,6 +31,7 @@ from minibit.picker import Picker
 from minibit.rules import Rules
 
 MOST_REQUESTERS = 3  # neighbours asked for one block, in endgame
+MOST_ASKED = 1 << 20  # neighbours that are asked at once, where blocks are small: no limit
 OVERDUE = 4.0  # endgame: ask one more neighbour if it needs this many times less than those that were asked
 OVERDUE_LEAST_S = 0.5  # and these need at least so long: on a busy machine every peer pauses now and then
 SLOW_S = 0.5  # a neighbour with a longer gap between two blocks is slow
@@ -40,8 +41,18 @@ SMOOTHING = 0.3  # weight of the newest gap in the mean
 class Pipeline:
     """The blocks in flight of one peer."""
 
-    def __init__(self, name: str, rules: Rules, picker: Picker, availability: Availability, rng: Random) -> None:
+    def __init__(
+        self,
+        name: str,
+        rules: Rules,
+        picker: Picker,
+        availability: Availability,
+        rng: Random,
+        most_asked: int = MOST_ASKED,
+    ) -> None:
         self._rules = rules
+        self._most_asked = most_asked
+        self._asked = 0  # neighbours with open PEDIDOs
         self._picker = picker
         self._availability = availability
         self._rng = rng
@@ -70,6 +81,8 @@ class Pipeline:
             fresh ^= 1 << block
             if not self.has_room(neighbour, now):
                 ready.remove(neighbour)
+            if self._asked >= self._most_asked:
+                ready = [n for n in ready if n.asked]
         return asks
 
     def ask_again(self, neighbours: Iterable[Neighbour], now: float) -> list[tuple[Neighbour, int]]:
@@ -188,6 +201,7 @@ class Pipeline:
     def void(self, neighbour: Neighbour, block: int) -> None:
         """The PEDIDO for `block` at `neighbour` is open no more."""
         del neighbour.asked[block]
+        self._asked -= not neighbour.asked
         requesters = self.requesters[block]
         requesters.remove(neighbour)
         if not requesters:
@@ -244,6 +258,8 @@ class Pipeline:
         assert all(set(asked[block]) == set(requesters) for block, requesters in self.requesters.items())
         assert all(len(requesters) <= MOST_REQUESTERS for requesters in asked.values())
         assert inventory.of(asked) == self.in_flight
+        asked_count = len({neighbour.peer for requesters in asked.values() for neighbour in requesters})
+        assert self._asked == asked_count <= self._most_asked
 
     def has_room(self, neighbour: Neighbour, now: float) -> bool:
         """Whether one more PEDIDO may go to it: it serves us, has room, and is neither snubbed nor silent."""
@@ -253,6 +269,8 @@ class Pipeline:
         return neighbour.snubbed_until <= now and not self._silent(neighbour, now)
 
     def _is_free(self, neighbour: Neighbour) -> bool:
+        if not neighbour.asked and self._asked >= self._most_asked:
+            return False
         return len(neighbour.asked) < min(neighbour.depth, self._rules.pipeline)
 
     def _silent(self, neighbour: Neighbour, now: float) -> bool:
@@ -264,6 +282,7 @@ class Pipeline:
 
     def _ask(self, neighbour: Neighbour, block: int, now: float) -> tuple[Neighbour, int]:
         if not neighbour.asked:
+            self._asked += 1
             neighbour.probe = block
             neighbour.came_at = now
             if not neighbour.late:  # or its silence goes on

@@ -24,7 +24,9 @@ from minibit.rules import Rules
 class Scene:
     """A pipeline with neighbours that all serve; `held` gives the inventory of each."""
 
-    def __init__(self, blocks: int, *held: int, picker: Picker | None = None, **rules: float) -> None:
+    def __init__(
+        self, blocks: int, *held: int, picker: Picker | None = None, most_asked: int = 1000, **rules: float
+    ) -> None:
         self.missing = inventory.full(blocks)
         self.availability = Availability(blocks)
         self.neighbours = [Neighbour(PeerAddress(f"p{index}", "h", 1), 20.0) for index in range(len(held))]
@@ -32,7 +34,8 @@ class Scene:
             neighbour.standing, neighbour.serves_us, neighbour.theirs = Standing.SHARING, True, theirs
             self.availability.add(theirs)
         self.rules = Rules(**rules)  # type: ignore[arg-type]
-        self.pipeline = Pipeline("me", self.rules, picker or Sequential(Random(1)), self.availability, Random(1))
+        picker = picker or Sequential(Random(1))
+        self.pipeline = Pipeline("me", self.rules, picker, self.availability, Random(1), most_asked)
 
     def ask(self, now: float = 0.0) -> list[tuple[str, int]]:
         asks = self.pipeline.ask(self.neighbours, self.missing, now)
@@ -55,6 +58,20 @@ class Scene:
         for block, requesters in self.pipeline.requesters.items():
             assert asked.count(block) == len(requesters) <= MOST_REQUESTERS
             assert len({neighbour.peer for neighbour in requesters}) == len(requesters)
+
+
+def test_of_large_blocks_only_so_many_neighbours_are_asked_at_once():
+    scene = Scene(6, *[0b111111] * 5, most_asked=2)
+    asks = scene.ask()
+    assert len(asks) == 4  # two of each
+    first = {peer for peer, _ in asks}
+    assert len(first) == 2
+    index = int(asks[0][0][1:])
+    for block in [block for peer, block in asks if peer == asks[0][0]]:
+        scene.arrive(index, block, 1.0)
+    scene.neighbours[index].serves_us = False
+    (other,) = {peer for peer, _ in scene.ask(1.0)} - first
+    assert other != asks[0][0]
 
 
 def test_two_are_asked_of_a_neighbour_whose_pace_is_unknown():
