@@ -22,6 +22,7 @@ from typing import Any, cast
 import ray
 from ray import cloudpickle
 from ray.exceptions import RayError
+from warm import WarmCopies
 
 from minibit.actors.disk import files
 from minibit.actors.disk.place import Place
@@ -50,10 +51,13 @@ def trees(peers: int, seed: int = 1) -> list[Tree]:
     return found
 
 
-def share(peers: int, size_bytes: int, block_bytes: int, timeout_s: float = 600.0) -> float:
+def share(
+    peers: int, size_bytes: int, block_bytes: int, timeout_s: float = 600.0, copies: WarmCopies | None = None
+) -> float:
     """Share made content this way; returns the seconds from the first byte to the last whole copy.
 
-    Ray must be initialised. `LocalError` when it takes longer than `timeout_s`, or a peer is lost.
+    The peers write over `copies`, if there are any. Ray must be initialised. `LocalError` when it takes longer than
+    `timeout_s`, or a peer is lost.
     """
     cloudpickle.register_pickle_by_value(sys.modules[__name__])  # type: ignore[no-untyped-call]  # workers lack it
     kind = ray.remote(num_cpus=0, max_restarts=0)(Member)
@@ -62,6 +66,8 @@ def share(peers: int, size_bytes: int, block_bytes: int, timeout_s: float = 600.
         try:
             path = files.make(Path(name, "content"), size_bytes, seed=1)
             manifest = files.scan(path, block_bytes)
+            if copies:
+                copies.lend([Path(name, f"{number}", "content.minibit-partial") for number in range(1, peers + 1)])
             opened = [
                 actor.open.remote(manifest, path if number == SEED else Path(name, f"{number}"))
                 for number, actor in enumerate(actors)

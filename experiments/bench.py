@@ -2,13 +2,15 @@
 
     python experiments/bench.py spawn      # the start, beside that of as many actors that do nothing
     python experiments/bench.py growth     # goodput with 10, 20 ... 50 peers, beside bare sockets: does it fall?
+    python experiments/bench.py networks   # on each kind of network: are the defaults as good as the best preset?
     python experiments/bench.py limited    # uplinks limited: how far above the lower bound?
     python experiments/bench.py control    # actor calls, control bytes and waste, at two block sizes
     python experiments/bench.py live       # goodput with an open live page, and without
     python experiments/bench.py --json growth --peers 5,10 --size 16MiB
 
-Each command starts a Ray cluster of its own and leaves nothing behind. The figures come from the run's summary;
-compare them with each other, not with those of another hour.
+Each command starts Ray clusters of its own and leaves nothing behind. The figures come from the run's summary; compare
+them with each other, not with those of another hour. Where goodput is compared, all write over the same files: warm.py
+says why.
 """
 
 from __future__ import annotations
@@ -16,41 +18,31 @@ from __future__ import annotations
 import json
 import os
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager
 from statistics import mean, median
 from threading import Event, Thread
 from typing import Any, NamedTuple
 from urllib.request import urlopen
 
-import bare_trees
 import click
 import psutil
 import ray
+from growth import growth
+from networks import networks
+from own_cluster import TIMEOUT_S, ray_cluster, run, swarm
+from quiet import Quiet
 from results import SHOWN, tell
+from warm import shown_warm, warm_copies
 
-from minibit.actors import Swarm
-from minibit.actors.driver import cluster
 from minibit.actors.driver.live import make_ready
 from minibit.actors.driver.own_swarm import OwnSwarm
-from minibit.cli.ending import complain, ending
-from minibit.errors import LocalError
+from minibit.cli.ending import complain
 from minibit.run import bounds
-from minibit.run.summary import Summary
 from minibit.units import parse_bytes, parse_rate, show_bytes, show_duration, show_rate
 
-TIMEOUT_S = 900.0
 MB = 1e6
-
-
-def _numbers(context: click.Context, option: click.Parameter, value: str) -> list[int]:
-    """Whole numbers from 1, with commas between them."""
-    numbers = [int(part) if part.strip().isdecimal() else 0 for part in value.split(",")]
-    if min(numbers) < 1:
-        raise click.BadParameter(f"{value!r}: give whole numbers from 1, e.g. 10,20,50", context, option)
-    return numbers
 
 
 @click.group(context_settings=SHOWN)
@@ -61,34 +53,8 @@ def main(context: click.Context, as_json: bool) -> None:
     context.obj = as_json
 
 
-@contextmanager
-def ray_cluster() -> Iterator[None]:
-    """A Ray cluster for one command; an error becomes one line and an exit code."""
-    try:
-        with ending():
-            cluster.connect()
-            yield
-    finally:
-        cluster.disconnect()
-
-
-@contextmanager
-def swarm(**options: Any) -> Iterator[OwnSwarm]:
-    """A swarm whose run folder is removed at the end."""
-    with tempfile.TemporaryDirectory(prefix="minibit-bench-") as folder, Swarm.launch(out=folder, **options) as running:
-        yield running
-
-
-def run(beside: Callable[[OwnSwarm], AbstractContextManager[object]] = nullcontext, **options: Any) -> Summary:
-    """Run one swarm with every copy verified, and `beside` meanwhile. `LocalError` if a peer is incomplete."""
-    with swarm(**options) as running, beside(running):
-        summary = running.wait(timeout=TIMEOUT_S)
-    if summary.exit_code:
-        why = {failure.why for failure in summary.failed}
-        raise LocalError(f"{summary.verified} of {summary.peers} peers have a verified copy: {', '.join(why)}")
-    told = f"{show_duration(summary.seconds.transfer)}, {show_rate(summary.goodput_bps)}"
-    click.echo(f"{summary.peers} peers, {show_bytes(summary.content.bytes)}: {told}", err=True)
-    return summary
+for command in (growth, networks):
+    main.add_command(command)
 
 
 # spawn
@@ -173,65 +139,6 @@ def wait_for_end(pids: list[int]) -> None:
     psutil.wait_procs([psutil.Process(pid) for pid in pids if psutil.pid_exists(pid)], timeout=30)
 
 
-# growth
-
-
-@main.command()
-@click.option("--peers", default="10,20,30,40,50", metavar="N,N,...", callback=_numbers)
-@click.option("--size", default="100MiB", metavar="SIZE")
-@click.option("--preset", default="lan", metavar="NAME")
-@click.option("--repeat", default=1, type=click.IntRange(1), help="Runs of each, in turn; medians count.")
-@click.pass_obj
-def growth(as_json: bool, peers: list[int], size: str, preset: str, repeat: int) -> None:
-    """Measure the goodput of all peers together, for more and more peers and the same content.
-
-    Beside it stands the goodput of bare sockets in as many Ray actors (bare_trees.py): the most that Ray and the
-    machine leave to any swarm.
-    """
-    with ray_cluster():
-        rounds = [[beside_bare(peers=count, size=size, preset=preset) for count in peers] for _ in range(repeat)]
-    medians = [Both(*map(median, zip(*same, strict=True))) for same in zip(*rounds, strict=True)]
-    rows = [
-        {"peers": count, **both._asdict(), "ratio": both.goodput_bps / both.bare_bps}
-        for count, both in zip(peers, medians, strict=True)
-    ]
-    spreads = {who: spread([row[who] for row in rows]) for who in ("goodput_bps", "bare_bps")}
-    shown = [
-        {
-            "peers": row["peers"],
-            "transfer": show_duration(row["transfer_s"]),
-            "goodput": show_rate(row["goodput_bps"]),
-            "bare sockets": show_rate(row["bare_bps"]),
-            "ratio": f"{row['ratio']:.2f}",
-        }
-        for row in rows
-    ]
-    ours, bare = spreads.values()
-    found = {"content_bytes": parse_bytes(size), "runs": rows, "spread": spreads}
-    tell(as_json, found, shown, f"spread (max - min) / mean: {ours:.2f}, of bare sockets {bare:.2f}")
-
-
-class Both(NamedTuple):
-    """A swarm, and bare sockets in as many actors."""
-
-    transfer_s: float
-    goodput_bps: float
-    bare_bps: float
-
-
-def beside_bare(**options: Any) -> Both:
-    """Run a swarm, then send the same content in the same blocks to as many actors without a protocol."""
-    summary = run(**options)
-    peers, content = summary.peers, summary.content
-    bare_s = bare_trees.share(peers, content.bytes, content.block_bytes, TIMEOUT_S)
-    return Both(summary.seconds.transfer, summary.goodput_bps, peers * content.bytes / bare_s)
-
-
-def spread(figures: list[float]) -> float:
-    """The distance between the extremes / the mean."""
-    return (max(figures) - min(figures)) / mean(figures)
-
-
 # limited
 
 
@@ -281,13 +188,17 @@ def limited(as_json: bool, /, seed_upload: str, upload: str, **options: Any) -> 
 @main.command()
 @click.option("--peers", default=20, type=click.IntRange(1))
 @click.option("--size", default="64MiB", metavar="SIZE")
-@click.option("--preset", default="lan", metavar="NAME")
+@click.option("--preset", default=None, metavar="NAME")
 @click.option("--block-size", multiple=True, default=("64KiB", "1MiB"), metavar="SIZE")
 @click.pass_obj
 def control(as_json: bool, /, block_size: tuple[str, ...], **options: Any) -> None:
     """Measure the bytes beside the blocks, for the same content in small and in large blocks."""
-    with ray_cluster():
-        summaries = [run(block_size=size, **options) for size in block_size]
+    quiet = Quiet()
+    with ray_cluster(), warm_copies(options["peers"], parse_bytes(options["size"])) as copies:
+        summaries = []
+        for size in block_size:
+            quiet.rest()
+            summaries.append(run(copies, block_size=size, **options))
     rows = [
         {
             "block_bytes": summary.content.block_bytes,
@@ -312,8 +223,13 @@ def control(as_json: bool, /, block_size: tuple[str, ...], **options: Any) -> No
         }
         for row in rows
     ]
-    found = {"peers": options["peers"], "content_bytes": parse_bytes(options["size"]), "runs": rows}
-    tell(as_json, found, shown)
+    found = {
+        "peers": options["peers"],
+        "content_bytes": parse_bytes(options["size"]),
+        "machine": quiet.figures(),
+        "runs": rows,
+    }
+    tell(as_json, found, shown, f"{shown_warm(copies.rewrite_bps)} {Quiet.shown(found['machine'])}.")
 
 
 # live
@@ -322,7 +238,7 @@ def control(as_json: bool, /, block_size: tuple[str, ...], **options: Any) -> No
 @main.command()
 @click.option("--peers", default=50, type=click.IntRange(1))
 @click.option("--size", default="100MiB", metavar="SIZE")
-@click.option("--preset", default="lan", metavar="NAME")
+@click.option("--preset", default=None, metavar="NAME")
 @click.option("--repeat", default=3, type=click.IntRange(1), help="Runs of each, in turn; medians count.")
 @click.pass_obj
 def live(as_json: bool, /, repeat: int, **options: Any) -> None:
@@ -332,8 +248,12 @@ def live(as_json: bool, /, repeat: int, **options: Any) -> None:
     costs more than all the rest.
     """
     make_ready()
-    with ray_cluster():
-        rounds = [(run(**options), run(looked_at, **options)) for _ in range(repeat)]
+    quiet = Quiet()
+    with ray_cluster(), warm_copies(options["peers"], parse_bytes(options["size"])) as copies:
+        rounds = []
+        for _ in range(repeat):
+            quiet.rest()
+            rounds.append((run(copies, **options), run(copies, looked_at, **options)))
     without, looked = ([summary.goodput_bps for summary in summaries] for summaries in zip(*rounds, strict=True))
     found = {
         "peers": options["peers"],
@@ -341,10 +261,12 @@ def live(as_json: bool, /, repeat: int, **options: Any) -> None:
         "without_bps": without,
         "live_bps": looked,
         "ratio": median(looked) / median(without),
+        "machine": quiet.figures(),
     }
     pairs = zip(without, looked, strict=True)
     rows = [{"nobody looks": show_rate(one), "live page": show_rate(other)} for one, other in pairs]
-    tell(as_json, found, rows, f"live / nobody looks, medians: {found['ratio']:.3f}")
+    measured = f"{shown_warm(copies.rewrite_bps)} {Quiet.shown(found['machine'])}."
+    tell(as_json, found, rows, f"live / nobody looks, medians: {found['ratio']:.3f}\n{measured}")
 
 
 @contextmanager

@@ -1,8 +1,9 @@
 """How fast is one link? A pair of processes over loopback, beside a bare socket that does the same work.
 
-In both, the sender preads its file, and the receiver hashes each block (BLAKE3) and pwrites it. The bare pair has no
-protocol at all: `sendall` and `recv_into`, one block after the other. The link costs more by its frames, its PEDIDOs
-and its event loop. Watch the ratio: the figures themselves change with the machine and the hour.
+In both, the sender preads its file, and the receiver hashes each block (BLAKE3) and pwrites it over a file whose pages
+are in memory (warm.py says why). The bare pair has no protocol at all: `sendall` and `recv_into`, one block after the
+other. The link costs more by its frames, its PEDIDOs and its event loop. Watch the ratio: the figures themselves change
+with the machine and the hour.
 
     python experiments/link_speed.py --mib 1024 --block-kib 256 --block-kib 1024
 """
@@ -25,6 +26,8 @@ from typing import NamedTuple
 import click
 import uvloop
 from blake3 import blake3
+from quiet import Quiet
+from warm import WarmCopies, shown_warm
 
 from minibit.actors.disk.files import make, scan
 from minibit.actors.links import pairs
@@ -142,9 +145,12 @@ def timed(pipe: Connection, work: Callable[..., None], *args: object) -> None:
     pipe.send(Timing(time.perf_counter() - started_s, time.process_time() - cpu_before_s))
 
 
-def transfer(sender: Callable[..., None], receiver: Callable[..., None], manifest: Manifest, content: Path) -> Timing:
-    """One file from one process to another; the copy is compared, then removed."""
+def transfer(
+    sender: Callable[..., None], receiver: Callable[..., None], manifest: Manifest, content: Path, copies: WarmCopies
+) -> Timing:
+    """One file from one process to another, over a warm copy; the copy is compared, then removed."""
     copy = content.with_name("copy")
+    copies.lend([copy])
     spawn = multiprocessing.get_context("spawn")
     ours, theirs = spawn.Pipe()
     ours_too, theirs_too = spawn.Pipe()
@@ -170,11 +176,16 @@ def transfer(sender: Callable[..., None], receiver: Callable[..., None], manifes
 def main(mib: int, blocks_kib: tuple[int, ...], rounds: int, folder: Path | None, as_json: bool) -> None:
     """Measure one link beside one bare socket."""
     with tempfile.TemporaryDirectory(dir=folder, prefix="link-speed-") as name:
+        quiet = Quiet()
         content = make(Path(name) / "content", mib << 20, seed=1)
+        copies = WarmCopies(Path(name), 1, mib << 20)
         for block_kib in blocks_kib:
             manifest = scan(content, block_kib << 10)
             ends = ((link_sender, link_receiver), (bare_sender, bare_receiver))
-            runs = [[transfer(*pair, manifest, content) for pair in ends] for _ in range(rounds)]
+            runs = []
+            for _ in range(rounds):
+                quiet.rest()
+                runs.append([transfer(*pair, manifest, content, copies) for pair in ends])
             link, bare = (Timing(*map(min, zip(*some, strict=True))) for some in zip(*runs, strict=True))
             row = {
                 "block_kib": block_kib,
@@ -183,12 +194,15 @@ def main(mib: int, blocks_kib: tuple[int, ...], rounds: int, folder: Path | None
                 "ratio": round(bare.wall_s / link.wall_s, 3),
                 "link_cpu_s_per_gib": round(link.cpu_s * 1024 / mib, 3),
                 "bare_cpu_s_per_gib": round(bare.cpu_s * 1024 / mib, 3),
+                "machine": quiet.figures(),
             }
             told = (
                 f"blocks of {block_kib} KiB: link {row['link_mibps']} MiB/s, bare {row['bare_mibps']} MiB/s, "
                 f"ratio {row['ratio']}; CPU s/GiB {row['link_cpu_s_per_gib']} and {row['bare_cpu_s_per_gib']}"
             )
             click.echo(json.dumps(row) if as_json else told)
+        if not as_json:
+            click.echo(f"{shown_warm(copies.rewrite_bps)} {Quiet.shown(quiet.figures())}.")
 
 
 if __name__ == "__main__":

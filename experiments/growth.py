@@ -1,0 +1,133 @@
+"""`bench.py growth`: the goodput of all peers of one machine together, beside bare sockets, as peers become more.
+
+The bare sockets (bare_trees.py) are in as many Ray actors: the most that Ray and the machine leave to any swarm. They
+run with each --bare-block, and their best result counts. All write over the same files (warm.py says why).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from statistics import mean, median
+from typing import Any
+
+import bare_trees
+import click
+import page
+from own_cluster import TIMEOUT_S, ray_cluster, run
+from quiet import Quiet
+from results import numbers, tell
+from warm import WarmCopies, shown_warm, warm_copies
+
+from minibit.run.summary import Summary
+from minibit.units import parse_bytes, show_bytes, show_duration, show_rate
+
+NAME = "bare-sockets"  # of its section and its picture
+
+
+@click.command()
+@click.option("--peers", default="10,20,30,40,50", metavar="N,N,...", callback=numbers)
+@click.option("--size", default="64MiB", metavar="SIZE")
+@click.option("--preset", metavar="NAME", help="[the defaults]")
+@click.option("--bare-block", multiple=True, default=("256KiB", "1MiB"), metavar="SIZE", help="Blocks of bare sockets.")
+@click.option("--repeat", default=1, type=click.IntRange(1), help="Runs of each, in turn; medians count.")
+@click.option("--into", type=click.Path(dir_okay=False, path_type=Path), help="Write a section of this page.")
+@click.pass_obj
+def growth(
+    as_json: bool,
+    peers: list[int],
+    size: str,
+    preset: str | None,
+    bare_block: tuple[str, ...],
+    repeat: int,
+    into: Path | None,
+) -> None:
+    """Measure the goodput of all peers together, for more and more peers, beside bare sockets in as many actors."""
+    size_bytes, blocks = parse_bytes(size), [parse_bytes(one) for one in bare_block]
+    options = {"size": size_bytes, **({"preset": preset} if preset else {})}
+    quiet = Quiet()
+    with ray_cluster(), warm_copies(max(peers), size_bytes) as copies:
+        rounds = [[beside_bare(count, options, blocks, copies, quiet) for count in peers] for _ in range(repeat)]
+    rows = [compared(count, size_bytes, same) for count, *same in zip(peers, *rounds, strict=True)]
+    found = {
+        "content_bytes": size_bytes,
+        "preset": preset,
+        "repeat": repeat,
+        "warm": shown_warm(copies.rewrite_bps),
+        "machine": quiet.figures(),
+        "runs": rows,
+        "spread": {which: spread([row[which] for row in rows]) for which in ("goodput_bps", "bare_bps")},
+    }
+    if into:
+        groups = {
+            f"{row['peers']} peers": {"Minibit": row["ratio"], f"bare, {show_bytes(row['bare_block_bytes'])}": 1.0}
+            for row in rows
+        }
+        page.bars(into.parent / "img" / f"{NAME}.svg", groups, "goodput / bare sockets", ours="Minibit")
+        picture = f"![Goodput of Minibit beside bare sockets, warm](img/{NAME}.svg)"
+        page.put(into, NAME, "\n\n".join([page.table(shown(rows)), below(found), picture]))
+    tell(as_json, found, shown(rows), below(found))
+
+
+def beside_bare(
+    peers: int, options: dict[str, Any], blocks: list[int], copies: WarmCopies, quiet: Quiet
+) -> tuple[Summary, dict[int, float]]:
+    """Run a swarm, then send the same content to as many actors without a protocol: seconds by size of their blocks."""
+    quiet.rest()
+    summary = run(copies, peers=peers, **options)
+    bare_s = {}
+    for block_bytes in blocks:
+        quiet.rest()
+        bare_s[block_bytes] = bare_trees.share(peers, summary.content.bytes, block_bytes, TIMEOUT_S, copies)
+        told = f"{show_duration(bare_s[block_bytes])}, {show_rate(peers * copies.size_bytes / bare_s[block_bytes])}"
+        click.echo(f"{peers} bare actors, blocks of {show_bytes(block_bytes)}: {told}", err=True)
+    return summary, bare_s
+
+
+def compared(peers: int, size_bytes: int, rounds: list[tuple[Summary, dict[int, float]]]) -> dict[str, Any]:
+    """The medians of a swarm, and of bare sockets with their best blocks; `ratio` is ours / theirs."""
+    transfer_s = median(summary.seconds.transfer for summary, _ in rounds)
+    bare_s = {block_bytes: median(bare[block_bytes] for _, bare in rounds) for block_bytes in rounds[0][1]}
+    best = min(bare_s, key=lambda block_bytes: bare_s[block_bytes])
+    return {
+        "peers": peers,
+        "block_bytes": rounds[0][0].content.block_bytes,
+        "transfer_s": transfer_s,
+        "goodput_bps": peers * size_bytes / transfer_s,
+        "bare_block_bytes": best,
+        "bare_s": bare_s[best],
+        "bare_bps": peers * size_bytes / bare_s[best],
+        "ratio": bare_s[best] / transfer_s,
+        "ratios": [bare[best] / summary.seconds.transfer for summary, bare in rounds],
+    }
+
+
+def spread(figures: list[float]) -> float:
+    """The distance between the extremes / the mean."""
+    return (max(figures) - min(figures)) / mean(figures)
+
+
+def shown(rows: list[dict[str, Any]]) -> list[dict[str, str]]:
+    """The comparison as the rows of a table."""
+    return [
+        {
+            "peers": str(row["peers"]),
+            "blocks": show_bytes(row["block_bytes"]),
+            "transfer": show_duration(row["transfer_s"]),
+            "goodput": show_rate(row["goodput_bps"]),
+            "bare sockets": show_rate(row["bare_bps"]),
+            "their blocks": show_bytes(row["bare_block_bytes"]),
+            "ratio": f"{row['ratio']:.2f}",
+            "of each round": ", ".join(f"{ratio:.2f}" for ratio in row["ratios"]),
+        }
+        for row in rows
+    ]
+
+
+def below(found: dict[str, Any]) -> str:
+    """How it was measured, in sentences."""
+    ours, bare = found["spread"].values()
+    return (
+        f"{found['warm']} {show_bytes(found['content_bytes'])} to each peer, {found['preset'] or 'the defaults'}, "
+        f"medians of {found['repeat']}, by turns; spread (max - min) / mean {ours:.2f}, of bare sockets {bare:.2f}. "
+        f"{Quiet.shown(found['machine'])}."
+    )
