@@ -15,8 +15,9 @@ import shlex
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
@@ -124,38 +125,40 @@ def measured(cell: Cell, ways: Mapping[str, list[str]], repeat: int, timeout: st
     """All contestants in one cell, in turn: what `compared` gives."""
     times: dict[str, list[float]] = {name: [] for name in ways}
     size_bytes = parse_bytes(cell.size)
-    with tempfile.TemporaryDirectory(prefix="minibit-networks-") as folder, place(cell) as (on, env):
+    with tempfile.TemporaryDirectory(prefix="minibit-networks-") as folder, place(cell) as run:
         content = make(Path(folder, "source", "content"), size_bytes, seed=1)
         copies = WarmCopies(Path(folder), cell.peers, size_bytes)
         for turn in range(repeat):
             for name in [*ways][turn % len(ways) :] + [*ways][: turn % len(ways)]:  # each is first now and then
                 quiet.rest()
-                options = [*cell.limits, "--timeout", timeout, *(["--address", "auto"] if on else []), *ways[name]]
-                times[name].append(minibit(content, cell.peers, options, copies, on=on, env=env)["seconds"]["transfer"])
+                options = [*cell.limits, "--timeout", timeout, *(["--address", "auto"] if run else []), *ways[name]]
+                times[name].append(minibit(content, cell.peers, options, copies, run)["seconds"]["transfer"])
                 click.echo(f"{cell.title}, {name}: {show_duration(times[name][-1])}", err=True)
     return compared(cell, times) | {"rewrite_bps": copies.rewrite_bps}
 
 
 @contextmanager
-def place(cell: Cell) -> Iterator[tuple[list[object], dict[str, str] | None]]:
-    """Where a cell's swarms run: the command that runs another there, and its environment. Hosts last as long."""
+def place(cell: Cell) -> Iterator[Callable[..., str] | None]:
+    """Where a cell's swarms run: what runs a command on the first host, or None. Hosts last as long."""
     if not cell.hosts:
-        yield [], None
+        yield None
         return
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     env = {**os.environ, "MINIBIT_HOSTS": f"/run/mb{os.getpid()}", "PATH": path}
 
-    def say(*arguments: object) -> None:
+    def say(*arguments: object) -> str:
         command = ["bash", str(HOSTS_SH), *map(str, arguments)]
-        done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, env=env, capture_output=True, text=True, start_new_session=True, check=False)
         if done.returncode:
-            raise MinibitError(f"hosts.sh {arguments[0]}: {done.stderr.strip() or 'it takes root and iproute2'}")
+            lines = done.stderr.strip().splitlines() or ["it takes root and iproute2"]
+            raise MinibitError(f"hosts.sh {arguments[0]}: {lines[-1]}")
+        return done.stdout
 
     try:
         say("up", cell.hosts, f"{8 * parse_rate(cell.rate):.0f}bit")
-        yield ["bash", HOSTS_SH, "run"], env
+        yield partial(say, "run")
     finally:
-        say("down")
+        say("down")  # it ends all that runs there
 
 
 def compared(cell: Cell, times: Mapping[str, list[float]]) -> dict[str, Any]:

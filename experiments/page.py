@@ -10,6 +10,7 @@ from typing import Any
 from checks.page import picture
 
 OURS, OTHERS, INK = "#0072B2", "#B0B5BA", "#222222"
+BOX = {"facecolor": "white", "edgecolor": "none", "pad": 1}  # behind the figures, so that no line crosses them
 
 
 def put(page: Path, name: str, text: str) -> None:
@@ -42,7 +43,8 @@ def bars(path: Path, groups: Mapping[str, Mapping[str, float]], label: str, ours
             first = at
             for name, value in group.items():
                 axes.barh(at, value, height=0.8, color=OURS if name == ours else OTHERS)
-                axes.annotate(f"{value:.2f}  {name}", (value, at), (4, 0), textcoords="offset points", va="center")
+                beside = {"xytext": (4, 0), "textcoords": "offset points", "va": "center", "bbox": BOX}
+                axes.annotate(f"{value:.2f}  {name}", (value, at), **beside)
                 at += 1
             ticks.append(((first + at - 1) / 2, title))
             at += 0.8

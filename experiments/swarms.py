@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,38 +27,32 @@ def usual_size(peers: int) -> str:
 
 
 def minibit(
-    content: Path,
-    peers: int,
-    options: Sequence[object],
-    copies: WarmCopies,
-    *,
-    on: Sequence[object] = (),
-    env: Mapping[str, str] | None = None,
+    content: Path, peers: int, options: Sequence[object], copies: WarmCopies, run: Callable[..., str] | None = None
 ) -> dict[str, Any]:
-    """The summary of one swarm that writes over `copies`, with every copy verified. `LocalError` if it fails.
+    """The summary of one swarm that writes over `copies`, with every copy verified.
 
-    `on` is the command, with the environment `env`, that runs another elsewhere, beside a cluster that is there. An
-    interrupted swarm ends before this process does.
+    `run` runs a command somewhere else than `here`, and gives what it printed. `MinibitError` if it fails.
     """
     with tempfile.TemporaryDirectory(prefix="run-", dir=content.parent) as folder:
         copies.lend_to_minibit(Path(folder), peers, content.name)
         swarm = [sys.executable, RUN_SWARM, content, "--json", "--quiet", "--no-report", "--keep", "--out", folder]
-        command = [str(part) for part in (*on, *swarm, "--peers", peers, *options)]
-        # in a session of its own it gets Ctrl-C once, from here
-        with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True, env=env) as child:
+        summary: dict[str, Any] = json.loads((run or here)(*swarm, "--peers", peers, *options))
+        return summary
+
+
+def here(*command: object) -> str:
+    """Run a command and give what it printed; if this process is interrupted, the command ends first."""
+    # in a session of its own it gets Ctrl-C once, from here
+    with subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, start_new_session=True, text=True) as child:
+        try:
+            told, _ = child.communicate()
+        except BaseException:
+            child.send_signal(signal.SIGINT)
             try:
-                told, _ = child.communicate()
-            except BaseException:
-                if on:  # the swarm's cluster is not of this session
-                    os.killpg(child.pid, signal.SIGINT)
-                else:
-                    child.send_signal(signal.SIGINT)
-                try:
-                    child.wait(GOODBYE_S)
-                except subprocess.TimeoutExpired:
-                    child.kill()
-                raise
+                child.wait(GOODBYE_S)
+            except subprocess.TimeoutExpired:
+                child.kill()
+            raise
     if child.returncode:
         raise LocalError(f"run_swarm.py failed with exit code {child.returncode}: it said why")
-    summary: dict[str, Any] = json.loads(told)
-    return summary
+    return told
