@@ -4,7 +4,7 @@
     python experiments/bench.py growth     # goodput with 10, 20 ... 50 peers, beside bare sockets: does it fall?
     python experiments/bench.py networks   # on each kind of network: are the defaults as good as the best preset?
     python experiments/bench.py limited    # uplinks limited: how far above the lower bound?
-    python experiments/bench.py control    # actor calls, control bytes and waste, at two block sizes
+    python experiments/bench.py control    # actor calls, control bytes and waste, by block size and way
     python experiments/bench.py live       # goodput with an open live page, and without
     python experiments/bench.py --json growth --peers 5,10 --size 16MiB
 
@@ -40,6 +40,7 @@ from minibit.actors.driver.live import make_ready
 from minibit.actors.driver.own_swarm import OwnSwarm
 from minibit.cli.ending import complain
 from minibit.run import bounds
+from minibit.run.summary import Summary
 from minibit.units import parse_bytes, parse_rate, show_bytes, show_duration, show_rate
 
 MB = 1e6
@@ -189,33 +190,42 @@ def limited(as_json: bool, /, seed_upload: str, upload: str, **options: Any) -> 
 @click.option("--peers", default=20, type=click.IntRange(1))
 @click.option("--size", default="64MiB", metavar="SIZE")
 @click.option("--preset", default=None, metavar="NAME")
-@click.option("--block-size", multiple=True, default=("64KiB", "1MiB"), metavar="SIZE")
+@click.option("--block-size", "sizes", multiple=True, default=("64KiB", "1MiB"), metavar="SIZE")
+@click.option("--control", "ways", multiple=True, default=("links",), metavar="NAME", help="links, actors; or both.")
+@click.option("--repeat", default=1, type=click.IntRange(1), help="Runs of each, in turn; medians count.")
 @click.pass_obj
-def control(as_json: bool, /, block_size: tuple[str, ...], **options: Any) -> None:
-    """Measure the bytes beside the blocks, for the same content in small and in large blocks."""
+def control(as_json: bool, /, sizes: tuple[str, ...], ways: tuple[str, ...], repeat: int, **options: Any) -> None:
+    """Measure the bytes beside the blocks, for the same content in small and in large blocks.
+
+    With several ways of control, the goodput of each stands beside that of the first.
+    """
     quiet = Quiet()
+    runs: dict[tuple[str, str], list[Summary]] = {(size, way): [] for size in sizes for way in ways}
     with ray_cluster(), warm_copies(options["peers"], parse_bytes(options["size"])) as copies:
-        summaries = []
-        for size in block_size:
+        for size, way in list(runs) * repeat:
             quiet.rest()
-            summaries.append(run(copies, block_size=size, **options))
-    rows = [
+            runs[size, way].append(run(copies, block_size=size, control=way, **options))
+    rows: list[dict[str, Any]] = [
         {
-            "block_bytes": summary.content.block_bytes,
-            "blocks": summary.content.blocks,
-            "transfer_s": summary.seconds.transfer,
-            "actor_calls": summary.actor_calls,
-            "messages": summary.messages.total,
-            "control_share": summary.bytes.control / summary.bytes.moved,
-            "waste_share": summary.bytes.wasted / summary.bytes.moved,
+            "block_bytes": summaries[0].content.block_bytes,
+            "blocks": summaries[0].content.blocks,
+            "control": way,
+            "goodput_bps": goodput_bps(summaries),
+            "ratio": goodput_bps(summaries) / goodput_bps(runs[size, ways[0]]),
+            "actor_calls": int(median(summary.actor_calls for summary in summaries)),
+            "messages": int(median(summary.messages.total for summary in summaries)),
+            "control_share": median(summary.bytes.control / summary.bytes.moved for summary in summaries),
+            "waste_share": median(summary.bytes.wasted / summary.bytes.moved for summary in summaries),
         }
-        for summary in summaries
+        for (size, way), summaries in runs.items()
     ]
     shown = [
         {
             "blocks": show_bytes(row["block_bytes"]),
             "count": row["blocks"],
-            "transfer": show_duration(row["transfer_s"]),
+            "control by": row["control"],
+            "goodput": show_rate(row["goodput_bps"]),
+            f"beside {ways[0]}": f"{row['ratio']:.2f}",
             "actor calls": row["actor_calls"],
             "messages": row["messages"],
             "control / payload": f"{100 * row['control_share']:.3f} %",
@@ -229,7 +239,12 @@ def control(as_json: bool, /, block_size: tuple[str, ...], **options: Any) -> No
         "machine": quiet.figures(),
         "runs": rows,
     }
-    tell(as_json, found, shown, f"{shown_warm(copies.rewrite_bps)} {Quiet.shown(found['machine'])}.")
+    tell(as_json, found, shown, f"{shown_warm(copies.rewrite_bps)} {Quiet.shown(quiet.figures())}.")
+
+
+def goodput_bps(summaries: list[Summary]) -> float:
+    """The median."""
+    return median(summary.goodput_bps for summary in summaries)
 
 
 # live
