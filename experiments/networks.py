@@ -10,10 +10,7 @@ limited by the system there, or by Minibit itself with --upload. All write over 
 
 from __future__ import annotations
 
-import os
 import shlex
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -24,6 +21,7 @@ from typing import Any, NamedTuple
 
 import click
 import page
+from hosts import HEAD, Hosts
 from quiet import Quiet
 from results import tell
 from swarms import minibit, usual_size
@@ -31,14 +29,12 @@ from warm import WarmCopies, shown_warm
 
 from minibit.actors.disk.files import make
 from minibit.cli.ending import ending
-from minibit.errors import MinibitError
 from minibit.rules import PRESETS
 from minibit.run import bounds
 from minibit.units import parse_bytes, parse_rate, show_bytes, show_duration, show_rate
 
 NAME = "networks"  # of its section and its picture
 DEFAULTS = "defaults"
-HOSTS_SH = Path(__file__).with_name("hosts.sh")
 
 
 class Cell(NamedTuple):
@@ -143,22 +139,8 @@ def place(cell: Cell) -> Iterator[Callable[..., str] | None]:
     if not cell.hosts:
         yield None
         return
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    env = {**os.environ, "MINIBIT_HOSTS": f"/run/mb{os.getpid()}", "PATH": path}
-
-    def say(*arguments: object) -> str:
-        command = ["bash", str(HOSTS_SH), *map(str, arguments)]
-        done = subprocess.run(command, env=env, capture_output=True, text=True, start_new_session=True, check=False)
-        if done.returncode:
-            lines = done.stderr.strip().splitlines() or ["it takes root and iproute2"]
-            raise MinibitError(f"hosts.sh {arguments[0]}: {lines[-1]}")
-        return done.stdout
-
-    try:
-        say("up", cell.hosts, f"{8 * parse_rate(cell.rate):.0f}bit")
-        yield partial(say, "run")
-    finally:
-        say("down")  # it ends all that runs there
+    with Hosts(cell.hosts, f"{8 * parse_rate(cell.rate):.0f}bit") as hosts:
+        yield partial(hosts.run, HEAD)
 
 
 def compared(cell: Cell, times: Mapping[str, list[float]]) -> dict[str, Any]:
