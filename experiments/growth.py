@@ -1,7 +1,8 @@
 """`bench.py growth`: the goodput of all peers of one machine together, beside bare sockets, as peers become more.
 
 The bare sockets (bare_trees.py) are in as many Ray actors: the most that Ray and the machine leave to any swarm. They
-run with each --bare-block, and their best result counts. All write over the same files (warm.py says why).
+run with each --bare-block and --bare-trees, and their best result counts. All write over the same files: warm.py says
+why.
 """
 
 from __future__ import annotations
@@ -10,9 +11,9 @@ from pathlib import Path
 from statistics import mean, median
 from typing import Any
 
-import bare_trees
 import click
 import page
+from bare_trees import TREES, Schedule, share
 from own_cluster import TIMEOUT_S, ray_cluster, run
 from quiet import Quiet
 from results import numbers, tell
@@ -29,6 +30,7 @@ NAME = "bare-sockets"  # of its section and its picture
 @click.option("--size", default="64MiB", metavar="SIZE")
 @click.option("--preset", metavar="NAME", help="[the defaults]")
 @click.option("--bare-block", multiple=True, default=("256KiB", "1MiB"), metavar="SIZE", help="Blocks of bare sockets.")
+@click.option("--bare-trees", multiple=True, default=(TREES,), type=click.IntRange(1), help="Their trees.")
 @click.option("--repeat", default=1, type=click.IntRange(1), help="Runs of each, in turn; medians count.")
 @click.option("--into", type=click.Path(dir_okay=False, path_type=Path), help="Write a section of this page.")
 @click.pass_obj
@@ -38,15 +40,17 @@ def growth(
     size: str,
     preset: str | None,
     bare_block: tuple[str, ...],
+    bare_trees: tuple[int, ...],
     repeat: int,
     into: Path | None,
 ) -> None:
     """Measure the goodput of all peers together, for more and more peers, beside bare sockets in as many actors."""
-    size_bytes, blocks = parse_bytes(size), [parse_bytes(one) for one in bare_block]
+    size_bytes = parse_bytes(size)
+    schedules = [Schedule(count, parse_bytes(block)) for count in bare_trees for block in bare_block]
     options = {"size": size_bytes, **({"preset": preset} if preset else {})}
     quiet = Quiet()
     with ray_cluster(), warm_copies(max(peers), size_bytes) as copies:
-        rounds = [[beside_bare(count, options, blocks, copies, quiet) for count in peers] for _ in range(repeat)]
+        rounds = [[beside_bare(count, options, schedules, copies, quiet) for count in peers] for _ in range(repeat)]
     rows = [compared(count, size_bytes, same) for count, *same in zip(peers, *rounds, strict=True)]
     found = {
         "content_bytes": size_bytes,
@@ -59,8 +63,7 @@ def growth(
     }
     if into:
         groups = {
-            f"{row['peers']} peers": {"Minibit": row["ratio"], f"bare, {show_bytes(row['bare_block_bytes'])}": 1.0}
-            for row in rows
+            f"{row['peers']} peers": {"Minibit": row["ratio"], f"bare, {row['bare_schedule']}": 1.0} for row in rows
         }
         page.bars(into.parent / "img" / f"{NAME}.svg", groups, "goodput / bare sockets", ours="Minibit")
         picture = f"![Goodput of Minibit beside bare sockets, warm](img/{NAME}.svg)"
@@ -69,31 +72,31 @@ def growth(
 
 
 def beside_bare(
-    peers: int, options: dict[str, Any], blocks: list[int], copies: WarmCopies, quiet: Quiet
-) -> tuple[Summary, dict[int, float]]:
-    """Run a swarm, then send the same content to as many actors without a protocol: seconds by size of their blocks."""
+    peers: int, options: dict[str, Any], schedules: list[Schedule], copies: WarmCopies, quiet: Quiet
+) -> tuple[Summary, dict[Schedule, float]]:
+    """Run a swarm, then send the same content to as many actors without a protocol: the seconds of each schedule."""
     quiet.rest()
     summary = run(copies, peers=peers, **options)
     bare_s = {}
-    for block_bytes in blocks:
+    for schedule in schedules:
         quiet.rest()
-        bare_s[block_bytes] = bare_trees.share(peers, summary.content.bytes, block_bytes, TIMEOUT_S, copies)
-        told = f"{show_duration(bare_s[block_bytes])}, {show_rate(peers * copies.size_bytes / bare_s[block_bytes])}"
-        click.echo(f"{peers} bare actors, blocks of {show_bytes(block_bytes)}: {told}", err=True)
+        took_s = bare_s[schedule] = share(peers, summary.content.bytes, schedule, TIMEOUT_S, copies)
+        told = f"{show_duration(took_s)}, {show_rate(peers * copies.size_bytes / took_s)}"
+        click.echo(f"{peers} bare actors, {schedule.shown}: {told}", err=True)
     return summary, bare_s
 
 
-def compared(peers: int, size_bytes: int, rounds: list[tuple[Summary, dict[int, float]]]) -> dict[str, Any]:
-    """The medians of a swarm, and of bare sockets with their best blocks; `ratio` is ours / theirs."""
+def compared(peers: int, size_bytes: int, rounds: list[tuple[Summary, dict[Schedule, float]]]) -> dict[str, Any]:
+    """The medians of a swarm, and of bare sockets with their best schedule; `ratio` is ours / theirs."""
     transfer_s = median(summary.seconds.transfer for summary, _ in rounds)
-    bare_s = {block_bytes: median(bare[block_bytes] for _, bare in rounds) for block_bytes in rounds[0][1]}
-    best = min(bare_s, key=lambda block_bytes: bare_s[block_bytes])
+    bare_s = {schedule: median(bare[schedule] for _, bare in rounds) for schedule in rounds[0][1]}
+    best = min(bare_s, key=lambda schedule: bare_s[schedule])
     return {
         "peers": peers,
         "block_bytes": rounds[0][0].content.block_bytes,
         "transfer_s": transfer_s,
         "goodput_bps": peers * size_bytes / transfer_s,
-        "bare_block_bytes": best,
+        "bare_schedule": best.shown,
         "bare_s": bare_s[best],
         "bare_bps": peers * size_bytes / bare_s[best],
         "ratio": bare_s[best] / transfer_s,
@@ -115,7 +118,7 @@ def shown(rows: list[dict[str, Any]]) -> list[dict[str, str]]:
             "transfer": show_duration(row["transfer_s"]),
             "goodput": show_rate(row["goodput_bps"]),
             "bare sockets": show_rate(row["bare_bps"]),
-            "their blocks": show_bytes(row["bare_block_bytes"]),
+            "their best": row["bare_schedule"],
             "ratio": f"{row['ratio']:.2f}",
             "of each round": ", ".join(f"{ratio:.2f}" for ratio in row["ratios"]),
         }

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import bare_trees
 import pytest
+from bare_trees import Schedule
 
 from minibit.errors import LocalError
 
@@ -34,11 +35,11 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_every_copy_is_whole_and_nothing_stays(ray_cluster: str, temporary: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(bare_trees, "CHUNK_BYTES", 4096)
-    assert bare_trees.share(4, size_bytes=100_001, block_bytes=8192, timeout_s=60) > 0
+    assert bare_trees.share(4, size_bytes=100_001, schedule=Schedule(8, 8192), timeout_s=60) > 0
     assert list(temporary.iterdir()) == []
 
 
 def test_what_takes_too_long_is_given_up(ray_cluster: str, temporary: Path):
     with pytest.raises(LocalError, match="did not bring the content to all"):
-        bare_trees.share(2, size_bytes=1 << 20, block_bytes=8192, timeout_s=0.001)
+        bare_trees.share(2, size_bytes=1 << 20, schedule=Schedule(2, 8192), timeout_s=0.001)
     assert list(temporary.iterdir()) == []

@@ -114,7 +114,7 @@ def test_goodput_is_measured_beside_bare_sockets(tmp_path: Path):
     assert [row["peers"] for row in found["runs"]] == [2, 3]
     for row in found["runs"]:
         assert row["ratio"] == pytest.approx(row["goodput_bps"] / row["bare_bps"])
-        assert row["bare_block_bytes"] == 64 << 10
+        assert row["bare_schedule"] == "2 trees, 64 KiB"
     assert "Warm: all write over the same files" in into.read_text()
 
 
