@@ -30,7 +30,7 @@ NAME = "bare-sockets"  # of its section and its picture
 @click.option("--size", default="64MiB", metavar="SIZE")
 @click.option("--preset", metavar="NAME", help="[the defaults]")
 @click.option("--bare-block", multiple=True, default=("256KiB", "1MiB"), metavar="SIZE", help="Blocks of bare sockets.")
-@click.option("--bare-trees", multiple=True, default=(TREES,), type=click.IntRange(1), help="Trees that they send along.")
+@click.option("--bare-trees", multiple=True, default=(TREES,), type=click.IntRange(1), help="Trees that they use.")
 @click.option("--repeat", default=1, type=click.IntRange(1), help="Runs of each, in turn; medians count.")
 @click.option("--into", type=click.Path(dir_okay=False, path_type=Path), help="Write a section of this page.")
 @click.pass_obj
