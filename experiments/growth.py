@@ -129,8 +129,8 @@ def shown(rows: list[dict[str, Any]]) -> list[dict[str, str]]:
 def below(found: dict[str, Any]) -> str:
     """How it was measured, in sentences."""
     ours, bare = found["spread"].values()
+    spreads = f"; spread (max - min) / mean {ours:.2f}, of bare sockets {bare:.2f}" * (len(found["runs"]) > 1)
     return (
         f"{found['warm']} {show_bytes(found['content_bytes'])} to each peer, {found['preset'] or 'the defaults'}, "
-        f"medians of {found['repeat']}, by turns; spread (max - min) / mean {ours:.2f}, of bare sockets {bare:.2f}. "
-        f"{Quiet.shown(found['machine'])}."
+        f"medians of {found['repeat']}, by turns{spreads}. {Quiet.shown(found['machine'])}."
     )
