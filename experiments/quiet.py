@@ -41,4 +41,4 @@ class Quiet:
         """Such figures, in a sentence."""
         loads = f"load average {figures['load_before']:.1f} before, {figures['load_after']:.1f} after"
         share = f"others kept {100 * figures['busy_at_rest']:.0f} % of the processors busy between the runs"
-        return f"{loads}; {share}" + ("" if figures["quiet"] else ": NOT QUIET, so only ratios count, and little")
+        return f"{loads}; {share}" + ("" if figures["quiet"] else ": NOT QUIET, so even ratios say little")
