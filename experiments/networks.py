@@ -37,7 +37,7 @@ NAME = "networks"  # of its section and its picture
 DEFAULTS = "defaults"
 
 
-class Cell(NamedTuple):
+class NetworkCell(NamedTuple):
     """A swarm on one kind of network.
 
     hosts        so many, with `rate` as the uplink of each; 0: this machine, where `rate` limits each peer
@@ -70,11 +70,11 @@ class Cell(NamedTuple):
 
 
 CELLS = {
-    **{f"loopback-{peers}": Cell(f"loopback, {peers}", peers, usual_size(peers)) for peers in (1, 8, 50)},
-    "hosts-100": Cell("hosts, 100 Mbit/s", 6, "64MiB", "100Mbit/s", hosts=6),
-    "hosts-400": Cell("hosts, 400 Mbit/s", 6, "200MiB", "400Mbit/s", hosts=6),
-    "upload": Cell("uplinks of 2 MiB/s", 20, "32MiB", "2MiB/s", "2MiB/s"),
-    "upload-fast-seed": Cell("uplinks of 2 MiB/s, but the seed's", 20, "32MiB", "2MiB/s"),
+    **{f"loopback-{peers}": NetworkCell(f"loopback, {peers}", peers, usual_size(peers)) for peers in (1, 8, 50)},
+    "hosts-100": NetworkCell("hosts, 100 Mbit/s", 6, "64MiB", "100Mbit/s", hosts=6),
+    "hosts-400": NetworkCell("hosts, 400 Mbit/s", 6, "200MiB", "400Mbit/s", hosts=6),
+    "upload": NetworkCell("uplinks of 2 MiB/s", 20, "32MiB", "2MiB/s", "2MiB/s"),
+    "upload-fast-seed": NetworkCell("uplinks of 2 MiB/s, but the seed's", 20, "32MiB", "2MiB/s"),
 }
 
 
@@ -117,7 +117,9 @@ def contestants(settings: tuple[str, ...]) -> dict[str, list[str]]:
     return {DEFAULTS: [], **presets, **{setting: shlex.split(setting) for setting in settings}}
 
 
-def measured(cell: Cell, ways: Mapping[str, list[str]], repeat: int, timeout: str, quiet: Quiet) -> dict[str, Any]:
+def measured(
+    cell: NetworkCell, ways: Mapping[str, list[str]], repeat: int, timeout: str, quiet: Quiet
+) -> dict[str, Any]:
     """All contestants in one cell, in turn: what `compared` gives."""
     times: dict[str, list[float]] = {name: [] for name in ways}
     size_bytes = parse_bytes(cell.size)
@@ -134,7 +136,7 @@ def measured(cell: Cell, ways: Mapping[str, list[str]], repeat: int, timeout: st
 
 
 @contextmanager
-def place(cell: Cell) -> Iterator[Callable[..., str] | None]:
+def place(cell: NetworkCell) -> Iterator[Callable[..., str] | None]:
     """Where a cell's swarms run: what runs a command on the first host, or None. Hosts last as long."""
     if not cell.hosts:
         yield None
@@ -143,7 +145,7 @@ def place(cell: Cell) -> Iterator[Callable[..., str] | None]:
         yield partial(hosts.run, HEAD)
 
 
-def compared(cell: Cell, times: Mapping[str, list[float]]) -> dict[str, Any]:
+def compared(cell: NetworkCell, times: Mapping[str, list[float]]) -> dict[str, Any]:
     """The median of each contestant, the best one, and `ratio`: the goodput of the defaults / the best one's."""
     medians = {name: median(found) for name, found in times.items()}
     best = min(medians, key=lambda name: medians[name])

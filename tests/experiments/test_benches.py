@@ -130,7 +130,7 @@ def run_networks(*arguments: str) -> Result:
 
 
 def test_the_defaults_run_beside_each_preset_and_setting_in_a_cell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    small = networks.Cell("small", 2, "300KiB", "2MiB/s", "2MiB/s")
+    small = networks.NetworkCell("small", 2, "300KiB", "2MiB/s", "2MiB/s")
     monkeypatch.setitem(networks.CELLS, "small", small)
     into = tmp_path / "speed.md"
     done = run_networks("--cells", "small", "--setting", "--block-size 64KiB", "--repeat", "1", "--into", str(into))
