@@ -16,11 +16,12 @@ take their time.
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    import os
     from typing import Unpack
 
     from minibit.actors.driver.pushing import push
@@ -33,6 +34,11 @@ if TYPE_CHECKING:
     from minibit.run.options import Options
     from minibit.run.summary import Summary
     from minibit.sim import Scenario
+
+if os.environ.get("MINIBIT_COMPILED") != "0" and Path(__file__).with_name("_compiled").is_dir():
+    from minibit import compiled  # before any room that may be compiled
+
+    compiled.use()
 
 __version__ = "0.1.0"
 
@@ -77,9 +83,6 @@ def _simulate(
     MINIBIT_PEERS. `scenario` says which peers arrive when, and what goes wrong. `MinibitError` says what was wrong.
     Nothing is written into a folder.
     """
-    import os  # noqa: PLC0415
-    from pathlib import Path  # noqa: PLC0415
-
     from minibit.actors.disk import files  # noqa: PLC0415
     from minibit.lab import Run  # noqa: PLC0415
     from minibit.run import given as front  # noqa: PLC0415

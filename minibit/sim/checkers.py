@@ -19,7 +19,8 @@ from minibit.records import BlockRecord
 from minibit.sim import reach
 from minibit.sim.link_book import LinkBook
 from minibit.sim.machine import Machine, Way
-from minibit.sim.world import Watcher, World
+from minibit.sim.watcher import Watcher
+from minibit.sim.world import World
 
 ROUNDING_BYTES = 1.0
 WAKES_AT_ONCE = 20  # a peer has seven timers, and each may be set again once

@@ -26,7 +26,8 @@ from minibit.run.seating import seats
 from minibit.run.summary import Summary
 from minibit.sim import faults, reach
 from minibit.sim.journal import Journal
-from minibit.sim.world import Watcher, World
+from minibit.sim.watcher import Watcher
+from minibit.sim.world import World
 
 LINE_BPS = 125e6  # one gigabit a second: the uplink of a member without a limit
 HOPELESS_S = 5.0  # when blocks are lost: the run ends after so long without a byte anywhere

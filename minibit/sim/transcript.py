@@ -12,7 +12,8 @@ from minibit.events import TRACKER
 from minibit.messages import Desligamento, ListaPeers, Message, NovoPeer, in_words
 from minibit.records import BlockRecord, PeerRecord, ServingRecord
 from minibit.sim.machine import Machine
-from minibit.sim.world import Watcher, World
+from minibit.sim.watcher import Watcher
+from minibit.sim.world import World
 
 
 class Transcript(Watcher):

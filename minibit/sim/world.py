@@ -26,24 +26,9 @@ from minibit.sim.clock import Clock
 from minibit.sim.journal import Entry, Journal
 from minibit.sim.machine import Machine
 from minibit.sim.network import PROGRESS_S, Network, address
+from minibit.sim.watcher import Watcher
 from minibit.tracker import Tracker
 from minibit.wire.carriage import IDLE_S
-
-
-class Watcher:
-    """An observer: it sees everything that happens in a world, and may assert anything (`minibit.sim.checkers`)."""
-
-    def told(self, world: World, machine: Machine, event: events.Event | None) -> None:
-        """The peer is about to handle an event (None: a wake)."""
-
-    def did(self, world: World, machine: Machine, effect: events.Effect) -> None:
-        """The world is about to carry out this effect of the event."""
-
-    def after(self, world: World, machine: Machine, event: events.Event | None) -> None:
-        """The peer handled the event, and the world carried out all its effects."""
-
-    def over(self, world: World, timed_out: bool) -> None:
-        """The run is over: nothing more will come, or its time limit came first."""
 
 
 class World:

@@ -22,7 +22,8 @@ from minibit.pipeline import Pipeline
 from minibit.sim.checkers import Checker
 from minibit.sim.machine import Machine
 from minibit.sim.simulation import Simulation
-from minibit.sim.world import Watcher, World
+from minibit.sim.watcher import Watcher
+from minibit.sim.world import World
 
 SCRIPT = Path(__file__).parents[2] / "experiments" / "fuzz_swarm.py"
 WORLDS = 25

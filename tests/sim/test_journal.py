@@ -25,7 +25,8 @@ from minibit.run.options import Options
 from minibit.sim import Scenario, Simulation
 from minibit.sim.journal import Entry, Journal, replay
 from minibit.sim.machine import Machine
-from minibit.sim.world import Watcher, World
+from minibit.sim.watcher import Watcher
+from minibit.sim.world import World
 
 Moment = tuple[
     float, Event | None, list[Effect], dict[str, Any]

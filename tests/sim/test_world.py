@@ -15,7 +15,8 @@ from minibit.events import TRACKER
 from minibit.records import BlockRecord, PeerRecord, SampleRecord
 from minibit.rules import Rules
 from minibit.sim.machine import Machine
-from minibit.sim.world import Watcher, World
+from minibit.sim.watcher import Watcher
+from minibit.sim.world import World
 
 BLOCKS = 16
 BLOCK_BYTES = 1000
