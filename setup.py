@@ -24,7 +24,7 @@ TYPES = """
 [mypy]
 strict = true
 explicit_package_bases = true
-[mypy-ray.*,minibit.actors.*,minibit.cli.*,minibit.compare.*,minibit.lab.*,minibit.run.options,minibit.sim.simulation]
+[mypy-ray.*,minibit.actors.*,minibit.cli.*,minibit.compare.*,minibit.lab.*,minibit.run.options]
 follow_imports = skip
 """
 
@@ -62,6 +62,9 @@ if os.environ.get("MINIBIT_COMPILED") == "1":
         rooms = [f"minibit/{room.replace('.', '/')}.py" for room in compiled["ROOMS"]]
         arguments = [f"--config-file={BUILD / 'types.ini'}", f"--cache-dir={BUILD / 'cache'}", *rooms]
         group = compiled["GROUP"].removesuffix("__mypyc")
-        settings["ext_modules"] = mypycify(arguments, debug_level="0", target_dir=str(BUILD), group_name=group)
+        modules = mypycify(arguments, debug_level="0", target_dir=str(BUILD), group_name=group)
+        for module in modules:
+            module.extra_compile_args.append("-fvisibility=hidden")  # so that functions can call each other directly
+        settings["ext_modules"] = modules
 
 setup(**settings)

@@ -28,9 +28,9 @@ DIGEST = "sources.sha256"  # the file in the folder, with the digest of the sour
 GROUP = "minibit_rooms__mypyc"  # the module that has the code of all rooms
 
 ROOMS = (
-    *("announcer", "availability", "contacts", "exchange", "inventory", "life", "membership", "neighbour", "peer"),
-    *("pipeline", "rate", "timers", "tracker", "uploads"),
-    *("sim.bandwidth", "sim.clock", "sim.link_book", "sim.machine", "sim.network", "sim.world"),
+    *("announcer", "availability", "contacts", "content", "exchange", "inventory", "life", "line", "membership"),
+    *("neighbour", "peer", "pipeline", "rate", "timers", "tracker", "uploads"),
+    *("sim.bandwidth", "sim.clock", "sim.link_book", "sim.machine", "sim.network", "sim.simulation", "sim.world"),
 )
 """What a simulation spends its time in."""
 

@@ -11,17 +11,18 @@ announced, unless the peer is a liar.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from math import inf
 from random import Random
 from typing import Any
 
-from minibit import announcer, events, inventory, strategies
+from minibit import announcer, inventory, strategies
 from minibit.announcer import Announcer
 from minibit.availability import Availability
 from minibit.behaviour import Honest
 from minibit.content import Content
 from minibit.errors import RemoteError
+from minibit.events import Arrived, Note, Send
 from minibit.life import LEAVING, TRADING, Lifetime
 from minibit.messages import NEWS, Bloco, Bloqueio, Desbloqueio, Estoque, Message, Pedido
 from minibit.neighbour import SHARING, UNSERVED, Move, Neighbour
@@ -48,7 +49,7 @@ class Exchange:
         rules: Rules,
         chance: Callable[[str], Random],
         life: Lifetime,
-        up: Mapping[str, Neighbour],
+        up: dict[str, Neighbour],
         held: int,
         behaviour: Honest,
     ) -> None:
@@ -209,7 +210,7 @@ class Exchange:
                 self._send(neighbour, announcer.whole(neighbour, self.claims))
         self.serve(now)  # perhaps it was all that a neighbour wanted
 
-    def arrived(self, neighbour: Neighbour, event: events.Arrived, now: float) -> None:
+    def arrived(self, neighbour: Neighbour, event: Arrived, now: float) -> None:
         """All bytes of a block came from it."""
         block, ok = event.block, event.ok
         took_s = self.pipeline.arrived(neighbour, block, now, rarer=self._rarer, busy=event.busy)
@@ -357,10 +358,10 @@ class Exchange:
                 self._send(neighbour, Desbloqueio())
 
     def _send(self, neighbour: Neighbour, message: Message) -> None:
-        self._effects.append(events.Send(neighbour.peer, message))
+        self._effects.append(Send(neighbour.peer, message))
 
     def _note(self, record: Record) -> None:
-        self._effects.append(events.Note(record))
+        self._effects.append(Note(record))
 
     def check(self) -> None:
         """Assert the invariants."""

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from random import Random
 from string import hexdigits
+from typing import Final
 
 from minibit.errors import RemoteError
 
-EMPTY = 0
+EMPTY: Final = 0
 
 
 def full(block_count: int) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from enum import Enum
 from math import inf
+from typing import Final
 
 from minibit import inventory
 from minibit.messages import PeerAddress
@@ -55,7 +56,7 @@ MOVES: dict[tuple[Standing, Move], Standing] = {
     (Standing.SHARING, Move.BAN): Standing.BANNED,
 }
 
-UP = (Standing.LINKED, Standing.SHARING)
+UP: Final = (Standing.LINKED, Standing.SHARING)
 
 
 class Slot(Enum):
@@ -66,7 +67,8 @@ class Slot(Enum):
     GUEST = "guest"
 
 
-SHARING, UNSERVED = Standing.SHARING, Slot.NONE
+SHARING: Final = Standing.SHARING
+UNSERVED: Final = Slot.NONE
 """For what is asked of every neighbour: in Python 3.11, to look up a member of an Enum costs half a microsecond."""
 
 OWNERS: dict[str, tuple[str, ...]] = {

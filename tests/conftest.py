@@ -17,6 +17,9 @@ sys.path[:0] = [str(ROOT / "experiments"), str(ROOT / "tests" / "support")]
 
 from browser import browser, opened  # noqa: E402, F401  fixtures for whoever asks for them
 
+# tests replace methods of rooms, and run from the sources: tests/test_compiled.py compiles a copy of its own
+os.environ["MINIBIT_COMPILED"] = "0"
+
 # a token of its own in the environment: Ray would write one into the user's home
 os.environ.setdefault("RAY_AUTH_MODE", "token")
 os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))

@@ -40,6 +40,7 @@ FACE = "minibit"
 
 FLOORS: dict[str, set[str]] = {
     "minibit (core)": set(),
+    "minibit.compiled": set(),
     "minibit.wire": {"minibit (core)"},
     "minibit.run": {"minibit (core)"},
     "minibit.delivery": {"minibit (core)", "minibit.run"},
@@ -50,6 +51,7 @@ FLOORS: dict[str, set[str]] = {
     "minibit.actors.disk": {"minibit (core)"},
     "minibit.actors.driver": {
         "minibit (core)",
+        "minibit.compiled",
         "minibit.run",
         "minibit.delivery",
         "minibit.lab",
@@ -59,6 +61,7 @@ FLOORS: dict[str, set[str]] = {
     "minibit.compare": {"minibit (core)", "minibit.run", "minibit.sim", "minibit.lab", "minibit.actors.driver"},
     "minibit.cli": {
         "minibit (core)",
+        "minibit.compiled",
         "minibit.run",
         "minibit.delivery",
         "minibit.sim",

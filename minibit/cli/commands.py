@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 import minibit
+from minibit import compiled
 from minibit.cli.ending import ending
 from minibit.errors import LocalError
 
@@ -129,7 +130,7 @@ def load(name: str) -> click.Command:
 
 
 @click.command(cls=Commands)
-@click.version_option(minibit.__version__, message="%(prog)s %(version)s")
+@click.version_option(minibit.__version__, message=f"%(prog)s %(version)s ({compiled.built()})")
 def main() -> None:
     """A BitTorrent-like swarm of Ray actors: run it, watch it, break it, measure it.
 

@@ -11,13 +11,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import inf
-from typing import Any
+from typing import Any, Final
 
 from minibit.sim.clock import Clock
 
 Done = Callable[..., object]
 
-NOTHING_BYTES = 1e-6  # rounding may leave this much of a block that is over
+NOTHING_BYTES: Final = 1e-6  # rounding may leave this much of a block that is over
 
 
 @dataclass(slots=True, eq=False)

@@ -14,9 +14,9 @@ import heapq
 from bisect import insort
 from collections.abc import Callable
 from math import inf
-from typing import Any
+from typing import Any, Final
 
-PAGE_S = 1 / 128  # less than most latencies; a power of two, so that rounding never gives a wrong page
+PAGE_S: Final = 1 / 128  # less than most latencies; a power of two, so that rounding never gives a wrong page
 
 Entry = tuple[float, int, Callable[..., object], tuple[Any, ...]]
 """Time and number are negative, so that the next action stands at the end of a sorted page."""
@@ -56,13 +56,19 @@ class Clock:
             self._turn()
         return -self._open[-1][0] if self._open else inf
 
-    def step(self) -> None:
-        """Do the next action; one must be planned."""
+    def step(self, limit_s: float = inf) -> bool:
+        """Do the next action; False if none is planned, or none before or at `limit_s`."""
         if not self._open:
+            if not self._numbers:
+                return False
             self._turn()
-        at_s, _, action, args = self._open.pop()
-        self.now = -at_s
-        action(*args)
+        entry = self._open[-1]
+        if (at_s := -entry[0]) > limit_s:
+            return False
+        self._open.pop()
+        self.now = at_s
+        entry[2](*entry[3])
+        return True
 
     def _turn(self) -> None:
         """Open the next page."""

@@ -13,9 +13,9 @@ from random import Random
 
 import msgspec
 
-from minibit import events, messages
+from minibit import messages
 from minibit.content import Content
-from minibit.events import Event
+from minibit.events import Arrived, Event, Linked, Progressed, Received, Sent, Unlinked
 from minibit.messages import Bloco, Desligamento, Message, PeerAddress
 from minibit.sim.bandwidth import Bandwidth
 from minibit.sim.clock import Clock
@@ -60,7 +60,7 @@ class Network:
         self._delays_s: dict[frozenset[str], float] = {}
         self._sides: dict[str, int] = {}  # the sides of a split network; a name that isn't here is on side 0
         self._corrupts: dict[str, float] = {}  # the share of blocks that arrive wrong, by sender
-        self._said = events.Received("", Desligamento())  # the last message sent, and its size
+        self._said = Received("", Desligamento())  # the last message sent, and its size
         self._said_bytes = 0
         self._mail: list[tuple[Way, Event]] = []  # the events sent last
         self._mail_s = -1.0  # when they arrive
@@ -73,7 +73,7 @@ class Network:
         if (way := machine.ways.get(peer)) is not None:
             machine.sent[type(message)] += 1
             if message is not self._said.message or machine.name != self._said.sender:  # one often goes to many
-                self._said = events.Received(machine.name, message)
+                self._said = Received(machine.name, message)
                 self._said_bytes = len(messages.encode(message)) + FRAME_BYTES
             machine.control_bytes += self._said_bytes
             if way.flow is None or type(message) in PASSING:
@@ -88,7 +88,7 @@ class Network:
             machine.control_bytes += len(messages.encode(Bloco(block, busy))) + FRAME_BYTES
             share = self.corrupts(machine.name)
             ok = not (spoil or (share > 0 and self._rng.random() < share))
-            arrived = events.Arrived(machine.name, block, ok, busy=busy)
+            arrived = Arrived(machine.name, block, ok, busy=busy)
             size_bytes, ceiling_bps = self._content.length(block), way.ceiling_bps
             way.flow = self.bandwidth.start(
                 machine.end, way.receiver.end, size_bytes, self._block_sent, way, arrived, ceiling_bps=ceiling_bps
@@ -102,19 +102,19 @@ class Network:
         under_way = [way for way in machine.ways.values() if way.flow is not None]
         for way in under_way:
             if way.flow is not None and way.flow.rate_bps > 0 and way.open:
-                self._tell(way.receiver, events.Progressed(machine.name))
+                self._tell(way.receiver, Progressed(machine.name))
         machine.progressing = bool(under_way)
         if under_way:
             self._clock.at(self._clock.now + self.progress_s, self._progress, machine)
 
-    def _block_sent(self, way: Way, arrived: events.Arrived) -> None:
+    def _block_sent(self, way: Way, arrived: Arrived) -> None:
         way.flow = None
         way.sender.sent_bytes += self._content.length(arrived.block)
         self._carry(way, arrived)
         for said in way.held:
             self._carry(way, said)
         way.held.clear()
-        self._tell(way.sender, events.Sent(way.receiver.name, arrived.block))
+        self._tell(way.sender, Sent(way.receiver.name, arrived.block))
 
     def _carry(self, way: Way, event: Event) -> None:
         arrives_s = self._clock.now + self.latency_s
@@ -131,19 +131,19 @@ class Network:
         self._mail_s = -1.0  # an event sent from now on needs a new action
         for way, event in mail:
             if way.open:
-                if type(event) is events.Arrived:
+                if type(event) is Arrived:
                     event = self._arrive(way, event)
                 self._tell(way.receiver, event)
-            elif type(event) is events.Arrived:
+            elif type(event) is Arrived:
                 self.lost_bytes += self._content.length(event.block)
 
-    def _arrive(self, way: Way, event: events.Arrived) -> events.Arrived:
+    def _arrive(self, way: Way, event: Arrived) -> Arrived:
         size_bytes = self._content.length(event.block)
         way.receiver.received_bytes += size_bytes
         self.arrived_bytes += size_bytes
         if event.ok or way.receiver.peer.expects(way.sender.name, event.block):
             return event
-        return msgspec.structs.replace(event, ok=True)  # a block that isn't expected isn't hashed (`events.Arrived`)
+        return msgspec.structs.replace(event, ok=True)  # a block that isn't expected isn't hashed (`Arrived`)
 
     # links begin
 
@@ -156,7 +156,7 @@ class Network:
             return
         other = self._machines.get(peer)
         if other is None or machine.name in other.ways or not self.reachable(machine, other):
-            self._tell(machine, events.Unlinked(peer, "unreachable"))
+            self._tell(machine, Unlinked(peer, "unreachable"))
         elif machine.inbox is not None or other.inbox is not None:
             self._clock.at(self._clock.now + DIAL_S, self._give_up, machine, peer)
         else:
@@ -164,12 +164,12 @@ class Network:
             forth.back, back.back = back, forth
             machine.ways[peer], other.ways[machine.name] = forth, back
             self._shape(machine.name, peer)
-            self._tell(machine, events.Linked(address(peer), True))
-            self._tell(other, events.Linked(address(machine.name), False, alone))
+            self._tell(machine, Linked(address(peer), True))
+            self._tell(other, Linked(address(machine.name), False, alone))
 
     def _give_up(self, machine: Machine, peer: str) -> None:
         if peer not in machine.ways:  # it may have dialled us in the meantime
-            self._tell(machine, events.Unlinked(peer, "silent"))
+            self._tell(machine, Unlinked(peer, "silent"))
 
     def reachable(self, one: Machine, other: Machine) -> bool:
         """Whether a link between the two could be made if both were awake."""
@@ -207,7 +207,7 @@ class Network:
     def _ended(self, way: Way, farewell: Desligamento | None, why: str) -> None:
         if way.open:
             if farewell is not None:
-                self._tell(way.receiver, events.Received(way.sender.name, farewell))
+                self._tell(way.receiver, Received(way.sender.name, farewell))
             way.open = False
             self._lose(way.back, why)
 
@@ -224,7 +224,7 @@ class Network:
         if machine.ways.get(peer) is way:
             del machine.ways[peer]
             self._shut(way)
-            self._tell(machine, events.Unlinked(peer, why))
+            self._tell(machine, Unlinked(peer, why))
 
     def _shut(self, way: Way) -> None:
         way.open = False

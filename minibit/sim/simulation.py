@@ -136,9 +136,8 @@ class Simulation:
         """Let `EVENTS_AT_ONCE` events happen; False once the run is over."""
         world, clock = self.world, self.world.clock
         for _ in range(EVENTS_AT_ONCE):
-            if not world.waiting or self._hopeless is not None or clock.next_s > limit_s:
+            if not world.waiting or self._hopeless is not None or not clock.step(limit_s):
                 return False
-            clock.step()
         return True
 
     # before it begins

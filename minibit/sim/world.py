@@ -12,10 +12,24 @@ from math import inf
 from random import Random
 from typing import Literal
 
-from minibit import events, inventory
+from minibit import inventory
 from minibit.content import Content
 from minibit.errors import LocalError
-from minibit.events import TRACKER
+from minibit.events import (
+    TRACKER,
+    Call,
+    Dial,
+    Effect,
+    Event,
+    HangUp,
+    Joining,
+    Leaving,
+    Note,
+    Received,
+    Send,
+    SendBlock,
+    Starting,
+)
 from minibit.life import GONE
 from minibit.messages import Message
 from minibit.records import PeerRecord, Record
@@ -84,11 +98,11 @@ class World:
         end = End(seat.upload_bps, seat.download_bps or inf)
         kept = Journal.of(peer, self.seed) if journal else None
         machine = self.machines[seat.name] = Machine(peer, end, seat.stay_s, kept)
-        self.tell(machine, events.Joining(address(seat.name)))
-        self.tell(machine, events.Starting())
+        self.tell(machine, Joining(address(seat.name)))
+        self.tell(machine, Starting())
         return machine
 
-    def tell(self, machine: Machine, event: events.Event) -> None:
+    def tell(self, machine: Machine, event: Event) -> None:
         """Let a peer handle an event now; a peer that is paused handles it when it goes on."""
         if machine.inbox is not None:
             machine.inbox.append(event)
@@ -102,44 +116,46 @@ class World:
         if machine.inbox is None and machine.alive:
             self._handle(machine, None)
 
-    def _handle(self, machine: Machine, event: events.Event | None) -> None:
+    def _handle(self, machine: Machine, event: Event | None) -> None:
         now = self.clock.now
         if machine.journal is not None:
             machine.journal.entries.append(Entry(now, event))
-        for watcher in self._watchers:
+        watchers = self._watchers
+        for watcher in watchers:
             watcher.told(self, machine, event)
+        peer = machine.peer
         try:
-            effects = machine.peer.wake(now) if event is None else machine.peer.handle(event, now)
+            effects = peer.wake(now) if event is None else peer.handle(event, now)
         except LocalError as error:  # a strategy from outside Minibit is broken
             self._end(machine, "failed", str(error))
-        else:
-            self._carry_out(machine, event, effects)
+            return
+        if effects:  # most news leads to nothing
+            self._carry_out(machine, effects)
+        if (wake_s := peer.next_wake()) is not None and wake_s < machine.wake_s:  # seldom: most events set no timer
+            self._arm(machine, wake_s)
+        for watcher in watchers:
+            watcher.after(self, machine, event)
 
-    def _carry_out(self, machine: Machine, event: events.Event | None, effects: list[events.Effect]) -> None:
+    def _carry_out(self, machine: Machine, effects: list[Effect]) -> None:
         for effect in effects:
             for watcher in self._watchers:
                 watcher.did(self, machine, effect)
-            if type(effect) is events.Send:  # the most frequent first; to match or ask isinstance would take longer
+            if type(effect) is Send:  # the most frequent first; to match or ask isinstance would take longer
                 self.network.send(machine, effect.peer, effect.message)
-            elif type(effect) is events.Note:
+            elif type(effect) is Note:
                 self._note(machine, effect.record)
-            elif type(effect) is events.SendBlock:
+            elif type(effect) is SendBlock:
                 self.network.send_block(machine, effect.peer, effect.block, effect.spoil, effect.busy)
-            elif type(effect) is events.Dial:
+            elif type(effect) is Dial:
                 self.network.dial(machine, effect.address.peer, effect.alone)
-            elif type(effect) is events.HangUp:
+            elif type(effect) is HangUp:
                 self.network.hang_up(machine, effect.peer, effect.farewell)
-            elif type(effect) is events.Call:
+            elif type(effect) is Call:
                 self._call_tracker(machine, effect.message)
-        self._arm(machine)
-        for watcher in self._watchers:
-            watcher.after(self, machine, event)
 
-    def _arm(self, machine: Machine) -> None:
-        wake_s = machine.peer.next_wake()
-        if wake_s is not None and wake_s < machine.wake_s:
-            machine.wake_s = wake_s
-            self.clock.at(wake_s, self._wake, machine, wake_s)
+    def _arm(self, machine: Machine, wake_s: float) -> None:
+        machine.wake_s = wake_s
+        self.clock.at(wake_s, self._wake, machine, wake_s)
 
     def _note(self, machine: Machine, record: Record) -> None:
         self.records.append(record)
@@ -158,7 +174,7 @@ class World:
 
     def _tracker_hears(self, sender: str, message: Message) -> None:
         if self.tracker is not None:
-            self._tracker_says(self.tracker, self.tracker.handle(events.Received(sender, message), self.clock.now))
+            self._tracker_says(self.tracker, self.tracker.handle(Received(sender, message), self.clock.now))
 
     def _tracker_wakes(self, wake_s: float) -> None:
         if self._tracker_wake_s == wake_s:
@@ -166,12 +182,12 @@ class World:
             if self.tracker is not None:
                 self._tracker_says(self.tracker, self.tracker.wake(self.clock.now))
 
-    def _tracker_says(self, tracker: Tracker, effects: list[events.Effect]) -> None:
+    def _tracker_says(self, tracker: Tracker, effects: list[Effect]) -> None:
         for effect in effects:
-            assert isinstance(effect, events.Send)
+            assert isinstance(effect, Send)
             self._tracker_sent[type(effect.message)] += 1
             if (machine := self.machines.get(effect.peer)) is not None and self.network.together(machine.name, TRACKER):
-                news = events.Received(TRACKER, effect.message)
+                news = Received(TRACKER, effect.message)
                 self.clock.at(self.clock.now + self.network.latency_s, self.tell, machine, news)
         wake_s = tracker.next_wake()
         if wake_s is not None and wake_s < self._tracker_wake_s:
@@ -191,7 +207,7 @@ class World:
     def leave(self, name: str, why: str = "enough") -> None:
         """Let the peer say goodbye and leave."""
         if (machine := self._there(name)) is not None:
-            self.tell(machine, events.Leaving(why))
+            self.tell(machine, Leaving(why))
 
     def kill(self, name: str) -> None:
         """End the peer without a word."""
@@ -211,7 +227,7 @@ class World:
             self.network.bandwidth.limit(machine.end, 0.0, machine.end.down_bps)
             self.clock.at(self.clock.now + IDLE_S, self._silent, machine, machine.inbox)
 
-    def _silent(self, machine: Machine, inbox: list[events.Event]) -> None:
+    def _silent(self, machine: Machine, inbox: list[Event]) -> None:
         if machine.inbox is inbox:  # it is the same pause
             self.network.silent(machine)
 
@@ -222,7 +238,8 @@ class World:
             self.network.bandwidth.limit(machine.end, machine.awake_bps, machine.end.down_bps)
             for event in missed:
                 self.tell(machine, event)
-            self._arm(machine)
+            if (wake_s := machine.peer.next_wake()) is not None and wake_s < machine.wake_s:
+                self._arm(machine, wake_s)
 
     def _there(self, name: str) -> Machine | None:
         """The peer of that name, if it is there."""

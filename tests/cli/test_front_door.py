@@ -83,7 +83,7 @@ def test_every_command_has_a_help_and_fits_80_columns(name: str) -> None:
 
 
 def test_it_says_its_version() -> None:
-    assert ran("--version").stdout == f"minibit {minibit.__version__}\n"
+    assert ran("--version").stdout == f"minibit {minibit.__version__} (pure Python)\n"
 
 
 def test_the_help_is_there_without_anything_heavy() -> None:

@@ -19,7 +19,7 @@ import pytest
 import setuptools
 
 ROOT = Path(__file__).parents[2]
-PARTS = ("minibit", "actors", "pyproject.toml", "README.md", "LICENSE")
+PARTS = ("minibit", "actors", "pyproject.toml", "setup.py", "README.md", "LICENSE")
 OFFLINE = int(setuptools.__version__.partition(".")[0]) >= 77
 ENOUGH_S = 240
 
@@ -92,7 +92,7 @@ def home(tmp_path: Path) -> Path:
 def test_a_wheel_has_everything_but_tests_and_experiments(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     kept = {path.relative_to(ROOT).as_posix() for path in (ROOT / "minibit").rglob("*") if path.is_file()}
-    kept = {name for name in kept if "__pycache__" not in name}
+    kept = {name for name in kept if not {"__pycache__", "_compiled"} & set(name.split("/"))}
     theirs = {f"minibit/{path.relative_to(ROOT).as_posix()}" for path in (ROOT / "actors").rglob("*.py")}
     assert {name for name in names if ".dist-info/" not in name} == kept | theirs
 
