@@ -38,9 +38,11 @@ HEAVY = {"polars", "bokeh", "rich", "click", "matplotlib", "pandas", "IPython"}
 FACE = "minibit"
 """The package itself: it leads to everything, and only when it is asked."""
 
+DOORS = {FACE, "minibit.__main__", "minibit.compiled"}
+"""The rooms of the package by which it is imported: they are on no floor."""
+
 FLOORS: dict[str, set[str]] = {
     "minibit (core)": set(),
-    "minibit.compiled": set(),
     "minibit.wire": {"minibit (core)"},
     "minibit.run": {"minibit (core)"},
     "minibit.delivery": {"minibit (core)", "minibit.run"},
@@ -51,7 +53,6 @@ FLOORS: dict[str, set[str]] = {
     "minibit.actors.disk": {"minibit (core)"},
     "minibit.actors.driver": {
         "minibit (core)",
-        "minibit.compiled",
         "minibit.run",
         "minibit.delivery",
         "minibit.lab",
@@ -61,7 +62,6 @@ FLOORS: dict[str, set[str]] = {
     "minibit.compare": {"minibit (core)", "minibit.run", "minibit.sim", "minibit.lab", "minibit.actors.driver"},
     "minibit.cli": {
         "minibit (core)",
-        "minibit.compiled",
         "minibit.run",
         "minibit.delivery",
         "minibit.sim",
@@ -97,7 +97,7 @@ def floor_of(room: str) -> str:
 
 
 def on(*floors: str) -> list[Path]:
-    return [path for room, path in ROOMS.items() if floor_of(room) in floors and room not in {FACE, "minibit.__main__"}]
+    return [path for room, path in ROOMS.items() if floor_of(room) in floors and room not in DOORS]
 
 
 PURE = on("minibit (core)", "minibit.wire", "minibit.run", "minibit.delivery")
