@@ -28,7 +28,7 @@ DIGEST = "sources.sha256"  # the file in the folder, with the digest of the sour
 GROUP = "minibit_rooms__mypyc"  # the module that has the code of all rooms
 
 ROOMS = (
-    *("announcer", "availability", "contacts", "content", "exchange", "inventory", "life", "line", "membership"),
+    *("announcer", "availability", "contacts", "content", "exchange", "inventory", "life", "membership"),
     *("neighbour", "peer", "pipeline", "rate", "timers", "tracker", "uploads"),
     *("sim.bandwidth", "sim.clock", "sim.link_book", "sim.machine", "sim.network", "sim.simulation", "sim.world"),
 )
