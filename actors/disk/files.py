@@ -6,6 +6,7 @@ import errno
 import os
 import shutil
 import stat
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -36,7 +37,7 @@ from minibit.units import show_bytes
 HASH_THREADS = min(4, os.cpu_count() or 1)
 HASH_RANGE_BYTES = 16 << 20  # a thread takes this much at a time, so a hard disk still reads nearly in order
 PROGRESS_S = 0.1
-STOP_S = 1.0
+STOP_S = 0.5  # for all threads: a disk may hang
 MADE_CHUNK_BYTES = 1 << 20
 MADE_AT_S = 946_684_800  # its date, always the same, as its bytes are
 
@@ -275,8 +276,9 @@ def _digests(path: Path, manifest: Manifest, progress: Progress) -> bytes:
             threads_alive[0].join(PROGRESS_S)
     finally:
         stopped.set()
+        deadline = time.monotonic() + STOP_S
         for thread in threads:
-            thread.join(STOP_S)
+            thread.join(max(0.0, deadline - time.monotonic()))
     if errors:
         raise errors[0]
     progress(manifest.content_bytes, manifest.content_bytes)
