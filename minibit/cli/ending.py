@@ -47,15 +47,21 @@ def ending(interrupted: str = "interrupted") -> Iterator[None]:
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     caught = [one for one in ENDING if signal.getsignal(one) is signal.SIG_DFL]
+    came: list[int] = []
+
+    def interrupt(number: int, frame: FrameType | None) -> NoReturn:
+        came.append(number)  # Ray, which may be waiting, raises a KeyboardInterrupt of its own instead
+        raise KeyboardInterrupt(number)
+
     for number in caught:
-        signal.signal(number, _interrupt)
+        signal.signal(number, interrupt)
     ignored, sys.unraisablehook = sys.unraisablehook, _unheard
     try:
         yield
     except KeyboardInterrupt as error:
         with handlers_back():
             on_signal(lambda number: None)  # on another signal, before this one is said
-            _end(interrupted, 128 + (error.args[0] if error.args else signal.SIGINT))
+            _end(interrupted, 128 + [*error.args, *came, signal.SIGINT][0])
     except (click.exceptions.Exit, click.Abort):
         raise
     except Exception as error:
@@ -116,10 +122,6 @@ def end_at_once(number: int) -> NoReturn:
     if cluster := sys.modules.get("minibit.actors.driver.cluster"):
         cluster.end_at_once()
     os._exit(128 + number)
-
-
-def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
-    raise KeyboardInterrupt(number)
 
 
 def _unheard(what: sys.UnraisableHookArgs) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -22,7 +23,7 @@ from minibit.actors.names import NAMESPACE
 from minibit.delivery.order import Order
 from minibit.delivery.progress import PushProgress
 from minibit.delivery.result import PushResult
-from minibit.errors import LocalError
+from minibit.errors import LocalError, SourceError
 from minibit.lab import load
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(120)]
@@ -120,6 +121,48 @@ def test_other_content_in_the_way_is_left_alone(ray_cluster, source, tmp_path):
     (dest / "mine").write_text("precious")
     result = push(source, dest)
     assert (result.exit_code, tree(dest)) == (4, {"mine": b"precious"})
+
+
+@pytest.mark.parametrize("name", ["0 bytes", "1 byte", "empty folder", "odd names"])
+def test_content_of_any_size_and_name_is_copied_and_had_by_the_next_push(ray_cluster, by_links, tmp_path, name):
+    source, dest = tmp_path / name, tmp_path / "data" / "copy"
+    if name.endswith(("bytes", "byte")):
+        source.write_bytes(bytes(int(name[0])))
+    else:
+        source.mkdir()
+    for odd in ("sp ace", "new\nline", "accents éü", os.fsdecode(b"caf\xe9"), "-dash") * (name == "odd names"):
+        (source / odd).write_text(f"{odd!a}")
+    assert status(push(source, dest)) == [("done", "")]
+    assert tree(dest) == tree(source)
+    assert (dest.is_dir(), dest.is_file() and dest.read_bytes()) == (
+        source.is_dir(),
+        source.is_file() and source.read_bytes(),
+    )
+    again = push(source, dest)
+    assert (status(again), again.bytes.moved) == ([("had", "")], 0)
+
+
+def test_ten_thousand_files_are_had_within_five_seconds(ray_cluster, tmp_path):
+    source, dest = tmp_path / "many", tmp_path / "data" / "many"
+    for number in range(10_000):
+        (source / f"{number // 100}").mkdir(parents=True, exist_ok=True)
+        (source / f"{number // 100}" / f"{number}").write_bytes(b"%d" % number)
+    assert status(push(source, dest)) == [("done", "")]
+    began_s = time.process_time()  # others may keep the machine busy
+    again = push(source, dest)
+    assert (status(again), again.bytes.moved) == ([("had", "")], 0)
+    assert time.process_time() - began_s < 5
+
+
+def test_a_source_that_changes_while_it_is_hashed_is_not_copied(ray_cluster, source, tmp_path):
+    def change(seen: PushProgress) -> None:
+        if seen.phase == "hashing" and seen.total:
+            files.make(source / "part 3", FILE_BYTES, seed=99)
+
+    with pytest.raises(SourceError, match="changed while it was hashed") as raised:
+        push(source, tmp_path / "data" / "model", change)
+    assert raised.value.exit_code == 3
+    assert not (tmp_path / "data").exists()
 
 
 def test_an_interrupt_ends_it_within_a_second_and_keeps_what_came(ray_cluster, by_links, source, tmp_path):

@@ -6,19 +6,17 @@ for as long as such things take, and each test waits for what it needs to see.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import signal
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from host_pushes import SOON_DEAD, minibit, no_peers, peers_on, push, pushing, status, tree, until, why
 from hosts import Hosts
 from namespaces import need_namespaces
 
@@ -30,8 +28,6 @@ COUNT = 4
 FILES, FILE_BYTES = 10, 2 << 20
 CONTENT_BYTES = FILES * FILE_BYTES
 SLOW = ("--upload", "3MB/s")  # some 7 s for the content
-SOON_DEAD = {"RAY_health_check_timeout_ms": "1000", "RAY_health_check_failure_threshold": "3"}
-WAIT_S = 60.0
 
 
 @pytest.fixture(scope="module")
@@ -48,70 +44,12 @@ def hosts() -> Iterator[Hosts]:
             yield found
 
 
-class Pushed:
-    """A push that goes on: its process, and what it came to."""
-
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self.process = process
-
-    def end(self) -> tuple[int, dict[str, Any]]:
-        """Its exit code, and its result by JSON."""
-        said, complaint = self.process.communicate(timeout=WAIT_S)
-        assert said, complaint
-        return self.process.returncode, json.loads(said)
-
-
-def pushing(hosts: Hosts, dest: str, *options: str, host: int = 1, source: str = "/data/src") -> Pushed:
-    command = [sys.executable, "-m", "minibit", "push", source, "--to", dest, "--json", "--progress", "none", *options]
-    return Pushed(hosts.start(host, *command))
-
-
-def push(hosts: Hosts, dest: str, *options: str, host: int = 1, source: str = "/data/src") -> tuple[int, Any]:
-    return pushing(hosts, dest, *options, host=host, source=source).end()
-
-
-def status(result: dict[str, Any]) -> dict[str, str]:
-    return {node["host"].rpartition(".")[2]: node["status"] for node in result["nodes"]}
-
-
-def why(result: dict[str, Any], host: int) -> str:
-    return next(str(node["why"]) for node in result["nodes"] if node["host"].endswith(f".{host}"))
-
-
-def tree(folder: Path) -> dict[str, str]:
-    return {
-        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
-
-
-def until(what: Callable[[], object]) -> None:
-    deadline = time.monotonic() + WAIT_S
-    while not what():
-        assert time.monotonic() < deadline, "it did not come to pass"
-        time.sleep(0.05)
-
-
 def begun(hosts: Hosts, dest: str, host: int = 2, share: float = 0.2) -> bool:
     """Whether a host has some of the blocks of a copy."""
     partial = hosts.disk(host) / f"{Path(dest).name}.minibit-partial"
     with suppress(OSError):
         return sum(path.stat().st_blocks * 512 for path in partial.iterdir()) > share * CONTENT_BYTES
     return False
-
-
-def peers_on(hosts: Hosts, host: int) -> list[int]:
-    """The processes of peers on a host."""
-    found = []
-    spaces = subprocess.run(
-        ["ip", "netns", "pids", f"{hosts.scratch(1).parent.name}-{host}"], capture_output=True, text=True, check=False
-    )
-    for pid in spaces.stdout.split():
-        with suppress(OSError):
-            if b"ray::PeerActor" in Path(f"/proc/{pid}/cmdline").read_bytes():
-                found.append(int(pid))
-    return found
 
 
 def same(hosts: Hosts, dest: str, numbers: Any = range(1, COUNT + 1)) -> bool:
@@ -187,7 +125,7 @@ def test_an_interrupt_ends_it_within_a_second_and_the_next_push_goes_on(hosts: H
     os.killpg(going.process.pid, signal.SIGINT)
     going.process.wait(10)
     assert time.monotonic() - interrupted_at < 2
-    until(lambda: not any(peers_on(hosts, host) for host in range(1, COUNT + 1)))
+    until(lambda: no_peers(hosts, range(1, COUNT + 1)))
     assert not (hosts.disk(2) / "cut").exists()
     code, result = push(hosts, "/data/cut")
     assert code == 0
@@ -224,11 +162,9 @@ def test_a_push_that_is_left_alone_outlives_its_driver_and_that_is_all(hosts: Ho
     push_alone = pushing(hosts, "/data/alone", *options)
     code, said = push_alone.end()
     assert (code, said) == (0, {"name": "alone"})
-    code, result = Pushed(
-        hosts.start(1, sys.executable, "-m", "minibit", "wait", "alone", "--json", "--progress", "none")
-    ).end()
+    code, result = minibit(hosts, "wait", "alone", "--json", "--progress", "none").end()
     assert (code, status(result), same(hosts, "/data/alone")) == (0, dict.fromkeys("1234", "done"), True)
-    until(lambda: not any(peers_on(hosts, host) for host in range(1, COUNT + 1)))
+    until(lambda: no_peers(hosts, range(1, COUNT + 1)))
 
 
 def test_a_driver_that_is_killed_leaves_partial_copies_and_no_process(hosts: Hosts):
@@ -236,10 +172,37 @@ def test_a_driver_that_is_killed_leaves_partial_copies_and_no_process(hosts: Hos
     until(lambda: begun(hosts, "/data/orphan"))
     os.killpg(going.process.pid, signal.SIGKILL)
     going.process.wait(10)
-    until(lambda: not any(peers_on(hosts, host) for host in range(1, COUNT + 1)))
+    until(lambda: no_peers(hosts, range(1, COUNT + 1)))
     code, result = push(hosts, "/data/orphan")
     assert (code, same(hosts, "/data/orphan")) == (0, True)
     assert status(result)["2"] == "resumed"
+
+
+@pytest.mark.parametrize(("share", "enough"), [(0.2, False), (0.9, True)])
+def test_without_the_node_of_the_source_it_goes_on_as_far_as_the_others_have_the_blocks(
+    hosts: Hosts, share: float, enough: bool
+):
+    """The source is on host 4, and the push on the head."""
+    dest = f"/data/lost{share}"
+    hosts.run(4, "sh", "-c", "mkdir -p /data/own")
+    for number in range(FILES):
+        files.make(hosts.disk(4) / "own" / f"part {number}", FILE_BYTES, seed=number)
+    name = f"lost-{share}"
+    code, _ = push(hosts, dest, "--detach", "--name", name, *SLOW, host=4, source="/data/own")
+    assert code == 0
+    status_of = [sys.executable, "-m", "minibit", "status", name]
+    until(lambda: begun(hosts, dest, 2, share), lambda: hosts.run(1, *status_of))
+    hosts.sh("kill", "4")
+    try:
+        code, result = minibit(hosts, "wait", name, "--json", "--progress", "none").end()
+        if enough:
+            assert status(result) == {"1": "done", "2": "done", "3": "done", "4": "failed"}
+            assert same(hosts, dest, (1, 2, 3))
+        else:
+            assert f"were only on {hosts.address(4)}" in why(result, 2)
+        assert code == 4
+    finally:
+        hosts.sh("start", "4")
 
 
 def test_a_host_that_joins_late_gets_a_copy(hosts: Hosts):

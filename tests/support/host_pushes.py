@@ -47,14 +47,12 @@ class Pushed:
 
     def signal(self, number: int) -> None:
         """Send a signal to the command, not to the shells around it; it may have ended."""
-        below = [self.process.pid]
-        for pid in below:
-            with suppress(OSError):
-                children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-                if not children or b"minibit" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0"):
+        pids = [self.process.pid]
+        with suppress(OSError):
+            for pid in pids:
+                if Path(f"/proc/{pid}/cmdline").read_text().startswith(sys.executable):
                     os.kill(pid, number)
-                    return
-                below += map(int, children)
+                pids += map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
 
     def _listen(self) -> None:
         for line in self.process.stderr or ():

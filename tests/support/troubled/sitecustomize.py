@@ -1,9 +1,9 @@
 """Troubles of one host, in all its Python processes: a file of that name in its TMPDIR is one, as long as it is there.
 
-    ahead  the clock is an hour ahead
-    bare   Minibit is not installed, nor what it needs; what Ray was given to send is found
-    unread, unnamed
-           a disk takes no end to read from a file, or to give one another name
+ahead  the clock is an hour ahead
+bare   Minibit is not installed, nor what it needs; what Ray was given to send is found
+unread, unnamed
+       a disk takes no end to read from a file, or to give one another name
 """
 
 from __future__ import annotations
