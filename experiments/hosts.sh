@@ -24,10 +24,25 @@ made=/run/minibit-made-data # there if /data is ours to remove
 bin=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)/.venv/bin
 [ -d "$bin" ] && PATH=$bin:$PATH
 
+# its own disk at /data; and no raylet of another host, for a driver takes the first that it sees for that of its host
+inside='mkdir -p /data && mount --bind "$0" /data
+for process in $1; do mount -t tmpfs none "/proc/$process" 2>/dev/null || true; done
+shift && exec "$@"'
+
+raylets_beside() { # NAMESPACE: the raylets of all other hosts
+    local space pid
+    for space in $(ip netns list | awk -v name="$name" 'index($1, name "-") == 1 { print $1 }'); do
+        [ "$space" = "$1" ] || for pid in $(ip netns pids "$space"); do
+            [ "$(cat "/proc/$pid/comm" 2>/dev/null)" != raylet ] || echo "$pid"
+        done
+    done
+}
+
 on() { # HOST COMMAND...: what every process of a host has in its environment, and as its disk
-    local host=$1
+    local host=$1 others
     shift
-    ip netns exec "$name-$host" sh -c 'mkdir -p /data && mount --bind "$0" /data && exec "$@"' "$state/$host/data" \
+    others=$(raylets_beside "$name-$host")
+    ip netns exec "$name-$host" sh -c "$inside" "$state/$host/data" "$others" \
         env TMPDIR="$state/$host" RAY_AUTH_MODE=token RAY_AUTH_TOKEN="$(cat "$state/token")" \
         RAY_ADDRESS="$net.1:6379" RAY_worker_niceness=0 RAY_USAGE_STATS_ENABLED=0 RAY_ENABLE_UV_RUN_RUNTIME_ENV=0 \
         RAY_health_check_timeout_ms="${RAY_health_check_timeout_ms:-2000}" \
