@@ -33,6 +33,7 @@ from minibit.lab.extra import LAB
 PATIENCE_S = 5.0  # after a second signal, for a command to end by itself
 AGAIN_S = 0.05  # until a signal that was not heard comes again
 NO_ROOM = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
+CAME: list[int] = []  # signals that ended a wait; Ray, if it waits, raises a KeyboardInterrupt without their number
 UNREAD = 141  # the exit code of a program that SIGPIPE ends
 
 
@@ -47,21 +48,15 @@ def ending(interrupted: str = "interrupted") -> Iterator[None]:
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     caught = [one for one in ENDING if signal.getsignal(one) is signal.SIG_DFL]
-    came: list[int] = []
-
-    def interrupt(number: int, frame: FrameType | None) -> NoReturn:
-        came.append(number)  # Ray, which may be waiting, raises a KeyboardInterrupt of its own instead
-        raise KeyboardInterrupt(number)
-
     for number in caught:
-        signal.signal(number, interrupt)
+        signal.signal(number, _interrupt)
     ignored, sys.unraisablehook = sys.unraisablehook, _unheard
     try:
         yield
     except KeyboardInterrupt as error:
         with handlers_back():
             on_signal(lambda number: None)  # on another signal, before this one is said
-            _end(interrupted, 128 + [*error.args, *came, signal.SIGINT][0])
+            _end(interrupted, 128 + [*error.args, *CAME, signal.SIGINT][0])
     except (click.exceptions.Exit, click.Abort):
         raise
     except Exception as error:
@@ -70,6 +65,7 @@ def ending(interrupted: str = "interrupted") -> Iterator[None]:
         _end(*_said(error))
     finally:
         sys.unraisablehook = ignored
+        CAME.clear()
         for number in caught:
             signal.signal(number, signal.SIG_DFL)
 
@@ -122,6 +118,11 @@ def end_at_once(number: int) -> NoReturn:
     if cluster := sys.modules.get("minibit.actors.driver.cluster"):
         cluster.end_at_once()
     os._exit(128 + number)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    CAME.append(number)
+    raise KeyboardInterrupt(number)
 
 
 def _unheard(what: sys.UnraisableHookArgs) -> None:

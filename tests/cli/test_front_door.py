@@ -298,6 +298,22 @@ def test_an_error_or_a_signal_is_one_line_and_its_exit_code(what: BaseException 
     assert (result.exit_code, result.stderr) == (code, said)
 
 
+def test_the_exit_code_is_that_of_the_signal_also_if_a_library_raises_an_interrupt_without_its_number() -> None:
+    @click.command(cls=Subcommand)
+    def it() -> None:
+        with ending():
+            try:
+                signal.raise_signal(signal.SIGTERM)
+            except KeyboardInterrupt:
+                raise KeyboardInterrupt from None
+
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        assert [CliRunner().invoke(it).exit_code for _ in range(2)] == [143, 143]
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 class FromRay(Exception):
     """An error of Ray's, which has that of the actor within."""
 
