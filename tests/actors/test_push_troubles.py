@@ -146,7 +146,7 @@ def test_a_reader_sees_the_old_copy_or_the_new_one_on_each_host(hosts: Hosts):
     for reader in readers:
         reader.start()
     try:
-        assert push(hosts, "/data/seen", source="/data/versions")[0] == 0
+        assert push(hosts, "/data/seen", "--replace", source="/data/versions")[0] == 0
         until(lambda: all("new" in of_host for of_host in seen.values()))
     finally:
         stopped.set()

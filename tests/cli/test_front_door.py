@@ -18,6 +18,7 @@ from script import SOON_S, TOLD
 
 import minibit
 from minibit.cli import commands, swarm
+from minibit.cli.commands import Subcommand
 from minibit.cli.ending import complain, ending
 from minibit.cli.options import Given
 from minibit.errors import DiskFullError, OptionError
