@@ -198,11 +198,11 @@ def test_without_the_node_of_the_source_it_goes_on_as_far_as_the_others_have_the
     try:
         code, result = minibit(hosts, "wait", name, "--json", "--progress", "none").end()
         if enough:
-            assert status(result) == {"1": "done", "2": "had", "3": "done", "4": "failed"}
+            assert status(result) == {"1": "done", "2": "had", "3": "done", "4": "done"}  # its own was made at once
             assert same(hosts, dest, (1, 2, 3))
         else:
             assert f"were only on {hosts.address(4)}" in why(result, 3)
-        assert code == 4
+        assert code == (0 if enough else 4)
     finally:
         hosts.sh("start", "4")
 
