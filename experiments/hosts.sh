@@ -114,6 +114,7 @@ add() {
 power_off() { # HOST
     ip -n "$name-switch" link del "to$1" # and with it the host's end
     end "$name-$1"
+    rm -f "$state/$1/ray/ray_current_cluster" # else Ray takes the head of another set of hosts for its own, and won't start
 }
 
 end() { # NAMESPACE...
