@@ -61,8 +61,9 @@ def look(source: Path, monkeypatch: pytest.MonkeyPatch) -> Look:
 
 def ours(source: Path, **more: Any) -> dict[str, Any]:
     """A copy of the source, as a node tells of it."""
-    digest = PushAhead(source, ORDER, lambda seen: None)._hashed().digest
-    return {"state": "ours", "digest": digest, "content_bytes": BYTES, "untouched": True, **more}
+    found = PushAhead(source, ORDER, lambda seen: None)._hashed()
+    digests = {"digest": found.digest, "bytes_digest": found.bytes_digest}
+    return {"state": "ours", **digests, "content_bytes": BYTES, "untouched": True, **more}
 
 
 def test_each_node_is_told_of(look: Look, source: Path) -> None:
@@ -90,9 +91,9 @@ def test_a_copy_of_the_same_size_is_known_by_its_digest_and_a_touched_one_is_no_
     assert (found.lacking, found.exit_code, found.upload_bps, found.assumed) == (2, 0, 1e9, False)
 
 
-def test_nothing_is_hashed_where_no_copy_of_that_size_is(look: Look, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_hashed_where_no_copy_of_a_push_is(look: Look, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(PushAhead, "_hashed", lambda push: pytest.fail("hashed"))
-    assert look({}, {"state": "ours", "content_bytes": BYTES + 1, "digest": "blake3:00"}).nodes[1].there == "older"
+    assert look({}, {"state": "other", "content_bytes": BYTES + 1}).nodes[1].there == "other"
 
 
 def test_a_file_system_of_several_nodes_is_written_once(look: Look) -> None:

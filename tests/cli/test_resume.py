@@ -22,8 +22,8 @@ def lacking(run: Path, right: bytes) -> int:
     lacked = 0
     for number in range(1, PEERS + 1):
         folder = run / "files" / f"peer-{number:02}"
-        until(lambda folder=folder: not _in_use(folder))
-        (copy,) = (path for path in folder.iterdir() if path.name != "film.bin.minibit")
+        until(lambda folder=folder: not _in_use(_copy(folder)))
+        copy = _copy(folder)
         data = copy.read_bytes()
         lacked += sum(
             data[at : at + BLOCK_BYTES] != right[at : at + BLOCK_BYTES] for at in range(0, len(right), BLOCK_BYTES)
@@ -31,8 +31,13 @@ def lacking(run: Path, right: bytes) -> int:
     return lacked
 
 
-def _in_use(folder: Path) -> bool:
-    descriptor = os.open(folder, os.O_RDONLY)
+def _copy(folder: Path) -> Path:
+    (copy,) = (path for path in folder.iterdir() if path.name != "film.bin.minibit")
+    return copy
+
+
+def _in_use(copy: Path) -> bool:
+    descriptor = os.open(copy, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -129,11 +130,11 @@ def test_what_raises_in_the_core_is_a_failure_with_its_trace(monkeypatch: pytest
 
 def test_a_world_that_takes_too_long_is_a_failure(monkeypatch: pytest.MonkeyPatch):
     world = {"options": {"peers": 2, "size": 4000, "block_size": 1000, "upload": 100, "seed_upload": 100}}
-    monkeypatch.setattr(fuzz, "MOST_EVENTS", 50)
-    assert "does not end: 51 events" in fuzz.run_world(world).text
+    monkeypatch.setattr(fuzz, "MOST_EVENTS", 20)
+    assert "does not end: 21 events" in fuzz.run_world(world).text
     monkeypatch.setattr(fuzz, "MOST_EVENTS", 10**6)
     monkeypatch.setattr(fuzz, "MOST_VIRTUAL_S", 5.0)
-    assert "at 10.000 s: it does not end" in fuzz.run_world(world).text
+    assert re.search(r"at \d+\.\d+ s: it does not end", fuzz.run_world(world).text)
 
 
 def test_a_world_that_hangs_within_one_event_is_a_failure(monkeypatch: pytest.MonkeyPatch):
