@@ -173,7 +173,7 @@ def test_a_slow_link_holds_up_its_own_host_only(hosts: Hosts):
 def test_of_a_source_that_changes_while_it_moves_nothing_wrong_arrives(hosts: Hosts):
     hosts.run(1, "cp", "-r", "/data/src", "/data/moving")
     before = tree(hosts.disk(1) / "moving")
-    going = pushing(hosts, "/data/changed", *SLOW, source="/data/moving")
+    going = pushing(hosts, "/data/changed", "--upload", "1MB/s", source="/data/moving")
     until(lambda: going.phase("moving", CONTENT_BYTES // 4))
     for number in range(FILES):
         files.make(hosts.disk(1) / "moving" / f"part {number}", FILE_BYTES, seed=100 + number)
