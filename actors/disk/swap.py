@@ -1,4 +1,4 @@
-"""A whole copy takes the place of another one in one step: whoever looks sees the old one or the new one.
+"""A whole copy takes the place of another one in one step: a reader sees the old one or the new one.
 
 `renameat2` with RENAME_EXCHANGE (Linux 3.15) swaps two names. Where the system or the file system lacks it, a folder
 takes the place of another in three renames, and between the first two of them nothing has the name.

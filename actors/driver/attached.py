@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeVar
 
@@ -29,16 +28,6 @@ LOST_S = 120.0  # without an answer, after which one is not waited for any more
 
 class PushSilentError(ClusterError):
     """A push that gave no answer, and may give one later."""
-
-
-@contextmanager
-def on_cluster(address: str) -> Iterator[None]:
-    """As long as this holds, this process is a driver of the cluster; `ClusterError` if it can't be."""
-    node = CONNECTION.take(address)
-    try:
-        yield
-    finally:
-        CONNECTION.give_back(node)
 
 
 class AttachedPush:

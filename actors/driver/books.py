@@ -7,6 +7,7 @@ called by their nodes.
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from math import inf
 from typing import Any
@@ -15,7 +16,7 @@ import msgspec
 import ray
 from ray.exceptions import RayError
 
-from minibit.actors.driver.calls import Calls
+from minibit.actors.driver.calls import Calls, clock_offset_s
 from minibit.actors.driver.members import Members, PushMember
 from minibit.actors.driver.plan import Plan
 from minibit.actors.peer import Drained, Opened, machine
@@ -31,7 +32,6 @@ from minibit.seat import Seat
 EVERY_S = 1.0  # between two collections
 DRAIN_S = 2.0  # for all members to give what they have
 CLOCK_S = 2.0  # for a member to say what its clock is
-OFFSET_TRIES = 3
 
 
 class Books:
@@ -127,14 +127,12 @@ class Books:
         return msgspec.structs.replace(record, **found) if found else record
 
     def _offset_s(self, actor: Any, there: str) -> float:
-        """Seconds to add to the clock of a member's machine for ours, by the fastest of some answers."""
+        """Seconds to add to the clock of a member's machine for ours, asked once."""
+
+        def clock() -> Iterator[float]:
+            with suppress(RayError):
+                yield ray.get(actor.clock.remote(), timeout=CLOCK_S)
+
         if there not in self._offsets_s:
-            best = (inf, 0.0)
-            for _ in range(OFFSET_TRIES):
-                asked_at = time.monotonic()
-                with suppress(RayError):
-                    theirs = ray.get(actor.clock.remote(), timeout=CLOCK_S)
-                    round_trip_s = time.monotonic() - asked_at
-                    best = min(best, (round_trip_s, asked_at + round_trip_s / 2 - theirs))
-            self._offsets_s[there] = best[1]
+            self._offsets_s[there] = clock_offset_s(clock)
         return self._offsets_s[there]

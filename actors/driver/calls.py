@@ -17,6 +17,7 @@ from ray.exceptions import ActorDiedError, ActorUnschedulableError, RayError, Ra
 T = TypeVar("T")
 
 STEP_S = 1.0  # between two looks at the silent ones
+OFFSET_TRIES = 3
 PAUSE_S = 0.2  # before an actor that could not be reached is asked again
 
 
@@ -26,6 +27,20 @@ def is_gone(error: Exception) -> bool:
     An error of the method itself (`RayTaskError`) is an answer, also when it says that another actor died.
     """
     return isinstance(error, ActorDiedError | ActorUnschedulableError) and not isinstance(error, RayTaskError)
+
+
+def clock_offset_s(ask: Callable[[], Iterable[float]]) -> float:
+    """Seconds to add to the clock of another machine for ours, by the fastest of some answers; 0 if none came.
+
+    `ask` gives what that clock says, or nothing.
+    """
+    best = (inf, 0.0)
+    for _ in range(OFFSET_TRIES):
+        asked_at = time.monotonic()
+        for theirs in ask():
+            round_trip_s = time.monotonic() - asked_at
+            best = min(best, (round_trip_s, asked_at + round_trip_s / 2 - theirs))
+    return best[1]
 
 
 class Replies(NamedTuple, Generic[T]):

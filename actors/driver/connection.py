@@ -5,6 +5,9 @@ A connection that was made for a handle ends with the last one that uses it. One
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import ray
 
 from minibit.actors.driver import cluster
@@ -55,3 +58,13 @@ class Connection:
 
 
 CONNECTION = Connection()
+
+
+@contextmanager
+def on_cluster(address: str | None) -> Iterator[None]:
+    """As long as this holds, this process is a driver of the cluster; `ClusterError` if it can't be."""
+    node = CONNECTION.take(address)
+    try:
+        yield
+    finally:
+        CONNECTION.give_back(node)

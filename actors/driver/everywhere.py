@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import ray
@@ -18,7 +18,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 import minibit
 from minibit.actors.driver import cluster
 from minibit.actors.driver.cluster import AddressError, ClusterNode
-from minibit.actors.driver.connection import CONNECTION
+from minibit.actors.driver.connection import CONNECTION, on_cluster
 from minibit.delivery.nodes import NodeRow
 from minibit.errors import MinibitError, first_sentence
 
@@ -90,18 +90,17 @@ def reached(address: str | None) -> Iterator[list[NodeRow]]:
     That is what `local` asks for, and what None comes to where this machine is in no cluster. `ClusterError` if no
     cluster can be reached at the address that was given.
     """
-    connection = None
-    if address != "local":
-        try:
-            connection = CONNECTION.take(address or "auto")
-        except AddressError:
-            if address is not None:
-                raise
-    try:
-        yield CONNECTION.head.ask(cluster.rows) if connection else []
-    finally:
-        if connection:
-            CONNECTION.give_back(connection)
+    nodes: list[NodeRow] = []
+    with ExitStack() as undo:
+        if address != "local":
+            try:
+                undo.enter_context(on_cluster(address or "auto"))
+            except AddressError:
+                if address is not None:
+                    raise
+            else:
+                nodes = CONNECTION.head.ask(cluster.rows)
+        yield nodes
 
 
 def _call(

@@ -19,7 +19,7 @@ from ray.exceptions import ActorAlreadyExistsError
 
 from minibit.actors.disk import files, scratch
 from minibit.actors.driver import spawn
-from minibit.actors.driver.calls import Calls, Replies
+from minibit.actors.driver.calls import Calls, Replies, clock_offset_s
 from minibit.actors.driver.cluster import ClusterNode
 from minibit.actors.driver.connection import CONNECTION
 from minibit.actors.driver.shipping import shipped
@@ -39,7 +39,6 @@ SPAWN_S = 60.0  # limit for the next actor to come up
 SPAWN_EACH_S = 5.0  # for each of them, when all are waited for
 CALL_S = 120.0  # limit for any other call to all of them; a network that is cut for a minute may heal meanwhile
 STANDING_S = 5.0  # for the head to say which nodes there are, at the end
-OFFSET_TRIES = 3
 
 Told = Callable[[int], object]
 """Called with the number of actors that stand ready."""
@@ -220,13 +219,11 @@ class Launcher:
         return type(error)(f"{error} (on {self._places[name].host})")
 
     def _offset_s(self, name: str, there: str) -> float:
-        """Seconds to add to the clock of a peer's machine for ours, by the fastest of some answers."""
+        """Seconds to add to the clock of a peer's machine for ours, asked once."""
+
+        def clock() -> Iterable[float]:
+            return self._call("clock", [name]).found.values()
+
         if there not in self._offsets_s:
-            best = (inf, 0.0)
-            for _ in range(OFFSET_TRIES):
-                asked_at = time.monotonic()
-                for theirs in self._call("clock", [name]).found.values():
-                    round_trip_s = time.monotonic() - asked_at
-                    best = min(best, (round_trip_s, asked_at + round_trip_s / 2 - theirs))
-            self._offsets_s[there] = best[1]
+            self._offsets_s[there] = clock_offset_s(clock)
         return self._offsets_s[there]

@@ -237,7 +237,7 @@ class Moving:
         self._hear_ends(replies, now)
 
     def _hear_standings(self, now: float) -> None:
-        """Ask all members how far they are; who gives no answer for long is given up."""
+        """Ask all members how far they are; one that gives no answer for long is given up."""
         asked = [member.name for member in self.members if member.actor is not None and member.active]
         if now < self._asked_at + max(ASK_S, ASK_EACH_S * len(asked)):
             return

@@ -20,7 +20,7 @@ from minibit.actors.disk.place import Place
 from minibit.actors.disk.survey import DestSurvey
 from minibit.actors.driver import cluster, detached, preflight
 from minibit.actors.driver.cluster import ClusterNode
-from minibit.actors.driver.connection import CONNECTION
+from minibit.actors.driver.connection import CONNECTION, on_cluster
 from minibit.actors.driver.everywhere import names
 from minibit.actors.driver.moving import Moving
 from minibit.actors.driver.plan import Plan
@@ -92,11 +92,8 @@ class Push:
     def _connected(self) -> Iterator[None]:
         """As long as this holds, this process is a driver of the cluster."""
         self._say("checking")
-        connection = CONNECTION.take(self.order.address)
-        try:
+        with on_cluster(self.order.address):
             yield
-        finally:
-            CONNECTION.give_back(connection)
 
     def _plan(self) -> Plan | PushResult:
         """What the transfer begins with; or the result, if it is known already that too few nodes would get a copy."""

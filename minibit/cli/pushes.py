@@ -49,9 +49,9 @@ def joined(address: str | None) -> Iterator[type[AttachedPush]]:
     where = read_by(TABLE, "address", address or TABLE["address"].default)
     with contextlib.redirect_stdout(sys.stderr):
         with undisturbed():  # half of Ray can neither run nor end
-            from minibit.actors.driver import attached  # noqa: PLC0415  imports Ray
+            from minibit.actors.driver import attached, connection  # noqa: PLC0415  imports Ray
 
-        with attached.on_cluster(where):
+        with connection.on_cluster(where):
             yield attached.AttachedPush
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from html import escape
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
 from minibit.delivery.table import as_html, as_text
 from minibit.errors import MinibitError, printable
-from minibit.run.summary import rounded
+from minibit.run.summary import Result, by_reason
 from minibit.units import show_bytes, show_duration
 
 Status = Literal["had", "done", "resumed", "failed", "skipped"]
@@ -58,7 +58,7 @@ class PushBytes(msgspec.Struct, frozen=True, kw_only=True):
     seed_sent: int = 0
 
 
-class PushResult(msgspec.Struct, frozen=True, kw_only=True):
+class PushResult(Result, frozen=True, kw_only=True):
     """A whole push.
 
     content_bytes  of one copy
@@ -90,19 +90,7 @@ class PushResult(msgspec.Struct, frozen=True, kw_only=True):
 
     def failed_by_reason(self) -> dict[str, list[str]]:
         """The hosts without a copy, by the reason; the most first."""
-        by_reason: dict[str, list[str]] = {}
-        for node in self.nodes:
-            if not node.has_it:
-                by_reason.setdefault(node.why or "it is not known why", []).append(node.host)
-        return dict(sorted(by_reason.items(), key=lambda pair: -len(pair[1])))
-
-    def as_dict(self) -> dict[str, Any]:
-        """The JSON object as Python values, rounded."""
-        return dict(rounded(msgspec.to_builtins(self)))
-
-    def to_json(self) -> str:
-        """The JSON object that the command prints, on one line."""
-        return msgspec.json.encode(self.as_dict()).decode()
+        return by_reason((node.why or "it is not known why", node.host) for node in self.nodes if not node.has_it)
 
     def table(self) -> str:
         """A line for each node, as a table in text."""

@@ -7,11 +7,33 @@ rates and shares to six significant digits, which is more than their accuracy.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from minibit.run.figures import as_rows, figures
+
+T = TypeVar("T")
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    """What something came to, as one JSON object."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """The JSON object as Python values, rounded."""
+        return dict(rounded(msgspec.to_builtins(self)))
+
+    def to_json(self) -> str:
+        """The JSON object that `--json` prints, on one line."""
+        return msgspec.json.encode(self.as_dict()).decode()
+
+
+def by_reason(failures: Iterable[tuple[str, T]]) -> dict[str, list[T]]:
+    """What failed, by the reason that stands before it; the most first."""
+    found: dict[str, list[T]] = {}
+    for why, one in failures:
+        found.setdefault(why, []).append(one)
+    return dict(sorted(found.items(), key=lambda pair: -len(pair[1])))
 
 
 class ContentSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,7 +123,7 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     node: str | None = None
 
 
-class Summary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Summary(Result, frozen=True, kw_only=True, omit_defaults=True):
     """A whole run.
 
     verified       peers whose finished file was read back from disk and matched
@@ -155,18 +177,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     def failed_by_reason(self) -> dict[str, list[Failure]]:
         """The peers that failed, by the reason; the most first."""
-        by_reason: dict[str, list[Failure]] = {}
-        for failure in self.failed:
-            by_reason.setdefault(failure.why, []).append(failure)
-        return dict(sorted(by_reason.items(), key=lambda pair: -len(pair[1])))
-
-    def as_dict(self) -> dict[str, Any]:
-        """The JSON object as Python values, rounded."""
-        return dict(rounded(msgspec.to_builtins(self)))
-
-    def to_json(self) -> str:
-        """The JSON object that `--json` prints, on one line."""
-        return msgspec.json.encode(self.as_dict()).decode()
+        return by_reason((failure.why, failure) for failure in self.failed)
 
     def __repr__(self) -> str:
         return "\n".join(f"{one.question:<9} {one.text}" for one in figures(self))

@@ -216,7 +216,7 @@ def test_clocks_are_compared_once_for_each_machine(world, monkeypatch, tmp_path)
     launcher, _ = launching(monkeypatch, tmp_path, **there)
     launcher.spawn(SEATS)
     asked = [method for actor in launcher.actors.values() for method, _ in actor.calls if method == "clock"]
-    assert len(asked) == launch.OFFSET_TRIES
+    assert len(asked) == calls.OFFSET_TRIES
     accounts = launcher.ledger.accounts
     assert [accounts[name].offset_s for name in [TRACKER, *NAMES]] == pytest.approx([0.0, 50.0, 50.0, 50.0], abs=1e-3)
 

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 from pushed import DONE, FAILED, moving
 
-from minibit.actors.driver import attached
+from minibit.actors.driver import attached, connection
 from minibit.cli import commands
 from minibit.delivery.result import PushResult
 from minibit.errors import LocalError
@@ -61,7 +61,7 @@ def pushes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, FakePus
         yield
 
     monkeypatch.setattr(attached, "AttachedPush", Found)
-    monkeypatch.setattr(attached, "on_cluster", on_cluster)
+    monkeypatch.setattr(connection, "on_cluster", on_cluster)
     monkeypatch.setattr(attached, "LOOK_S", 0.0)
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.chdir(tmp_path)
