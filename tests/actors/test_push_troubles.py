@@ -66,7 +66,7 @@ def all_sorts(root: Path) -> None:
     (root / "one").write_text("1")
     (root / "model" / "refs" / "main").write_text(HASH)
     for number in range(3):
-        files.make(root / "model" / "blobs" / f"{number:064}", 200_000, seed=number)
+        files.make(root / "model" / "blobs" / f"{number:064}", 2_000_000, seed=number)
         link = root / "model" / "snapshots" / HASH / f"part-{number}.safetensors"
         link.symlink_to(f"../../blobs/{number:064}")
 
