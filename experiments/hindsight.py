@@ -15,7 +15,7 @@ from math import inf
 from typing import NamedTuple
 
 from minibit import inventory
-from minibit.announcer import PATIENCE
+from minibit.announcer import PATIENCE, Announcer
 from minibit.events import TRACKER
 from minibit.lab import Run
 from minibit.peer import FAREWELL_S
@@ -68,6 +68,7 @@ class Hindsight:
     start    the inventory of each at the start
     started, completed, left, gone
              when each did so, in seconds, without peers that never did; `gone`: left, died or failed
+    news_s   for how long news is gathered, on a machine with processors enough
     asked    the PEDIDOs of each peer, in the order of asking
     answers, changes
              in the order of time
@@ -75,7 +76,9 @@ class Hindsight:
 
     def __init__(self, run: Run) -> None:
         self.run = run
-        self.late_s = PATIENCE * run.options["rules"]["announce_s"] + LATENCY_S
+        rules = run.options["rules"]
+        self.news_s = Announcer(rules["announce_s"]).gather_s(rules["neighbours"])
+        self.late_s = PATIENCE * self.news_s + LATENCY_S
         members = run.members.select("peer", "behaviour", "held_at_start").rows()
         self.all = inventory.full(run.content_blocks)
         self.start = {peer: int(held, 16) for peer, _, held in members}

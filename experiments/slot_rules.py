@@ -52,7 +52,7 @@ def _ranked(seen: Hindsight, change: Change) -> list[Case]:
     Rare blocks are those with the fewest copies among the neighbours, of the blocks that the server lacks, or of all
     blocks if it lacks none; all of that at the time of the last news.
     """
-    server, news_s = change.peer, change.at_s - seen.run.options["rules"]["announce_s"]
+    server, news_s = change.peer, change.at_s - seen.news_s
     winners = [peer for peer, slot in change.after.items() if slot == "fixed"]
     losers = [peer for peer in change.before if peer not in winners and seen.forced(change, peer)]
     if not winners or not losers:

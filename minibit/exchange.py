@@ -243,7 +243,7 @@ class Exchange:
                 self._send(other, announcer.single(other, block))
         for other in called_off:
             self._ask(other, now)  # perhaps nothing else will come from it that makes us ask
-        due_s = self.announcer.due_s(now)
+        due_s = self.announcer.due_s(len(self._up), now)
         if not self.missing:
             self.announce(now, everybody=True)
         elif due_s <= now:

@@ -40,8 +40,9 @@ COMPONENT_BYTES_MAX = 255
 PATH_CHARACTERS_MAX = 4_096
 DEPTH_MAX = 200  # folders in folders
 TIME_NS_MAX = (1 << 63) - 1
-AUTO_BLOCKS_MIN = 1_000
 AUTO_BLOCK_BYTES = (16 << 10, 16 << 20)
+MESSAGES_BYTES = 1 << 20  # beside a block of this size its messages cost little
+BLOCK_S = 1 / 16  # a block that takes no longer may be large
 
 
 Mode = Annotated[int, msgspec.Meta(ge=0, le=0o777)]
@@ -340,16 +341,22 @@ def _component_fault(part: str, bytes_max: int, portable: bool) -> str | None:
     return f"has a name over {bytes_max} bytes" if size > bytes_max else None
 
 
-def auto_block_bytes(content_bytes: int) -> int:
-    """The largest power of two, 16 KiB to 16 MiB, that still cuts the content into 1,000 blocks or more.
+def auto_block_bytes(content_bytes: int, slowest_bps: float | None = None, blocks: int = 64) -> int:
+    """The bytes of a block, a power of two from 16 KiB to 16 MiB, by the size of the content and the least known limit.
 
-    With fewer blocks a swarm spreads slowly, because a peer serves nothing before its first whole one;
-    with more it only pays for more messages.
+    A peer serves nothing before its first whole block, so a swarm spreads faster with more blocks: there are as many
+    as `blocks` says. But a block costs messages, as much as a quarter of a MiB of bytes: up to 1,000 have 1 MiB each.
+    Where a limit is known, in bytes a second, a block that takes longer than `BLOCK_S` is one of 1,000 at least.
     """
-    block_bytes, largest = AUTO_BLOCK_BYTES
-    while block_bytes < largest and content_bytes >= 2 * block_bytes * AUTO_BLOCKS_MIN:
-        block_bytes *= 2
-    return block_bytes
+    few, many = _power(content_bytes / blocks), _power(content_bytes / 1_000)
+    quick = MESSAGES_BYTES if slowest_bps is None else _power(slowest_bps * BLOCK_S)
+    return max(many, min(few, quick, MESSAGES_BYTES))
+
+
+def _power(most_bytes: float) -> int:
+    """The largest automatic size of that much at most."""
+    least, largest = AUTO_BLOCK_BYTES
+    return min(largest, max(least, 1 << max(1, int(most_bytes)).bit_length() - 1))
 
 
 def hasher(name: HashName) -> Any:

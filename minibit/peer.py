@@ -77,6 +77,8 @@ class Peer:
 
     def wake(self, now: float) -> list[Effect]:
         """Do what is due at `now`."""
+        if (due_s := self._timers.next) is not None and due_s <= now:
+            self.exchange.announcer.woken(now - due_s)
         for timer in self._timers.pop(now):
             if not self.left:
                 _ON_TIMER[timer](self, now)

@@ -17,7 +17,7 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     neighbours: int = 20  # most links of one peer; also most addresses in one LISTA_PEERS
     economy: str = "on"  # or `off`: neighbours share the uplink, and a seed gives what it is asked for
     leave: str = "never"  # or `complete`: a peer leaves once it has every block
-    announce_s: float = 0.1  # for this long, news of the inventory is gathered into one ESTOQUE
+    announce_s: float | None = None  # for this long, news is gathered into one ESTOQUE; None: by what messages cost
     request_timeout_s: float = 30.0  # without a byte from a neighbour, after which its PEDIDOs are asked elsewhere
     pipeline: int = 64  # most open PEDIDOs to one neighbour
     tracker_s: float = 30.0  # between two REGISTROs of a peer that lives; silent for three, it is forgotten
@@ -36,6 +36,7 @@ PRESETS: dict[str, dict[str, str | int | float]] = {
         "round": "10s",
         "guest_rounds": 1,
         "economy": "off",
+        "announce": "100ms",
         "initial": "0.1+1",
         "leave": "complete",
     },
@@ -49,8 +50,8 @@ PRESETS: dict[str, dict[str, str | int | float]] = {
         "guest_rounds": 3,
         "neighbours": 20,
         "economy": "off",
+        "announce": "100ms",
     },
-    # a fast network is bound by processors, so: few blocks, few messages, few links busy at once
-    "lan": {"block_scale": 16, "slots": 4, "guests": 1, "round": "2s", "announce": "500ms", "request_timeout": "10s"},
+    "lan": {},  # the defaults fit a fast network too, since they go by what they see
 }
 """Options by the names and in the units of the command line; what is given beside a preset wins."""

@@ -27,7 +27,7 @@ RUNS: dict[str, tuple[dict[str, Any], dict[str, Any], list[str]]] = {
     "defaults": ({**SMALL, "seed_upload": "256KiB/s"}, {}, []),
     "classic": ({**SMALL, "preset": "classic", "peers": 12, "seed": 7}, {}, ["peer-03", "tracker"]),
     "bittorrent": ({**SMALL, "preset": "bittorrent", "peers": 30, "neighbours": 6, "leave": "complete"}, {}, []),
-    "lan": ({**SMALL, "preset": "lan", "block_size": "64KiB", "size": "4MiB", "upload": "40MiB/s"}, {}, ["peer-01"]),
+    "fast": ({**SMALL, "block_size": "64KiB", "size": "4MiB", "upload": "40MiB/s"}, {}, ["peer-01"]),
     "behaviours": (
         {**SMALL, "peers": 14, "behave": "free-rider=2,liar=2,corrupter=1,slow=1", "initial": "0.2+1"},
         {},

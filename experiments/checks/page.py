@@ -21,8 +21,8 @@ Figures are means over seeds of chance. Where a range isn't met, the text says w
 
 *S0* is the standard swarm: 100 peers that join within a second and stay, with 50 kB/s up and no download limit;
 all peers know each other; 128 blocks of 128 kB; 3 + 1 slots, rounds of 10 s, a guest stays for 30 s; rarest first;
-without `economy`, for these are laws of BitTorrent, where neighbours share an uplink. The seed has 200 kB/s unless
-something else is said. τ is the time that one uplink needs for one block, *bound* the lower
+news every 100 ms; without `economy`, for these are laws of BitTorrent, where neighbours share an uplink. The seed has
+200 kB/s unless something else is said. τ is the time that one uplink needs for one block, *bound* the lower
 bound of [`minibit/run/bounds.py`](../minibit/run/bounds.py). Measures are defined in
 [`minibit/run/measures.py`](../minibit/run/measures.py) and
 [`minibit/lab/derived.py`](../minibit/lab/derived.py).

@@ -1,8 +1,8 @@
 """The common part of all checks: the standard swarm, one run of it, and the figures of every run.
 
 The standard swarm (S0): 100 peers that join within a second and stay; 50 kB/s up, no download limit; all peers know
-each other; 128 blocks of 128 kB; 3 + 1 slots, rounds of 10 s, a guest stays for 30 s; rarest first; without `economy`:
-the laws are those of BitTorrent, where neighbours share an uplink.
+each other; 128 blocks of 128 kB; 3 + 1 slots, rounds of 10 s, a guest stays for 30 s; rarest first; news
+every 100 ms; without `economy`: the laws are those of BitTorrent, where neighbours share an uplink.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ def standard(seed: int, *, peers: int = 100, blocks: int = 128, **changes: Any) 
         "guest_rounds": 3,
         "neighbours": everybody(peers),
         "economy": "off",
+        "announce": "100ms",
         "seed": seed,
         "world": "sim",
     }

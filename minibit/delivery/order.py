@@ -17,10 +17,12 @@ from minibit.manifest import NAME_BYTES_MAX, auto_block_bytes
 from minibit.run import readers
 from minibit.run.options import Option, few_enough, read_by
 from minibit.run.readers import checked, one_of, wrong
-from minibit.units import parse_duration, parse_rate
+from minibit.units import parse_bytes, parse_duration, parse_rate
 
 Links = Literal["follow", "keep", "refuse"]
 Verify = Literal["fast", "full"]
+
+BLOCKS = 256  # of a content at least, as long as they are not very small
 
 BESIDE = (".minibit", ".minibit-partial", ".minibit-new")
 """How the names end that lie beside a copy."""
@@ -98,8 +100,12 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(self, dest=str(dest))
 
     def block_bytes_for(self, content_bytes: int) -> int:
-        """The bytes of a block of such content: those given, or those that grow with it."""
-        return few_enough(content_bytes, self.block_bytes or auto_block_bytes(content_bytes))
+        """The bytes of a block of such content: those given, or those that go with it and with the limit.
+
+        There is one peer a machine, with processor enough for messages: so there are 256 blocks at least.
+        """
+        automatic = auto_block_bytes(content_bytes, self.upload_bps, blocks=BLOCKS)
+        return few_enough(content_bytes, self.block_bytes or automatic)
 
 
 class PushOption(Option):
@@ -192,8 +198,8 @@ GROUPS: dict[str, tuple[PushOption, ...]] = {
         PushOption("data_ports", "data_ports", readers.data_ports, "A-B", "Ports for blocks, e.g. 20000-20100.", "any"),
         PushOption("ship", "ship", readers.flag, "", "Send Minibit, msgspec, blake3 and uvloop to the nodes, "
                    "which must have the same Python and sort of processor.", "no"),
-        PushOption("block_size", "block_bytes", readers.block_size, "SIZE", "Block size; auto: by the content.", "auto",
-                   bounds=("1B", "64MiB")),
+        PushOption("block_size", "block_bytes", readers.auto(parse_bytes), "SIZE", "Block size; auto: by the content "
+                   "and the limit.", "auto", bounds=("1B", "64MiB")),
     ),
     "Run": (
         PushOption("follow", "follow_s", parse_duration, "TIME", "Stay for so long after the last copy, and serve "

@@ -19,9 +19,9 @@ ID_DIGITS = 8  # of a node's id, where two nodes have one address
 
 NEIGHBOURS = (20, 64)  # the fewest and the most links of one member
 
-RULES = Rules(choker="none", announce_s=0.1, request_timeout_s=10.0, tracker_s=15.0)
-"""Machines of one owner have nothing to bargain for: each serves all that ask. Few messages; and a neighbour that is
-silent is soon replaced."""
+RULES = Rules(choker="none", request_timeout_s=10.0, tracker_s=15.0)
+"""Machines of one owner have nothing to bargain for: each serves all that ask. A neighbour that is silent is soon
+replaced."""
 
 
 def rules_for(nodes: int) -> Rules:

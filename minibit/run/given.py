@@ -29,7 +29,6 @@ class Keywords(TypedDict, total=False):
     peers: int | str | None
     size: int | str | None
     block_size: int | str | None
-    block_scale: int | str | None
     hash: str | None
     preset: str | None
     picker: str | None

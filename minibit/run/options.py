@@ -21,7 +21,7 @@ from minibit.picker import PICKERS
 from minibit.rules import PRESETS, Rules
 from minibit.run import readers
 from minibit.run.readers import Reader, one_of, strategy, whole, within
-from minibit.seat import Initial
+from minibit.seat import Initial, lowest
 from minibit.units import parse_bytes, parse_duration, parse_rate, show_bytes, show_duration, show_rate
 
 
@@ -29,14 +29,13 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """What to share, among how many peers of which sort, by which rules, where, and what stays of it.
 
     Sizes are bytes, rates bytes a second, times seconds; `TABLE` says what each of them means. Where a default is
-    None: a block grows with the content (times `block_scale`), there is no limit, a local cluster is started, any
+    None: a block grows with the content, there is no limit, a local cluster is started, any
     free port will do, the run gets a name of its own, and its folder is runs/NAME.
     """
 
     peers: int = 10
     size_bytes: int = 64 << 20
     block_bytes: int | None = None
-    block_scale: int = 1
     hash: HashName = "blake3"
     preset: str | None = None
     rules: Rules = Rules()
@@ -84,11 +83,12 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         return options
 
     def block_bytes_for(self, content_bytes: int) -> int:
-        """The bytes of a block of such content: those given, or those that grow with it.
+        """The bytes of a block of such content: those given, or those that go with it and with the limits.
 
         `OptionError` if there would be more blocks than a manifest may have.
         """
-        return few_enough(content_bytes, self.block_bytes or self.block_scale * auto_block_bytes(content_bytes))
+        slowest_bps = lowest(self.upload_bps, self.seed_upload_bps, self.download_bps)
+        return few_enough(content_bytes, self.block_bytes or auto_block_bytes(content_bytes, slowest_bps))
 
 
 def few_enough(content_bytes: int, block_bytes: int) -> int:
@@ -166,10 +166,8 @@ GROUPS: dict[str, tuple[Option, ...]] = {
                bounds=("1", "100000")),
         Option("size", "size_bytes", parse_bytes, "SIZE", "Size of the content that is made without FILE.",
                bounds=("1B", "4TiB")),
-        Option("block_size", "block_bytes", readers.block_size, "SIZE", "Block size; auto: by the content.", "auto",
-               bounds=("1B", "64MiB")),
-        Option("block_scale", "block_scale", whole, "N", "Makes blocks of automatic size so much larger.",
-               bounds=("1", "4096")),
+        Option("block_size", "block_bytes", readers.auto(parse_bytes), "SIZE", "Block size; auto: by the content and "
+               "the limits.", "auto", bounds=("1B", "64MiB")),
         Option("hash", "hash", one_of(*_HASHES), "NAME", "Hash of blocks: blake3 or sha256.", values=_HASHES),
     ),
     "Rules": (
@@ -190,8 +188,8 @@ GROUPS: dict[str, tuple[Option, ...]] = {
                "a seed gives none twice that others wait for.", values=("on", "off")),
         Option("leave", "leave", one_of("never", "complete"), "WHEN", "When a peer leaves: never, or when it is "
                "complete.", values=("never", "complete")),
-        Option("announce", "announce_s", parse_duration, "TIME", "Time for which news is gathered into one message.",
-               bounds=("0s", "1000h")),
+        Option("announce", "announce_s", readers.auto(parse_duration), "TIME", "Time for which news is gathered into "
+               "one message; auto: by what it costs.", "auto", bounds=("0s", "1000h")),
         Option("request_timeout", "request_timeout_s", parse_duration, "TIME", "Silence of a neighbour after which its "
                "blocks are asked of others.", bounds=_TIME),
         Option("pipeline", "pipeline", whole, "N", "Most open requests to one neighbour.", bounds=_MANY),

@@ -14,7 +14,6 @@ from typing import Any
 from minibit import strategies
 from minibit.errors import LocalError, said
 from minibit.seat import Initial
-from minibit.units import parse_bytes
 
 Reader = Callable[[Any], Any]
 
@@ -83,9 +82,9 @@ name = checked(
 """The name of a run, which is that of a folder and of an actor too."""
 
 
-def block_size(value: Any) -> int | None:
-    """The bytes of a block; None for `auto`."""
-    return None if isinstance(value, str) and value == "auto" else parse_bytes(value)
+def auto(parse: Reader) -> Reader:
+    """What `parse` reads; None for `auto`."""
+    return lambda value: None if isinstance(value, str) and value == "auto" else parse(value)
 
 
 def initial(value: Any) -> Initial:

@@ -291,7 +291,8 @@ class NobodySpins(Checker):
 
 def _most_wakes(world: World, machine: Machine) -> float:
     rules, contacts = world.rules, machine.peer.contacts
-    news = 2 / rules.announce_s if rules.announce_s else 0
+    news_s = machine.peer.exchange.announcer.gather_s(1)  # a moment ago, it may have had fewer neighbours than now
+    news = 2 * min(world.content.block_count, 1 / news_s if news_s else 0)
     tries = (1 + len(contacts.known)) / rules.retry_s + 1 / rules.tracker_s
     overdue = 2 * rules.pipeline + 2 * len(contacts.up)
     return WAKES_AT_ONCE + 1 / rules.round_s + news + tries + overdue

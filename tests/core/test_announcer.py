@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from math import inf
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from minibit import announcer, inventory
-from minibit.announcer import PATIENCE, Announcer
+from minibit.announcer import LONGEST_S, MESSAGE_S, PATIENCE, SHARE, STRETCH, Announcer
 from minibit.messages import Estoque, PeerAddress
 from minibit.neighbour import Neighbour, Slot, Standing
 
@@ -23,10 +24,30 @@ def neighbour(name: str = "bia", theirs: int = 0, told: int = 0, slot: Slot = Sl
 
 def test_the_first_news_after_a_pause_goes_at_once_and_the_next_is_gathered():
     ours = Announcer(0.5)
-    assert ours.due_s(7.0) == 7.0
+    assert ours.due_s(1, 7.0) == 7.0
     ours.news([neighbour()], 0b1, 7.0)
-    assert ours.due_s(7.2) == 7.5
-    assert ours.due_s(9.0) == 9.0
+    assert ours.due_s(1, 7.2) == 7.5
+    assert ours.due_s(1, 9.0) == 9.0
+
+
+def test_news_takes_a_small_share_of_a_processor_whatever_a_message_costs():
+    ours = Announcer(None)
+    assert ours.gather_s(20) * SHARE == pytest.approx(20 * MESSAGE_S)
+    ours.message_s = 1e-3
+    assert ours.gather_s(20) * SHARE == pytest.approx(20 * 1e-3)
+    assert ours.gather_s(20_000) == LONGEST_S
+
+
+def test_news_is_gathered_for_longer_where_wakes_come_late_and_not_where_they_do_no_more():
+    ours, given = Announcer(None), Announcer(0.02)
+    for late_s in [0.05] * 100:
+        ours.woken(late_s)
+        given.woken(late_s)
+    assert ours.gather_s(20) == pytest.approx(STRETCH * 0.05, rel=0.01)
+    assert given.gather_s(20) == 0.02
+    for _ in range(100):
+        ours.woken(0.0)
+    assert ours.gather_s(20) == Announcer(None).gather_s(20)
 
 
 def test_news_goes_once_to_everybody_that_needs_it():

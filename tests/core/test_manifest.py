@@ -178,10 +178,15 @@ def test_blocks_are_hashed_by_the_hash_that_the_manifest_names():
     assert not manifest.matches(0, bytes(200))
 
 
-@given(st.integers(0, 1 << 45))
-def test_auto_blocks_are_a_thousand_to_four_thousand_where_their_limits_allow(content_bytes: int):
-    block_bytes = auto_block_bytes(content_bytes)
+@given(st.integers(0, 1 << 45), st.none() | st.floats(1, 1e12), st.sampled_from([64, 256]))
+def test_auto_blocks_are_few_but_not_too_few_where_their_limits_allow(
+    content_bytes: int, slowest_bps: float | None, blocks: int
+):
+    block_bytes = auto_block_bytes(content_bytes, slowest_bps, blocks)
     assert block_bytes.bit_count() == 1
     assert 16 << 10 <= block_bytes <= 16 << 20
-    if 16 << 24 <= content_bytes <= 16 << 30:
-        assert 1_000 <= content_bytes / block_bytes <= 4_000
+    if blocks * (16 << 10) <= content_bytes <= 16 << 30:
+        assert content_bytes / block_bytes >= blocks
+        assert block_bytes <= 1 << 20 or content_bytes / block_bytes >= 1_000
+    if slowest_bps is not None and block_bytes > max(16 << 10, slowest_bps / 16):  # slow blocks are many
+        assert content_bytes / block_bytes >= 1_000

@@ -607,7 +607,7 @@ def test_the_letters_of_a_swarm_say_how_all_its_neighbours_see_a_peer():
 
 
 def test_a_peer_that_should_send_and_does_not_is_snubbed_and_one_that_is_gone_has_no_letters():
-    ledger = ledger_of({"peer-01": 0}, preset="lan")  # a PEDIDO waits for 10 s
+    ledger = ledger_of({"peer-01": 0}, request_timeout="10s")
     ledger.enter_all([*linked((TRACKER, "peer-01")), ServingRecord(1.0, TRACKER, "peer-01", "fixed")])
     assert flags(ledger, 10.9)[TRACKER] == "D"
     assert flags(ledger, 11.1)[TRACKER] == "DS"

@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from minibit.errors import OptionError
-from minibit.manifest import BLOCK_BYTES_MAX, auto_block_bytes
+from minibit.manifest import BLOCK_BYTES_MAX
 from minibit.rules import PRESETS, Rules
 from minibit.run.options import Initial, Options
 
@@ -45,20 +46,23 @@ def test_every_rule_has_an_option():
 def test_classic_is_the_rules_of_the_original():
     classic = Options.build(preset="classic")
     assert (classic.block_bytes, classic.hash, classic.initial) == (32 * 1024, "sha256", Initial(0.1, 1))
-    assert classic.rules == Rules(choker="rarity", guest_rounds=1, economy="off", leave="complete")
+    assert classic.rules == Rules(choker="rarity", guest_rounds=1, economy="off", announce_s=0.1, leave="complete")
 
 
-def test_bittorrent_is_the_defaults_without_their_economy():
-    assert Options.build(preset="bittorrent").rules == Rules(economy="off")
+def test_bittorrent_is_the_defaults_without_their_economy_and_with_news_by_the_clock():
+    assert Options.build(preset="bittorrent").rules == Rules(economy="off", announce_s=0.1)
 
 
-def test_lan_has_short_rounds_large_blocks_and_few_messages():
-    lan = Options.build(preset="lan")
-    assert lan.rules.round_s < Rules().round_s
-    assert lan.rules.announce_s > Rules().announce_s
-    assert lan.block_bytes_for(1 << 30) == lan.block_scale * auto_block_bytes(1 << 30) > auto_block_bytes(1 << 30)
-    assert lan.block_bytes_for(1 << 40) == BLOCK_BYTES_MAX
-    assert Options.build(preset="lan", block_size="1MiB").block_bytes_for(1 << 30) == 1 << 20
+def test_lan_changes_nothing():
+    assert msgspec.structs.replace(Options.build(preset="lan"), preset=None) == Options.build()
+
+
+def test_blocks_are_large_unless_the_least_limit_makes_them_slow():
+    assert Options.build().block_bytes_for(64 << 20) == 1 << 20
+    assert Options.build(upload="1GB/s", seed_upload="2MiB/s").block_bytes_for(64 << 20) == 128 << 10
+    assert Options.build(download="1KiB/s").block_bytes_for(64 << 20) == 64 << 10  # a thousand of them, and no more
+    assert Options.build(upload="1KiB/s", block_size="4MiB").block_bytes_for(64 << 20) == 4 << 20
+    assert Options.build().block_bytes_for(1 << 40) == 16 << 20 < BLOCK_BYTES_MAX
 
 
 def test_what_is_given_beside_a_preset_wins():
