@@ -1,12 +1,13 @@
 """Errands: what an actor says to others by actor calls, and the answers that come back.
 
-They carry what no link can: the talk with the tracker, and, with `--control actors`, the messages of links.
+They carry what no link can: the talk with the tracker, and, with `--control actors`, the parcels of the post.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import ray
@@ -43,12 +44,19 @@ class Errands:
         self._actors: dict[str, Any] = {} if tracker is None else {TRACKER: tracker}
         self._calls: set[asyncio.Task[None]] = set()
 
-    def say(self, name: str, message: Message, number: int | None = None) -> None:
-        """Say `message` to the actor of that name: the `number`th of a link, or, with None, what concerns the swarm."""
-        self.count += 1
-        task = asyncio.get_running_loop().create_task(self._say(name, message, number))
+    def say(self, name: str, message: Message) -> None:
+        """Say `message`, which concerns the swarm, to the actor of that name."""
+        task = asyncio.get_running_loop().create_task(self._say(name, message))
         self._calls.add(task)
         task.add_done_callback(self._said)
+
+    async def carry(self, peer: str, parcel: bytes) -> bytes | None:
+        """Take a parcel (`minibit.actors.post`) to another member, again as long as that is only out of reach.
+
+        The answer; None if it is gone.
+        """
+        answer: bytes | None = await self._ask(peer, lambda actor: reached(partial(self._call, actor.parcel, parcel)))
+        return answer
 
     async def close(self) -> None:
         """Wait for no answer any more."""
@@ -57,25 +65,28 @@ class Errands:
             call.cancel()
         await asyncio.gather(*calls, return_exceptions=True)
 
-    async def _say(self, name: str, message: Message, number: int | None) -> None:
-        def call() -> Awaitable[Any]:
-            answer: Awaitable[Any] = getattr(actor, message.verb.lower()).remote(self._sender, message, number)
-            return answer
+    async def _say(self, name: str, message: Message) -> None:
+        verb = message.verb.lower()
+        answer = await self._ask(name, lambda actor: self._call(getattr(actor, verb), message))
+        if answer is not None:
+            self._answered(answer)
 
+    def _call(self, method: Any, *said: Any) -> Awaitable[Any]:
+        self.count += 1
+        answer: Awaitable[Any] = method.remote(self._sender, *said)
+        return answer
+
+    async def _ask(self, name: str, ask: Callable[[Any], Awaitable[Any]]) -> Any:
+        """What the actor of that name answers; None if it is gone, or no actor has the name: the core asks again."""
         try:
             if (actor := self._actors.get(name)) is None:  # in a thread: it waits as long as there is no head
                 actor = await asyncio.to_thread(ray.get_actor, actor_name(self._run, name), NAMESPACE)
                 self._actors[name] = actor
-            if number is None:
-                answer = await call()
-            else:  # all later ones wait for it over there
-                answer = await reached(call)
-        except (RayError, ValueError) as error:  # that actor is gone, or no actor has the name: the core asks again
+            return await ask(actor)
+        except (RayError, ValueError) as error:
             if isinstance(error, ActorDiedError):
                 self._actors.pop(name, None)  # another one may be started under that name
-            return
-        if answer is not None:
-            self._answered(answer)
+            return None
 
     def _said(self, task: asyncio.Task[None]) -> None:
         self._calls.discard(task)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Protocol
 
@@ -23,6 +23,7 @@ from minibit.actors.disk.source import Source
 from minibit.actors.disk.store import Store
 from minibit.actors.links.face import Wire
 from minibit.actors.links.pairs import Links
+from minibit.actors.post import Carry, Post
 from minibit.errors import MinibitError, RemoteError, SourceError
 from minibit.mailbox import Mailbox
 from minibit.manifest import Manifest
@@ -33,26 +34,21 @@ from minibit.seat import Seat, lowest
 
 log = logging.getLogger(__name__)
 
-HELD_BACK_MAX = 1024  # actor calls of one sender that wait for an earlier one, or for the link
-
 
 class Outside(Protocol):
-    """The actors that a node calls instead of using a link."""
+    """The actor that a node calls instead of using a link."""
 
     def call_tracker(self, message: Message) -> None:
         """Send `message` to the tracker; its answer comes by `Node.receive`."""
-
-    def call_peer(self, peer: str, message: Message, number: int) -> None:
-        """Send another peer its `number`th message by an actor call (`--control actors`)."""
 
 
 class Node:
     """One member of a swarm, with its sockets and files.
 
     Blocks are read from `store` and, if it is a `Store`, written to it; the node closes it. The peer begins with
-    the blocks of the store. With `by_actor_calls`, control messages to neighbours go by `outside` and not by links.
-    Without `seals` the path of a link is trusted: a wrong block is its sender's fault.
-    `settled` is set once every block is held, or none will come any more. Without `records`, none are kept.
+    the blocks of the store. With `carry`, control messages go to neighbours by the actor calls that it makes, and not
+    by links. Without `seals` the path of a link is trusted: a wrong block is its sender's fault. `settled` is set
+    once every block is held, or none will come any more. Without `records`, none are kept.
     """
 
     def __init__(
@@ -65,7 +61,7 @@ class Node:
         key: bytes,
         seed: int | str = 0,
         host: str = "127.0.0.1",
-        by_actor_calls: bool = False,
+        carry: Carry | None = None,
         seals: bool = True,
         records: bool = True,
     ) -> None:
@@ -84,16 +80,13 @@ class Node:
         self.begin_anew()
         self.links = Links(self, upload_bps=seat.upload_bps, download_bps=seat.download_bps, seals=seals)
         self._outside = outside
-        self._by_actor_calls = by_actor_calls
+        self.post = Post(self.links, carry, self._do) if carry else None
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._wake_at = 0.0
         self._tasks: set[asyncio.Task[None]] = set()
         self._records: deque[Record] = deque(maxlen=None if records else 0)
         self._closed_bytes = [0, 0, 0]  # the traffic of links that are closed, as in `Wire.traffic`
-        self._numbers: dict[str, int] = defaultdict(int)  # the number of the next actor call, by receiver
-        self._expected: dict[str, int] = defaultdict(int)  # the number that must come next, by sender
-        self._held_back: dict[str, dict[int, Message]] = defaultdict(dict)  # by sender and number
 
     # the life of a node
 
@@ -159,24 +152,8 @@ class Node:
         """Let the core decide about `event`, and carry out its effects."""
         self._decide(self.peer.handle, event)
 
-    def receive(self, sender: str, message: Message, number: int | None = None) -> None:
-        """Take a message of an actor call. One with a `number` waits for its turn, and for the link to its sender."""
-        if number is None:
-            self._take(sender, message)
-            return
-        expected = self._expected[sender]
-        if expected <= number < expected + HELD_BACK_MAX:
-            self._held_back[sender][number] = message
-            self._take_in_order(sender)
-
-    def _take_in_order(self, sender: str) -> None:
-        waiting = self._held_back[sender]
-        while sender in self.peer.contacts.up and self._expected[sender] in waiting:
-            message = waiting.pop(self._expected[sender])
-            self._expected[sender] += 1
-            self._take(sender, message)
-
-    def _take(self, sender: str, message: Message) -> None:
+    def receive(self, sender: str, message: Message) -> None:
+        """Take one message: of a link, or of an actor call."""
         self.mailbox.came(sender, message, time.monotonic())
         self.handle(events.Received(sender, message))
 
@@ -242,10 +219,8 @@ class Node:
 
     def _send(self, peer: str, message: Message, now: float) -> None:
         self.mailbox.went(peer, message, now)
-        if self._by_actor_calls:
-            number = self._numbers[peer]
-            self._numbers[peer] += 1
-            self._outside.call_peer(peer, message, number)
+        if self.post is not None:
+            self.post.say(peer, message)
         elif peer in self.links:
             self.links[peer].send(message)
 
@@ -315,7 +290,6 @@ class Node:
 
     def on_linked(self, link: Wire) -> None:
         self.handle(events.Linked(link.address, link.dialled, link.alone))
-        self._take_in_order(link.peer)
 
     def on_unlinked(self, link: Wire, why: str) -> None:
         self._closed_bytes = [a + b for a, b in zip(self._closed_bytes, link.traffic, strict=True)]
@@ -324,7 +298,7 @@ class Node:
     def on_message(self, link: Wire, message: Message) -> None:
         if type(message) in NEWS and link.peer == events.TRACKER:  # a link of that id is the seed's, not the tracker's
             raise RemoteError(f"a {message.verb} by a link: the tracker says it by an actor call")
-        self._take(link.peer, message)
+        self.receive(link.peer, message)
 
     def on_block(self, link: Wire, block: int, data: memoryview) -> None:
         """Verify a block if the core expects it (see `events.Arrived`), and write it if it is right."""

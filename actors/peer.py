@@ -189,7 +189,7 @@ class PeerActor:
             key=setup.key,
             seed=setup.seed,
             host=self._host,
-            by_actor_calls=setup.by_actor_calls,
+            carry=self.errands.carry if setup.by_actor_calls else None,
             seals=setup.seals,
             records=setup.records,
         )
@@ -371,22 +371,22 @@ class PeerActor:
 
     # the mirror: a method for every verb
 
-    async def hear(self, sender: str, message: Message, number: int | None = None) -> ListaPeers | None:
-        """Put a message into the mailbox, as if `sender` had said it; `number` orders those of one link."""
-        self.node.receive(sender, judged(message), number)
+    async def hear(self, sender: str, message: Message) -> ListaPeers | None:
+        """Put a message into the mailbox, as if `sender` had said it."""
+        self.node.receive(sender, judged(message))
         return None  # only the tracker answers
 
     registro = lista_peers = novo_peer = estoque = bloqueio = desbloqueio = pedido = desligamento = hear
+
+    async def parcel(self, sender: str, parcel: bytes) -> bytes:
+        """Hear all that a neighbour says at once, with `--control actors`; what we say to it."""
+        return b"" if self.node.post is None else self.node.post.hear(sender, parcel)
 
     # what the node can't reach by its links (`minibit.actors.node.Outside`)
 
     def call_tracker(self, message: Message) -> None:
         """Say `message` to the tracker, and hear its answer."""
         self.errands.say(TRACKER, message)
-
-    def call_peer(self, peer: str, message: Message, number: int | None = None) -> None:
-        """Say `message` to another peer: the `number`th of a link, or, with None, what concerns the swarm."""
-        self.errands.say(peer, message, number)
 
 
 def machine() -> str:

@@ -46,13 +46,13 @@ class RosterActor:
         """A sign of life, as the members of a push give it."""
         return MemberStanding()
 
-    async def registro(self, sender: str, message: Message, number: int | None = None) -> ListaPeers | None:
+    async def registro(self, sender: str, message: Message) -> ListaPeers | None:
         """`sender` is there: the answer says which others are."""
         answer = self._hear(sender, judged(message))
         assert answer is None or isinstance(answer, ListaPeers)
         return answer
 
-    async def desligamento(self, sender: str, message: Message, number: int | None = None) -> None:
+    async def desligamento(self, sender: str, message: Message) -> None:
         """`sender` leaves the swarm."""
         self._hear(sender, judged(message))
 
@@ -121,13 +121,6 @@ class TrackerActor(RosterActor):
         await super().stop(erase)
         await self.seed.stop(erase)
 
-    async def desligamento(self, sender: str, message: Message, number: int | None = None) -> None:
-        """`sender` leaves the swarm, or, with a number, its link to the seed."""
-        if number is None:
-            await super().desligamento(sender, message)
-        else:
-            await self.seed.hear(sender, message, number)
-
     # what the seed can't reach by its links (`minibit.actors.node.Outside`)
 
     def call_tracker(self, message: Message) -> None:
@@ -135,10 +128,6 @@ class TrackerActor(RosterActor):
         answer = self._hear(self.seed.name, message)
         if answer is not None:
             asyncio.get_running_loop().call_soon(self.seed.node.receive, TRACKER, answer)
-
-    def call_peer(self, peer: str, message: Message, number: int) -> None:
-        """The seed says the `number`th message to another peer."""
-        self.seed.call_peer(peer, message, number)
 
     # what the two share
 
@@ -168,6 +157,6 @@ def _of_the_seed(method: str) -> Callable[..., Coroutine[Any, Any, Any]]:
 
 for _name in (
     *("open", "give", "join", "start", "leave", "clock", "drain", "snapshot", "mailbox", "peek", "limit"),
-    *("lista_peers", "novo_peer", "estoque", "bloqueio", "desbloqueio", "pedido"),
+    *("lista_peers", "novo_peer", "estoque", "bloqueio", "desbloqueio", "pedido", "parcel"),
 ):
     setattr(TrackerActor, _name, _of_the_seed(_name))

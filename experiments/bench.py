@@ -29,6 +29,7 @@ from urllib.request import urlopen
 import click
 import psutil
 import ray
+from control import control
 from growth import growth
 from networks import networks
 from own_cluster import TIMEOUT_S, ray_cluster, run, swarm
@@ -40,7 +41,6 @@ from minibit.actors.driver.live import make_ready
 from minibit.actors.driver.own_swarm import OwnSwarm
 from minibit.cli.ending import complain
 from minibit.run import bounds
-from minibit.run.summary import Summary
 from minibit.units import parse_bytes, parse_rate, show_bytes, show_duration, show_rate
 
 MB = 1e6
@@ -54,7 +54,7 @@ def main(context: click.Context, as_json: bool) -> None:
     context.obj = as_json
 
 
-for command in (growth, networks):
+for command in (control, growth, networks):
     main.add_command(command)
 
 
@@ -181,70 +181,6 @@ def limited(as_json: bool, /, seed_upload: str, upload: str, **options: Any) -> 
     if transfer_s < bound_s:
         complain("the transfer is faster than possible: bytes or time are counted wrong")
         sys.exit(1)
-
-
-# control
-
-
-@main.command()
-@click.option("--peers", default=20, type=click.IntRange(1))
-@click.option("--size", default="64MiB", metavar="SIZE")
-@click.option("--preset", default=None, metavar="NAME")
-@click.option("--block-size", "sizes", multiple=True, default=("64KiB", "1MiB"), metavar="SIZE")
-@click.option("--control", "ways", multiple=True, default=("links",), metavar="NAME", help="links, actors; or both.")
-@click.option("--repeat", default=1, type=click.IntRange(1), help="Runs of each, in turn; medians count.")
-@click.pass_obj
-def control(as_json: bool, /, sizes: tuple[str, ...], ways: tuple[str, ...], repeat: int, **options: Any) -> None:
-    """Measure the bytes beside the blocks, for the same content in small and in large blocks.
-
-    With several ways of control, the goodput of each stands beside that of the first.
-    """
-    quiet = Quiet()
-    runs: dict[tuple[str, str], list[Summary]] = {(size, way): [] for size in sizes for way in ways}
-    with ray_cluster(), warm_copies(options["peers"], parse_bytes(options["size"])) as copies:
-        for size, way in list(runs) * repeat:
-            quiet.rest()
-            runs[size, way].append(run(copies, block_size=size, control=way, **options))
-    rows: list[dict[str, Any]] = [
-        {
-            "block_bytes": summaries[0].content.block_bytes,
-            "blocks": summaries[0].content.blocks,
-            "control": way,
-            "goodput_bps": goodput_bps(summaries),
-            "ratio": goodput_bps(summaries) / goodput_bps(runs[size, ways[0]]),
-            "actor_calls": int(median(summary.actor_calls for summary in summaries)),
-            "messages": int(median(summary.messages.total for summary in summaries)),
-            "control_share": median(summary.bytes.control / summary.bytes.moved for summary in summaries),
-            "waste_share": median(summary.bytes.wasted / summary.bytes.moved for summary in summaries),
-        }
-        for (size, way), summaries in runs.items()
-    ]
-    shown = [
-        {
-            "blocks": show_bytes(row["block_bytes"]),
-            "count": row["blocks"],
-            "control by": row["control"],
-            "goodput": show_rate(row["goodput_bps"]),
-            f"beside {ways[0]}": f"{row['ratio']:.2f}",
-            "actor calls": row["actor_calls"],
-            "messages": row["messages"],
-            "control / payload": f"{100 * row['control_share']:.3f} %",
-            "waste / payload": f"{100 * row['waste_share']:.3f} %",
-        }
-        for row in rows
-    ]
-    found = {
-        "peers": options["peers"],
-        "content_bytes": parse_bytes(options["size"]),
-        "machine": quiet.figures(),
-        "runs": rows,
-    }
-    tell(as_json, found, shown, f"{shown_warm(copies.rewrite_bps)} {Quiet.shown(quiet.figures())}.")
-
-
-def goodput_bps(summaries: list[Summary]) -> float:
-    """The median."""
-    return median(summary.goodput_bps for summary in summaries)
 
 
 # live

@@ -366,9 +366,10 @@ def test_a_peers_process_loads_these_rooms_and_no_more():
         *("actors.disk.place", "actors.disk.pushed", "actors.disk.scratch", "actors.disk.source", "actors.disk.store"),
         *("actors.disk.swap", "actors.disk.tree", "actors.errands", "actors.links"),
         *("actors.links.face", "actors.links.gate", "actors.links.link", "actors.links.outbox", "actors.links.pairs"),
-        *("actors.links.pool", "actors.names", "actors.node", "actors.peer", "actors.tracker", "announcer"),
-        *("availability", "behaviour", "choker", "contacts", "content", "errors", "events", "exchange", "inventory"),
-        *("life", "line", "mailbox", "manifest", "membership", "messages", "neighbour", "peer", "picker", "pipeline"),
+        *("actors.links.pool", "actors.names", "actors.node", "actors.peer", "actors.post", "actors.tracker"),
+        *("announcer", "availability", "behaviour", "choker", "contacts", "content", "errors", "events", "exchange"),
+        *("inventory", "life", "line", "mailbox", "manifest", "membership", "messages", "neighbour", "peer"),
+        *("picker", "pipeline"),
         *(
             "rate",
             "records",

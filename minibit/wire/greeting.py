@@ -95,6 +95,12 @@ class Greeting:
         return self._hello.sealed
 
     @property
+    def name(self) -> str:
+        """A name for the link that both ends know, and no other link has; once `address` is known."""
+        assert self._theirs is not None
+        return (self._hello if self.dialled else self._theirs).nonce
+
+    @property
     def silent(self) -> bool:
         """Whether the other end, which dialled, has said nothing yet."""
         return self.stage is Stage.LISTENING

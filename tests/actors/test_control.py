@@ -12,7 +12,7 @@ from loopback import Loopback, on_uvloop
 from ray.exceptions import ActorDiedError, ActorUnavailableError, RpcError
 
 from minibit import messages
-from minibit.actors import errands, node
+from minibit.actors import errands
 from minibit.actors.disk import files
 from minibit.actors.node import Node
 from minibit.actors.peer import PeerActor
@@ -127,106 +127,6 @@ async def test_a_message_by_hand_from_nobody_we_know_is_seen_and_does_no_harm(fi
         swarm.check()
 
 
-# numbers: async actors promise no order
-
-
-class Heard:
-    """Notes what a node takes from `one`, in which order."""
-
-    def __init__(self, two: Node, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.numbers: list[int] = []
-
-        def take(sender: str, message: Any) -> None:
-            if isinstance(message, Pedido):  # and nothing that the tracker says meanwhile
-                self.numbers.append(message.block)
-
-        monkeypatch.setattr(two, "_take", take)
-
-
-@pytest.mark.parametrize("order", [(0, 1, 2, 3), (3, 2, 1, 0), (2, 0, 3, 1), (1, 0, 0, 1, 3, 3, 2, 2)])
-@on_uvloop
-async def test_numbered_messages_are_taken_in_order_and_once(film, tmp_path, monkeypatch, order):
-    async with Loopback(film, tmp_path / "copies") as swarm:
-        _, two = await linked(swarm)
-        heard = Heard(two, monkeypatch)
-        for number in order:
-            two.receive("one", Pedido(number), number)
-        assert heard.numbers == [0, 1, 2, 3]
-        assert not two._held_back["one"]
-
-
-@on_uvloop
-async def test_each_sender_has_its_own_numbers(film, tmp_path, monkeypatch):
-    async with Loopback(film, tmp_path / "copies") as swarm:
-        _, two = await linked(swarm)
-        heard = Heard(two, monkeypatch)
-        two.receive("one", Pedido(1), 1)
-        two.receive(TRACKER, Pedido(7), 0)
-        two.receive("one", Pedido(0), 0)
-        assert heard.numbers == [7, 0, 1]
-
-
-@on_uvloop
-async def test_a_message_without_a_number_waits_for_nobody(film, tmp_path, monkeypatch):
-    async with Loopback(film, tmp_path / "copies") as swarm:
-        _, two = await linked(swarm)
-        heard = Heard(two, monkeypatch)
-        two.receive("one", Pedido(1), 1)
-        two.receive("one", Pedido(9))
-        assert heard.numbers == [9]
-
-
-@on_uvloop
-async def test_numbered_messages_wait_until_the_link_stands(film, tmp_path):
-    async with Loopback(film, tmp_path / "copies") as swarm:
-        two = await swarm.seat("two", start=False)
-        two.receive("one", Pedido(1), 1)
-        two.receive("one", Pedido(0), 0)
-        assert letters(two, sender="one") == []
-        await swarm.seat("one", start=False)
-        await swarm.until(lambda: len(letters(two, sender="one")) >= 2)
-        assert letters(two, sender="one")[:2] == [Pedido(0), Pedido(1)]
-
-
-@on_uvloop
-async def test_a_link_that_comes_back_goes_on_with_the_numbers(film, tmp_path):
-    async with Loopback(film, tmp_path / "copies", by_actor_calls=True) as swarm:
-        one, two = await linked(swarm)
-        numbers = one._numbers["two"]
-        assert numbers
-        transport = one.links["two"]._transport
-        assert transport is not None
-        transport.abort()
-        await swarm.until(lambda: "one" not in two.peer.contacts.up)
-        await swarm.until(lambda: "one" in two.peer.contacts.up and one._numbers["two"] > numbers)
-        one.start()
-        two.start()
-        await swarm.until_complete()
-        swarm.check_copies()
-
-
-@on_uvloop
-async def test_what_is_held_back_is_bounded_and_the_next_one_is_always_taken(film, tmp_path, monkeypatch):
-    monkeypatch.setattr(node, "HELD_BACK_MAX", 10)
-    async with Loopback(film, tmp_path / "copies") as swarm:
-        _, two = await linked(swarm)
-        heard = Heard(two, monkeypatch)
-        for number in range(1, 100):
-            two.receive("one", Pedido(number), number)
-        assert len(two._held_back["one"]) < 10
-        two.receive("one", Pedido(0), 0)
-        assert heard.numbers == list(range(10))
-
-
-@on_uvloop
-async def test_a_neighbour_is_blamed_for_what_it_says_by_an_actor_call_as_by_its_link(film, tmp_path):
-    async with Loopback(film, tmp_path / "copies") as swarm:
-        _, two = await linked(swarm)
-        two.receive("one", Pedido(99), 0)
-        assert "one" not in two.peer.contacts.up
-        assert two.mailbox.last[-1].message.why == "a PEDIDO for block 99 of 4"
-
-
 # calls of other actors: every way out is heard
 
 
@@ -236,7 +136,7 @@ class Remote:
     def __init__(self, *ways: Any) -> None:
         self.ways = list(ways)
         self.heard: list[tuple[Any, ...]] = []
-        self.pedido = self.registro = self
+        self.parcel = self.registro = self
 
     async def remote(self, *said: Any) -> Any:
         self.heard.append(said)
@@ -255,19 +155,18 @@ async def caller(swarm: Loopback) -> PeerActor:
 
 
 @on_uvloop
-async def test_a_numbered_message_is_said_until_it_is_heard_and_others_once(film, tmp_path, monkeypatch):
+async def test_a_parcel_is_carried_until_it_is_heard_and_other_messages_are_said_once(film, tmp_path, monkeypatch):
     monkeypatch.setattr(errands, "AGAIN_S", 0.0)
     async with Loopback(film, tmp_path / "copies") as swarm:
         actor = await caller(swarm)
         away = [ActorUnavailableError("away", None), RpcError("away"), ActorUnavailableError("away", None)]
-        actor.errands._actors["two"] = other = Remote(*away, None)
-        actor.call_peer("two", Pedido(3), 7)
+        actor.errands._actors["two"] = other = Remote(*away, b"answer")
+        assert await actor.errands.carry("two", b"parcel") == b"answer"
+        assert (other.heard, actor.errands.count) == ([("one", b"parcel")] * 4, 4)
+        actor.errands._actors[TRACKER] = other = Remote(away[0])
+        actor.call_tracker(Registro(peer="one"))
         await asyncio.gather(*actor.errands._calls)
-        assert other.heard == [("one", Pedido(3), 7)] * 4
-        actor.errands._actors["two"] = other = Remote(away[0])
-        actor.call_peer("two", Pedido(3))
-        await asyncio.gather(*actor.errands._calls)
-        assert other.heard == [("one", Pedido(3), None)]
+        assert other.heard == [("one", Registro(peer="one"))]
         assert actor.node.failure is None
 
 
@@ -279,6 +178,8 @@ async def test_a_call_that_finds_nobody_does_the_caller_no_harm(film, tmp_path, 
         actor.errands._actors[TRACKER] = Remote(error)
         actor.call_tracker(Registro(peer="one"))
         await asyncio.gather(*actor.errands._calls)
+        actor.errands._actors["two"] = Remote(error if not isinstance(error, RpcError) else ActorDiedError())
+        assert await actor.errands.carry("two", b"parcel") is None
         assert actor.node.failure is None
 
 

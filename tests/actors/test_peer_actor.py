@@ -22,7 +22,7 @@ from minibit.actors.tracker import RosterActor
 from minibit.errors import SourceError
 from minibit.events import TRACKER
 from minibit.manifest import Manifest
-from minibit.messages import ListaPeers, Pedido, Registro
+from minibit.messages import ListaPeers, Registro
 from minibit.seat import Initial, Seat
 from minibit.strategies import Shipment
 
@@ -106,17 +106,15 @@ async def test_a_peer_whose_start_is_asked_for_twice_starts_once(tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("answers", "calls"), [([UNREACHABLE, UNREACHABLE, None], 3), ([UNREACHABLE, DEAD], 2), ([None], 1)]
+    ("answers", "calls"), [([UNREACHABLE, UNREACHABLE, b"yes"], 3), ([UNREACHABLE, DEAD], 2), ([b"yes"], 1)]
 )
 @on_uvloop
-async def test_a_message_that_others_wait_for_is_said_again_until_it_is_heard_or_its_receiver_is_dead(answers, calls):
+async def test_a_parcel_is_carried_again_until_it_is_heard_or_its_receiver_is_dead(answers, calls):
     actor = PeerActor(Seat(name="ana"), SimpleNamespace(run="tuesday"), "")  # type: ignore[arg-type]
-    bia = FakeTracker(pedido=list(answers))
+    bia = FakeTracker(parcel=list(answers))
     actor.errands._actors["bia"] = bia
-    actor.call_peer("bia", Pedido(1), 7)
-    while actor.errands._calls:
-        await asyncio.sleep(0)
-    assert bia.calls == ["pedido"] * calls
+    assert await actor.errands.carry("bia", b"parcel") == (None if DEAD in answers else b"yes")
+    assert bia.calls == ["parcel"] * calls
 
 
 def push_setup(tmp_path: Path, manifest: Manifest, **more: Any) -> Setup:

@@ -122,6 +122,22 @@ def test_the_spread_is_the_distance_between_the_extremes_over_the_mean():
     assert growth.spread([1.0, 2.0, 3.0]) == 1.0
 
 
+# control
+
+
+def test_ways_of_control_are_compared(tmp_path: Path):
+    into = tmp_path / "speed.md"
+    options = ["--peers", "2", "--size", "300KiB", "--block-size", "64KiB", "--into", str(into)]
+    done = CliRunner().invoke(bench.main, ["--json", "control", *options])
+    assert done.exit_code == 0, done.output
+    links, actors = json.loads(done.stdout)["runs"]
+    assert (links["control"], actors["control"], links["ratio"]) == ("links", "actors", 1.0)
+    assert actors["ratio"] == pytest.approx(actors["goodput_bps"] / links["goodput_bps"])
+    assert links["actor_calls"] < actors["actor_calls"]
+    assert "Warm: all write over the same files" in into.read_text()
+    assert (tmp_path / "img" / "control.svg").exists()
+
+
 # networks
 
 

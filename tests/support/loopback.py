@@ -88,36 +88,38 @@ class LocalOutside:
     def call_tracker(self, message: Message) -> None:
         asyncio.get_running_loop().call_soon(self._swarm.ask_tracker, self._name, message)
 
-    def call_peer(self, peer: str, message: Message, number: int) -> None:
-        asyncio.get_running_loop().call_soon(self.deliver, peer, message, number)
+    async def carry(self, peer: str, parcel: bytes) -> bytes | None:
+        await asyncio.sleep(0)
+        if (node := self._swarm.nodes.get(peer)) is None:
+            return None
+        assert node.post is not None
+        return node.post.hear(self._name, parcel)
 
-    def deliver(self, peer: str, message: Message, number: int) -> None:
-        if (node := self._swarm.nodes.get(peer)) is not None:
-            node.receive(self._name, message, number)
 
-
-class ShufflingOutside(LocalOutside):
-    """Delivers the calls of one turn of the loop in any order, as async actors may."""
+class TroubledOutside(LocalOutside):
+    """Calls and answers take any time, some are lost, and are made again; some come twice, and late."""
 
     def __init__(self, swarm: Loopback, name: str) -> None:
         super().__init__(swarm, name)
         self._rng = Random(name)
-        self._calls: list[tuple[str, Message, int]] = []
-        self.out_of_order = 0
+        self.lost = self.twice = 0
 
-    def call_peer(self, peer: str, message: Message, number: int) -> None:
-        if not self._calls:
-            asyncio.get_running_loop().call_later(0.002, self._deliver_all)
-        self._calls.append((peer, message, number))
+    async def carry(self, peer: str, parcel: bytes) -> bytes | None:
+        while True:
+            await asyncio.sleep(self._rng.random() * 0.004)
+            answer = await super().carry(peer, parcel)
+            await asyncio.sleep(self._rng.random() * 0.004)
+            fate = self._rng.random()
+            if fate < 0.1:  # a copy, which nobody waits for, comes after this one, and perhaps after the next
+                self.twice += 1
+                asyncio.get_running_loop().call_later(self._rng.random() * 0.01, self._come_late, peer, parcel)
+            if fate < 0.8 or answer is None:
+                return answer
+            self.lost += 1
 
-    def _deliver_all(self) -> None:
-        calls, self._calls = self._calls, []
-        self._rng.shuffle(calls)
-        last: dict[str, int] = {}
-        for peer, message, number in calls:
-            self.out_of_order += number < last.get(peer, 0)
-            last[peer] = number
-            self.deliver(peer, message, number)
+    def _come_late(self, peer: str, parcel: bytes) -> None:
+        if (node := self._swarm.nodes.get(peer)) is not None and node.post is not None:
+            node.post.hear(self._name, parcel)
 
 
 class Loopback:
@@ -180,7 +182,7 @@ class Loopback:
                 self.outsides[name],
                 seed=self.seed,
                 key=key,
-                by_actor_calls=self._by_actor_calls,
+                carry=self.outsides[name].carry if self._by_actor_calls else None,
                 seals=self._seals,
             )
         self.nodes[name] = node
