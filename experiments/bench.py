@@ -1,6 +1,7 @@
 """The cost of a swarm of real actors on this machine: one question for each command.
 
     python experiments/bench.py spawn      # the start, beside that of as many actors that do nothing
+    python experiments/bench.py start      # from the command to the first block: where does that time go?
     python experiments/bench.py growth     # goodput with 10, 20 ... 50 peers, beside bare sockets: does it fall?
     python experiments/bench.py networks   # on each kind of network: are the defaults as good as the best preset?
     python experiments/bench.py limited    # uplinks limited: how far above the lower bound?
@@ -35,6 +36,7 @@ from networks import networks
 from own_cluster import TIMEOUT_S, ray_cluster, run, swarm
 from quiet import Quiet
 from results import SHOWN, tell
+from start import start
 from warm import shown_warm, warm_copies
 
 from minibit.actors.driver.live import make_ready
@@ -54,7 +56,7 @@ def main(context: click.Context, as_json: bool) -> None:
     context.obj = as_json
 
 
-for command in (control, growth, networks):
+for command in (control, growth, networks, start):
     main.add_command(command)
 
 

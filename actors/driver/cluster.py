@@ -1,8 +1,8 @@
 """The Ray cluster that a swarm runs on: joined by address, or started on this machine.
 
-A cluster that we start lives and dies with this process: no dashboard, workers at the priority of their driver, ports
-on the loopback only, and its own token. One that is joined is left as it was found. Signals stay ours: Ray sets
-handlers of its own, which would end this process without a word.
+A cluster that we start lives and dies with this process: no dashboard, no autoscaler, ports on the loopback only, its
+own token, and workers that are forked (`fork_server`), at the priority of their driver. One that is joined is left as
+it was found. Signals stay ours: Ray sets handlers of its own, which would end this process without a word.
 
 A few private names of Ray make errors come sooner and read better (`private`).
 """
@@ -23,8 +23,9 @@ from typing import Any, NamedTuple
 import ray
 from ray.exceptions import AuthenticationError
 
+from minibit.actors.driver import fork_server
 from minibit.actors.driver.head import within
-from minibit.actors.driver.private import on_loopback, private, signals_kept
+from minibit.actors.driver.private import lean, on_loopback, private, signals_kept
 from minibit.actors.driver.signals import undisturbed
 from minibit.actors.names import NAMESPACE
 from minibit.delivery.nodes import NodeRow
@@ -88,6 +89,7 @@ def disconnect() -> None:
         _each("kill", ended)
         _each("wait", ended, REAP_S)
         _processes.clear()
+        fork_server.end()
 
 
 def end_at_once() -> None:
@@ -104,9 +106,10 @@ def _start() -> None:
     _give_token()
     folder = _ray_folder()
     for tries_left in reversed(range(STARTS)):
-        before = _below(deep=False)
+        forks = fork_server.begin() if tries_left else None  # the last time all goes as Ray does it
+        before = [process for process in _below(deep=False) if process.pid != forks]
         try:
-            with signals_kept(), on_loopback():
+            with signals_kept(), on_loopback(), lean() if tries_left else nullcontext(), fork_server.forking():
                 ray.init(
                     address="local",
                     namespace=NAMESPACE,

@@ -9,10 +9,14 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from importlib import import_module
 from typing import Any
 
 from minibit.actors.driver.signals import handlers_back
+
+NO_CLUSTERS = ("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+"""A variable, for the processes that Ray starts, and its value: this system is one that has no clusters."""
 
 
 def private(module: str, name: str = "") -> Any:
@@ -43,12 +47,34 @@ def on_loopback() -> Iterator[None]:
 
     Without the private name the ports of a cluster that we start are open to the network.
     """
-    variable = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"  # for the processes that Ray starts
+    with in_environment(*NO_CLUSTERS), replaced("ray._private.ray_constants", "ENABLE_RAY_CLUSTER", lambda has: False):
+        yield
+
+
+@contextmanager
+def lean() -> Iterator[None]:
+    """A cluster that is started meanwhile has no autoscaler, no reader of logs, and nothing in the dashboard's place.
+
+    They would be three processes that import Ray while others wait for them. Without the private names they are there.
+    """
+
+    def without(parameters: Callable[..., Any]) -> Callable[..., Any]:
+        return partial(parameters, no_monitor=True, include_log_monitor=False)
+
+    with (
+        replaced("ray._private.parameter", "RayParams", without),
+        replaced("ray._private.services", "start_api_server", lambda start: lambda *args, **options: ("", None)),
+    ):
+        yield
+
+
+@contextmanager
+def in_environment(variable: str, value: str) -> Iterator[None]:
+    """Set a variable for the processes that are started meanwhile."""
     before = os.environ.get(variable)
-    os.environ[variable] = "0"
+    os.environ[variable] = value
     try:
-        with replaced("ray._private.ray_constants", "ENABLE_RAY_CLUSTER", lambda clusters: False):
-            yield
+        yield
     finally:
         del os.environ[variable]
         if before is not None:

@@ -23,6 +23,7 @@ import click
 from click.core import ParameterSource
 
 from minibit.actors.disk import files
+from minibit.actors.driver import fork_server
 from minibit.actors.driver.signals import undisturbed
 from minibit.cli.commands import Subcommand
 from minibit.cli.ending import complain, lacking
@@ -104,6 +105,8 @@ def launch(file: str | None, options: Options, live: bool, progress: Progress) -
     """One whole swarm of real actors."""
     if file is not None:
         files.check_source(file)
+    if options.local:
+        fork_server.begin()  # it imports while this process does
     with undisturbed():  # half of Ray can neither run nor end
         from minibit.actors.driver.own_swarm import OwnSwarm  # noqa: PLC0415  imports Ray, for which nothing else waits
 

@@ -148,6 +148,15 @@ def test_a_cluster_that_is_started_here_listens_on_the_loopback_only(ray_cluster
     assert "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER" not in os.environ
 
 
+@pytest.mark.ray
+def test_a_cluster_that_is_started_here_has_no_process_that_nobody_needs(ray_cluster: str) -> None:
+    from minibit.actors.driver import cluster  # noqa: PLC0415  imports Ray
+
+    programs = {Path(part).name for process in cluster._below() for part in process.cmdline()[:5]}
+    assert {"raylet", "gcs_server", "forks.py"} <= programs
+    assert not programs & {"monitor.py", "log_monitor.py", "dashboard.py", "default_worker.py"}
+
+
 class StartsBadly:
     """A Ray whose start fails so many times."""
 
@@ -179,10 +188,12 @@ class StartsBadly:
 def test_a_start_that_fails_is_tried_once_more_and_what_it_left_ends(
     monkeypatch: pytest.MonkeyPatch, error: BaseException, failures: int, did: list[str]
 ) -> None:
-    from minibit.actors.driver import cluster, signals  # noqa: PLC0415  imports Ray
+    from minibit.actors.driver import cluster, fork_server, signals  # noqa: PLC0415  imports Ray
 
     ray = StartsBadly(failures, error)
     monkeypatch.setattr(cluster, "ray", ray)
+    monkeypatch.setattr(fork_server, "_servers", [])
+    monkeypatch.setenv(fork_server.ADDRESS, "0")
     monkeypatch.setattr(cluster, "_processes", [])
     monkeypatch.setattr(cluster, "_below", lambda deep=True: [])
     monkeypatch.setattr(cluster, "_give_token", lambda: None)
@@ -290,6 +301,7 @@ def test_without_any_private_name_of_ray_clusters_are_started_joined_and_left(tm
     } == {
         "psutil",
         "ray._private.authentication.authentication_token_setup",
+        "ray._private.parameter",
         "ray._private.ray_constants",
         "ray._private.services",
         "ray._private.utils",
@@ -300,13 +312,13 @@ def test_without_any_private_name_of_ray_clusters_are_started_joined_and_left(tm
 
 @pytest.mark.ray
 def test_this_ray_has_every_private_name_that_is_used() -> None:
-    from minibit.actors.driver import cluster, private  # noqa: PLC0415  imports Ray
+    from minibit.actors.driver import cluster, fork_server, private  # noqa: PLC0415  imports Ray
 
-    text = "".join(Path(room.__file__).read_text() for room in (cluster, private))
+    text = "".join(Path(room.__file__).read_text() for room in (cluster, fork_server, private))
     used = re.findall(r'\b(?:private|replaced)\("([\w.]+)"(?:, "(\w+)")?[,)]', text)
     token = "ray._private.authentication.authentication_token_setup"
     names = [*used, (token, "maybe_enable_token_auth_if_token_available")]
-    assert len(used) == 8
+    assert len(used) == 11
     assert [name for name in names if private.private(*name) is None] == []
     assert private.private("ray._private.worker", "no_such_name") is None
     assert private.private("ray._no_such_room", "GcsClient") is None

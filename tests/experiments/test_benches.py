@@ -14,6 +14,7 @@ import page
 import psutil
 import pytest
 import quiet
+import start
 from click.testing import CliRunner, Result
 from quiet import Quiet
 
@@ -181,3 +182,29 @@ def test_what_is_no_cell_is_refused(cells: str):
     done = run_networks("--cells", cells)
     assert done.exit_code == 2
     assert "no cell is called" in done.output
+
+
+# the start
+
+
+def test_the_start_is_told_in_parts_beside_that_without_a_fork_server(tmp_path: Path):
+    into = tmp_path / "speed.md"
+    options = ["--peers", "2", "--size", "300KiB", "--repeat", "1", "--into", str(into)]
+    done = CliRunner().invoke(bench.main, ["--json", "start", *options])
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    assert list(found["total_s"]) == ["without fork server", "now"]
+    for name, parts in found["parts_s"].items():
+        assert all(took_s >= 0 for took_s in parts.values())
+        assert found["total_s"][name] == pytest.approx(sum(parts.values()))
+    assert "| starting the actors |" in into.read_text()
+    assert (tmp_path / "img" / "start.svg").exists()
+
+
+def test_pairs_are_compared_pair_by_pair():
+    def run(took_s: float) -> dict[str, float]:
+        return dict.fromkeys(start.PARTS.values(), took_s)
+
+    found = start.compared({"before": [run(2.0), run(10.0), run(4.0)], "now": [run(1.0), run(9.0), run(1.0)]})
+    assert found["ratio"] == 0.5
+    assert found["total_s"] == {"before": 4.0 * len(start.PARTS), "now": 1.0 * len(start.PARTS)}
