@@ -148,7 +148,8 @@ def below(found: dict[str, Any]) -> str:
     """The ratio, and how it was measured."""
     first, last = found["total_s"]
     ratio = f"{last} / {first}, command to first block: {found['ratio']:.2f}"
-    return f"{ratio}. Medians of {found['repeat']}, by turns, {found['size']}. {Quiet.shown(found['machine'])}."
+    medians = f"Medians of {found['repeat']}, each row by itself, by turns, {found['size']}"
+    return f"{ratio}. {medians}. {Quiet.shown(found['machine'])}."
 
 
 def draw(path: Path, parts_s: Mapping[str, Mapping[str, float]]) -> None:
@@ -163,11 +164,9 @@ def draw(path: Path, parts_s: Mapping[str, Mapping[str, float]]) -> None:
                 label = part if contestant == next(iter(parts_s)) else None
                 axes.barh(contestant, took_s, left=at_s, height=0.6, color=color, label=label)
                 at_s += took_s
-            axes.annotate(f"{at_s:.1f} s", (at_s, contestant), xytext=(4, 0), textcoords="offset points", va="center")
         axes.invert_yaxis()
         axes.tick_params(length=0)
         axes.set_xlabel("seconds since the command began")
-        axes.set_xlim(0, 1.12 * max(sum(parts.values()) for parts in parts_s.values()))
         axes.legend(ncols=4, loc="upper center", bbox_to_anchor=(0.45, -0.3), frameon=False)
 
     picture(path, bars, {})
