@@ -53,6 +53,7 @@ class DestSurvey(msgspec.Struct, frozen=True, kw_only=True):
     partial_bytes  what a partial copy beside it has on the disk already
     busy           whether another push is at work there now
     folder         the nearest folder that is there already, to which what follows belongs
+    probed         whether a probe was left there
     fault          why no copy can be made there, and what to do; else ""
     free_bytes     for this user
     free_files     how many more files it takes; None where the file system doesn't count them
@@ -68,10 +69,15 @@ class DestSurvey(msgspec.Struct, frozen=True, kw_only=True):
     partial_bytes: int = 0
     busy: bool = False
     folder: str = ""
+    probed: bool = False
     fault: str = ""
     free_bytes: int = 0
     free_files: int | None = None
     device: int = 0
+
+    def has(self, digest: str) -> bool:
+        """Whether the whole content of that digest is there, and no file of it was touched."""
+        return self.state == "source" or (self.state == "ours" and self.untouched and self.digest == digest)
 
 
 class NodeSurvey(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,11 +109,11 @@ class NodeSurvey(msgspec.Struct, frozen=True, kw_only=True):
     clock_ahead_s: float | None = None
 
 
-def survey(dest: str | None, source: str | None = None, leave: str = "") -> NodeSurvey:
+def survey(dest: str | None, source: str | None = None, leave: str = "", known: str = "") -> NodeSurvey:
     """This node and `dest`, or its temporary folder; never raises for what it finds.
 
-    `source` is the path of the content if it lies on this node. The probe stays under the name `probe_name(leave)`,
-    if one is given.
+    `source` is the path of the content if it lies on this node, and `known` its digest if that is known: where its copy
+    is, nothing is written. Else the probe stays under the name `probe_name(leave)`, if one is given.
     """
     limits = (0, 0) if resource is None else resource.getrlimit(resource.RLIMIT_NOFILE)
     return NodeSurvey(
@@ -115,7 +121,7 @@ def survey(dest: str | None, source: str | None = None, leave: str = "") -> Node
         system=f"{platform.system()} {platform.machine()}",
         python=sys.executable,
         open_files=(_count(limits[0]), _count(limits[1])),
-        dest=_dest(dest, source, leave),
+        dest=_dest(dest, source, leave, known),
     )
 
 
@@ -167,7 +173,7 @@ def allocated_bytes(path: Path) -> int:
     return total
 
 
-def _dest(dest: str | None, source: str | None, leave: str) -> DestSurvey:
+def _dest(dest: str | None, source: str | None, leave: str, known: str) -> DestSurvey:
     try:
         place = Place(Path(dest) if dest else scratch.place() / "copy")
     except LocalError as error:
@@ -180,16 +186,19 @@ def _dest(dest: str | None, source: str | None, leave: str) -> DestSurvey:
         found = _content(place, source)
     except OSError as error:
         return DestSurvey(path=path, state="absent", fault=_fault(path, error))
-    return msgspec.structs.replace(
+    found = msgspec.structs.replace(
         found,
         partial_bytes=allocated_bytes(place.partial),
         busy=any(map(_in_use, (place.partial, place.new, place.final))),
         folder=str(folder),
-        fault=found.fault or _try_to_write(folder, leave),
         free_bytes=disk.f_bavail * disk.f_frsize,
         free_files=disk.f_favail if disk.f_files else None,
         device=device,
     )
+    if found.fault or (known and found.has(known)):
+        return found
+    fault = _try_to_write(folder, leave)  # the last thing: whatever interrupts this node leaves no probe
+    return msgspec.structs.replace(found, fault=fault, probed=bool(leave) and not fault)
 
 
 def _content(place: Place, source: str | None) -> DestSurvey:
@@ -251,13 +260,16 @@ def _in_use(path: Path) -> bool:
 
 def _try_to_write(folder: Path, leave: str) -> str:
     """Why no file can be made in `folder`; "" if one can."""
-    probe = folder / probe_name(leave or os.urandom(8).hex())
+    tag = leave or os.urandom(8).hex()
     try:
-        os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        os.close(os.open(folder / probe_name(tag), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
         if not leave:
-            probe.unlink()
+            (folder / probe_name(tag)).unlink()
     except OSError as error:
         return _fault(str(folder), error)
+    except BaseException:
+        remove_probe(str(folder), tag)
+        raise
     return ""
 
 

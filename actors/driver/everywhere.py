@@ -7,7 +7,7 @@ raise it. What Ray says instead of an answer is put in words here.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -24,7 +24,8 @@ from minibit.errors import MinibitError, first_sentence
 
 T = TypeVar("T")
 
-STEP_S = 1.0  # between two looks at the head, and at signals
+STEP_S = 0.1  # between two looks at the head, and at signals
+CALL_OFF_S = 0.2  # for tasks that nobody waits for to end by themselves
 PYTHON_S = 30.0  # for a node without Minibit to say which Python it runs
 HERE = ClusterNode("", "this machine")
 
@@ -43,37 +44,60 @@ def on_each(
     limit_s: float,
     env: dict[str, Any] | None = None,
     tell: Callable[[int], object] = lambda count: None,
+    found: dict[ClusterNode, T] | None = None,
 ) -> NodeAnswers[T]:
     """Call `task` on each node with the arguments for that node; what came within `limit_s`.
 
     `env` is a runtime environment of Ray for it. `tell` is called with the number of nodes that are done, again and
-    again, and may raise to end the waiting. `ClusterError` if the head of the cluster is lost.
+    again, and may raise to end the waiting. Answers are put into `found` as they come, also when the waiting is ended:
+    then tasks that have not begun never do, and the others are interrupted, or killed soon. `ClusterError` if the head
+    of the cluster is lost.
     """
+    answers = {} if found is None else found
+    if not nodes:
+        return NodeAnswers({}, {})
     if list(nodes) == [HERE]:
-        return NodeAnswers({HERE: task(*arguments(HERE))}, {})
+        answers[HERE] = task(*arguments(HERE))
+        return NodeAnswers({HERE: answers[HERE]}, {})
     raised: dict[ClusterNode, Exception] = {}
-    found: dict[ClusterNode, T] = {}
-    calls = CONNECTION.head.ask(lambda: {_call(node, task, arguments(node), env): node for node in nodes})
+    calls: dict[ray.ObjectRef[T], ClusterNode] = {}
+
+    def start() -> None:
+        options: dict[str, Any] = {} if env is None else {"runtime_env": env}
+        remote: Any = ray.remote(num_cpus=0, max_retries=0, **options)(task)  # once: Ray sends the function each time
+        for node in nodes:
+            there = NodeAffinitySchedulingStrategy(node.node_id, soft=False)
+            calls[remote.options(scheduling_strategy=there).remote(*arguments(node))] = node
+
+    def take(timeout_s: float) -> None:
+        ready, _ = ray.wait(list(calls), num_returns=len(calls), timeout=timeout_s)
+        for call in ready:
+            node = calls.pop(call)
+            try:
+                answers[node] = ray.get(call)
+            except RayError as error:
+                raised[node] = error
+
     deadline = time.monotonic() + limit_s
+    silent: list[ClusterNode] = []
     try:
+        CONNECTION.head.ask(start)
         while calls and (left_s := deadline - time.monotonic()) > 0:
-            ready, _ = ray.wait(list(calls), num_returns=len(calls), timeout=min(STEP_S, left_s))
+            take(min(STEP_S, left_s))
             CONNECTION.head.check()
-            for call in ready:
-                node = calls.pop(call)
-                try:
-                    found[node] = ray.get(call)
-                except RayError as error:
-                    raised[node] = error
             tell(len(nodes) - len(calls))
+        silent = list(calls.values())
     finally:
-        for call in calls:
-            with suppress(Exception):  # it has ended, or the cluster has
-                ray.cancel(call, force=True)
-    failed = dict.fromkeys(calls.values(), f"it gave no answer within {limit_s:.0f} s: see `ray status` there")
-    failed |= _in_words(raised)
+        if calls:
+            _cancel(calls, force=False)
+            with suppress(Exception):  # the cluster has ended
+                take(CALL_OFF_S)
+            _cancel(calls, force=True)
+    failed = _in_words({node: error for node, error in raised.items() if node not in silent})
+    failed |= dict.fromkeys(silent, f"it gave no answer within {limit_s:.0f} s: see `ray status` there")
     return NodeAnswers(
-        {node: found[node] for node in nodes if node in found}, {node: failed[node] for node in nodes if node in failed}
+        {node: answers[node] for node in nodes if node in answers},
+        {node: failed[node] for node in nodes if node in failed and node not in answers},
     )
 
 
@@ -103,14 +127,10 @@ def reached(address: str | None) -> Iterator[list[NodeRow]]:
         yield nodes
 
 
-def _call(
-    node: ClusterNode, task: Callable[..., T], arguments: tuple[Any, ...], env: dict[str, Any] | None
-) -> ray.ObjectRef[T]:
-    options: dict[str, Any] = {"scheduling_strategy": NodeAffinitySchedulingStrategy(node.node_id, soft=False)}
-    if env is not None:
-        options["runtime_env"] = env
-    call: ray.ObjectRef[T] = ray.remote(num_cpus=0, max_retries=0)(task).options(**options).remote(*arguments)
-    return call
+def _cancel(calls: Iterable[ray.ObjectRef[Any]], *, force: bool) -> None:
+    for call in calls:
+        with suppress(Exception):  # it has ended, or the cluster has
+            ray.cancel(call, force=force)
 
 
 def _in_words(raised: dict[ClusterNode, Exception]) -> dict[ClusterNode, str]:

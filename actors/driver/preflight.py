@@ -1,8 +1,8 @@
 """Everything about the nodes that can be known before a push, and before anything is hashed.
 
 `survey_nodes` asks all nodes at once, in three short rounds: a survey, which leaves a probe; a meeting, at which nodes
-look for each other's probes and connect to each other; a farewell, which takes the probes away. `faults` says what is
-wrong, of all nodes together, and what to do about it.
+look for each other's probes and connect to each other; a farewell, which takes the probes away. Where all nodes have
+the content already the first is enough. `faults` says what is wrong, of all nodes together, and what to do about it.
 """
 
 from __future__ import annotations
@@ -62,6 +62,7 @@ def survey_nodes(
     dest: str | None = None,
     *,
     source: str | None = None,
+    known: str = "",
     data_ports: tuple[int, int] | None = None,
     env: dict[str, Any] | None = None,
     limit_s: float = SURVEY_S,
@@ -69,8 +70,9 @@ def survey_nodes(
 ) -> Surveyed:
     """Survey all of these nodes at once.
 
-    `source` is the path of the content on this machine. `env` is that of `ship_env`. `tell` is called with the number
-    of nodes that have answered. `ClusterError` if the head of the cluster is lost.
+    `source` is the path of the content on this machine, `known` its digest if that is known. `env` is that of
+    `ship_env`. `tell` is called with the number of nodes that have answered. `ClusterError` if the head of the cluster
+    is lost.
     """
     own = connection.here()
     tags = {node: secrets.token_hex(8) for node in nodes}
@@ -78,19 +80,24 @@ def survey_nodes(
 
     def visit(node: ClusterNode) -> tuple[Any, ...]:
         listens_at = "127.0.0.1" if node == HERE else node.host
-        return dest, source if node.node_id == own or node == HERE else None, left[node], listens_at, data_ports
+        return dest, source if node.node_id == own or node == HERE else None, known, left[node], listens_at, data_ports
 
-    found, lost = on_each(nodes, visits.visit, visit, limit_s, env, tell)
-    if len(nodes) == 1:
-        return Surveyed({node: msgspec.structs.replace(one, clock_ahead_s=0.0) for node, one in found.items()}, lost)
-    probes = {node: (one.dest.folder, left[node]) for node, one in found.items()}
+    came: dict[ClusterNode, NodeSurvey] = {}
+    strayed: dict[ClusterNode, str] = {}
     part_s = INTERRUPTED_S
     try:
-        found, strayed = _after_meeting(found, tags, env)
+        found, lost = on_each(nodes, visits.visit, visit, limit_s, env, tell, came)
+        if len(nodes) == 1:
+            return Surveyed(
+                {node: msgspec.structs.replace(one, clock_ahead_s=0.0) for node, one in found.items()}, lost
+            )
+        if not (known and all(one.dest.has(known) for one in found.values())):
+            found, strayed = _after_meeting(found, tags, env)
         part_s = PART_S
     finally:
+        parting = list(came) if any(one.dest.probed for one in came.values()) else []
         began_s = time.time()
-        clocks = on_each(list(probes), visits.part, probes.__getitem__, part_s, env).found
+        clocks = on_each(parting, visits.part, lambda node: (came[node].dest.folder, left[node]), part_s, env).found
         ended_s = time.time()
     ahead_s = {node: _ahead_s(clock_s, began_s, ended_s) for node, clock_s in clocks.items()}
     found = {node: msgspec.structs.replace(one, clock_ahead_s=ahead_s.get(node)) for node, one in found.items()}

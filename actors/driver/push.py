@@ -51,6 +51,7 @@ class Push:
         self._checking_s = 0.0
         self._hashing_s = 0.0
         self._env: dict[str, Any] | None = None
+        self._known: Manifest | None = None  # of the source, before it is hashed
         self._nodes: list[NodeRow] = []
         self._all: list[NodeRow] = []
 
@@ -126,11 +127,7 @@ class Push:
             in_place=mine is not None and mine.state == "source",
             writers=self._writers(surveyed, wrong),
             faults={node_id: "; ".join(faults) for node_id, faults in wrong.items()},
-            had=frozenset(
-                node_id
-                for node_id, dest in dests.items()
-                if dest.state == "ours" and dest.untouched and dest.digest == manifest.digest
-            ),
+            had=frozenset(node_id for node_id, dest in dests.items() if dest.has(manifest.digest)),
             checking_s=self._checking_s,
             hashing_s=self._hashing_s,
             spent_s=self._elapsed_s,
@@ -146,6 +143,7 @@ class Push:
         if self.order.ship:
             self._env = preflight.ship_env()
         content_bytes, count = size_of(self.source)
+        self._known = self._remembered()
         surveyed = self._surveyed(here)
         self._drop_dead(surveyed)
         return content_bytes, count, here, surveyed
@@ -165,6 +163,7 @@ class Push:
             [ClusterNode(node.node_id, node.host) for node in nodes],
             self.order.dest,
             source=str(self.source),
+            known="" if self._known is None else self._known.digest,
             data_ports=self.order.data_ports,
             env=self._env,
             tell=lambda done: self._say("checking", done, len(nodes)),
@@ -212,16 +211,19 @@ class Push:
 
     # hashing
 
+    def _remembered(self) -> Manifest | None:
+        """The manifest of the source, if nothing of it was touched since an earlier push."""
+        order = self.order
+        if order.verify == "full":
+            return None
+        place = Place(Path(order.dest))
+        return marks.manifest_of_source(place, self.source, links=order.links, block_bytes=order.block_bytes)
+
     def _hashed(self) -> Manifest:
-        """The manifest of the source; nothing is hashed if nothing of it was touched since an earlier push."""
+        """The manifest of the source, which is hashed unless it is known."""
         order = self.order
         self._say("hashing")
-        known = marks.manifest_of_source(
-            Place(Path(order.dest)), self.source, links=order.links, block_bytes=order.block_bytes
-        )
-        if known is not None and order.verify == "fast":
-            return known
-        return files.scan(
+        return self._known or files.scan(
             self.source,
             order.block_bytes_for,
             progress=lambda done, total: self._say("hashing", done, total, content_bytes=total),

@@ -52,11 +52,14 @@ class Met(NamedTuple):
     unreached: list[str]
 
 
-def visit(dest: str | None, source: str | None, tag: str, host: str, data_ports: tuple[int, int] | None) -> NodeSurvey:
-    """The survey of this node; `host` is the address at which it listens for blocks. The probe stays, with this tag."""
+def visit(
+    dest: str | None, source: str | None, known: str, tag: str, host: str, data_ports: tuple[int, int] | None
+) -> NodeSurvey:
+    """The survey of this node; `host` is the address at which it listens for blocks. A probe stays, with this tag."""
     port, fault = free_port(host, data_ports)
-    found = disk.survey(dest, source, tag)
-    return msgspec.structs.replace(found, free_memory_bytes=free_memory_bytes(), port=port, port_fault=fault)
+    memory_bytes = free_memory_bytes()
+    found = disk.survey(dest, source, tag, known)
+    return msgspec.structs.replace(found, free_memory_bytes=memory_bytes, port=port, port_fault=fault)
 
 
 def meet(meeting: Meeting) -> Met:

@@ -14,9 +14,10 @@ from typing import Any
 
 import pytest
 import ray
+from delivered import delivered
 
 import minibit
-from minibit.actors.disk.survey import DestSurvey, NodeSurvey, State, survey, versions
+from minibit.actors.disk.survey import PROBE, DestSurvey, NodeSurvey, State, survey, versions
 from minibit.actors.driver import everywhere, preflight, visits
 from minibit.actors.driver.cluster import ClusterNode, nodes
 from minibit.actors.driver.everywhere import HERE, NodeAnswers, on_each
@@ -203,12 +204,15 @@ def in_threads(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Nodes that are threads of this process; `silent` ones give no answer."""
     silent: set[ClusterNode] = set()
 
-    def each(there: Any, task: Any, arguments: Any, *more: Any) -> NodeAnswers[Any]:
+    def each(
+        there: Any, task: Any, arguments: Any, limit_s: float, env: Any, tell: Any = len, found: Any = None
+    ) -> NodeAnswers[Any]:
+        found = {} if found is None else found
         with ThreadPoolExecutor(16) as pool:
-            found = {one: pool.submit(task, *arguments(one)) for one in there if one not in silent}
-            return NodeAnswers(
-                {one: call.result() for one, call in found.items()}, dict.fromkeys(silent & {*there}, "why")
-            )
+            calls = {one: pool.submit(task, *arguments(one)) for one in there if one not in silent}
+            found.update({one: call.result() for one, call in calls.items()})
+            tell(there)
+            return NodeAnswers(found, dict.fromkeys(silent & {*there}, "why"))
 
     monkeypatch.setattr(preflight, "on_each", each)
     monkeypatch.setattr(preflight.connection, "here", lambda: "0")
@@ -257,16 +261,33 @@ def test_the_node_with_the_wall_is_the_one_that_is_blamed(
     assert {there.index(one): survey.unreached for one, survey in found.items() if survey.unreached} == unreached
 
 
-def test_probes_go_also_when_the_meeting_is_interrupted(
-    in_threads: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("stage", ["survey", "meeting"])
+def test_probes_go_also_when_it_is_interrupted(
+    in_threads: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
 ) -> None:
-    def interrupted(meeting: Meeting) -> None:
+    probes: list[str] = []
+
+    def interrupted(_: object) -> None:
+        probes.extend(path.name for path in tmp_path.iterdir())
         raise KeyboardInterrupt
 
     monkeypatch.setattr(visits, "meet", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        survey_nodes([ANA, BOB], str(tmp_path / "model"))
+        survey_nodes([ANA, BOB], str(tmp_path / "model"), tell=interrupted if stage == "survey" else len)
+    assert probes
     assert list(tmp_path.iterdir()) == []
+
+
+def test_nodes_that_have_the_content_need_not_meet_and_write_nothing(
+    in_threads: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "film").write_bytes(b"film")
+    place, manifest = delivered(tmp_path / "film", tmp_path / "data" / "model")
+    before = place.final.parent.stat().st_mtime_ns
+    monkeypatch.setattr(visits, "meet", None)
+    found = survey_nodes([ANA, BOB], str(place.final), known=manifest.digest).found
+    assert [one.dest.has(manifest.digest) for one in found.values()] == [True, True]
+    assert place.final.parent.stat().st_mtime_ns == before
 
 
 @pytest.mark.parametrize(("clock_s", "ahead_s"), [(105.0, 0.0), (110.0, 0.0), (112.5, 2.5), (99.0, -1.0)])
@@ -310,6 +331,49 @@ def test_a_node_that_is_dead_and_one_that_is_slow_are_named(ray_cluster: str) ->
     late = on_each([slow], sleep, lambda one: (), 0.5, tell=told.append)
     assert late.failed == {slow: "it gave no answer within 0 s: see `ray status` there"}
     assert set(told) == {0}
+
+
+@pytest.mark.ray
+@pytest.mark.parametrize("at", [0, 2], ids=["at once", "when all have answered"])
+def test_an_interrupt_leaves_no_probe_and_waits_for_no_node(ray_cluster: str, tmp_path: Path, at: int) -> None:
+    (here,) = nodes()
+    left: list[str] = []
+
+    def interrupt(count: int) -> None:
+        if count >= at:
+            left.extend(path.name for path in tmp_path.glob(f"{PROBE}*"))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        survey_nodes([here, here._replace(host="127.0.0.2")], str(tmp_path / "model"), tell=interrupt)
+    assert at == 0 or len(left) == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.ray
+def test_a_task_that_nobody_waits_for_any_more_ends_in_good_order(
+    ray_cluster: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(everywhere, "CALL_OFF_S", 30.0)
+    (here,) = nodes()
+    begun, ended = tmp_path / "begun", tmp_path / "ended"
+
+    def sleep() -> None:
+        try:
+            begun.touch()
+            while True:
+                time.sleep(0.01)  # an interrupt comes between two of them
+        except BaseException:
+            ended.touch()
+            raise
+
+    def interrupt(count: int) -> None:
+        if begun.exists():
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        on_each([here], sleep, lambda one: (), 60.0, tell=interrupt)
+    assert ended.exists()
 
 
 @pytest.mark.ray
