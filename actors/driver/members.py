@@ -4,8 +4,8 @@ It knows no Ray and asks nobody: it is told what happened, and says what follows
 name of its seat; a push whose source is at no node's DEST has one more, which only shares the source.
 
 What is decided: an actor that died on a node that stands is started again there, a few times. A node that is dead has
-failed, until it is back. Any other failure is that of one member. Of nodes that share a file system under DEST one
-writes; if its node is lost, the next one does.
+failed, until it is back. One that comes late, or is back, is surveyed first (`late`). Any other failure is that of one
+member. Of nodes that share a file system under DEST one writes; if its node is lost, the next one does.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ NODE_GONE = "its node is gone: Ray calls it dead"
 class Part(Enum):
     """The part that a member takes."""
 
+    JOINING = "joining"
+    """Its node came while the push went on, and is surveyed."""
     PLANNED = "planned"
     """Its actor is to be started."""
     OPENING = "opening"
@@ -45,7 +47,7 @@ class Part(Enum):
     SKIPPED = "skipped"
 
 
-TAKING_PART = {Part.PLANNED, Part.OPENING, Part.READY, Part.MOVING, Part.PLACED}
+TAKING_PART = {Part.JOINING, Part.PLANNED, Part.OPENING, Part.READY, Part.MOVING, Part.PLACED}
 
 
 class PushMember:
@@ -167,11 +169,11 @@ class PushMember:
         self.stage = Part.PLANNED
         self.due_at = now + PAUSE_S * 2 ** (self.starts - 1)
 
-    def anew(self, node: NodeRow, now: float) -> None:
+    def anew(self, node: NodeRow) -> None:
         """Its node is there again, as this one."""
         self.node, self.node_alive = node, True
-        self.stage, self.why = Part.PLANNED, ""
-        self.starts, self.due_at = 0, now
+        self.stage, self.why, self.writer = Part.JOINING, "", ""
+        self.starts = 0
         self.first = self.held_at_first = self.placed_at = self.completed_at = None
 
 
@@ -249,7 +251,7 @@ class Members:
     def _for(self, writer: PushMember) -> list[PushMember]:
         return [member for member in self if member.writer == writer.name and member.stage is Part.SKIPPED]
 
-    def see(self, alive: Iterable[NodeRow], now: float) -> list[PushMember]:
+    def see(self, alive: Iterable[NodeRow]) -> list[PushMember]:
         """These nodes are alive, and no others; the members that are new, or whose nodes are back."""
         rows = {row.node_id: row for row in alive}
         for member in self:
@@ -261,12 +263,13 @@ class Members:
                 continue
             back = next((one for one in self if not one.node_alive and one.node.host == row.host and one.wants), None)
             if back is not None:
-                back.anew(row, now)
+                back.anew(row)
                 found.append(back)
             elif self._wanted(row):
                 taken = frozenset(self._by_name)
                 ((name, _),) = seats.names([row], taken).items()
                 found.append(PushMember(name, row))
+                found[-1].stage = Part.JOINING
                 self._by_name[name] = found[-1]
             else:
                 self._refused.add(row.node_id)
@@ -306,7 +309,7 @@ class Members:
     def busy(self) -> bool:
         """Whether one of them does what no bytes tell of: its process starts, or its disk is read."""
         full = inventory.full(self._manifest.block_count)
-        opening = {Part.PLANNED, Part.OPENING}
+        opening = {Part.JOINING, Part.PLANNED, Part.OPENING}
         return any(
             one.stage in opening or (one.stage is Part.MOVING and one.standing.held == full and one.placed_at is None)
             for one in self

@@ -28,6 +28,7 @@ from minibit.actors.driver.connection import CONNECTION
 from minibit.actors.driver.crew import Crew
 from minibit.actors.driver.gauges import Gauges
 from minibit.actors.driver.head import begun
+from minibit.actors.driver.late import LateNodes
 from minibit.actors.driver.members import Members, Part, PushMember
 from minibit.actors.driver.plan import Plan
 from minibit.actors.peer import MemberStanding
@@ -66,6 +67,7 @@ class Moving:
     def __init__(self, plan: Plan, tell: Pushing = lambda progress: None, folder: RunFolder | None = None) -> None:
         self.plan = plan
         self.members = Members(plan.manifest, plan.members(), self._is_wanted)
+        self._late = LateNodes(self.members)
         self._tell = tell
         self._full = inventory.full(plan.manifest.block_count)
         rules = seats.rules_for(len(plan.nodes))
@@ -113,6 +115,7 @@ class Moving:
             elapsed_s = self._elapsed_s(now)
             result = tally.result(self.plan, self.members, began_at=began_at, elapsed_s=elapsed_s, timed_out=timed_out)
         finally:
+            self._late.close()
             self._crew.end()
         if self._books:
             self._books.close(self.members, result, why)
@@ -150,6 +153,7 @@ class Moving:
     def _step(self, now: float) -> None:
         """Look at everything once, and do what follows."""
         self._look_at_nodes(now)
+        self._late.step(self.plan, now)
         self._start_planned(now)
         self._hear_opens(now)
         self._begin_ready(now)
@@ -177,7 +181,7 @@ class Moving:
         if self._nodes is not None and self._nodes.done():
             asked, self._nodes = self._nodes, None
             with suppress(RayError, RuntimeError):  # the next one may answer
-                self.members.see(asked.result(), now)
+                self.members.see(asked.result())
                 self._crew.keep(member.name for member in self.members if member.actor is not None)
         if self._nodes is None and now >= self._nodes_at + NODES_S:
             self._nodes, self._nodes_at = begun(rows), now

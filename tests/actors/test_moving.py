@@ -13,9 +13,12 @@ from fake_ray import DEAD, UNREACHABLE, FakeActor, FakeRay, Ref, failed
 from ray.exceptions import ActorAlreadyExistsError, ActorDiedError
 
 from minibit import inventory
-from minibit.actors.driver import calls, cluster, crew, members, moving, spawn
+from minibit.actors.disk.survey import DestSurvey, NodeSurvey, versions
+from minibit.actors.driver import calls, cluster, crew, late, members, moving, preflight, spawn
+from minibit.actors.driver.cluster import ClusterNode
 from minibit.actors.driver.moving import Moving
 from minibit.actors.driver.plan import Plan
+from minibit.actors.driver.preflight import Surveyed
 from minibit.actors.peer import MemberStanding, Opened, PeerActor
 from minibit.content import VirtualContent
 from minibit.delivery.nodes import NodeRow
@@ -23,7 +26,7 @@ from minibit.delivery.order import Order
 from minibit.delivery.progress import PushProgress
 from minibit.delivery.result import PushResult
 from minibit.delivery.seats import SOURCE
-from minibit.errors import DiskFullError, IntegrityError, LocalError
+from minibit.errors import ClusterError, DiskFullError, IntegrityError, LocalError, MinibitError
 from minibit.events import TRACKER
 from minibit.messages import PeerAddress
 
@@ -59,10 +62,34 @@ class World(FakeRay):
         self.killed: list[FakeActor] = []
         self.taken: set[str] = set()
         self.given: dict[str, tuple[Any, ...]] = {}  # what the last actor of a name was started with
+        self.surveys: list[list[str]] = []  # the hosts that were asked together
+        self.dests: dict[str, dict[str, Any]] = {}  # what lies there, by host; others have nothing
+        self.shares: tuple[NodeRow, ...] = ()  # nodes with one file system
+        self.silent: dict[str, int] = {}  # how often a host gives no answer
 
     def live(self, row: NodeRow, begin: float = 0.0, end: float = 1e9) -> None:
         """A node is alive from the one time to the other."""
         self.lives = [life for life in self.lives if life[0] != row] + [(row, begin, end)]
+
+    def surveyed(self, nodes: list[ClusterNode], dest: str, **_: Any) -> Surveyed:
+        self.surveys.append([node.host for node in nodes])
+        shares = tuple(row.node_id for row in self.shares)
+        found, lost = {}, {}
+        for node in nodes:
+            if self.silent.get(node.host):
+                self.silent[node.host] -= 1
+                lost[node] = "it gave no answer"
+                continue
+            there = {"path": dest, "state": "absent", "free_bytes": 1 << 30, **self.dests.get(node.host, {})}
+            found[node] = NodeSurvey(
+                versions=versions(),
+                system="",
+                python="",
+                open_files=(1024, 1024),
+                dest=DestSurvey(**there),
+                shares_with=shares if node.node_id in shares else (node.node_id,),
+            )
+        return Surveyed(found, lost)
 
     def nodes(self) -> list[dict[str, Any]]:
         return [
@@ -136,7 +163,10 @@ class Pause:
 
 def at_once(what: Callable[[], Any]) -> Future[Any]:
     answer: Future[Any] = Future()
-    answer.set_result(what())
+    try:
+        answer.set_result(what())
+    except MinibitError as error:
+        answer.set_exception(error)
     return answer
 
 
@@ -149,6 +179,8 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
         monkeypatch.setattr(room, "time", made)
     monkeypatch.setattr(spawn, "REMOTE", dict.fromkeys(spawn.REMOTE, made))
     monkeypatch.setattr(moving, "begun", at_once)
+    monkeypatch.setattr(late, "begun", at_once)
+    monkeypatch.setattr(preflight, "survey_nodes", made.surveyed)
     monkeypatch.setattr(moving, "Gauges", lambda name: SimpleNamespace(show=lambda seen, blocks: None))
     monkeypatch.setattr(moving, "threading", SimpleNamespace(Event=lambda: Pause(made)))
     return made
@@ -159,6 +191,7 @@ def transfer(world: World, tell: Callable[[PushProgress], object] = lambda seen:
     order = {name: given.pop(name) for name in list(given) if name in Order.__struct_fields__ and name != "nodes"}
     plan = {"nodes": (B, C), "source_node": A, "source": "/film", "name": "tuesday", **given}
     content: Any = VirtualContent("film", 400, 100)
+    content.files = content.folders = content.twins = content.links = content.bytes_digest = ""
     return Moving(Plan(order=Order(dest="/data/film", **order), manifest=content, **plan), tell)
 
 
@@ -274,6 +307,61 @@ def test_a_node_without_minibit_is_not_tried_again_and_told_what_to_do(world):
 
 def test_a_node_that_joins_meanwhile_gets_a_copy(world):
     world.live(LATE, 1.0, 1e9)
+    assert told(push(world))[LATE.host] == ("done", "")
+
+
+def test_a_node_that_joins_meanwhile_is_surveyed_and_has_no_copy_if_it_can_have_none(world):
+    world.live(LATE, 1.0, 1e9)
+    world.dests[LATE.host] = {"state": "other", "content_bytes": 7}
+    result = push(world)
+    assert told(result)[LATE.host] == (
+        "failed", "/data/film is there already and is other content: move it away, or let it be replaced"
+    )  # fmt: skip
+    assert world.surveys == [[LATE.host]]
+    assert LATE.host not in [name for _, name, _ in world.started]
+
+
+@pytest.mark.parametrize("trace", [{"busy": True}, {"partial_bytes": 100}])
+def test_a_node_that_joins_meanwhile_does_not_write_where_another_one_does(world, trace):
+    world.live(LATE, 1.0, 1e9)
+    world.dests[LATE.host] = trace
+    world.shares = (C, LATE)
+    assert told(push(world))[LATE.host] == ("skipped", f"{C.host} writes it to the same file system")
+    assert world.surveys == [[LATE.host], [B.host, C.host, LATE.host]]
+
+
+def test_a_partial_copy_of_its_own_does_not_keep_a_node_that_joins_meanwhile_from_its_copy(world):
+    world.live(LATE, 1.0, 1e9)
+    world.dests[LATE.host] = {"busy": True, "partial_bytes": 100}
+    assert told(push(world))[LATE.host] == ("done", "")
+
+
+def test_of_nodes_that_join_together_and_share_a_file_system_one_writes(world):
+    later = NodeRow("5" * 56, "10.0.0.5")
+    for row in (LATE, later):
+        world.live(row, 1.0, 1e9)
+    world.shares = (LATE, later)
+    found = told(push(world))
+    assert [found[row.host][0] for row in (LATE, later)] == ["done", "skipped"]
+
+
+@pytest.mark.parametrize(("times", "came_to"), [(2, ("done", "")), (9, ("failed", "it gave no answer"))])
+def test_a_node_that_joins_meanwhile_may_need_some_time_to_answer(world, times, came_to):
+    world.live(LATE, 1.0, 1e9)
+    world.silent[LATE.host] = times
+    assert told(push(world))[LATE.host] == came_to
+
+
+def test_a_head_that_is_lost_for_a_while_only_delays_a_node_that_joins(world, monkeypatch):
+    world.live(LATE, 1.0, 1e9)
+    errors = [ClusterError("the head is lost")]
+
+    def surveyed(*args, **more):
+        if errors:
+            raise errors.pop()
+        return world.surveyed(*args, **more)
+
+    monkeypatch.setattr(preflight, "survey_nodes", surveyed)
     assert told(push(world))[LATE.host] == ("done", "")
 
 
