@@ -29,8 +29,8 @@ from minibit.delivery.nodes import NodeRow, choose
 from minibit.delivery.order import Order
 from minibit.delivery.progress import Phase, Pushing, PushProgress
 from minibit.delivery.result import NodeResult, PushBytes, PushResult, PushSeconds
-from minibit.errors import ClusterError, MinibitError, OptionError
-from minibit.lab.archive import RunFolder, new_name
+from minibit.errors import ClusterError, MinibitError
+from minibit.lab.archive import RUNS, RunFolder, new_name
 from minibit.manifest import Manifest
 from minibit.units import show_duration
 
@@ -77,16 +77,16 @@ class Push:
 
     @classmethod
     def detach(cls, source: Path, order: Order, tell: Pushing) -> str | PushResult:
-        """Check and hash, then leave the rest to an actor: its name. A result, if that is known already."""
-        if order.records:
-            raise OptionError("report", True, "a push that goes on by itself keeps no records: leave this out")
+        """Check and hash, then leave the rest to an actor: the name of the push. A result, if that is known already.
+
+        A report comes into runs/NAME of the working directory of this process, on the head of the cluster.
+        """
         push = cls(source, order, tell)
         with push._connected():
             plan = push._plan()
             if isinstance(plan, PushResult):
                 return plan
-            push._remember(plan.manifest)
-            detached.start(plan, push._env)
+            detached.start(plan, push._env, str((RUNS / push.name).absolute()) if order.records else None)
             return push.name
 
     @contextmanager

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from html import escape
 from math import inf
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from minibit.actors.disk import files
 from minibit.actors.driver.signals import undisturbed
@@ -17,7 +17,7 @@ from minibit.delivery.order import TABLE, Order
 from minibit.delivery.outlook import Outlook
 from minibit.delivery.progress import Pushing, PushProgress
 from minibit.delivery.result import PushError, PushResult
-from minibit.errors import SourceError
+from minibit.errors import LocalError, SourceError
 from minibit.run.given import beside_environment, with_table
 from minibit.units import show_duration
 
@@ -68,14 +68,55 @@ def _push() -> type[Push]:
     return room.Push
 
 
+@overload
+def push(
+    source: str | os.PathLike[str],
+    dest: str | os.PathLike[str],
+    *,
+    detach: Literal[False] = False,
+    dry_run: Literal[False] = False,
+    progress: Pushing | None = None,
+    **given: Unpack[PushKeywords],
+) -> PushResult:
+    """Push, and return what it came to."""
+
+
+@overload
+def push(
+    source: str | os.PathLike[str],
+    dest: str | os.PathLike[str],
+    *,
+    detach: Literal[True],
+    dry_run: Literal[False] = False,
+    progress: Pushing | None = None,
+    **given: Unpack[PushKeywords],
+) -> str:
+    """Let the push go on by itself, and return its name."""
+
+
+@overload
+def push(
+    source: str | os.PathLike[str],
+    dest: str | os.PathLike[str],
+    *,
+    detach: Literal[False] = False,
+    dry_run: Literal[True],
+    progress: Pushing | None = None,
+    **given: Unpack[PushKeywords],
+) -> Outlook:
+    """Move nothing, and return what would be moved."""
+
+
 @with_table([option for option in TABLE.values() if option.name != "dest"], PushKeywords)
 def push(
     source: str | os.PathLike[str],
     dest: str | os.PathLike[str],
     *,
+    detach: bool = False,
+    dry_run: bool = False,
     progress: Pushing | None = None,
     **given: Unpack[PushKeywords],
-) -> PushResult:
+) -> PushResult | str | Outlook:
     """Put the file or folder `source` on every node of a Ray cluster, at the absolute path `dest`, whole and verified.
 
     What is `given` are options of the command line, as the same texts or as numbers of bytes, bytes a second or
@@ -83,18 +124,31 @@ def push(
     `progress` is called with a `PushProgress` again and again, in this thread; without it a notebook shows how far the
     push is. Nodes that have the copy already get nothing. `PushError` if fewer nodes than `min_nodes` have one at the
     end: its `result` says of each why. Other `MinibitError`s say what was wrong before anything moved.
+
+    With `detach` the push goes on by itself once blocks move, and its name is returned, for `minibit wait NAME`. With
+    `dry_run` nothing is moved: an `Outlook` says what would be.
     """
+    if detach and dry_run:
+        raise LocalError("what moves nothing can't be left to itself: give dry_run or detach")
     order = beside_environment(Order.build, TABLE, {"dest": dest, **given}, os.environ)
     path, order = aimed(source, order)
     from minibit.actors.driver.show import in_notebook  # noqa: PLC0415  imports Ray
 
     cell = PushCell() if progress is None and in_notebook() else None
-    result = conduct(path, order, progress or cell or (lambda seen: None))
+    tell = progress or cell or (lambda seen: None)
+    result = (look_ahead if dry_run else leave if detach else conduct)(path, order, tell)
     if cell is not None:
-        cell.show(f"pushed in {show_duration(result.seconds.total)}")
-    if result.exit_code:
+        cell.show(_end_of(result))
+    if isinstance(result, PushResult) and (result.exit_code or detach):  # nothing is left to itself
         raise PushError(f"{result.sentence}: {result.blame}", result)
     return result
+
+
+def _end_of(result: PushResult | str | Outlook) -> str:
+    """What a cell says at the end."""
+    if isinstance(result, PushResult):
+        return f"pushed in {show_duration(result.seconds.total)}"
+    return "nothing was moved" if isinstance(result, Outlook) else f"{result} goes on by itself: minibit wait {result}"
 
 
 class PushCell:

@@ -26,6 +26,7 @@ from minibit.delivery.order import GROUPS, Order, PushOption
 from minibit.delivery.outlook import Outlook
 from minibit.delivery.result import PushResult
 from minibit.delivery.seats import rules_for
+from minibit.lab.archive import RUNS
 from minibit.run.options import read_by
 from minibit.run.readers import flag, one_of
 from minibit.sim.forecast import expected_s
@@ -86,6 +87,8 @@ def main(src: str, detach: bool, dry_run: bool, progress: str | None, json: bool
     if isinstance(result, str):
         click.echo(msgspec.json.encode({"name": result}).decode() if json else result)
         complain(f"it goes on by itself: minibit status {result}, minibit wait {result}, minibit cancel {result}")
+        if order.records:
+            complain(f"its report will be in {(RUNS / result).absolute()}, on the head of the cluster")
         return
     show(result, json)
     sys.exit(result.exit_code)

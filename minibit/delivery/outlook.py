@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from html import escape
 from typing import Any, Literal
 
 import msgspec
 
 from minibit.delivery.result import named
-from minibit.delivery.table import as_text
+from minibit.delivery.table import as_html, as_text
 from minibit.errors import printable
 from minibit.run import bounds
 from minibit.run.bounds import Capacity
@@ -53,7 +54,7 @@ class Outlook(msgspec.Struct, frozen=True, kw_only=True):
     content_bytes  of one copy
     moves_bytes    at most, over all nodes: what partial copies have is not looked at
     upload_bps     of each node, and `assumed` if nobody said it
-    expected_s     of the transfer, as a simulation estimates it; None if nothing moves
+    expected_s     of the transfer, as a simulation estimates it (`minibit push --dry-run`); None if nothing moves
     bound_s        the lower bound on that
     """
 
@@ -103,9 +104,11 @@ class Outlook(msgspec.Struct, frozen=True, kw_only=True):
         here = sum(not node.why and node.there == "source" for node in self.nodes)
         would = f"{content}: {has}, {self.lacking + here} would get it"
         moved = f"{would}, {show_bytes(self.moves_bytes)} would be moved"
-        if self.expected_s is None or self.bound_s is None:
+        if self.bound_s is None:
             return printable(moved)
         line = f"with {show_rate(self.upload_bps)} of each node" + ", which is assumed" * self.assumed
+        if self.expected_s is None:
+            return printable(f"{moved} in no less than {show_duration(self.bound_s)} ({line})")
         took = f"in about {show_duration(self.expected_s)} (a simulation's estimate, {line})"
         return printable(f"{moved} {took}, and not in less than {show_duration(self.bound_s)}")
 
@@ -124,6 +127,19 @@ class Outlook(msgspec.Struct, frozen=True, kw_only=True):
 
     def table(self) -> str:
         """A line for each node."""
-        rows = [(node.host, SAID[node.there], "" if node.free_bytes is None else show_bytes(node.free_bytes), node.why)
-                for node in self.nodes]  # fmt: skip
-        return as_text(["node", "there now", "room", "why not"], rows)
+        return as_text(COLUMNS, self._rows())
+
+    def _rows(self) -> list[tuple[str, ...]]:
+        return [
+            (node.host, SAID[node.there], "" if node.free_bytes is None else show_bytes(node.free_bytes), node.why)
+            for node in self.nodes
+        ]
+
+    def __repr__(self) -> str:
+        return f"{self.sentence}\n{self.table()}"
+
+    def _repr_html_(self) -> str:
+        return f"<div>{escape(self.sentence)}{as_html(COLUMNS, self._rows())}</div>"
+
+
+COLUMNS = ("node", "there now", "room", "why not")

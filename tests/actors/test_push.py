@@ -15,7 +15,7 @@ from minibit.actors.disk import files
 from minibit.actors.disk.place import Place
 from minibit.actors.driver import detached
 from minibit.actors.driver.attached import AttachedPush
-from minibit.actors.driver.connection import CONNECTION
+from minibit.actors.driver.connection import CONNECTION, on_cluster
 from minibit.actors.driver.members import PushMember
 from minibit.actors.driver.plan import Plan
 from minibit.actors.driver.push import Push
@@ -232,8 +232,26 @@ def test_a_push_goes_on_when_its_driver_is_gone_and_is_found_by_its_name(ray_clu
         result = there.wait(lambda seen: None)
         assert status(result) == [("done", "")]
         assert tree(dest) == tree(source)
+        seen: list[PushProgress] = []
+        assert status(push(source, dest, seen.append)) == [("had", "")]
+        assert not any(one.done for one in seen if one.phase == "hashing"), "the source was remembered at its end"
     finally:
         CONNECTION.give_back(connection)
     monkeypatch.setattr(detached, "KEPT_S", 0.1)
     assert Push.detach(source, Order.build(dest=str(dest), name="monday"), lambda seen: None) == "monday"  # it is over
     assert none_left()
+
+
+def test_a_push_that_goes_on_by_itself_leaves_its_records_on_the_head(ray_cluster, source, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(detached, "KEPT_S", 5.0)
+    (tmp_path / "runs").touch()
+    order = Order.build(dest=str(tmp_path / "data" / "model"), name="sunday", report=True)
+    with pytest.raises(LocalError, match=r"on the head of the cluster: can't write .*runs/sunday"):
+        Push.detach(source, order, lambda seen: None)
+    (tmp_path / "runs").unlink()
+    assert Push.detach(source, order, lambda seen: None) == "sunday"
+    with on_cluster(None):
+        assert status(AttachedPush("sunday").wait(lambda seen: None)) == [("done", "")]
+    assert load("runs/sunday").name == "sunday"
+    assert (tmp_path / "runs" / "sunday" / "report.html").exists()

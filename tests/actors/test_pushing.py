@@ -17,6 +17,7 @@ import minibit
 from minibit.actors.driver import pushing
 from minibit.actors.driver.pushing import PushCell
 from minibit.delivery.order import TABLE, Least, Order
+from minibit.delivery.outlook import Outlook
 from minibit.delivery.progress import PushProgress
 from minibit.delivery.result import PushResult
 from minibit.errors import LocalError, OptionError
@@ -54,7 +55,8 @@ def test_it_takes_the_options_of_the_command_line_and_returns_the_result(asked: 
 
 def test_its_options_stand_in_its_signature_and_in_its_help() -> None:
     shown = inspect.signature(minibit.push)
-    assert list(shown.parameters) == ["source", "dest", "progress", *[name for name in TABLE if name != "dest"]]
+    plain = ["source", "dest", "detach", "dry_run", "progress"]
+    assert list(shown.parameters) == [*plain, *[name for name in TABLE if name != "dest"]]
     assert minibit.push.__doc__ and all(option.help in minibit.push.__doc__ for option in list(TABLE.values())[1:])
 
 
@@ -77,6 +79,25 @@ def test_too_few_copies_are_an_error_that_has_the_result(asked: Any) -> None:
         minibit.push("model", "/data/model")
     assert failed.value.result is FAILED
     assert failed.value.exit_code == 4
+
+
+def test_one_that_goes_on_by_itself_returns_its_name(asked: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked(DONE)
+    ends: list[Any] = ["tuesday", FAILED]
+    monkeypatch.setattr(pushing, "leave", lambda source, order, tell: ends.pop(0))
+    assert minibit.push("model", "/data/model", detach=True) == "tuesday"
+    with pytest.raises(minibit.PushError):
+        minibit.push("model", "/data/model", detach=True)
+
+
+def test_a_dry_run_returns_what_would_be_moved(asked: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = asked(DONE)
+    ahead = Outlook(dest="/data/model", content_bytes=9, block_bytes=3, least=1, nodes=())
+    monkeypatch.setattr(pushing, "look_ahead", lambda source, order, tell: ahead)
+    assert minibit.push("model", "/data/model", dry_run=True) is ahead
+    with pytest.raises(LocalError, match="give dry_run or detach"):
+        minibit.push("model", "/data/model", dry_run=True, detach=True)  # type: ignore[call-overload]
+    assert found == []
 
 
 def test_what_is_wrong_is_said_before_anything_is_asked_of_a_cluster(asked: Any, tmp_path: Path) -> None:

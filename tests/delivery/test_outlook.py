@@ -55,7 +55,17 @@ def test_it_is_told_as_a_table_and_a_sentence() -> None:
         "1 min 15 s (a simulation's estimate, with 119 MiB/s of each node, which is assumed), and not in less than "
         "56 s"
     )
+    plain = msgspec.structs.replace(AHEAD, expected_s=None)
+    assert plain.sentence.endswith(
+        "13 GiB would be moved in no less than 56 s (with 119 MiB/s of each node, which is assumed)"
+    )
     assert (AHEAD.exit_code, AHEAD.blame) == (4, "10.0.0.4: it has room for 1 GiB")
+
+
+def test_it_shows_itself_where_python_shows_a_value() -> None:
+    assert repr(AHEAD).splitlines() == [AHEAD.sentence, *AHEAD.table().splitlines()]
+    shown = AHEAD._repr_html_()
+    assert "13 GiB would be moved" in shown and "<td>part of one</td>" in shown
 
 
 def test_a_machine_gets_what_follows_too() -> None:
