@@ -286,7 +286,9 @@ def _call_at(address: str) -> None:
         socket.create_connection((host.strip("[]"), int(port)), KNOCK_S).close()
     except (OSError, OverflowError, UnicodeError) as error:
         raise AddressError(
-            address, f"nobody answers at {address} ({error}): start a cluster there (ray start --head), or leave it out"
+            address,
+            f"nobody answers at {address} ({error}): start a cluster there (ray start --head), or leave it out for one "
+            "on this machine",
         ) from None
 
 
