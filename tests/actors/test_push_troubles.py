@@ -24,6 +24,7 @@ from hosts import Hosts
 from namespaces import need_namespaces
 
 from minibit.actors.disk import files
+from minibit.actors.disk.survey import PROBE
 
 pytestmark = [pytest.mark.netns, pytest.mark.timeout(240)]
 
@@ -186,11 +187,12 @@ def test_of_a_source_that_changes_while_it_moves_nothing_wrong_arrives(hosts: Ho
 
 
 STAGES = {
+    "checking": ("", ()),
     "hashing": ("unread", (1,)),
     "moving": ("", ()),
     "verifying": ("unnamed", (2,)),
 }
-ENDINGS = [("hashing", 1), ("moving", 2), ("verifying", 1)]
+ENDINGS = [("checking", 1), ("hashing", 1), ("moving", 2), ("verifying", 1)]
 if os.environ.get("MINIBIT_EVERY_ENDING"):  # as for a swarm (tests/cli/test_told_to_end.py)
     ENDINGS = [(stage, times) for stage in STAGES for times in (1, 2)]
 
@@ -213,6 +215,7 @@ def test_an_interrupt_ends_it_soon_at_each_stage(hosts: Hosts, stage: str, times
         assert time.monotonic() - began_at < soon_s()
     assert (code, result) == (128 + number, {})
     until(lambda: no_peers(hosts, ALL))
+    assert not [path for host in ALL for path in hosts.disk(host).glob(f"{PROBE}*")]
     assert not (hosts.disk(2) / Path(dest).name).exists()
     if (stage, times) == ("verifying", 2):
         code, result = push(hosts, dest)
@@ -229,6 +232,23 @@ def test_a_host_that_joins_when_all_is_done_gets_its_copy(hosts: Hosts):
     code, result = minibit(hosts, "wait", "follows", "--json", "--progress", "none").end()
     assert (code, status(result)) == (0, dict.fromkeys("12345", "done"))
     assert tree(hosts.disk(5) / "followed") == tree(hosts.disk(1) / "src")
+
+
+def test_a_host_that_comes_meanwhile_does_not_write_where_another_one_does(hosts: Hosts):
+    def known() -> set[str]:
+        _, said = minibit(hosts, "doctor", "--json").end()
+        return {node["host"] for node in [*said["nodes"], *said["lost"]]}
+
+    hosts.sh("kill", "4")
+    try:
+        until(lambda: hosts.address(4) not in known())
+        going = pushing(hosts, "/data/common/late", "--upload", "600KB/s")
+        until((hosts.scratch(1).parent / "in common" / "late.minibit-partial").exists)
+    finally:
+        hosts.sh("start", "4")
+    code, result = going.end()
+    assert (code, status(result)["3"], status(result)["4"]) == (0, "done", "skipped")
+    assert "writes it to the same file system" in why(result, 4)
 
 
 def test_after_a_restart_with_the_hosts_in_another_order_all_have_it(hosts: Hosts):
