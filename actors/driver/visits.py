@@ -109,14 +109,16 @@ async def _unreached(meeting: Meeting) -> list[str]:
             all_came.set()
 
     async def dial(tag: str, address: Address) -> None:
-        while tag not in reached:
+        while True:
             with suppress(OSError, TimeoutError, asyncio.IncompleteReadError):
                 async with asyncio.timeout(KNOCK_S):
                     reader, writer = await asyncio.open_connection(*address)
                     writer.write(meeting.tag.encode())
-                    if await reader.readexactly(len(meeting.word)) == meeting.word:
-                        reached.add(tag)
+                    there = await reader.readexactly(len(meeting.word)) == meeting.word
                     writer.close()
+                    if there:
+                        reached.add(tag)
+                        return
             await asyncio.sleep(AGAIN_S)
 
     server = None
