@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import ray
+from host_pushes import soon_s
 
 from minibit.actors.disk import files
 from minibit.actors.disk.place import Place
@@ -176,8 +177,8 @@ def test_an_interrupt_ends_it_within_a_second_and_keeps_what_came(ray_cluster, b
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        push(source, dest, interrupt, upload="1MiB/s")
-    assert time.monotonic() - interrupted_at < 2
+        push(source, dest, interrupt, upload="64KiB/s")  # more than a minute
+    assert time.monotonic() - interrupted_at < soon_s()
     assert none_left()
     assert not dest.exists()
     result = push(source, dest)

@@ -13,48 +13,51 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import pytest
-from host_pushes import SOON_DEAD, minibit, no_peers, push, pushing, soon_s, space, status, tree, until, why
+from host_pushes import (
+    ALL,
+    CONTENT_BYTES,
+    FILE_BYTES,
+    begun,
+    four_hosts,
+    held,
+    minibit,
+    no_peers,
+    push,
+    pushing,
+    soon_s,
+    space,
+    status,
+    tree,
+    troubled,
+    until,
+    why,
+)  # fmt: skip
 from hosts import Hosts
-from namespaces import need_namespaces
 
 from minibit.actors.disk import files
 from minibit.actors.disk.survey import PROBE
 
 pytestmark = [pytest.mark.netns, pytest.mark.timeout(240)]
 
-ROOT = Path(__file__).parents[2]
-COUNT = 4
-ALL = range(1, COUNT + 1)
-FILES, FILE_BYTES = 8, 1 << 20
-CONTENT_BYTES = FILES * FILE_BYTES
-SLOW = ("--upload", "2MB/s")  # some 4 s for the content
 HASH = "f" * 40  # of a revision
 
 
 @pytest.fixture(scope="module")
 def hosts() -> Iterator[Hosts]:
-    need_namespaces()
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in SOON_DEAD.items():
-            patch.setenv(name, value)
-        patch.setenv("PYTHONPATH", f"{ROOT}:{ROOT / 'tests' / 'support' / 'troubled'}")
-        with Hosts(COUNT, disk_bytes=30 * CONTENT_BYTES) as found:
-            (found.scratch(2) / "ahead").touch()
-            (found.disk(1) / "src").mkdir()
-            for number in range(FILES):
-                files.make(found.disk(1) / "src" / f"part {number}", FILE_BYTES, seed=number)
-            all_sorts(found.disk(1) / "sorts")
-            in_common = found.scratch(1).parent / "in common"
-            in_common.mkdir()
-            for host in (3, 4):
-                (found.disk(host) / "common").symlink_to(in_common)
-            yield found
+    with four_hosts() as found:
+        (found.scratch(2) / "ahead").touch()
+        all_sorts(found.disk(1) / "sorts")
+        in_common = found.scratch(1).parent / "in common"
+        in_common.mkdir()
+        for host in (3, 4):
+            (found.disk(host) / "common").symlink_to(in_common)
+        yield found
 
 
 def all_sorts(root: Path) -> None:
@@ -72,19 +75,6 @@ def all_sorts(root: Path) -> None:
         link.symlink_to(f"../../blobs/{number:064}")
 
 
-@contextmanager
-def troubled(hosts: Hosts, by: str, *numbers: int) -> Iterator[None]:
-    """These hosts have a trouble for so long (support/troubled)."""
-    flags = [hosts.scratch(host) / by for host in numbers]
-    for flag in flags:
-        flag.touch()
-    try:
-        yield
-    finally:
-        for flag in flags:
-            flag.unlink()
-
-
 def followed(root: Path) -> dict[str, str]:
     """What a copy of this folder is whose links were followed."""
     links = {str(path.relative_to(root)): path.resolve() for path in root.rglob("*") if path.is_symlink()}
@@ -99,7 +89,7 @@ def test_a_tree_of_all_sorts_is_written_once_where_two_hosts_share_a_disk(hosts:
     wanted = followed(hosts.disk(1) / "sorts")
     assert all(tree(hosts.disk(host) / "common" / "sorts") == wanted for host in ALL)
     blobs = sum(path.stat().st_size for path in (hosts.disk(1) / "sorts" / "model" / "blobs").iterdir())
-    assert 2 * blobs < result["bytes"]["moved"] < 2.1 * blobs, "what a link leads to travels once"
+    assert 2 * blobs < result["bytes"]["moved"] < 3 * blobs, "what a link leads to travels once; twice would be 4"
 
 
 def test_links_that_are_kept_are_links_on_each_host(hosts: Hosts):
@@ -157,27 +147,31 @@ def test_a_reader_sees_the_old_copy_or_the_new_one_on_each_host(hosts: Hosts):
 
 
 def test_a_slow_link_holds_up_its_own_host_only(hosts: Hosts):
-    slow = ["tbf", "rate", "20mbit", "burst", "64k", "latency", "50ms"]
-    subprocess.run(["tc", "-n", space(hosts, 3), "qdisc", "add", "dev", "uplink", "root", *slow], check=True)
-    subprocess.run(["tc", "-n", space(hosts, "switch"), "qdisc", "add", "dev", "to3", "root", *slow], check=True)
+    slow = ["tbf", "rate", "2mbit", "burst", "64k", "latency", "50ms"]  # more than half a minute for the content
+    links = [(space(hosts, 3), "uplink"), (space(hosts, "switch"), "to3")]
+    for where, device in links:
+        subprocess.run(["tc", "-n", where, "qdisc", "add", "dev", device, "root", *slow], check=True)
     try:
-        code, result = push(hosts, "/data/slow")
+        going = pushing(hosts, "/data/slow")
+        until(lambda: all((hosts.disk(host) / "slow").exists() for host in (1, 2, 4)))
+        assert not (hosts.disk(3) / "slow").exists()
     finally:
-        subprocess.run(["tc", "-n", space(hosts, 3), "qdisc", "del", "dev", "uplink", "root"], check=True)
-        subprocess.run(["tc", "-n", space(hosts, "switch"), "qdisc", "del", "dev", "to3", "root"], check=True)
+        for where, device in links:
+            subprocess.run(["tc", "-n", where, "qdisc", "del", "dev", device, "root"], check=True)
+    code, result = going.end()
     assert (code, status(result)) == (0, dict.fromkeys("1234", "done"))
-    seconds = {node["host"].rpartition(".")[2]: node["seconds"] for node in result["nodes"]}
-    assert seconds.pop("3") > 8 * CONTENT_BYTES / 20e6 * 0.8
-    assert max(seconds.values()) < 8 * CONTENT_BYTES / 20e6 / 2, seconds
 
 
 def test_of_a_source_that_changes_while_it_moves_nothing_wrong_arrives(hosts: Hosts):
     hosts.run(1, "cp", "-r", "/data/src", "/data/moving")
     before = tree(hosts.disk(1) / "moving")
-    going = pushing(hosts, "/data/changed", "--upload", "1MB/s", source="/data/moving")
-    until(lambda: going.phase("moving", CONTENT_BYTES // 4))
-    for number in range(FILES):
-        files.make(hosts.disk(1) / "moving" / f"part {number}", FILE_BYTES, seed=100 + number)
+    share = 0.1  # all that the others have together, and what is on its way to them, is not the whole
+    with held(hosts, 2, 3, 4, share=share):
+        going = pushing(hosts, "/data/changed", source="/data/moving")
+        until(lambda: all(begun(hosts, "/data/changed", host, share) for host in (2, 3, 4)))
+        for part in (hosts.disk(1) / "moving").iterdir():
+            with part.open("r+b") as file:  # in place: what was only replaced could still be read to its end
+                file.write(bytes(FILE_BYTES))
     code, result = going.end()
     assert (code, {status(result)[host] for host in "234"}) == (3, {"failed"}), result
     assert "changed" in result["source_changed"]
@@ -186,11 +180,11 @@ def test_of_a_source_that_changes_while_it_moves_nothing_wrong_arrives(hosts: Ho
         assert tree(hosts.disk(1) / "changed") == before
 
 
-STAGES = {
-    "checking": ("", ()),
-    "hashing": ("unread", (1,)),
-    "moving": ("", ()),
-    "verifying": ("unnamed", (2,)),
+STAGES: dict[str, Callable[[Hosts], AbstractContextManager[None]]] = {  # what keeps a push there
+    "checking": lambda hosts: nullcontext(),
+    "hashing": lambda hosts: troubled(hosts, "unread", 1),
+    "moving": lambda hosts: held(hosts, 2),
+    "verifying": lambda hosts: troubled(hosts, "unnamed", 2),
 }
 ENDINGS = [("checking", 1), ("hashing", 1), ("moving", 2), ("verifying", 1)]
 if os.environ.get("MINIBIT_EVERY_ENDING"):  # as for a swarm (tests/cli/test_told_to_end.py)
@@ -199,11 +193,10 @@ if os.environ.get("MINIBIT_EVERY_ENDING"):  # as for a swarm (tests/cli/test_tol
 
 @pytest.mark.parametrize(("stage", "times"), ENDINGS)
 def test_an_interrupt_ends_it_soon_at_each_stage(hosts: Hosts, stage: str, times: int):
-    by, numbers = STAGES[stage]
     number = signal.SIGTERM if (stage, times) == ("moving", 1) else signal.SIGINT
     dest = f"/data/{stage}{times}"
-    options = {"moving": SLOW, "verifying": ("--verify", "full")}.get(stage, ())
-    with troubled(hosts, by, *numbers):
+    options = ("--verify", "full") if stage == "verifying" else ()
+    with STAGES[stage](hosts):
         going = pushing(hosts, dest, *options)
         done = CONTENT_BYTES // 4 if stage == "moving" else 0
         until(lambda: going.phase(stage, done), lambda: (going.complaints, going.events[-1:]))
@@ -255,7 +248,7 @@ def test_after_a_restart_with_the_hosts_in_another_order_all_have_it(hosts: Host
     code, before = push(hosts, "/data/stays", "--nodes", ",".join(map(hosts.address, ALL)))
     assert code == 0
     with ThreadPoolExecutor() as pool:
-        [*pool.map(lambda host: hosts.sh("kill", str(host)), range(1, COUNT + 2))]
+        [*pool.map(lambda host: hosts.sh("kill", str(host)), (*ALL, 5))]
         for numbers in ((1,), (4,), (3, 2)):
             [*pool.map(lambda host: hosts.sh("start", str(host)), numbers)]
     code, after = push(hosts, "/data/stays")

@@ -1,4 +1,7 @@
-"""Pushes over hosts of network namespaces, as commands on these hosts, and what came of them."""
+"""Pushes over hosts of network namespaces, as commands on these hosts, and what came of them.
+
+If a push must be in the middle of its transfer while something else happens, `held` keeps it there, however fast it is.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +12,68 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hosts import Hosts
+from namespaces import need_namespaces
 
+from minibit.actors.disk import files
+
+ROOT = Path(__file__).parents[2]
 WAIT_S = 60.0
+ALL = range(1, 5)
+FILES, FILE_BYTES = 8, 1 << 20
+CONTENT_BYTES = FILES * FILE_BYTES
+SHARE = 0.6  # of the content, that `held` lets through
 SOON_DEAD = {"RAY_health_check_timeout_ms": "1000", "RAY_health_check_failure_threshold": "3"}
+
+
+@contextmanager
+def four_hosts() -> Iterator[Hosts]:
+    """Hosts 1 to 4, with content to push as /data/src on the first."""
+    need_namespaces()
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in SOON_DEAD.items():
+            patch.setenv(name, value)
+        patch.setenv("PYTHONPATH", f"{ROOT}:{Path(__file__).with_name('troubled')}")
+        with Hosts(len(ALL), disk_bytes=30 * CONTENT_BYTES) as hosts:
+            make_content(hosts.disk(1) / "src")
+            yield hosts
+
+
+def make_content(folder: Path) -> None:
+    for number in range(FILES):
+        files.make(folder / f"part {number}", FILE_BYTES, seed=number)
+
+
+@contextmanager
+def troubled(hosts: Hosts, by: str, *numbers: int, how: str = "") -> Iterator[None]:
+    """These hosts have a trouble for so long (support/troubled)."""
+    flags = [hosts.scratch(host) / by for host in numbers]
+    for flag in flags:
+        flag.write_text(how)
+    try:
+        yield
+    finally:
+        for flag in flags:
+            flag.unlink()
+
+
+def held(hosts: Hosts, *numbers: int, share: float = SHARE) -> AbstractContextManager[None]:
+    """For so long, no push writes more than this share of the content to the disk of any of these hosts."""
+    return troubled(hosts, "held", *numbers, how=str(int(share * CONTENT_BYTES)))
+
+
+def begun(hosts: Hosts, dest: str, host: int = 2, share: float = SHARE) -> bool:
+    """Whether a host has nearly so much of a copy."""
+    partial = hosts.disk(host) / f"{Path(dest).name}.minibit-partial"
+    with suppress(OSError):
+        return sum(path.stat().st_blocks * 512 for path in partial.iterdir()) > 0.8 * share * CONTENT_BYTES
+    return False
 
 
 class Pushed:
