@@ -1,4 +1,4 @@
-"""What tests share: one Ray cluster for all that need one, and hypothesis without chance."""
+"""What tests share: their order, one Ray cluster for all that need one, and hypothesis without chance."""
 
 from __future__ import annotations
 
@@ -30,6 +30,20 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 settings.register_profile("minibit", derandomize=True, deadline=None, print_blob=True)
 settings.load_profile("minibit")
+
+LONG = ("netns", "long", "ray")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that take long come first: of several processes that take one file after another, none is left with one.
+
+    (pytest-xdist would sort them by their number of tests, but for --no-loadscope-reorder: see the Makefile.)
+    """
+    rank: dict[Path, int] = {}
+    for item in items:
+        here = next((place for place, name in enumerate(LONG) if item.get_closest_marker(name)), len(LONG))
+        rank[item.path] = min(here, rank.get(item.path, here))
+    items.sort(key=lambda item: rank[item.path])
 
 
 @pytest.fixture(scope="module")

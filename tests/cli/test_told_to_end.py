@@ -17,6 +17,8 @@ from typing import NamedTuple
 import pytest
 from script import SLOW, SOON_S, Run, until
 
+pytestmark = pytest.mark.long
+
 INT, TERM, HUP = signal.SIGINT, signal.SIGTERM, signal.SIGHUP
 BIG_BYTES = 64 << 30  # holes: there is nothing on the disk, and much to hash
 COPY_BYTES = 1 << 30  # the same, for a copy that takes a while to verify

@@ -20,6 +20,8 @@ from quiet import Quiet
 
 from minibit.rules import PRESETS
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(autouse=True)
 def no_rest(monkeypatch: pytest.MonkeyPatch):
