@@ -48,10 +48,11 @@ def test_help_leads_on() -> None:
         assert part in shown
 
 
-def test_types_are_seen_from_outside() -> None:
+def test_types_are_seen_from_outside(tmp_path: Path) -> None:
     assert (ROOT / "minibit" / "py.typed").exists()
-    program = "import minibit\nreveal_type(minibit.simulate(peers=3))\nreveal_type(minibit.Swarm)\n"
-    command = [sys.executable, "-m", "mypy", "--config-file=", "--follow-imports=silent", "-c", program]
+    mine = tmp_path / "mine.py"
+    mine.write_text("import minibit\nreveal_type(minibit.simulate(peers=3))\nreveal_type(minibit.Swarm)\n")
+    command = [sys.executable, "-m", "mypy", mine]  # as `make lint` calls it, whose cache it finds
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert 'Revealed type is "minibit.lab.run.Run"' in done.stdout
     assert "minibit.actors.driver.swarm.Swarm" in done.stdout

@@ -13,7 +13,7 @@ import re
 import socket
 import struct
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from random import Random
@@ -26,6 +26,7 @@ from loopback import FAST, Loopback, TroubledOutside, on_uvloop
 
 from minibit import inventory
 from minibit.actors.disk import files
+from minibit.actors.disk.store import Store
 from minibit.actors.links.outbox import Outbox
 from minibit.actors.links.pairs import Links
 from minibit.actors.peer import PeerActor
@@ -50,6 +51,14 @@ def film(tmp_path: Path) -> Path:
 @pytest.fixture
 def copies(tmp_path: Path) -> Path:
     return tmp_path / "copies"
+
+
+def holding(swarm: Loopback, name: str, blocks: Iterable[int]) -> Store:
+    """The store of a peer that has these blocks before it joins."""
+    store, data = opened(swarm.folder / name, swarm.manifest), swarm.path.read_bytes()
+    for block in blocks:
+        store.write(block, data[block * 16 * KIB : (block + 1) * 16 * KIB])
+    return store
 
 
 def album(root: Path) -> Path:
@@ -149,10 +158,8 @@ async def test_a_late_comer_gets_everything_from_peers_when_the_seed_is_gone(fil
 async def test_ten_peers_with_different_blocks_and_no_seed_complete_each_other(film, copies):
     async with Loopback(film, copies) as swarm:
         for index in range(10):
-            store = opened(copies / f"peer-{index}", swarm.manifest)
-            for block in range(index * 4, index * 4 + 4):
-                store.write(block, film.read_bytes()[block * 16 * KIB : (block + 1) * 16 * KIB])
-            await swarm.seat(f"peer-{index}", store, start=False)
+            name = f"peer-{index}"
+            await swarm.seat(name, holding(swarm, name, range(index * 4, index * 4 + 4)), start=False)
         await swarm.stop(TRACKER)
         for node in swarm.nodes.values():
             node.start()
@@ -185,10 +192,7 @@ async def test_a_member_is_not_believed_about_where_peers_are_and_the_swarm_goes
 async def test_a_corrupter_is_banned_and_all_others_have_the_right_bytes(film, copies):
     # the seed is slow, so that the corrupter, which holds half already, must be asked
     async with Loopback(film, copies, upload_bps=800.0 * KIB) as swarm:
-        store = opened(copies / "bad", swarm.manifest)
-        for block in range(20):
-            store.write(block, film.read_bytes()[block * 16 * KIB : (block + 1) * 16 * KIB])
-        await swarm.seat("bad", store, behaviour=Corrupter)
+        await swarm.seat("bad", holding(swarm, "bad", range(20)), behaviour=Corrupter)
         honest = [node.me.peer for node in await swarm.seat_many(3)]
         await swarm.until_complete(*honest)
         swarm.check_copies(*honest)
@@ -256,10 +260,7 @@ async def test_for_bits_that_change_on_the_way_nobody_is_struck_or_banned(film, 
 @on_uvloop
 async def test_of_a_corrupter_only_wrong_blocks_that_it_sealed_itself_count(film, copies):
     async with Loopback(film, copies, upload_bps=800.0 * KIB) as swarm:
-        store = opened(copies / "bad", swarm.manifest)
-        for block in range(20):
-            store.write(block, film.read_bytes()[block * 16 * KIB : (block + 1) * 16 * KIB])
-        await swarm.seat("bad", store, behaviour=Corrupter)
+        await swarm.seat("bad", holding(swarm, "bad", range(20)), behaviour=Corrupter)
         node = await swarm.seat("peer-1")
         await swarm.until_complete("peer-1")
         rejected = [record for record in swarm.arrivals() if record.verdict == "rejected"]
@@ -271,10 +272,7 @@ async def test_of_a_corrupter_only_wrong_blocks_that_it_sealed_itself_count(film
 @on_uvloop
 async def test_without_seals_the_path_is_trusted_and_every_wrong_block_is_a_strike(film, copies):
     async with Loopback(film, copies, upload_bps=800.0 * KIB, seals=False) as swarm:
-        store = opened(copies / "bad", swarm.manifest)
-        for block in range(20):
-            store.write(block, film.read_bytes()[block * 16 * KIB : (block + 1) * 16 * KIB])
-        await swarm.seat("bad", store, behaviour=Corrupter)
+        await swarm.seat("bad", holding(swarm, "bad", range(20)), behaviour=Corrupter)
         node = await swarm.seat("peer-1")
         await swarm.until_complete("peer-1")
         swarm.check_copies()
