@@ -31,13 +31,13 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 settings.register_profile("minibit", derandomize=True, deadline=None, print_blob=True)
 settings.load_profile("minibit")
 
-LONG = ("netns", "long", "ray")
+LONG = ("netns", "long", "ray")  # the markers of such files, longest first
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files that take long come first: of several processes that take one file after another, none is left with one.
+    """Files that take long come first. At the end, no process works on one while the other has nothing to do.
 
-    (pytest-xdist would sort them by their number of tests, but for --no-loadscope-reorder: see the Makefile.)
+    Without --no-loadscope-reorder (see the Makefile) pytest-xdist would sort files by their number of tests.
     """
     rank: dict[Path, int] = {}
     for item in items:
