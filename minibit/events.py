@@ -93,7 +93,17 @@ class Lost(Fact, frozen=True):
     block: int
 
 
-Event = Joining | Starting | Leaving | Received | Linked | Unlinked | Arrived | Progressed | Sent | Lost
+class Known(Fact, frozen=True):
+    """The digests of the blocks `known` (an inventory, which only grows) are known: no others can be asked for.
+
+    `held` are the blocks that our own store holds: those of a source are held once their digests are known.
+    """
+
+    known: int
+    held: int
+
+
+Event = Joining | Starting | Leaving | Received | Linked | Unlinked | Arrived | Progressed | Sent | Lost | Known
 
 # effects
 

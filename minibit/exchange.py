@@ -6,7 +6,7 @@ and the peer drops it.
 
 Invariant (`check`): a block in flight is not held, and exactly the blocks in flight are asked of neighbours; no more
 neighbours are served than there are slots, and none waits for a slot that is not used; only blocks that are held are
-announced, unless the peer is a liar.
+announced, unless the peer is a liar; only blocks whose digests are known are held or asked for.
 """
 
 from __future__ import annotations
@@ -52,10 +52,12 @@ class Exchange:
         up: dict[str, Neighbour],
         held: int,
         behaviour: Honest,
+        known: int | None = None,
     ) -> None:
         self.held = held
         self.lost = inventory.EMPTY  # by our own disk, for good
         self.all = inventory.full(content.block_count)
+        self.known = self.all if known is None else known  # the blocks whose digests are known
         self.availability = Availability(content.block_count)
         self.announcer = Announcer(rules.announce_s)
         self.picker, self.choker = strategies.make(rules, chance)
@@ -76,20 +78,15 @@ class Exchange:
     @property
     def missing(self) -> int:
         """The inventory of the blocks that are not held, and can be had."""
-        return self.all & ~self.held & ~self.lost
+        return self.known & ~self.held & ~self.lost
 
     @property
     def claims(self) -> int:
         """The inventory that is announced."""
         return self._behaviour.claims(self.held, self._content.block_count)
 
-    @property
-    def sending(self) -> bool:
-        """Whether a block is under way to any neighbour."""
-        return any(neighbour.sending is not None for neighbour in self._up.values())
-
     def expects(self, neighbour: Neighbour, block: int) -> bool:
-        """Whether the bytes of `block` are to be verified and stored: it isn't held, and answers one of our PEDIDOs."""
+        """Whether the bytes of `block` are to be verified and stored: it is missing, and answers one of our PEDIDOs."""
         return bool(self.missing >> block & 1) and self.pipeline.expects(neighbour, block, self._rarer)
 
     # beginning and end
@@ -214,7 +211,7 @@ class Exchange:
         """All bytes of a block came from it."""
         block, ok = event.block, event.ok
         took_s = self.pipeline.arrived(neighbour, block, now, rarer=self._rarer, busy=event.busy)
-        double = took_s is None or (ok and self.held >> block & 1)
+        double = took_s is None or (ok and not self.missing >> block & 1)
         verdict: Any = "double" if double else "useful" if ok else "rejected"
         length_bytes = self._content.length(block)
         self._note(BlockRecord(now, self._life.name, block, neighbour.peer, took_s or 0.0, verdict, length_bytes))
@@ -229,6 +226,8 @@ class Exchange:
             neighbour.gave.add(length_bytes, now)
             if not double:
                 self._take(neighbour, block, now)
+            elif not self.held >> block & 1:  # its digest isn't known yet. But its sender believes that we hold it
+                self._send(neighbour, announcer.whole(neighbour, self.claims))
             self._ask(neighbour, now)
             self.serve(now)
 
@@ -244,7 +243,7 @@ class Exchange:
         for other in called_off:
             self._ask(other, now)  # perhaps nothing else will come from it that makes us ask
         due_s = self.announcer.due_s(len(self._up), now)
-        if not self.missing:
+        if self.held == self.all:
             self.announce(now, everybody=True)
         elif due_s <= now:
             self.announce(now)
@@ -258,6 +257,14 @@ class Exchange:
         self._send(neighbour, announcer.whole(neighbour, self.claims))  # it believes that we hold what it sent
         if self.availability.count(block) > 1:
             self.pipeline.doubt(neighbour, 1 << block)
+        self.pump(now)
+
+    def know(self, known: int, held: int, now: float) -> None:
+        """The digests of these blocks are known from now on, and our store holds `held`."""
+        self.known |= known
+        self.held |= held
+        self.announce(now, everybody=True)
+        self.serve(now)
         self.pump(now)
 
     # telling
@@ -292,7 +299,7 @@ class Exchange:
         if self._crowded:  # the place of one that has nothing more is for any other
             neighbours = self._up.values()
         self._send_pedidos(self.pipeline.ask(neighbours, missing, now), now)
-        if not missing & ~self.pipeline.in_flight:
+        if self.known == self.all and not missing & ~self.pipeline.in_flight:
             self._send_pedidos(self.pipeline.ask_again(self._up.values(), now), now)
             if "endgame" not in self._timers:
                 self._await_overdue(now)
@@ -367,7 +374,7 @@ class Exchange:
         """Assert the invariants."""
         self.pipeline.check(self._up.values())
         assert not self.held & self.pipeline.in_flight
-        assert not self.held & ~self.all
+        assert not (self.held | self.pipeline.in_flight) & ~self.known
         self.availability.check(neighbour.theirs for neighbour in self._up.values())
         if self._life.stage is not LEAVING:
             self.uploads.check(self._up.values(), self.held)

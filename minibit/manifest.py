@@ -32,6 +32,7 @@ from minibit.errors import LocalError, RemoteError
 HashName = Literal["blake3", "sha256"]
 
 DIGEST_BYTES = 32
+UNKNOWN = bytes(DIGEST_BYTES)  # the digest of a block that is not hashed yet
 BLOCK_BYTES_MAX = 64 << 20
 BLOCKS_MAX = 1 << 18  # their digests are 8 MiB, and an inventory is 32 KiB for each peer and each of its neighbours
 CONTENT_BYTES_MAX = 1 << 62
@@ -83,7 +84,7 @@ class LinkEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True, omit_defaults=True):
-    """The content called `name`, a `folder` or one file; `digests` has 32 bytes for each block.
+    """The content called `name`, a `folder` or one file; `digests` has 32 bytes for each block, or `UNKNOWN`.
 
     folders  those whose permission bits are known, also empty ones
     apart    whether blocks begin anew at each file that has a block's bytes or more
@@ -189,6 +190,23 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=Tru
         """The digest that `block` must have."""
         return self.digests[block * DIGEST_BYTES : (block + 1) * DIGEST_BYTES]
 
+    @cached_property
+    def known(self) -> int:
+        """The blocks whose digests are known (an inventory)."""
+        if UNKNOWN not in self.digests:
+            return inventory.full(self.block_count)
+        return inventory.of(block for block in range(self.block_count) if self.digest_of(block) != UNKNOWN)
+
+    def with_digests(self, first: int, digests: bytes) -> Manifest:
+        """The same content, where these are the digests of block `first` and those behind it; all of them are known."""
+        if not digests:
+            return self
+        at = first * DIGEST_BYTES
+        found = msgspec.structs.replace(self, digests=self.digests[:at] + digests + self.digests[at + len(digests) :])
+        found.__dict__["known"] = self.known | inventory.full(len(digests) // DIGEST_BYTES) << first
+        found.__dict__.update({name: self.__dict__[name] for name in _OF_THE_CUT & self.__dict__.keys()})
+        return found
+
     def matches(self, block: int, data: bytes | bytearray | memoryview) -> bool:
         """Whether these are the bytes of `block`."""
         return len(data) == self.length(block) and block_hash(self.hash, data) == self.digest_of(block)
@@ -282,6 +300,9 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=Tru
             return f"{len(self.digests)} bytes of digests for {self.block_count} blocks"
         return None
 
+
+_OF_THE_CUT = {"_ends", "_cuts", "_short", "content_bytes", "block_count", "folder_paths"}
+"""What is worked out once, and does not depend on digests."""
 
 _SPELLED = re.compile(r"\\(\\|x[89a-f][0-9a-f])")
 

@@ -19,7 +19,7 @@ from minibit.content import Content
 from minibit.errors import RemoteError
 from minibit.events import Effect, Event
 from minibit.exchange import MOST_STRIKES, Exchange
-from minibit.life import GONE, LEAVING, Lifetime
+from minibit.life import GONE, LEAVING, TRADING, Lifetime
 from minibit.membership import Membership
 from minibit.messages import NEWS, WHY_CHARACTERS, Desligamento, Estoque
 from minibit.neighbour import Move, Neighbour, Slot, Standing
@@ -31,7 +31,10 @@ FAREWELL_S = 5.0  # for blocks that are being sent when a peer leaves
 
 
 class Peer:
-    """One member of the swarm. `held` is the inventory that it starts with; `seed` decides every draw."""
+    """One member of the swarm. `held` is the inventory that it starts with; `seed` decides every draw.
+
+    `known` are the blocks whose digests are known at the start (an inventory); None: all.
+    """
 
     def __init__(
         self,
@@ -41,6 +44,7 @@ class Peer:
         seed: int | str = 0,
         *,
         held: int = inventory.EMPTY,
+        known: int | None = None,
         behaviour: Honest | None = None,
     ) -> None:
         def chance(purpose: str) -> Random:
@@ -56,7 +60,7 @@ class Peer:
         self._effects = self.life.effects
         self.contacts = Contacts(name, rules, chance("contacts"))
         self._up = self.contacts.up
-        self.exchange = Exchange(content, rules, chance, self.life, self._up, held, self.behaviour)
+        self.exchange = Exchange(content, rules, chance, self.life, self._up, held, self.behaviour, known)
         self.membership = Membership(rules, self.contacts, self.life, self.missing)
         self.pipeline = self.exchange.pipeline
         self.uploads = self.exchange.uploads
@@ -106,13 +110,13 @@ class Peer:
 
     @property
     def missing(self) -> int:
-        """The inventory of the blocks that are not held."""
+        """The inventory of the blocks that are not held, and can be had."""
         return self.exchange.missing
 
     @property
     def complete(self) -> bool:
         """Whether every block is held."""
-        return not self.exchange.missing
+        return self.exchange.known == self.exchange.all and not self.exchange.missing
 
     def _take_effects(self) -> list[Effect]:
         effects = self._effects[:]
@@ -148,7 +152,7 @@ class Peer:
             self._depart_if_idle(now)
 
     def _depart_if_idle(self, now: float) -> None:
-        if self.life.stage is LEAVING and not self.exchange.sending:
+        if self.life.stage is LEAVING and all(neighbour.sending is None for neighbour in self._up.values()):
             self._depart(now)
 
     def _depart(self, now: float) -> None:
@@ -286,6 +290,12 @@ class Peer:
         self.exchange.lose(event.block, now)
         self._depart_if_idle(now)
 
+    def _on_known(self, event: events.Known, now: float) -> None:
+        was_complete = self.complete
+        self.exchange.know(event.known, event.held, now)
+        if self.complete and not was_complete and self.life.stage is TRADING:
+            self._finish(now)
+
     # looking
 
     def sample(self, now: float, sent_bytes: int, received_bytes: int, control_bytes: int) -> SampleRecord:
@@ -319,6 +329,7 @@ _ON_EVENT: dict[type, Callable[..., None]] = {
     events.Progressed: Peer._on_progressed,
     events.Sent: Peer._on_sent,
     events.Lost: Peer._on_lost,
+    events.Known: Peer._on_known,
 }
 
 _ON_TIMER: dict[str, Callable[[Peer, float], None]] = {

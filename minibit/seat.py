@@ -63,13 +63,16 @@ class Seat(msgspec.Struct, frozen=True, kw_only=True):
             return inventory.EMPTY
         return inventory.of(Random(f"{seed}/{self.name}/initial").sample(range(block_count), count))
 
-    def peer(self, content: Content, seed: int | str, held: int) -> Peer:
-        """Its peer, which holds these blocks (an inventory); `LocalError` when a strategy can't be had."""
+    def peer(self, content: Content, seed: int | str, held: int, known: int | None = None) -> Peer:
+        """Its peer, which holds these blocks and knows the digests of those (inventories); None: of all.
+
+        `LocalError` when a strategy can't be had.
+        """
         rules = self.rules
         if self.seeds or self.stay_s is not None:
             rules = msgspec.structs.replace(rules, leave="never")
         behaviour = strategies.behaviour(self.behaviour)()
-        return Peer(self.name, content, rules, seed, held=held, behaviour=behaviour)
+        return Peer(self.name, content, rules, seed, held=held, known=known, behaviour=behaviour)
 
 
 def peer_name(number: int, peers: int) -> str:

@@ -161,6 +161,8 @@ def told(event: Event | None) -> str:
             return f"{peer} has been sent block {block}"
         case events.Lost(block):
             return f"its disk lost block {block}"
+        case events.Known(known):
+            return f"it knows the digests of {known.bit_count()} blocks"
 
 
 def did(effects: list[Effect]) -> Iterator[str]:

@@ -374,20 +374,26 @@ HAPPENED = st.one_of(
     st.builds(events.Sent, st.just("eva"), HELD_INDEX),
     st.builds(events.Progressed, st.just("eva")),
     st.builds(events.Lost, HELD_INDEX),
+    st.builds(events.Known, st.integers(0, 2**BLOCKS - 1), st.just(0)),
     st.builds(events.Linked, st.builds(PeerAddress, NAMES, st.just("h"), st.just(1)), st.booleans(), st.booleans()),
     st.builds(events.Unlinked, NAMES, st.just("why")),
     st.sampled_from([0.05, 1.0, 5.0]),
 )
 
 
-@given(st.lists(HAPPENED, max_size=40), st.booleans(), st.sampled_from(["honest", "liar", "corrupter", "free-rider"]))
+@given(
+    st.lists(HAPPENED, max_size=40),
+    st.booleans(),
+    st.booleans(),
+    st.sampled_from(["honest", "liar", "corrupter", "free-rider"]),
+)
 @settings(max_examples=250)
 def test_whatever_a_neighbour_says_and_in_whatever_order_nothing_breaks_and_the_state_can_be_shown_and_stored(
-    happened: list[events.Event | float], joins: bool, behaviour: str
+    happened: list[events.Event | float], joins: bool, knows: bool, behaviour: str
 ):
     table = Table(BLOCKS, Rules(round_s=1.0, request_timeout_s=2.0, neighbours=2, slots=1))
     table.seat_seed()
-    table.seat("ana", {0, 1}, join=joins, behaviour=behaviour)
+    table.seat("ana", {0, 1}, known=None if knows else 0b1011, join=joins, behaviour=behaviour)
     table.seat("eva", join=False, start=False)
     table.link("seed", "ana")
     table.tell("ana", events.Linked(PeerAddress("eva", "eva", 1), False))

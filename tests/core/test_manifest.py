@@ -6,13 +6,14 @@ import hashlib
 import json
 import pickle
 
+import msgspec
 import pytest
 from blake3 import blake3
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from minibit.errors import LocalError, RemoteError
-from minibit.manifest import FileEntry, Manifest, auto_block_bytes, block_hash
+from minibit.manifest import UNKNOWN, FileEntry, Manifest, auto_block_bytes, block_hash
 
 
 def manifest_of(sizes: list[int], block_bytes: int, **changes: object) -> Manifest:
@@ -20,6 +21,11 @@ def manifest_of(sizes: list[int], block_bytes: int, **changes: object) -> Manife
     fields = {"name": "c", "folder": True, "files": files, "block_bytes": block_bytes, "hash": "blake3"}
     blocks = -(-sum(sizes) // block_bytes)
     return Manifest(**{**fields, "digests": bytes(32 * blocks), **changes})
+
+
+def hashed(blocks: int) -> Manifest:
+    """A manifest with digests of so many blocks."""
+    return manifest_of([4 * blocks], 4, digests=b"".join(bytes([block + 1]) * 32 for block in range(blocks)))
 
 
 def with_paths(*paths: str) -> Manifest:
@@ -166,6 +172,22 @@ def test_a_manifest_that_is_wrong_anywhere_is_refused(change: dict):
 def test_whatever_is_no_manifest_is_refused(data: bytes):
     with pytest.raises(RemoteError):
         Manifest.decode(data)
+
+
+def test_digests_can_be_filled_in_later_in_any_order():
+    whole = hashed(9)
+    unhashed = msgspec.structs.replace(whole, digests=UNKNOWN * 9)
+    assert (whole.known, unhashed.known, unhashed.block_count) == (0b111111111, 0, 9)
+    part = unhashed.with_digests(4, whole.digests[4 * 32 : 7 * 32])
+    assert (part.known, part.digest_of(5)) == (0b001110000, whole.digest_of(5))
+    assert part.with_digests(0, b"") is part
+    again = part.with_digests(0, whole.digests[: 5 * 32]).with_digests(7, whole.digests[7 * 32 :])
+    assert (again, again.digest, again.known) == (whole, whole.digest, whole.known)
+
+
+def test_no_bytes_match_a_digest_that_is_not_known():
+    unhashed = msgspec.structs.replace(hashed(1), digests=UNKNOWN)
+    assert not unhashed.matches(0, bytes(unhashed.length(0)))
 
 
 def test_blocks_are_hashed_by_the_hash_that_the_manifest_names():

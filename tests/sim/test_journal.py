@@ -152,6 +152,7 @@ HAPPENINGS = [
     events.Sent("he", 2),
     events.Unlinked("he", "reset"),
     events.Lost(3),
+    events.Known(0b11, 0b1),
     events.Leaving("“enough”\n"),
 ]  # fmt: skip
 

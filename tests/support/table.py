@@ -93,6 +93,7 @@ class Table:
         held: int | Iterable[int] = (),
         *,
         rules: Rules | None = None,
+        known: int | None = None,
         behaviour: str = "honest",
         join: bool = True,
         start: bool = True,
@@ -100,7 +101,8 @@ class Table:
         """One more peer, or one that comes back; it joins and may ask at once, unless told otherwise."""
         inventory_held = held if isinstance(held, int) else inventory.of(held)
         behaves = strategies.behaviour(behaviour)()
-        peer = Peer(name, self.content, rules or self.rules, self.seed, held=inventory_held, behaviour=behaves)
+        rules = rules or self.rules
+        peer = Peer(name, self.content, rules, self.seed, held=inventory_held, known=known, behaviour=behaves)
         self.peers[name] = peer
         self.seats.append((self.now, peer, inventory_held, behaviour))
         self._dead.discard(name)
@@ -122,6 +124,10 @@ class Table:
             self._paused[name].append(event)
         elif name not in self._dead:
             self._carry_out(name, self.peers[name].handle(event, self.now))
+
+    def tell_later(self, delay_s: float, name: str, event: events.Event) -> None:
+        """This happens to a peer after so long."""
+        self._at(self.now + delay_s, lambda: self.tell(name, event))
 
     def inject(self, sender: str, receiver: str, message: Message) -> None:
         """`receiver` hears a message that `sender` never said."""
