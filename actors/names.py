@@ -1,7 +1,9 @@
-"""The actors of a swarm as others find and hold them: their names, and the types of their methods."""
+"""The actors of a swarm as others find and hold them: their names, their machines', and their methods' types."""
 
 from __future__ import annotations
 
+import platform
+from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec, Protocol, TypeVar
 
 if TYPE_CHECKING:
@@ -40,3 +42,11 @@ class ActorHandle(Protocol):
     __ray_terminate__: RemoteMethod[[], None]  # Ray gives it to every actor
     limit: RemoteMethod[[dict[str, float | None]], None]
     desligamento: RemoteMethod[..., None]
+
+
+def machine() -> str:
+    """The name of the machine whose monotonic clock this process reads."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return platform.node()

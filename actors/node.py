@@ -45,6 +45,7 @@ class Outside(Protocol):
 class Node:
     """One member of a swarm, with its sockets and files.
 
+    The `manifest` names the swarm. Its digests are those that the store knows, now or, by `learn`, later.
     Blocks are read from `store` and, if it is a `Store`, written to it; the node closes it. The peer begins with
     the blocks of the store. With `carry`, control messages go to neighbours by the actor calls that it makes, and not
     by links. Without `seals` the path of a link is trusted: a wrong block is its sender's fault. `settled` is set
@@ -92,13 +93,18 @@ class Node:
 
     def begin_anew(self) -> None:
         """Make the peer, of what the store holds now: anew, if blocks were stored before it joined."""
-        self.peer = self._seat.peer(self.manifest, self._seed, self.store.held)
+        self.peer = self._seat.peer(self.manifest, self._seed, self.store.held, self.store.manifest.known)
 
     async def serve(self, ports: Iterable[int] = (0,)) -> PeerAddress:
         """Start the block server, before everything else; returns its address."""
         port = await self.links.serve(ports)
         self.me = PeerAddress(self.me.peer, self.me.host, port)
         return self.me
+
+    def learn(self, first: int, digests: bytes) -> None:
+        """These are the digests of block `first` and those behind it; they may come in any order, and again."""
+        self.store.learn(first, digests)
+        self.handle(events.Known(self.store.manifest.known, self.store.held))
 
     def join(self) -> None:
         """Enter the swarm: register, and link to neighbours."""

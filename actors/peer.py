@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import platform
 import shutil
 import threading
 import time
@@ -31,6 +30,7 @@ from minibit.actors.disk.scratch import Scratch
 from minibit.actors.disk.source import Source
 from minibit.actors.disk.store import Store
 from minibit.actors.errands import Errands, reached
+from minibit.actors.names import machine
 from minibit.actors.node import Node, Outside
 from minibit.errors import MinibitError, SourceError, StoreError
 from minibit.events import TRACKER
@@ -49,6 +49,8 @@ BATCH_BYTES = 8 << 20  # blocks in one answer, when a peer gets those that it st
 class Setup(msgspec.Struct, frozen=True, kw_only=True):
     """What all actors of a run share; it travels once, through Ray's object store.
 
+    manifest        of what is shared; it names the swarm
+    digests         of its first blocks, which it lacks: then a push began before the content was hashed
     key             the key of the swarm, which both ends of every link must prove
     by_actor_calls  whether control messages between peers go by actor calls, and not by links
     seals           whether a seal follows each head on a link
@@ -62,6 +64,7 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
 
     run: str
     manifest: Manifest
+    digests: bytes = b""
     key: bytes
     seed: int
     by_actor_calls: bool
@@ -198,20 +201,25 @@ class PeerActor:
         return Opened(address, machine(), self.node.peer.held)
 
     def _open_store(self, copies: int) -> Store | Source:
-        manifest, folder = self.setup.manifest, Path(self.setup.folder)
+        setup, folder = self.setup, Path(self.setup.folder)
+        manifest = setup.manifest.with_digests(0, setup.digests)
         if self.seat.seeds:
             return Source(Path(self._path), manifest)
-        if self.setup.dest is not None:
-            place = Place(Path(self.setup.dest))
-            replace, full = self.setup.replace, self.setup.full
-            return PushedStore.open(place, manifest, patience_s=PATIENCE_S, replace=replace, full=full)
+        if setup.dest is not None:
+            place = Place(Path(setup.dest))
+            return PushedStore.open(place, manifest, patience_s=PATIENCE_S, replace=setup.replace, full=setup.full)
         if folder.is_absolute():
             check_copies(copies, manifest.content_bytes, folder, kept=True)
         else:
             scratch.sweep()
-            folder = Scratch.use(self.setup.folder).path  # until this process ends
+            folder = Scratch.use(setup.folder).path  # until this process ends
             check_copies(copies, manifest.content_bytes, folder, kept=False)
         return Store.open(Place(folder / self.name / manifest.name), manifest, patience_s=PATIENCE_S)
+
+    async def learn(self, first: int, digests: bytes) -> MemberStanding:
+        """Hear the digests of block `first` and those behind it, which may come in any order, and again."""
+        self.node.learn(first, digests)
+        return await self.standing()
 
     @once
     async def take(self) -> None:
@@ -279,7 +287,7 @@ class PeerActor:
 
     def _copy(self, store: PushedStore) -> None:
         """Get all blocks from the source, which is on this machine."""
-        manifest = self.setup.manifest
+        manifest = store.manifest
         with closing(Source(Path(self._path), manifest)) as source:
             for block in inventory.indices(source.held & ~store.held):
                 if self._stopped.is_set():
@@ -387,11 +395,3 @@ class PeerActor:
     def call_tracker(self, message: Message) -> None:
         """Say `message` to the tracker, and hear its answer."""
         self.errands.say(TRACKER, message)
-
-
-def machine() -> str:
-    """The name of the machine whose monotonic clock this process reads."""
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:
-        return platform.node()

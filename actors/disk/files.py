@@ -131,19 +131,109 @@ def scan(
     if something is missing, unreadable or neither file nor folder, for a link to a folder that it lies in, for a name
     that another system can't have, for a file that has no true size, as in /proc, and if the content changes meanwhile.
     """
-    path = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would take the name of a link's target
-    if isinstance(block_bytes, int) and not 1 <= block_bytes <= BLOCK_BYTES_MAX:
-        raise LocalError(f"blocks of {block_bytes} bytes: take 1 to {BLOCK_BYTES_MAX}")
-    if hash not in get_args(HashName):
-        raise LocalError(f"the hash {hash!r}: take one of {', '.join(get_args(HashName))}")
-    assert apart or links != "keep", "only manifests that are apart have links"
-    with explained(path):
-        manifest, marks = unhashed(path, block_bytes, hash, apart=apart, links=links)
-        _check_sizes(path, manifest)
-        hashed = msgspec.structs.replace(manifest, digests=_digests(path, manifest, progress))
-        if unhashed(path, manifest.block_bytes, hash, apart=apart, links=links) != (manifest, marks):
-            raise SourceError(f"{path} changed while it was hashed; start again when it is at rest")
-    return hashed
+    with Scan(path, block_bytes, hash, apart=apart, links=links) as scanning:
+        while not scanning.over:
+            progress(scanning.hashed_bytes, scanning.manifest.content_bytes)
+            scanning.wait(PROGRESS_S)
+        progress(scanning.hashed_bytes, scanning.manifest.content_bytes)
+        return scanning.end()
+
+
+class Scan:
+    """A scan that goes on in threads, from `with` on until its end, while the caller does something else.
+
+    `manifest` is the one without digests, whatever is hashed by now. Arguments and errors are those of `scan`.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        block_bytes: int | Callable[[int], int] = auto_block_bytes,
+        hash: HashName = "blake3",
+        *,
+        apart: bool = False,
+        links: Links = "follow",
+    ) -> None:
+        self._path = path = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would take the name of a link's target
+        if isinstance(block_bytes, int) and not 1 <= block_bytes <= BLOCK_BYTES_MAX:
+            raise LocalError(f"blocks of {block_bytes} bytes: take 1 to {BLOCK_BYTES_MAX}")
+        if hash not in get_args(HashName):
+            raise LocalError(f"the hash {hash!r}: take one of {', '.join(get_args(HashName))}")
+        assert apart or links != "keep", "only manifests that are apart have links"
+        self._links = links
+        with explained(path):
+            self.manifest, self._marks = unhashed(path, block_bytes, hash, apart=apart, links=links)
+            _check_sizes(path, self.manifest)
+        self._range_blocks = max(1, HASH_RANGE_BYTES // self.manifest.block_bytes)
+        self._firsts = iter(range(0, self.manifest.block_count, self._range_blocks))
+        self._found: dict[int, bytes] = {}  # digests by the first block of a range, until those before are there
+        self._digests = bytearray()
+        self._sizes: list[int] = []  # of the ranges that are hashed
+        self._errors: list[Exception] = []
+        self._stopped = Event()
+        self._threads = [Thread(target=self._hash, daemon=True) for _ in range(HASH_THREADS)]  # a disk may hang
+
+    def __enter__(self) -> Scan:
+        try:
+            for thread in self._threads:
+                thread.start()
+        except BaseException:
+            self._stopped.set()
+            raise
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._stopped.set()
+        deadline = time.monotonic() + STOP_S
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+
+    @property
+    def hashed_bytes(self) -> int:
+        """How much is hashed by now."""
+        return sum(self._sizes)
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more is hashed: then there is an `end`."""
+        return not any(thread.is_alive() for thread in self._threads)
+
+    def wait(self, limit_s: float) -> None:
+        """Wait for the end, for so long at most."""
+        alive = next((thread for thread in self._threads if thread.is_alive()), None)
+        if alive is not None:
+            alive.join(limit_s)
+
+    def end(self) -> Manifest:
+        """The whole manifest, once it is over."""
+        manifest = self.manifest
+        with explained(self._path):
+            if self._errors:
+                raise self._errors[0]
+            seen = unhashed(self._path, manifest.block_bytes, manifest.hash, apart=manifest.apart, links=self._links)
+            if seen != (manifest, self._marks):
+                raise SourceError(f"{self._path} changed while it was hashed; start again when it is at rest")
+        return manifest.with_digests(0, self.digests)
+
+    @property
+    def digests(self) -> bytes:
+        """Those of the first blocks, as many as are hashed without a gap."""
+        while (found := self._found.pop(len(self._digests) // DIGEST_BYTES, None)) is not None:
+            self._digests += found
+        return bytes(self._digests)
+
+    def _hash(self) -> None:
+        """Hash ranges of blocks as they lie on the disk; reading and hashing leave the interpreter's lock."""
+        manifest = self.manifest
+        try:
+            with closing(BlockFiles(manifest, self._path, os.O_RDONLY)) as files:
+                for first in self._firsts:
+                    blocks = range(first, min(first + self._range_blocks, manifest.block_count))
+                    self._found[first] = b"".join(files.digest(block, self._stopped) for block in blocks)
+                    self._sizes.append(sum(map(manifest.length, blocks)))
+        except Exception as error:
+            self._errors.append(error)
+            self._stopped.set()
 
 
 @contextmanager
@@ -245,44 +335,6 @@ def _check_sizes(path: Path, manifest: Manifest) -> None:
 
 def _identity(found: os.stat_result) -> tuple[int, int]:
     return found.st_dev, found.st_ino
-
-
-def _digests(path: Path, manifest: Manifest, progress: Progress) -> bytes:
-    """The digest of every block as it lies on the disk; reading and hashing leave the interpreter's lock."""
-    step = max(1, HASH_RANGE_BYTES // manifest.block_bytes)
-    firsts = iter(range(0, manifest.block_count, step))
-    found: dict[int, bytes] = {}  # by the first block of a range
-    sizes: list[int] = []  # of the ranges that are hashed
-    errors: list[Exception] = []
-    stopped = Event()
-
-    def work() -> None:
-        try:
-            with closing(BlockFiles(manifest, path, os.O_RDONLY)) as files:
-                for first in firsts:
-                    blocks = range(first, min(first + step, manifest.block_count))
-                    found[first] = b"".join(files.digest(block, stopped) for block in blocks)
-                    sizes.append(sum(map(manifest.length, blocks)))
-        except Exception as error:
-            errors.append(error)
-            stopped.set()
-
-    threads = [Thread(target=work, daemon=True) for _ in range(HASH_THREADS)]  # daemon: a disk may hang for ever
-    try:
-        for thread in threads:
-            thread.start()
-        while threads_alive := [thread for thread in threads if thread.is_alive()]:
-            progress(sum(sizes), manifest.content_bytes)
-            threads_alive[0].join(PROGRESS_S)
-    finally:
-        stopped.set()
-        deadline = time.monotonic() + STOP_S
-        for thread in threads:
-            thread.join(max(0.0, deadline - time.monotonic()))
-    if errors:
-        raise errors[0]
-    progress(manifest.content_bytes, manifest.content_bytes)
-    return b"".join(found[first] for first in sorted(found))
 
 
 def make(path: Path, content_bytes: int, seed: int) -> Path:

@@ -16,13 +16,13 @@ from minibit.manifest import Manifest
 
 
 class Source:
-    """The files at `path`, which must be those of `manifest`."""
+    """The files at `path`, which must be those of `manifest`. Blocks are held once their digests are known."""
 
     def __init__(self, path: Path, manifest: Manifest) -> None:
-        self.held = inventory.full(manifest.block_count)
-        self._manifest = manifest
+        self.held = manifest.known
+        self.manifest = manifest
         self._files = BlockFiles(manifest, Path(path).absolute(), os.O_RDONLY)
-        right = self.held
+        right = inventory.full(manifest.block_count)
         try:
             for index, entry in enumerate(manifest.files):
                 found = self._files.path(index).stat()
@@ -44,6 +44,12 @@ class Source:
             raise SourceError(f"{self._where(block)} changed while it was shared")
         return data
 
+    def learn(self, first: int, digests: bytes) -> None:
+        """These are the digests of block `first` and those behind it."""
+        before = self.manifest.known
+        self.manifest = self._files.manifest = self.manifest.with_digests(first, digests)
+        self.held |= self.manifest.known & ~before
+
     def lose(self, block: int) -> None:
         """Hold `block` no more."""
         self.held &= ~(1 << block)
@@ -52,5 +58,5 @@ class Source:
         self._files.close()
 
     def _where(self, block: int) -> str:
-        paths = [str(self._files.path(index)) for index, _, _ in self._manifest.spans(block)]
+        paths = [str(self._files.path(index)) for index, _, _ in self.manifest.spans(block)]
         return f"block {block} of {paths[0]}" if len(paths) == 1 else f"block {block} of {paths[0]} to {paths[-1]}"

@@ -47,7 +47,6 @@ class Store:
         self.manifest = manifest
         self.held = inventory.EMPTY
         self.place = place
-        self._content = blake3(manifest.digests).hexdigest()  # the same also when the source got other modes or dates
         self._made_folder = False
         self._ours = True  # False: the final copy was there before us, so we never remove it
         self._finished: RightBlocks | None = None
@@ -102,6 +101,11 @@ class Store:
         return self.place.final
 
     @property
+    def _content(self) -> str:
+        """What its mark says: the same also when the source got other modes or dates."""
+        return blake3(self.manifest.digests).hexdigest()
+
+    @property
     def complete(self) -> bool:
         return self.held == inventory.full(self.manifest.block_count)
 
@@ -110,8 +114,12 @@ class Store:
         """Whether it has its final name."""
         return self._finished is not None
 
+    def learn(self, first: int, digests: bytes) -> None:
+        """These are the digests of block `first` and those behind it, which were not known before."""
+        self.manifest = self._files.manifest = self.manifest.with_digests(first, digests)
+
     def verify(self, block: int, data: bytes | bytearray | memoryview) -> bool:
-        """The verdict on a block that arrived."""
+        """The verdict on a block that arrived; no bytes are right as long as its digest is not known."""
         return self.manifest.matches(block, data)
 
     def write(self, block: int, data: bytes | bytearray | memoryview) -> None:

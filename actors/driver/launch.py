@@ -23,8 +23,8 @@ from minibit.actors.driver.calls import Calls, Replies, clock_offset_s
 from minibit.actors.driver.cluster import ClusterNode
 from minibit.actors.driver.connection import CONNECTION
 from minibit.actors.driver.shipping import shipped
-from minibit.actors.names import actor_name
-from minibit.actors.peer import Opened, PeerActor, Setup, machine
+from minibit.actors.names import actor_name, machine
+from minibit.actors.peer import Opened, PeerActor, Setup
 from minibit.actors.tracker import TrackerActor
 from minibit.errors import ClusterError, LocalError, MinibitError, OptionError
 from minibit.events import TRACKER

@@ -48,13 +48,12 @@ def open_files() -> int:
 
 
 def changes_while_hashed(monkeypatch: pytest.MonkeyPatch, change) -> None:
-    def changing(path: Path, manifest: Manifest, progress: files.Progress) -> bytes:
-        digests = original(path, manifest, progress)
+    def changing(scanning: files.Scan) -> Manifest:
         change()
-        return digests
+        return original(scanning)
 
-    original = files._digests
-    monkeypatch.setattr(files, "_digests", changing)
+    original = files.Scan.end
+    monkeypatch.setattr(files.Scan, "end", changing)
 
 
 @pytest.mark.parametrize("name", ["blake3", "sha256"])
@@ -93,6 +92,35 @@ def test_the_progress_of_hashing_is_told_to_its_caller_from_nothing_to_all(tmp_p
     assert manifest == scan(tmp_path / "f", 100)
     assert (told[0], told[-1]) == ((0, 1_050), (1_050, 1_050))
     assert told == sorted(told)
+
+
+def test_a_scan_in_the_background_tells_the_digests_without_a_gap_from_the_first_on(tmp_path: Path, monkeypatch):
+    class Held(blocks.BlockFiles):
+        def digest(self, block: int, stopped: threading.Event | None = None) -> bytes:
+            reached.add(block)
+            free[block].wait()
+            return super().digest(block, stopped)
+
+    film = make(tmp_path / "f", 400, seed=1)
+    whole, reached, free = scan(film, 100), set[int](), [threading.Event() for _ in range(4)]
+    monkeypatch.setattr(files, "HASH_RANGE_BYTES", 100)
+    monkeypatch.setattr(files, "HASH_THREADS", 2)
+    monkeypatch.setattr(files, "BlockFiles", Held)
+    with files.Scan(film, 100) as scanning:
+        assert (scanning.manifest.known, scanning.digests, scanning.over) == (0, b"", False)
+        free[1].set()
+        while 2 not in reached:
+            scanning.wait(0.01)
+        assert (scanning.digests, scanning.hashed_bytes) == (b"", 100)
+        free[0].set()
+        while 3 not in reached:
+            scanning.wait(0.01)
+        assert scanning.digests == whole.digests[:64]
+        for event in free:
+            event.set()
+        while not scanning.over:
+            scanning.wait(0.01)
+        assert (scanning.digests, scanning.end()) == (whole.digests, whole)
 
 
 @pytest.mark.parametrize("block_bytes", [1, 1 << 20, 64 << 20])

@@ -13,7 +13,8 @@ from minibit.actors.driver import calls, launch, spawn
 from minibit.actors.driver.cluster import ClusterNode
 from minibit.actors.driver.connection import CONNECTION
 from minibit.actors.driver.launch import Launcher
-from minibit.actors.peer import Opened, machine
+from minibit.actors.names import machine
+from minibit.actors.peer import Opened
 from minibit.content import VirtualContent
 from minibit.errors import ClusterError, DiskFullError, LocalError
 from minibit.events import TRACKER

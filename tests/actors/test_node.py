@@ -26,6 +26,7 @@ from loopback import FAST, Loopback, TroubledOutside, on_uvloop
 
 from minibit import inventory
 from minibit.actors.disk import files
+from minibit.actors.disk.source import Source
 from minibit.actors.disk.store import Store
 from minibit.actors.links.outbox import Outbox
 from minibit.actors.links.pairs import Links
@@ -126,6 +127,55 @@ async def test_blocks_that_arrive_are_useful_double_or_rejected_and_nothing_else
         assert {node.me.peer: sum(link.payload_bytes_in for link in node.links) for node in nodes} == arrived
         assert sent_bytes == arrived.total()
         swarm.check()
+
+
+@pytest.mark.parametrize("firsts", [(0, 10, 20, 30), (30, 0, 20, 10, 0)])
+@on_uvloop
+async def test_blocks_move_as_their_digests_come_in_any_order(film, copies, firsts):
+    async with Loopback(film, copies, hashed=False) as swarm:
+        nodes = await swarm.seat_many(3)
+        known = 0
+        for first in firsts:
+            digests = swarm.manifest.digests[32 * first : 32 * (first + 10)]
+            for node in (*nodes, swarm.nodes[TRACKER]):
+                node.learn(first, digests)
+            known |= inventory.full(10) << first
+            await swarm.until(lambda known=known: all(node.peer.held == known for node in nodes))
+            swarm.check()
+        await swarm.until_complete()
+        swarm.check_copies()
+        assert {node.store.manifest.digest for node in nodes} == {swarm.manifest.digest}
+        assert all(node.store.verify_all() for node in nodes)
+
+
+def test_a_source_holds_what_is_hashed_and_no_block_again_that_it_lost(film):
+    whole = files.scan(film, 16 * KIB)
+    source = Source(film, files.unhashed(film, 16 * KIB, "blake3")[0])
+    assert source.held == 0
+    source.learn(0, whole.digests[: 32 * 3])
+    source.lose(1)
+    source.learn(0, whole.digests[: 32 * 3])
+    assert source.held == 0b101
+    source.learn(3, whole.digests[32 * 3 :])
+    assert source.held == inventory.full(40) & ~0b10
+    assert source.manifest == whole
+    os.utime(film)  # it was touched: blocks are hashed again, and compared with digests that came late
+    assert whole.matches(5, source.read(5))
+    source.close()
+
+
+@on_uvloop
+async def test_a_block_whose_digest_is_not_known_is_not_kept_even_if_a_neighbour_offers_it(film, copies):
+    async with Loopback(film, copies, hashed=False) as swarm:
+        (node,) = await swarm.seat_many(1)
+        swarm.nodes[TRACKER].learn(0, swarm.manifest.digests)
+        await swarm.until(lambda: any(neighbour.theirs for neighbour in node.peer.contacts.up.values()))
+        node.learn(0, swarm.manifest.digests[: 32 * 5])
+        await swarm.until(lambda: node.peer.held == inventory.full(5))
+        swarm.check()
+        node.learn(5, swarm.manifest.digests[32 * 5 :])
+        await swarm.until_complete()
+        swarm.check_copies()
 
 
 @on_uvloop

@@ -9,13 +9,15 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 from fake_ray import DEAD, UNREACHABLE
 from loopback import BLOCK_BYTES, KEY, on_uvloop
 
 from minibit import inventory, records
 from minibit.actors import errands
-from minibit.actors.disk import files
+from minibit.actors.disk import files, marks
+from minibit.actors.disk.place import Place
 from minibit.actors.disk.source import Source
 from minibit.actors.peer import MemberStanding, PeerActor, Setup
 from minibit.actors.tracker import RosterActor
@@ -144,6 +146,34 @@ async def test_a_push_puts_its_copy_in_place_as_soon_as_the_last_block_is_there(
         assert not records.decode((await peer.drain(0)).records)[:-1]  # but the sample of now
     finally:
         await asyncio.gather(seed.stop(erase=False), peer.stop(erase=False))
+        await tracker.stop(erase=False)
+
+
+@on_uvloop
+async def test_a_push_begins_before_its_content_is_hashed_and_later_members_know_all(tmp_path: Path) -> None:
+    film = files.make(tmp_path / "film", 8 * BLOCK_BYTES, seed=1)
+    whole = files.scan(film, BLOCK_BYTES, apart=True)
+    setup = push_setup(tmp_path, files.unhashed(film, BLOCK_BYTES, "blake3", apart=True)[0])
+    later = msgspec.structs.replace(setup, digests=whole.digests, dest=str(tmp_path / "late" / "film"))
+    tracker = RosterActor(Seat(name="tracker"), setup)
+    seed = PeerActor(Seat(name="source", seeds=True), setup, "127.0.0.1", direct(tracker), str(film))
+    peer = PeerActor(Seat(name="10.0.0.2"), setup, "127.0.0.1", direct(tracker))
+    late = PeerActor(Seat(name="10.0.0.3"), later, "127.0.0.1", direct(tracker))
+    try:
+        assert [(await actor.open()).held for actor in (seed, peer)] == [0, 0]
+        served = asyncio.gather(seed.deliver(), peer.deliver())
+        for first in (0, 0, 3):
+            digests = whole.digests[32 * first : 32 * (first + 5)]
+            await peer.learn(first, digests)
+            assert (await seed.learn(first, digests)).held == inventory.full(first + 5)
+        _, done = await served
+        assert (done.held, done.received_bytes, done.finished) == (inventory.full(8), 8 * BLOCK_BYTES, True)
+        assert marks.read(Place(tmp_path / "copies" / "film")).manifest == whole
+        await late.open()
+        assert (await late.deliver()).received_bytes == 8 * BLOCK_BYTES
+        assert (tmp_path / "late" / "film").read_bytes() == film.read_bytes()
+    finally:
+        await asyncio.gather(*(actor.stop(erase=False) for actor in (seed, peer, late)))
         await tracker.stop(erase=False)
 
 

@@ -136,6 +136,7 @@ class Loopback:
         by_actor_calls: bool = False,
         seals: bool = True,
         outside: type[LocalOutside] = LocalOutside,
+        hashed: bool = True,
         **of_the_seed: Any,
     ) -> None:
         self.path = path
@@ -143,6 +144,8 @@ class Loopback:
         self.rules = rules
         self.seed = seed
         self.manifest: Manifest = files.scan(path, block_bytes)
+        given = self.manifest if hashed else files.unhashed(path, block_bytes, "blake3")[0]
+        self.given = given  # what the nodes know at first
         self.tracker = Tracker(rules, seed)
         self.nodes: dict[str, Node] = {}
         self.outsides: dict[str, LocalOutside] = {}
@@ -154,7 +157,7 @@ class Loopback:
         self._timer: asyncio.TimerHandle | None = None
 
     async def __aenter__(self) -> Loopback:
-        await self.seat(TRACKER, Source(self.path, self.manifest), seeds=True, **self._of_the_seed)
+        await self.seat(TRACKER, Source(self.path, self.given), seeds=True, **self._of_the_seed)
         return self
 
     async def __aexit__(self, *problem: object) -> None:
@@ -168,7 +171,7 @@ class Loopback:
         self, name: str, store: Store | Source | None = None, *, start: bool = True, key: bytes = KEY, **options: Any
     ) -> Node:
         """One more node, which joins at once; `options` are those of its seat, with strategies as classes."""
-        store = store or opened(self.folder / name, self.manifest)
+        store = store or opened(self.folder / name, self.given)
         self.outsides[name] = self._outside(self, name)
         rules, behaviour = options.pop("rules", self.rules), options.pop("behaviour", Honest)
         options["upload_bps"] = lowest(options.get("upload_bps"), behaviour.upload_bps)
@@ -177,7 +180,7 @@ class Loopback:
         with patch.dict(strategies.SHIPPED, {own[kind]: options.pop(kind) for kind in own}):
             node = Node(
                 Seat(name=name, rules=rules, behaviour=name_of(behaviour), **options),
-                self.manifest,
+                self.given,
                 store,
                 self.outsides[name],
                 seed=self.seed,
