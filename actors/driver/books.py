@@ -16,13 +16,16 @@ import msgspec
 import ray
 from ray.exceptions import RayError
 
+from minibit import inventory
 from minibit.actors.driver.calls import Calls, clock_offset_s
 from minibit.actors.driver.members import Members, PushMember
 from minibit.actors.driver.plan import Plan
-from minibit.actors.peer import Drained, Opened, machine
+from minibit.actors.names import machine
+from minibit.actors.peer import Drained, Opened
 from minibit.delivery.result import PushResult
 from minibit.events import TRACKER
 from minibit.lab.archive import RunFolder
+from minibit.manifest import Manifest
 from minibit.records import BlockRecord, LinkRecord, Record, ServingRecord, decode
 from minibit.rules import Rules
 from minibit.run.ledger import Ledger
@@ -53,6 +56,7 @@ class Books:
         )
         self._ledger = Ledger(plan.name, options, manifest)
         self._folder = folder
+        self._full = inventory.full(manifest.block_count)
         self._offsets_s: dict[str, float] = {machine(): 0.0}  # by machine
         self._actors: dict[str, Any] = {}  # by the name in the books
         self._seed = ""  # the member that is `tracker` here
@@ -69,7 +73,12 @@ class Books:
         self._drains.drop(name)
         self._actors[name] = member.actor
         offset_s = self._offset_s(member.actor, opened.machine)
-        self._ledger.open(msgspec.structs.replace(seat, name=name), opened.held, offset_s, member.node.host)
+        held = self._full if member.seeds else opened.held  # also where it is not hashed yet
+        self._ledger.open(msgspec.structs.replace(seat, name=name), held, offset_s, member.node.host)
+
+    def learn(self, manifest: Manifest) -> None:
+        """The content, now that all of it is hashed."""
+        self._ledger.content = manifest
 
     def drain(self, members: Members, *, last: bool = False) -> None:
         """Collect what the members noted, if it is time for that, or for the last time."""

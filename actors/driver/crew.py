@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Iterable
 from typing import Any
 
+import msgspec
 import ray
 
 from minibit.actors.driver import spawn
@@ -17,6 +18,7 @@ from minibit.actors.peer import MemberStanding, Opened, PeerActor, Setup
 from minibit.actors.tracker import RosterActor
 from minibit.delivery import seats
 from minibit.events import TRACKER
+from minibit.manifest import Manifest
 from minibit.messages import Desligamento
 from minibit.rules import Rules
 from minibit.seat import Seat
@@ -29,8 +31,9 @@ class Crew:
     """The actors by the names of their members. `tracker` is None while there is none.
 
     upload_bps  the limit of each member; None: it has none
-    opens, deliveries, standings
+    opens, deliveries, standings, learning
                 the calls of these methods of theirs
+    lessons     what each is to learn next, by its name: a block, the digests of that and those behind it
     """
 
     def __init__(self, plan: Plan, rules: Rules, *, records: bool) -> None:
@@ -39,11 +42,13 @@ class Crew:
         self.opens: Calls[Opened] = Calls(lambda name: self._actors[name].open.remote())
         self.deliveries: Calls[MemberStanding] = Calls(lambda name: self._actors[name].deliver.remote())
         self.standings: Calls[MemberStanding] = Calls(lambda name: self._actors[name].standing.remote())
+        self.learning: Calls[MemberStanding] = Calls(lambda name: self._actors[name].learn.remote(*self.lessons[name]))
+        self.lessons: dict[str, tuple[int, bytes]] = {}
         self._actors: dict[str, Any] = {}
         self._name = plan.name
         self._rules = rules
         self._options = {} if plan.env is None else {"runtime_env": plan.env}
-        setup = Setup(
+        self._given = Setup(
             run=plan.name,
             manifest=plan.manifest,
             key=secrets.token_bytes(32),
@@ -57,7 +62,11 @@ class Crew:
             full=plan.order.verify == "full",
             records=records,
         )
-        self._setup = ray.put(setup)
+        self._setup = ray.put(self._given)
+
+    def learn(self, manifest: Manifest) -> None:
+        """All that are started from now on know these digests."""
+        self._setup = ray.put(msgspec.structs.replace(self._given, digests=manifest.digests))
 
     def start_tracker(self) -> None:
         """Start the tracker, where this process is. Ray's `ActorAlreadyExistsError` as long as there is one."""
@@ -79,8 +88,9 @@ class Crew:
 
     def drop(self, name: str) -> None:
         """End an actor, or forget a dead one: another may be started under its name."""
-        for calls in (self.opens, self.deliveries, self.standings):
+        for calls in (self.opens, self.deliveries, self.standings, self.learning):
             calls.drop(name)
+        self.lessons.pop(name, None)
         if (actor := self._actors.pop(name, None)) is not None:
             spawn.kill(actor)  # also a dead one, else this process remembers whose name it was
         if name == TRACKER:

@@ -16,16 +16,19 @@ from contextlib import suppress
 from math import inf
 from typing import Any
 
+import msgspec
 import ray
 from ray.exceptions import ActorAlreadyExistsError, RayError
 
 from minibit import inventory
+from minibit.actors.disk.files import Scan
 from minibit.actors.driver import spawn, tally
 from minibit.actors.driver.books import Books
 from minibit.actors.driver.calls import Replies
 from minibit.actors.driver.cluster import rows
 from minibit.actors.driver.connection import CONNECTION
 from minibit.actors.driver.crew import Crew
+from minibit.actors.driver.digests import Digests
 from minibit.actors.driver.gauges import Gauges
 from minibit.actors.driver.head import begun
 from minibit.actors.driver.late import LateNodes
@@ -61,10 +64,18 @@ LAST = 0.1  # of the time after which Ray ends this process without the head: th
 class Moving:
     """The transfer of one push; `run` it once. `limit` and `cancel` may be called from other threads.
 
-    With a `folder`, it is written there as a run.
+    With a `folder`, it is written there as a run. With a `scan` of the source, which goes on, the plan is not `hashed`
+    yet. Then it is told what is hashed, and the members that the plan begins with move that; any other process that is
+    started finds blocks on its disk to compare, and so waits for the end of the scan.
     """
 
-    def __init__(self, plan: Plan, tell: Pushing = lambda progress: None, folder: RunFolder | None = None) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        tell: Pushing = lambda progress: None,
+        folder: RunFolder | None = None,
+        scan: Scan | None = None,
+    ) -> None:
         self.plan = plan
         self.members = Members(plan.manifest, plan.members(), self._is_wanted)
         self._late = LateNodes(self.members)
@@ -75,6 +86,8 @@ class Moving:
         self._limits: list[float | None] = []  # asked for, and not set yet
         self._books = None if folder is None else Books(plan, rules, folder)
         self._gauges = Gauges(plan.name)
+        self._digests = None if scan is None else Digests(scan, self._crew)
+        self._first = {member.name for member in self.members.at(Part.PLANNED)}  # that were never started
         self._cancelled = threading.Event()
         self._began_at = time.monotonic()
         self._gathered_at = inf  # when the first member was ready
@@ -113,6 +126,8 @@ class Moving:
                     self.members.fail(member, why)
             began_at = self._began_at if self._moving_at is None else self._moving_at
             elapsed_s = self._elapsed_s(now)
+            if not self.plan.hashed:
+                self.plan = msgspec.structs.replace(self.plan, hashing_s=self._hashing_s(now))
             result = tally.result(self.plan, self.members, began_at=began_at, elapsed_s=elapsed_s, timed_out=timed_out)
         finally:
             self._late.close()
@@ -153,9 +168,11 @@ class Moving:
     def _step(self, now: float) -> None:
         """Look at everything once, and do what follows."""
         self._look_at_nodes(now)
-        self._late.step(self.plan, now)
+        if self.plan.hashed:  # what lies at its destination is compared with the whole
+            self._late.step(self.plan, now)
         self._start_planned(now)
         self._hear_opens(now)
+        self._hand_on_digests(now)
         self._begin_ready(now)
         self._hear_deliveries(now)
         self._hear_standings(now)
@@ -166,7 +183,8 @@ class Moving:
 
     def _rest(self, since: float) -> None:
         """Wait for what comes next, for a tick at most."""
-        awaited = [*self._crew.opens.open, *self._crew.deliveries.open]
+        crew = self._crew
+        awaited = [*crew.opens.open, *crew.deliveries.open, *crew.learning.open]
         if awaited:  # the first that answers ends the pause
             ray.wait(awaited, num_returns=1, timeout=TICK_S)
         self._cancelled.wait(max(0.0, since + (SHORT_S if awaited else TICK_S) - time.monotonic()))
@@ -197,10 +215,11 @@ class Moving:
             with suppress(ActorAlreadyExistsError):  # its name is soon free
                 self._crew.start_tracker()
         for member in self.members.at(Part.PLANNED):
-            if now < member.due_at:
+            if now < member.due_at or not (self.plan.hashed or member.name in self._first):
                 continue
             try:
                 self._crew.start(member, now)
+                self._first.discard(member.name)
             except ActorAlreadyExistsError:  # that of its last process is soon free
                 if now > max(member.due_at, self._began_at) + FREE_S:
                     self.members.fail(member, "its last process does not end")
@@ -222,9 +241,34 @@ class Moving:
                 what = "read what its disk has" if member.heard else "start"
                 self._give_up(member, f"it could not {what} within {limit_s:.0f} s")
 
+    def _hand_on_digests(self, now: float) -> None:
+        """Let all members know what is hashed by now."""
+        if self._digests is None:
+            return
+        if not self.plan.hashed and self._digests.scan.over:
+            manifest = self._digests.scan.end()
+            self.plan = msgspec.structs.replace(
+                self.plan, manifest=manifest, hashed=True, hashing_s=self._hashing_s(now)
+            )
+            self._crew.learn(manifest)
+            if self._books:
+                self._books.learn(manifest)
+        replies = self._digests.hand_on(self.members, now)
+        for name, standing in replies.found.items():
+            self.members[name].told(standing)
+        self._hear_ends(replies, now)
+
+    def _hashing_s(self, now: float) -> float:
+        """How long the source has been hashed."""
+        return self.plan.hashing_s + now - self._began_at
+
+    def _knows_all(self, member: PushMember) -> bool:
+        """Whether it has heard every digest."""
+        return self._digests is None or self._digests.knows_all(member)
+
     def _begin_ready(self, now: float) -> None:
         """Let those that are ready begin: all at once, if the others are ready soon."""
-        ready = self.members.at(Part.READY)
+        ready = [member for member in self.members.at(Part.READY) if not member.local or self._knows_all(member)]
         waiting = self._moving_at is None and self.members.at(Part.PLANNED, Part.OPENING)
         if not ready or (waiting and now < self._gathered_at + GATHER_S):
             return
@@ -314,12 +358,13 @@ class Moving:
             return "", False
         if gone := CONNECTION.head.gone(LAST):
             return gone, False
-        blocks = self.members.out_of_reach()
+        hashing = not all(self._knows_all(member) for member in self.members if member.active and member.seeds)
+        blocks = inventory.EMPTY if hashing else self.members.out_of_reach()
         self._hopeless_at = min(self._hopeless_at, now + HOPELESS_S) if blocks else inf
         if now >= self._hopeless_at:
             return self.members.why_out_of_reach(blocks), False
         measure = self.members.measure()
-        if measure != self._progress[0] or self._crew.standings.silent_since or self.members.busy:
+        if measure != self._progress[0] or self._crew.standings.silent_since or self.members.busy or hashing:
             self._progress = (measure, now)
         if now >= self._progress[1] + STALL_S and not self.members.settled:
             return f"nothing moved for {STALL_S:.0f} s", False
@@ -327,7 +372,14 @@ class Moving:
 
     def _show(self, now: float) -> None:
         """Tell how far it is."""
-        seen = tally.progress(self.plan, self.members, elapsed_s=self._elapsed_s(now), rate_bps=self._rate_bps)
+        hashed_bytes = None if self.plan.hashed or self._digests is None else self._digests.scan.hashed_bytes
+        seen = tally.progress(
+            self.plan,
+            self.members,
+            elapsed_s=self._elapsed_s(now),
+            rate_bps=self._rate_bps,
+            hashed_bytes=hashed_bytes,
+        )
         self._gauges.show(seen, sum(member.standing.held.bit_count() for member in self.members.copies))
         self._tell(seen)
 

@@ -18,6 +18,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     name         of the push, and of its actors
     order        what was asked for; `order.dest` is the path of the copies
+    hashed       whether `manifest` has its digests; if not, they come while blocks move already
     source       the absolute path of the content, on the node `source_node`
     env          the runtime environment of Ray for its actors
     nodes        those that get a copy
@@ -32,6 +33,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     order: Order
     manifest: Manifest
+    hashed: bool = True
     source: str
     source_node: NodeRow
     env: dict[str, Any] | None = None

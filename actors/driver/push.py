@@ -1,6 +1,7 @@
 """A push, from what was asked for to what came of it: check all nodes, hash the content, move it, verify the copies.
 
-What can be known is checked before anything moves, on all nodes at once. The transfer runs here (`Push.run`), or in an
+What can be known is checked before anything moves, on all nodes at once. Content that no node has any part of may move
+while it is hashed. The transfer runs here (`Push.run`), or in an
 actor that needs this process no longer (`Push.detach`). Ctrl-C comes out of every wait, and leaves partial copies only.
 """
 
@@ -34,6 +35,8 @@ from minibit.lab.archive import RUNS, RunFolder, new_name
 from minibit.manifest import Manifest
 from minibit.units import show_duration
 
+BESIDE_BYTES = 1 << 30  # to hash less takes no longer than to start the members
+
 
 class TimeOver(MinibitError):
     """The time limit of a push came before anything moved."""
@@ -50,6 +53,7 @@ class Push:
         self._began_at = time.monotonic()
         self._checking_s = 0.0
         self._hashing_s = 0.0
+        self._scan: files.Scan | None = None  # that goes on while blocks move
         self._env: dict[str, Any] | None = None
         self._known: Manifest | None = None  # of the source, before it is hashed
         self._nodes: list[NodeRow] = []
@@ -68,11 +72,15 @@ class Push:
             if folder is not None:
                 undo.callback(folder.remove_if_empty)
             undo.enter_context(push._connected())
-            plan = push._plan()
+            plan = push._plan(beside=True)
             if isinstance(plan, PushResult):
                 return plan
-            result = Moving(plan, tell, folder).run()
-            push._remember(plan.manifest)
+            if push._scan is not None:
+                undo.enter_context(push._scan)
+            moving = Moving(plan, tell, folder, push._scan)
+            result = moving.run()
+            if moving.plan.hashed:
+                push._remember(moving.plan.manifest)
             return result
 
     @classmethod
@@ -96,20 +104,25 @@ class Push:
         with on_cluster(self.order.address):
             yield
 
-    def _plan(self) -> Plan | PushResult:
-        """What the transfer begins with; or the result, if it is known already that too few nodes would get a copy."""
+    def _plan(self, *, beside: bool = False) -> Plan | PushResult:
+        """What the transfer begins with; or the result, if it is known already that too few nodes would get a copy.
+
+        `beside`: the source may be hashed while blocks move.
+        """
         try:
-            return self._planned()
+            return self._planned(beside)
         except TimeOver as error:
             return self._nothing_moved({}, str(error), timed_out=True)
 
-    def _planned(self) -> Plan | PushResult:
+    def _planned(self, beside: bool) -> Plan | PushResult:
         content_bytes, count, here, surveyed = self._checked()
         wrong = self._faults(surveyed, content_bytes, count)
         self._checking_s = self._elapsed_s
         if (refused := self._refused(surveyed, wrong)) is not None:
             return refused
-        manifest = self._hashed()
+        if beside:
+            self._scan = self._scan_beside(surveyed, content_bytes)
+        manifest = self._hashed() if self._scan is None else self._scan.manifest
         self._hashing_s = self._elapsed_s - self._checking_s
         wrong = self._faults(surveyed, content_bytes, count, manifest)
         if (refused := self._refused(surveyed, wrong, manifest)) is not None:
@@ -121,6 +134,7 @@ class Push:
             order=self.order,
             env=self._env,
             manifest=manifest,
+            hashed=self._scan is None,
             source=str(self.source),
             source_node=here,
             nodes=tuple(self._nodes),
@@ -218,6 +232,14 @@ class Push:
             return None
         place = Place(Path(order.dest))
         return marks.manifest_of_source(place, self.source, links=order.links, block_bytes=order.block_bytes)
+
+    def _scan_beside(self, surveyed: Surveyed, content_bytes: int) -> files.Scan | None:
+        """A scan that goes on while blocks move: of much content, if no node has anything to be compared with it."""
+        found = dests_of(surveyed).values()
+        bare = all(dest.state == "source" or (dest.state == "absent" and not dest.partial_bytes) for dest in found)
+        if content_bytes < BESIDE_BYTES or not bare or self._known is not None:
+            return None
+        return files.Scan(self.source, self.order.block_bytes_for, apart=True, links=self.order.links)
 
     def _hashed(self) -> Manifest:
         """The manifest of the source, which is hashed unless it is known."""

@@ -12,8 +12,10 @@ from minibit.run import bounds
 from minibit.run.bounds import Capacity
 
 
-def progress(plan: Plan, members: Members, *, elapsed_s: float, rate_bps: float) -> PushProgress:
-    """How far the transfer is; `elapsed_s` is the time since the push began."""
+def progress(
+    plan: Plan, members: Members, *, elapsed_s: float, rate_bps: float, hashed_bytes: int | None = None
+) -> PushProgress:
+    """How far the transfer is; `elapsed_s` is the time since the push began, the rest is that of `PushProgress`."""
     manifest = plan.manifest
     copies = [member for member in members.copies if member.active]
     lacking = [member for member in copies if not member.settled]
@@ -31,6 +33,7 @@ def progress(plan: Plan, members: Members, *, elapsed_s: float, rate_bps: float)
         done=done,
         total=total,
         rate_bps=rate_bps,
+        hashed_bytes=hashed_bytes,
         elapsed_s=elapsed_s,
         nodes=tuple(_node_progress(member, manifest) for member in members.copies),
     )
@@ -46,7 +49,7 @@ def result(plan: Plan, members: Members, *, began_at: float, elapsed_s: float, t
         name=plan.name,
         dest=order.dest,
         content_bytes=manifest.content_bytes,
-        digest=manifest.digest,
+        digest=manifest.digest if plan.hashed else "",
         nodes=tuple(_node_result(member, order.dest, began_at) for member in copies),
         least=order.least.of(len(copies)),
         seconds=PushSeconds(
@@ -58,7 +61,7 @@ def result(plan: Plan, members: Members, *, began_at: float, elapsed_s: float, t
         ),
         bytes=PushBytes(
             moved=members.moved_bytes,
-            had=sum(manifest.bytes_of(member.held_at_first or inventory.EMPTY) for member in copies),
+            had=sum(_had_bytes(member, manifest) for member in copies),
             seed_sent=sum(member.sent_bytes for member in members if member.seeds),
         ),
         bound_s=_bound_s(plan, members),
@@ -69,6 +72,11 @@ def result(plan: Plan, members: Members, *, began_at: float, elapsed_s: float, t
 
 def _is_full(member: PushMember, manifest: Manifest) -> bool:
     return member.standing.held == inventory.full(manifest.block_count)
+
+
+def _had_bytes(member: PushMember, manifest: Manifest) -> int:
+    """What its disk had when the push came; a source holds its blocks only once they are hashed."""
+    return manifest.content_bytes if member.seeds else manifest.bytes_of(member.held_at_first or inventory.EMPTY)
 
 
 def _held_bytes(member: PushMember, manifest: Manifest) -> int:

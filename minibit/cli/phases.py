@@ -65,6 +65,8 @@ class Phases(Progress):
         complete = f"{seen.complete} of {len(seen.nodes)}"
         beside = seen.how_far if seen.phase == "checking" else complete if by_nodes else show_rate(seen.rate_bps)
         bars = [Drawn(what, done, total, beside, left)]
+        if seen.hashed_bytes is not None:
+            bars.insert(0, Drawn("hashing", seen.hashed_bytes, seen.content_bytes, "", ""))
         if moving:
             bars.append(Drawn("nodes", seen.complete, len(seen.nodes), complete, seen.laggard))
         all_done = bool(seen.nodes) and seen.complete == len(seen.nodes)

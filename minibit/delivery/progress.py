@@ -36,6 +36,7 @@ class PushProgress(msgspec.Struct, frozen=True, kw_only=True):
                    `phase` is `checking` or `following`
     rate_bps       payload a second, all nodes together, since the last progress
     elapsed_s      since the push began
+    hashed_bytes   of the content, where it is hashed while blocks move already; else None
     """
 
     phase: Phase
@@ -44,6 +45,7 @@ class PushProgress(msgspec.Struct, frozen=True, kw_only=True):
     total: int = 0
     rate_bps: float = 0.0
     elapsed_s: float = 0.0
+    hashed_bytes: int | None = None
     nodes: tuple[NodeProgress, ...] = ()
 
     @property
@@ -73,7 +75,8 @@ class PushProgress(msgspec.Struct, frozen=True, kw_only=True):
         if self.phase == "hashing" and not self.total:
             return ""
         rate = show_rate(self.rate_bps) if self.rate_bps else ""
-        return ", ".join(filter(None, [show_share(self.done, self.total), rate, self.laggard, complete]))
+        hashed = "" if self.hashed_bytes is None else f"{show_share(self.hashed_bytes, self.content_bytes)} hashed"
+        return ", ".join(filter(None, [show_share(self.done, self.total), rate, hashed, self.laggard, complete]))
 
     @property
     def line(self) -> str:

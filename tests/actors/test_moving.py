@@ -26,7 +26,7 @@ from minibit.delivery.order import Order
 from minibit.delivery.progress import PushProgress
 from minibit.delivery.result import PushResult
 from minibit.delivery.seats import SOURCE
-from minibit.errors import ClusterError, DiskFullError, IntegrityError, LocalError, MinibitError
+from minibit.errors import ClusterError, DiskFullError, IntegrityError, LocalError, MinibitError, SourceError
 from minibit.events import TRACKER
 from minibit.messages import PeerAddress
 
@@ -532,6 +532,127 @@ def test_a_limit_reaches_the_members_that_are_there(world):
     one = transfer(world, lambda seen: one.limit(1e6))
     one.run()
     assert all(("limit", ({"upload_bps": 1e6},)) in peer.calls for peer in peers)
+
+
+class SlowScan:
+    """A source of which a block is hashed each second, from the first on."""
+
+    manifest: Any = VirtualContent("film", 400, 100)
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.fault: Exception | None = None
+
+    @property
+    def digests(self) -> bytes:
+        return b"".join(bytes([block + 1]) * 32 for block in range(min(BLOCKS, int(self.world.now))))
+
+    @property
+    def hashed_bytes(self) -> int:
+        return 100 * len(self.digests) // 32
+
+    @property
+    def over(self) -> bool:
+        return self.hashed_bytes == 400 or self.fault is not None
+
+    def end(self) -> Any:
+        if self.fault is not None:
+            raise self.fault
+        found = VirtualContent("film", 400, 100)
+        found.digest, found.digests = "blake3:whole", self.digests  # type: ignore[attr-defined]
+        return found
+
+
+def hashing(world: World, tell: Callable[[PushProgress], object] = lambda seen: None, **given: Any) -> Moving:
+    """The same transfer, while the source is hashed."""
+    scan: Any = SlowScan(world)
+    return Moving(transfer(world, hashed=False, **given).plan, tell, scan=scan)
+
+
+def learnt(actor: FakeActor) -> list[tuple[int, int]]:
+    """What an actor was told of: the first block, and how many."""
+    return [(args[0], len(args[1]) // 32) for method, args in actor.calls if method == "learn"]
+
+
+def learner(world: World, name: str, **answers: Any) -> FakeActor:
+    """A member that holds blocks as they are hashed, and is done at the end."""
+    scan = SlowScan(world)
+
+    def standing(*_: Any) -> MemberStanding:
+        held = inventory.full(scan.hashed_bytes // 100)
+        return DONE if held == FULL else MemberStanding(held=held, opened=True)
+
+    deliver = [lambda: world.later(max(0.0, 6.0 - world.now), DONE)]
+    return world.peer(name, **{"standing": [standing], "learn": [standing], "deliver": deliver, **answers})
+
+
+def test_digests_go_to_all_members_and_then_to_the_source_while_it_is_hashed(world):
+    world.actors = {name: [learner(world, name)] for name in (B.host, C.host, SOURCE)}
+    (one,), (source,) = world.actors[B.host], world.actors[SOURCE]
+    seen: list[PushProgress] = []
+    result = hashing(world, seen.append).run()
+    assert told(result) == {B.host: ("done", ""), C.host: ("done", "")}
+    assert (result.digest, round(result.seconds.hashing)) == ("blake3:whole", 4)
+    assert learnt(one) == learnt(source) == [(0, 1), (1, 1), (2, 1), (3, 1)]
+    assert {one.hashed_bytes for one in seen} == {0, 100, 200, 300, None}
+    assert any("50 % hashed" in one.line for one in seen)
+
+
+def test_a_member_that_gives_no_answer_holds_up_nobody_and_hears_the_rest_later(world):
+    late = {"learn": [lambda *_: world.later(5.0, HALF), HALF], "deliver": [lambda: world.later(9.0, DONE)]}
+    slow = learner(world, B.host, **late)
+    world.actors = {B.host: [slow], C.host: [learner(world, C.host)], SOURCE: [source := learner(world, SOURCE)]}
+    assert hashing(world).run().exit_code == 0
+    assert sum(count for _, count in learnt(source)) == BLOCKS
+    assert learnt(slow) == [(0, 1), (1, 3)]
+
+
+def test_what_is_started_again_or_comes_late_waits_until_the_source_is_hashed(world):
+    world.live(LATE, 1.0, 1e9)
+    dying = learner(world, B.host, deliver=[lambda: world.later(1.0, DEAD)])
+    world.actors = {
+        B.host: [dying, learner(world, B.host)],
+        **{name: [learner(world, name)] for name in (C.host, LATE.host, SOURCE)},
+    }
+    result = hashing(world).run()
+    assert (result.exit_code, told(result)[LATE.host]) == (0, ("done", ""))
+    later = [(name, at) for at, name, _ in world.started if at > 1]
+    assert [name for name, _ in later] == [B.host, LATE.host]
+    assert all(at >= 4 for _, at in later)
+    assert [len(world.given[name][1].digests) for name in (B.host, C.host)] == [32 * BLOCKS, 0]
+
+
+def test_the_copy_of_the_source_on_its_own_node_waits_until_all_is_hashed(world):
+    world.actors = {A.host: [here := learner(world, A.host)], SOURCE: [learner(world, SOURCE)]}
+    assert hashing(world, nodes=(A,)).run().exit_code == 0
+    assert calls_of(here)[:6] == ["open", "learn", "learn", "learn", "learn", "deliver"]
+
+
+def test_a_source_in_its_own_place_is_hashed_too_and_had_everything(world):
+    had = {"deliver": [lambda: world.later(4.5 - world.now, WHOLE)]}
+    world.actors = {A.host: [here := learner(world, A.host, **had)], B.host: [learner(world, B.host)]}
+    result = hashing(world, nodes=(A, B), in_place=True).run()
+    assert (result.exit_code, result.bytes.had) == (0, 400)
+    assert sum(count for _, count in learnt(here)) == BLOCKS
+
+
+def test_a_source_that_changes_while_it_is_hashed_ends_it(world):
+    world.actors = {name: [learner(world, name)] for name in (B.host, C.host, SOURCE)}
+
+    def change(seen: PushProgress) -> None:
+        if seen.hashed_bytes == 200:
+            one._digests.scan.fault = SourceError("film changed while it was hashed")
+
+    one: Any = hashing(world, change)
+    with pytest.raises(SourceError):
+        one.run()
+    assert len(world.killed) == 4
+
+
+def test_a_push_that_ends_before_its_source_is_hashed_names_no_content(world):
+    world.actors = {name: [learner(world, name)] for name in (B.host, C.host, SOURCE)}
+    result = hashing(world, timeout_s=2.0).run()
+    assert (result.digest, result.exit_code, round(result.seconds.hashing)) == ("", 5, 2)
 
 
 def test_progress_says_how_far_each_node_is(world):

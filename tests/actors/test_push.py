@@ -7,14 +7,17 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from threading import Event
 
 import pytest
 import ray
 from host_pushes import soon_s
 
-from minibit.actors.disk import files
+from minibit.actors.disk import files, marks
+from minibit.actors.disk.blocks import BlockFiles
 from minibit.actors.disk.place import Place
 from minibit.actors.driver import detached
+from minibit.actors.driver import push as push_room
 from minibit.actors.driver.attached import AttachedPush
 from minibit.actors.driver.connection import CONNECTION, on_cluster
 from minibit.actors.driver.members import PushMember
@@ -39,6 +42,28 @@ def source(tmp_path: Path) -> Path:
     for number in range(FILES):
         files.make(folder / f"part {number}", FILE_BYTES, seed=number)
     return folder
+
+
+class HeldHash(BlockFiles):
+    """Files whose last blocks are hashed only when the test lets them be: a source on a slow disk."""
+
+    free = Event()
+
+    def digest(self, block: int, stopped: Event | None = None) -> bytes:
+        while block >= self.manifest.block_count // 2 and not self.free.wait(0.01):
+            if stopped is not None and stopped.is_set():
+                raise InterruptedError
+        return super().digest(block, stopped)
+
+
+@pytest.fixture
+def slow_hash(monkeypatch: pytest.MonkeyPatch) -> Event:
+    """The event that lets the second half of the source be hashed, beside the transfer."""
+    monkeypatch.setattr(push_room, "BESIDE_BYTES", 1)
+    monkeypatch.setattr(files, "HASH_RANGE_BYTES", FILE_BYTES // 4)
+    monkeypatch.setattr(files, "BlockFiles", HeldHash)
+    monkeypatch.setattr(HeldHash, "free", Event())
+    return HeldHash.free
 
 
 @pytest.fixture
@@ -187,16 +212,112 @@ def test_an_interrupt_ends_it_within_a_second_and_keeps_what_came(ray_cluster, b
     assert tree(dest) == tree(source)
 
 
+def test_blocks_move_while_the_source_is_hashed(ray_cluster, by_links, slow_hash, source, tmp_path):
+    dest = tmp_path / "data" / "model"
+    moved = set[int]()
+
+    def tell(seen: PushProgress) -> None:
+        if seen.hashed_bytes is not None:
+            assert "% hashed" in seen.line
+            moved.add(seen.done)
+        if seen.done >= FILES * FILE_BYTES * 2 // 5:
+            slow_hash.set()
+
+    result = push(source, dest, tell)
+    assert (status(result), result.bytes.moved, tree(dest)) == ([("done", "")], FILES * FILE_BYTES, tree(source))
+    assert max(moved) >= FILES * FILE_BYTES * 2 // 5
+    assert result.seconds.hashing > 0
+    known = marks.read(Place(dest))
+    assert known is not None
+    assert known.manifest == files.scan(source, known.manifest.block_bytes, apart=True)
+    assert result.digest == known.manifest.digest
+    assert none_left()
+
+    seen: list[PushProgress] = []
+    again = push(source, dest, seen.append)
+    assert status(again) == [("had", "")]
+    assert not any(one.done for one in seen if one.phase == "hashing")
+
+
+def test_the_copy_beside_the_source_waits_until_that_is_hashed(ray_cluster, slow_hash, source, tmp_path):
+    dest = tmp_path / "data" / "model"
+    slow_hash.set()
+    result = push(source, dest)
+    assert (status(result), result.bytes.moved, tree(dest)) == ([("done", "")], 0, tree(source))
+
+
+def half_moved(seen: PushProgress) -> bool:
+    return seen.phase == "moving" and seen.done >= seen.total // 3
+
+
+def test_an_interrupt_while_the_source_is_hashed_keeps_what_came(ray_cluster, by_links, slow_hash, source, tmp_path):
+    dest = tmp_path / "data" / "model"
+    interrupted_at = 0.0
+
+    def interrupt(seen: PushProgress) -> None:
+        nonlocal interrupted_at
+        if half_moved(seen):
+            interrupted_at = time.monotonic()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        push(source, dest, interrupt)
+    assert time.monotonic() - interrupted_at < 2
+    assert none_left()
+    assert [path.name for path in dest.parent.iterdir()] == [Place(dest).partial.name]
+    slow_hash.set()
+    result = push(source, dest)
+    assert (status(result), tree(dest)) == ([("resumed", "")], tree(source))
+    assert 0 < result.bytes.moved < FILES * FILE_BYTES
+
+
+def test_a_source_that_changes_while_it_moves_and_is_hashed_is_not_copied(
+    ray_cluster, by_links, slow_hash, source, tmp_path
+):
+    def change(seen: PushProgress) -> None:
+        if half_moved(seen) and not slow_hash.is_set():
+            files.make(source / "part 4", FILE_BYTES, seed=99)
+            slow_hash.set()
+
+    dest = tmp_path / "data" / "model"
+    with pytest.raises(SourceError, match="changed while it was hashed") as raised:
+        push(source, dest, change)
+    assert raised.value.exit_code == 3
+    assert none_left()
+    assert [path.name for path in dest.parent.iterdir()] == [Place(dest).partial.name]
+
+
+def test_a_member_that_dies_while_the_source_is_hashed_goes_on_after_that(
+    ray_cluster, by_links, slow_hash, source, tmp_path
+):
+    killed: list[str] = []
+
+    def kill(seen: PushProgress) -> None:
+        if half_moved(seen) and not killed:
+            killed.extend(name for name in actors() if name.startswith("minibit:killing:") and name[-1].isdigit())
+            ray.kill(ray.get_actor(killed[0], NAMESPACE))
+        elif killed and killed[0] not in actors():
+            slow_hash.set()
+
+    dest = tmp_path / "data" / "model"
+    result = push(source, dest, kill, name="killing")
+    assert (len(killed), status(result), tree(dest)) == (1, [("done", "")], tree(source))
+    assert result.bytes.moved < 2 * FILES * FILE_BYTES
+
+
+@pytest.mark.parametrize("beside", [False, True])
 def test_a_push_with_records_leaves_a_run_that_the_laboratory_reads(
-    ray_cluster, by_links, source, tmp_path, monkeypatch
+    ray_cluster, by_links, source, tmp_path, monkeypatch, beside
 ):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(push_room, "BESIDE_BYTES", 1 if beside else 1 << 60)
     result = push(source, tmp_path / "data" / "model", report=True, name="tuesday")
     run = load("runs/tuesday")
     (host,) = {node.host for node in result.nodes}
     assert set(run.members["peer"]) == {"tracker", host}
     assert run.blocks["bytes"].sum() == FILES * FILE_BYTES
     assert set(run.blocks["source"]) == {"tracker"}
+    assert run.about["content"]["digest"] == result.digest
     assert (tmp_path / "runs" / "tuesday" / "report.html").exists()
 
 

@@ -50,10 +50,12 @@ class Cluster:
             )
         return Surveyed(found, {node: why for node, why in self.lost.items() if node in nodes})
 
-    def plan(self, tell: Any = lambda seen: None, began_s_ago: float = 0.0, **order: Any) -> Plan | PushResult:
+    def plan(
+        self, tell: Any = lambda seen: None, began_s_ago: float = 0.0, beside: bool = False, **order: Any
+    ) -> Plan | PushResult:
         made = Push(self.source, Order.build(dest=self.dest, **order), tell)
         made._began_at -= began_s_ago
-        return made._plan()
+        return made._plan(beside=beside)
 
 
 @pytest.fixture
@@ -106,6 +108,30 @@ def test_another_version_in_the_way_stops_all_too(cluster):
     cluster.dests[B.node_id] = {"state": "ours", "digest": "ab" * 32, "bytes_digest": "cd" * 32, "content_bytes": 7}
     assert "another version" in whys(cluster.plan(min_nodes=1))[B.host]
     assert not cluster.plan(replace=True).faults
+
+
+@pytest.mark.parametrize(
+    ("there", "order", "beside"),
+    [
+        ({}, {}, True),
+        ({A.node_id: {"state": "source"}}, {}, True),
+        ({C.node_id: {"partial_bytes": 4096}}, {}, False),
+        ({B.node_id: {"state": "ours", "digest": "ab" * 32}}, {"replace": True}, False),
+        ({B.node_id: {"state": "other", "content_bytes": 7}}, {"replace": True}, False),
+    ],
+)
+def test_the_source_is_hashed_beside_the_transfer_only_where_nothing_must_be_compared(
+    cluster, monkeypatch, there, order, beside
+):
+    monkeypatch.setattr(push, "BESIDE_BYTES", CONTENT_BYTES)
+    for node_id, dest in there.items():
+        cluster.dests[node_id] = dest
+    plan = cluster.plan(beside=True, **order)
+    assert plan.hashed is not beside
+    assert plan.manifest.known == (0 if beside else 1)
+    assert cluster.plan(**order).hashed  # an actor that goes on by itself can't hash it
+    monkeypatch.setattr(push, "BESIDE_BYTES", CONTENT_BYTES + 1)
+    assert cluster.plan(beside=True, **order).hashed
 
 
 def test_all_faults_are_said_together(cluster):

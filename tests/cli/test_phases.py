@@ -80,6 +80,16 @@ def test_a_terminal_gets_bars_and_they_change_with_the_phase(monkeypatch: pytest
     assert "3 MiB/s" in drawn and "1 of 4" in drawn and "slowest 10.0.0.4 (37 %)" in drawn
 
 
+def test_hashing_is_shown_beside_the_transfer_as_long_as_it_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "120")
+    both = msgspec.structs.replace(moving(40), hashed_bytes=59 * MIB)
+    drawn = told("auto", both, file=Terminal())
+    assert drawn.index("hashing") < drawn.index("moving")
+    assert "moving: 40 %, 3 MiB/s, 59 % hashed, slowest" in told("lines", both)
+    assert "hashing" not in told("auto", moving(40), file=Terminal())
+
+
 def test_bars_and_lines_can_be_had_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
     assert "━" in told("bar", moving(40))
