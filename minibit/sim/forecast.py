@@ -10,6 +10,7 @@ from minibit.run import bounds
 from minibit.run.bounds import Capacity
 from minibit.run.options import Options
 from minibit.run.scenario import Scenario, Seconds
+from minibit.run.summary import Summary
 from minibit.sim.simulation import Simulation
 
 NODES_MAX = 100  # that are simulated
@@ -30,21 +31,39 @@ def expected_s(
     if not nodes or not content_bytes:
         return None
     few = min(nodes, NODES_MAX)
-    seeds_bps = max(1.0, sources * few / nodes) * upload_bps
-    options = Options(
-        world="sim",
-        rules=rules,
-        peers=few,
-        size_bytes=min(content_bytes, DELIVERIES // few * block_bytes),
-        block_bytes=block_bytes,
+    summary = simulated(
+        min(content_bytes, DELIVERIES // few * block_bytes),
+        block_bytes,
+        nodes=few,
         upload_bps=upload_bps,
-        seed_upload_bps=seeds_bps,
+        source_bps=max(1.0, sources * few / nodes) * upload_bps,
+        rules=rules,
     )
-    summary = Simulation(options, Scenario(latency_s=Seconds(LATENCY_S))).run()
     bound_s = bounds.makespan(
         content_bytes, block_bytes, [Capacity(upload_bps)] * nodes, seed_upload_bps=sources * upload_bps
     )
-    if summary.bound_s is None or bound_s is None or summary.failed:
-        raise MinibitError("the simulation of this push does not come to an end: push without asking for it")
+    assert summary.bound_s is not None and bound_s is not None
     beyond_s = summary.seconds.transfer - summary.bound_s
     return bound_s + beyond_s * log2(nodes + 1) / log2(few + 1)
+
+
+def simulated(
+    content_bytes: int, block_bytes: int, *, nodes: int, upload_bps: float, source_bps: float, rules: Rules
+) -> Summary:
+    """The summary of a simulated push of all blocks to all `nodes`, which have nothing; it has a `bound_s`.
+
+    `MinibitError` if not every node gets its copy.
+    """
+    options = Options(
+        world="sim",
+        rules=rules,
+        peers=nodes,
+        size_bytes=content_bytes,
+        block_bytes=block_bytes,
+        upload_bps=upload_bps,
+        seed_upload_bps=source_bps,
+    )
+    summary = Simulation(options, Scenario(latency_s=Seconds(LATENCY_S))).run()
+    if summary.failed:
+        raise MinibitError("the simulation of this push does not come to an end: push without asking for it")
+    return summary
