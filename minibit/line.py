@@ -33,6 +33,7 @@ class Line:
         self._waiting: dict[Neighbour, None] = {}  # for its order; some may have nothing in line any more
         self._since: dict[Neighbour, float] = {}  # when the block that is under way to a neighbour was begun
         self._typical_s = rules.request_timeout_s / 4 / PATIENCE  # until it is known how long a block takes
+        self._patience_s = max(PATIENCE_LEAST_S, PATIENCE * self._typical_s)
         self._window_at: float | None = None  # when the window began
         self._window_bytes = 0
         self._window_blocks = 0
@@ -61,7 +62,7 @@ class Line:
 
     def next(self, now: float) -> Neighbour | None:
         """The neighbour whose turn it is, if a block may be begun now."""
-        if not self._waiting or len(self._late(now)) + self.width <= len(self._since):
+        if not self._waiting or self._is_full(now):
             return None
         for neighbour in list(self._waiting):
             if not neighbour.wanted:
@@ -82,25 +83,34 @@ class Line:
         took_s = now - self._since.pop(neighbour, now)
         if sent_bytes and self._economy:
             self._typical_s += SMOOTHING * (min(took_s, self._patience_s) - self._typical_s)
+            self._patience_s = max(PATIENCE_LEAST_S, PATIENCE * self._typical_s)
             self._measure(sent_bytes, now)
 
     def due_s(self, now: float) -> float:
         """When to look again for blocks that take too long; infinite if nobody waits for that."""
-        if self.width == inf or not any(neighbour.wanted for neighbour in self._waiting):
+        if self.width == inf or not self._anybody_waits():
             return inf
-        patience_s = self._patience_s
-        return min((at for since in self._since.values() if (at := since + patience_s) > now), default=inf)
+        for since in self._since.values():  # in the order of their times
+            if (at_s := since + self._patience_s) > now:
+                return at_s
+        return inf
 
-    @property
-    def _patience_s(self) -> float:
-        return max(PATIENCE_LEAST_S, PATIENCE * self._typical_s)
+    def _anybody_waits(self) -> bool:
+        for neighbour in self._waiting:  # noqa: SIM110 - it is asked for every message, and `any` takes twice the time
+            if neighbour.wanted:
+                return True
+        return False
 
-    def _late(self, now: float) -> list[Neighbour]:
-        return [neighbour for neighbour, since in self._since.items() if since + self._patience_s <= now]
+    def _is_full(self, now: float) -> bool:
+        """Whether as many blocks are under way as may be, without those that take too long."""
+        if len(self._since) < self.width:
+            return False
+        late = sum(since + self._patience_s <= now for since in self._since.values())
+        return late + self.width <= len(self._since)
 
     def _measure(self, sent_bytes: int, now: float) -> None:
         """Count a block; at the end of the window, find the width for the next."""
-        tells = self._usual is not None or self.width == inf or any(neighbour.wanted for neighbour in self._waiting)
+        tells = self._usual is not None or self.width == inf or self._anybody_waits()
         if self._window_at is None or not tells:  # nobody waited: the width was no limit
             self._window_at, self._window_bytes, self._window_blocks = now, 0, 0
             return

@@ -248,7 +248,7 @@ class Peer:
             self._offer(now)
         elif neighbour is None:
             return
-        elif isinstance(message, Desligamento):
+        elif type(message) is Desligamento:  # `isinstance` of a Struct takes longer, and news comes very often
             self._effects.append(events.HangUp(sender, None))
             self._lose(neighbour, message.why, now)
             if message.peer == sender:
@@ -258,7 +258,7 @@ class Peer:
                 self.exchange.receive(neighbour, message, now)
             except RemoteError as error:
                 self._drop(neighbour, str(error), now)
-            if isinstance(message, Estoque) and self.complete:
+            if type(message) is Estoque and self.complete:
                 self.contacts.note(neighbour, sated=neighbour.theirs == self.held)
                 self._offer(now)
 
