@@ -32,7 +32,7 @@ from minibit.rules import Rules
 from minibit.uploads import Changes, Uploads
 
 MOST_STRIKES = 3  # wrong blocks, or words that only the tracker may say, after which a neighbour is banned
-RECEIPT_BYTES = 96 << 20  # blocks that come at once: each is in memory until it is whole
+ASKED_BYTES = 384 << 20  # one block of each neighbour that is asked at once: most wait in its line
 FEWEST_ASKED = 4  # neighbours that are asked at once, however large blocks are
 MOST_UNINVITED = 256  # messages that had no place (`Neighbour.uninvited`) after which a neighbour is dropped
 
@@ -61,8 +61,8 @@ class Exchange:
         self.availability = Availability(content.block_count)
         self.announcer = Announcer(rules.announce_s)
         self.picker, self.choker = strategies.make(rules, chance)
-        # a block in receipt is in memory: of large blocks only so many come at once
-        most = max(FEWEST_ASKED, RECEIPT_BYTES // max(1, content.length_max))
+        # if blocks are large, and all that are asked send at once, all but a few wait for our memory
+        most = max(FEWEST_ASKED, ASKED_BYTES // max(1, content.length_max))
         self._crowded = most < rules.neighbours
         self.pipeline = Pipeline(life.name, rules, self.picker, self.availability, chance("holder"), most)
         self.uploads = Uploads(rules, self.choker, behaviour, self.availability, chance("uploads"))

@@ -22,7 +22,6 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable
-from enum import Enum
 from functools import partial
 from typing import Any, Protocol, cast
 
@@ -32,6 +31,7 @@ from minibit.actors.links.face import Owner
 from minibit.actors.links.gate import Gate
 from minibit.actors.links.outbox import NOTHING_NEW, Outbox
 from minibit.actors.links.pool import BlockPool
+from minibit.actors.links.state import MOVES, State
 from minibit.errors import RemoteError
 from minibit.messages import WHY_CHARACTERS, Bloco, Desligamento, Message, PeerAddress
 from minibit.wire import frame
@@ -43,23 +43,6 @@ PROGRESS_S = 1.0  # the owner hears of progress at most this often
 FLUSH_S = 1.0  # a farewell that the network doesn't take by then is dropped
 
 NO_BYTES = memoryview(b"")
-
-
-class State(Enum):
-    """A link's life."""
-
-    CONNECTING = "connecting"
-    GREETING = "greeting"
-    LINKED = "linked"
-    CLOSED = "closed"
-
-
-MOVES: dict[State, frozenset[State]] = {
-    State.CONNECTING: frozenset({State.GREETING, State.CLOSED}),
-    State.GREETING: frozenset({State.LINKED, State.CLOSED}),
-    State.LINKED: frozenset({State.CLOSED}),
-    State.CLOSED: frozenset(),
-}
 
 
 class LinkTable(Protocol):
@@ -114,14 +97,13 @@ class Link(asyncio.BufferedProtocol):
         self._header_limit = frame.HEADER_BYTES_MIN
         self._seal: Seal | None = None  # of what the neighbour says
         self._head = b""  # the bytes there are of an unfinished prefix, header and seal
-        self._block = 0
+        self._block = self._first_bytes = 0  # the block in receipt, and the payload of its first frame
         self._buffer: memoryview | None = None  # takes the block in receipt
         self._rest: memoryview | None = None  # the part of it that this frame still has to bring
         self._lacking = NO_BYTES  # the part of it that later frames have to bring
         self._credit_bytes = 0  # granted by the download gate and not yet used
-        self._thirsty = False  # reading is paused until the download gate grants more
-        self._heard_at = 0.0
-        self._progress_at = 0.0
+        self._thirsty = False  # reading is paused until the gate grants more, or the pool lends a buffer
+        self._heard_at = self._progress_at = 0.0
 
     def __repr__(self) -> str:
         return f"<Link {self.state.value} {'to' if self.dialled else 'from'} {self.peer or '?'}>"
@@ -224,6 +206,7 @@ class Link(asyncio.BufferedProtocol):
             self._timer = None
         self.outbox.close(goodbye)
         self._table.download.forget(self._on_grant)
+        self._table.pool.forget(self._on_lent)
         self._rest, self._lacking = None, NO_BYTES
         if self._buffer is not None:
             self._table.pool.give(self._buffer)
@@ -251,12 +234,12 @@ class Link(asyncio.BufferedProtocol):
         self.attempt(self.outbox.resume)
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        rest, limited = self._rest, self._table.download.limited
+        rest, limited, pool = self._rest, self._table.download.limited, self._table.pool
         if rest is not None:
             return rest[: max(self._credit_bytes, CREDIT_BYTES_MIN)] if limited else rest
         inbox, have = self._table.inbox, len(self._head)
         inbox[:have] = self._head
-        if limited:  # read no payload that the gate hasn't granted
+        if limited or pool.empty:  # read no payload that the gate hasn't granted, or that has no buffer
             return inbox[have : have + frame.missing(inbox[:have], self._header_limit, self._seal is not None)]
         return inbox[have:]
 
@@ -295,12 +278,25 @@ class Link(asyncio.BufferedProtocol):
             elif self.state is State.GREETING:
                 self._on_greeting(message)
             elif type(message) is Bloco:
-                self._block, self.busy = message.block, message.busy
-                self._buffer = self._table.pool.take()
-                self._lacking = self._buffer[: self._manifest.length(message.block)]
+                self._block, self.busy, self._first_bytes = message.block, message.busy, payload_bytes
+                if (buffer := self._table.pool.ask(self._on_lent)) is None:
+                    self._pause()  # and `data` is at its end: see `get_buffer`
+                    return
+                self._buffer, self._lacking = buffer, buffer[: self._manifest.length(message.block)]
                 data = self._on_part(data, payload_bytes)
             elif message != NOTHING_NEW:
                 self._owner.on_message(self, message)
+
+    def _on_lent(self, buffer: memoryview | None) -> None:
+        """The pool lends the buffer that this link waits for; None: others get their blocks meanwhile."""
+        now = self._loop.time()
+        if buffer is not None:
+            self._buffer, whole = buffer, buffer[: self._manifest.length(self._block)]
+            self._rest, self._lacking = whole[: self._first_bytes], whole[self._first_bytes :]
+            self._on_grant(0)
+        elif now - self._progress_at >= PROGRESS_S:
+            self._progress_at = now
+            self._loop.call_soon(self.attempt, self._owner.on_progress, self)
 
     def _on_part(self, data: memoryview, payload_bytes: int) -> memoryview:
         """Take a frame's `payload_bytes`, the next of the block in receipt; returns the bytes of `data` behind them."""
@@ -368,11 +364,15 @@ class Link(asyncio.BufferedProtocol):
 
     def _drink(self) -> None:
         """Read no further than the download gate grants."""
-        assert self._rest is not None and self._transport is not None
+        assert self._rest is not None
         self._credit_bytes = self._table.download.ask(self._on_grant, len(self._rest) + len(self._lacking))
         if not self._credit_bytes:
-            self._thirsty = True
-            self._transport.pause_reading()
+            self._pause()
+
+    def _pause(self) -> None:
+        assert self._transport is not None
+        self._thirsty = True
+        self._transport.pause_reading()
 
     def _on_grant(self, granted_bytes: int) -> None:
         assert self._transport is not None

@@ -24,10 +24,11 @@ from minibit import messages
 from minibit.actors import links
 from minibit.actors.links import outbox, pairs
 from minibit.actors.links.gate import Gate
-from minibit.actors.links.link import Link, State
+from minibit.actors.links.link import Link
 from minibit.actors.links.outbox import NOTHING_NEW
 from minibit.actors.links.pairs import Links
-from minibit.actors.links.pool import BlockPool
+from minibit.actors.links.pool import RECEIPT_COUNT_MIN, BlockPool
+from minibit.actors.links.state import State
 from minibit.errors import LocalError, RemoteError
 from minibit.messages import (
     WHY_CHARACTERS,
@@ -1331,32 +1332,87 @@ async def test_of_two_links_of_a_pair_one_stays(
     assert "m" in home  # the old one's end doesn't take the new one with it
 
 
+def taken(pool: BlockPool) -> memoryview:
+    buffer = pool.ask(lambda lent: None)
+    assert buffer is not None
+    return buffer
+
+
 def test_a_pool_keeps_few_spare_buffers_and_hands_out_the_warm_one() -> None:
     pool = BlockPool(100, spare_count=2)
-    buffers = [pool.take() for _ in range(5)]
+    buffers = [taken(pool) for _ in range(5)]
     assert [len(buffer) for buffer in buffers] == [100] * 5
     for buffer in buffers:
         pool.give(buffer)
     assert pool.taken_count == 0
-    assert pool.take() is buffers[1]
-    assert pool.take() is buffers[0]
-    assert all(pool.take() is not buffer for buffer in buffers)
+    assert taken(pool) is buffers[1]
+    assert taken(pool) is buffers[0]
+    assert all(taken(pool) is not buffer for buffer in buffers)
 
 
 def test_of_large_buffers_one_is_kept() -> None:
     pool = BlockPool(16 << 20)
-    buffers = [pool.take() for _ in range(2)]
+    buffers = [taken(pool) for _ in range(2)]
     for buffer in buffers:
         pool.give(buffer)
-    assert pool.take() is buffers[0]
-    assert pool.take() is not buffers[1]
+    assert taken(pool) is buffers[0]
+    assert taken(pool) is not buffers[1]
+
+
+def test_of_large_blocks_few_come_at_once_and_who_waits_longest_gets_the_next_buffer() -> None:
+    pool = BlockPool(64 << 20)
+    buffers = [taken(pool) for _ in range(RECEIPT_COUNT_MIN)]
+    lent: list[tuple[str, Any]] = []
+    callbacks = {name: functools.partial(lambda name, buffer: lent.append((name, buffer)), name) for name in "abc"}
+    assert [pool.ask(callback) for callback in callbacks.values()] == [None] * 3
+    pool.give(buffers[0])
+    assert lent == [("a", buffers[0]), ("b", None), ("c", None)]
+    pool.forget(callbacks["b"])
+    pool.give(buffers[1])
+    pool.give(buffers[2])
+    assert lent[3:] == [("c", buffers[1])]
+    assert pool.taken_count == RECEIPT_COUNT_MIN - 1
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+@pytest.mark.parametrize("limited", [False, True])
+@pytest.mark.parametrize("cut", [1, 100, 1 << 20])
+@on_uvloop
+async def test_blocks_that_have_no_buffer_wait_in_the_network_and_come_whole(
+    sealed: bool, limited: bool, cut: int
+) -> None:
+    home, clock = Node("a", Blocks(6, 3000)), Clock()
+    home.links.pool.most_count = 2
+    if limited:
+        home.links.download = Gate(clock, 1 << 30)
+    manifest = home.owner.manifest
+    papers = [await on_paper(home.links, name, sealed=sealed) for name in "uvwxyz"]
+    parts = [in_parts(manifest, block, 1000, 1000) for block in range(6)]
+
+    def feed(paper: Paper, data: bytes) -> None:
+        paper.feed(data, cut)
+        for one in papers * 3:
+            clock.run_for(0.01)
+            one.feed(b"", cut)
+            assert home.links.pool.taken_count <= 2
+
+    for paper, (first, *_) in zip(papers, parts, strict=True):
+        feed(paper, first[:-1])  # the last byte is still on its way
+    assert [paper.reading for paper in papers] == [True] * 2 + [False] * 4
+    assert sum(paper.link.payload_bytes_in for paper in papers) == 2 * 999
+    papers[3].link.close("it waited in vain")  # others get what it waited for
+    for paper, (first, *others) in zip(papers, parts, strict=True):
+        if not paper.gone:
+            feed(paper, first[-1:] + b"".join(others) + frame.encode(NOTHING_NEW))
+    assert sorted(home.owner.blocks) == [(block, manifest.data(block)) for block in (0, 1, 2, 4, 5)]
+    assert home.links.pool.taken_count == 0
 
 
 # -- the rooms
 
 
 def test_the_rooms_of_links_import_in_one_direction_only_and_not_even_types_go_back() -> None:
-    order = ["pool", "gate", "face", "outbox", "link", "pairs"]
+    order = ["pool", "gate", "face", "outbox", "state", "link", "pairs"]
     rooms = {path.stem: ast.parse(path.read_text()) for path in Path(links.__file__).parent.glob("*.py")}
     assert rooms.keys() == {"__init__", *order}
     assert [
