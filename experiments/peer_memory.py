@@ -20,6 +20,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import click
 import msgspec
@@ -54,8 +55,8 @@ class Roomy(PeerActor):
     """A peer that does not ask its disk for room: most of its copy stays a hole."""
 
     def _open_store(self, copies: int) -> Any:
-        store.check_room = lambda *_: None
-        return super()._open_store(copies)
+        with patch.object(store, "check_room"):
+            return super()._open_store(copies)
 
     async def pid(self) -> int:
         """The id of its process."""
@@ -88,12 +89,11 @@ def hole(dest: Path, content_bytes: int) -> Path:
     return dest
 
 
-class Crew:
+class MeasuredCrew:
     """Senders, receivers and their tracker, on this machine."""
 
     def __init__(self, content: Path, found: Manifest, *, senders: int, receivers: int, upload_bps: float) -> None:
         here = cluster.nodes()[0]
-        rules = seats.rules_for(senders + receivers)
         setup = Setup(
             run=RUN,
             manifest=found,
@@ -105,7 +105,7 @@ class Crew:
             shipment=Shipment({}, {}),
             records=False,
         )
-        self.tracker = spawn.start(RosterActor, RUN, TRACKER, here.node_id, seats.tracker_seat(rules), setup)
+        self.tracker = spawn.start(RosterActor, RUN, TRACKER, here.node_id, seats.tracker_seat(seats.RULES), setup)
         kind: Any = ray.remote(Roomy)
         names = [f"sender-{number}" for number in range(senders)]
         names += [f"receiver-{number}" for number in range(receivers)]
@@ -113,7 +113,7 @@ class Crew:
         for name in names:
             sends = name.startswith("sender")
             dest = "" if sends else str(hole(content.parent / name / "copy", found.content_bytes))
-            seat = Seat(name=name, rules=rules, upload_bps=upload_bps, seeds=sends)
+            seat = Seat(name=name, rules=seats.RULES, upload_bps=upload_bps, seeds=sends)
             its = msgspec.structs.replace(setup, dest=dest or None)
             named = {"name": actor_name(RUN, name), "namespace": NAMESPACE, "num_cpus": 0}
             path = str(content) if sends else ""
@@ -132,9 +132,9 @@ class Crew:
 
 
 @contextmanager
-def crew(*args: Any, **options: Any) -> Iterator[Crew]:
+def crew(*args: Any, **options: Any) -> Iterator[MeasuredCrew]:
     """A crew that ends."""
-    found = Crew(*args, **options)
+    found = MeasuredCrew(*args, **options)
     try:
         yield found
     finally:

@@ -20,7 +20,7 @@ from results import SHOWN, numbers, tell
 
 from minibit.cli.ending import ending
 from minibit.delivery.order import Order
-from minibit.delivery.seats import rules_for
+from minibit.delivery.seats import RULES
 from minibit.sim.forecast import LATENCY_S, expected_s, simulated
 from minibit.units import parse_bytes, parse_rate, show_bytes, show_duration
 
@@ -31,10 +31,9 @@ def forecast(nodes: int, content_bytes: int, upload_bps: float) -> dict[str, Any
     """Simulate one push to its end; times are seconds, `ratio` is the transfer / its bound."""
     began_s = time.process_time()
     block_bytes = Order(dest="/data").block_bytes_for(content_bytes)
-    rules = rules_for(nodes)
-    told_s = expected_s(content_bytes, block_bytes, nodes=nodes, upload_bps=upload_bps, rules=rules)
+    told_s = expected_s(content_bytes, block_bytes, nodes=nodes, upload_bps=upload_bps, rules=RULES)
     summary = simulated(
-        content_bytes, block_bytes, nodes=nodes, upload_bps=upload_bps, source_bps=upload_bps, rules=rules
+        content_bytes, block_bytes, nodes=nodes, upload_bps=upload_bps, source_bps=upload_bps, rules=RULES
     )
     transfer_s, bound_s = summary.seconds.transfer, summary.bound_s
     assert told_s is not None and bound_s is not None

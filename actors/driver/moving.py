@@ -81,10 +81,9 @@ class Moving:
         self._late = LateNodes(self.members)
         self._tell = tell
         self._full = inventory.full(plan.manifest.block_count)
-        rules = seats.rules_for(len(plan.nodes))
-        self._crew = Crew(plan, rules, records=folder is not None)
+        self._crew = Crew(plan, seats.RULES, records=folder is not None)
         self._limits: list[float | None] = []  # asked for, and not set yet
-        self._books = None if folder is None else Books(plan, rules, folder)
+        self._books = None if folder is None else Books(plan, seats.RULES, folder)
         self._gauges = Gauges(plan.name)
         self._digests = None if scan is None else Digests(scan, self._crew)
         self._first = {member.name for member in self.members.at(Part.PLANNED)}  # that were never started

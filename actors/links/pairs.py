@@ -26,8 +26,9 @@ from typing import Any
 
 from minibit.actors.links.face import Owner
 from minibit.actors.links.gate import Gate
-from minibit.actors.links.link import FLUSH_S, Link, State
+from minibit.actors.links.link import FLUSH_S, Link
 from minibit.actors.links.pool import BlockPool
+from minibit.actors.links.state import State
 from minibit.errors import LocalError, RemoteError
 from minibit.messages import WHY_CHARACTERS, Desligamento, PeerAddress
 from minibit.wire import frame

@@ -25,7 +25,7 @@ from minibit.cli.phases import HOW, Phases
 from minibit.delivery.order import GROUPS, Order, PushOption
 from minibit.delivery.outlook import Outlook
 from minibit.delivery.result import PushResult
-from minibit.delivery.seats import rules_for
+from minibit.delivery.seats import RULES
 from minibit.lab.archive import RUNS
 from minibit.run.options import read_by
 from minibit.run.readers import flag, one_of
@@ -110,7 +110,7 @@ def foreseen(outlook: Outlook, phases: Phases) -> Outlook:
         nodes=outlook.lacking,
         sources=outlook.sources,
         upload_bps=outlook.upload_bps,
-        rules=rules_for(outlook.lacking),
+        rules=RULES,
     )
     return msgspec.structs.replace(outlook, expected_s=expected)
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-import msgspec
-
 from minibit.delivery.nodes import NodeRow, choose
 from minibit.errors import OptionError
 from minibit.events import TRACKER
@@ -17,17 +15,9 @@ SOURCE = "source"
 
 ID_DIGITS = 8  # of a node's id, where two nodes have one address
 
-NEIGHBOURS = (20, 64)  # the fewest and the most links of one member
-
 RULES = Rules(choker="none", request_timeout_s=10.0, tracker_s=15.0)
 """Machines of one owner have nothing to bargain for: each serves all that ask. A neighbour that is silent is soon
-replaced."""
-
-
-def rules_for(nodes: int) -> Rules:
-    """The rules of a push to so many nodes: in a small one, each is linked to all others."""
-    least, most = NEIGHBOURS
-    return msgspec.structs.replace(RULES, neighbours=max(least, min(most, nodes)))
+replaced. More neighbours than usual make a push slower, since a block that is new has a longer line."""
 
 
 def tracker_seat(rules: Rules) -> Seat:
