@@ -8,7 +8,7 @@ from minibit.rules import Rules
 from minibit.run import bounds
 from minibit.run.bounds import Capacity
 from minibit.sim import forecast
-from minibit.sim.forecast import expected_s
+from minibit.sim.forecast import expected_s, simulated
 
 GB, MIB = 10**9, 1 << 20
 RULES = Rules(choker="none")
@@ -42,6 +42,14 @@ def test_a_part_of_the_nodes_says_it_for_all_of_them(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(forecast, "NODES_MAX", 10)
     part = expected_s(GB, 4 * MIB, nodes=40, upload_bps=1e8, rules=RULES)
     assert all_of_them is not None and part == pytest.approx(all_of_them, rel=0.2)
+
+
+def test_large_blocks_leave_no_uplink_idle_that_small_ones_would_use() -> None:
+    small, large = (
+        simulated(100 * each, each, nodes=25, upload_bps=100.0 * each, source_bps=100.0 * each, rules=RULES)
+        for each in (MIB, 16 * MIB)
+    )
+    assert large.seconds.transfer == pytest.approx(small.seconds.transfer)
 
 
 def test_more_sources_make_it_shorter() -> None:
