@@ -190,9 +190,14 @@ def transfer(world: World, tell: Callable[[PushProgress], object] = lambda seen:
     """The transfer to nodes 10.0.0.2 and 10.0.0.3, from a source on 10.0.0.1."""
     order = {name: given.pop(name) for name in list(given) if name in Order.__struct_fields__ and name != "nodes"}
     plan = {"nodes": (B, C), "source_node": A, "source": "/film", "name": "tuesday", **given}
+    return Moving(Plan(order=Order(dest="/data/film", **order), manifest=film(), **plan), tell)
+
+
+def film() -> Any:
+    """What is pushed: four blocks of no file."""
     content: Any = VirtualContent("film", 400, 100)
     content.files = content.folders = content.twins = content.links = content.bytes_digest = ""
-    return Moving(Plan(order=Order(dest="/data/film", **order), manifest=content, **plan), tell)
+    return content
 
 
 def push(world: World, **given: Any) -> PushResult:
@@ -380,7 +385,7 @@ def test_a_node_that_was_not_asked_for_gets_nothing(world):
     plan = Plan(
         **{"name": "tuesday", "source": "/film", "source_node": A, "nodes": (B, C)},
         order=Order(dest="/data/film", nodes=f"{B.host},{C.host}"),
-        manifest=VirtualContent("film", 400, 100),  # type: ignore[arg-type]
+        manifest=film(),
     )
     assert LATE.host not in told(Moving(plan).run())
 
@@ -537,7 +542,7 @@ def test_a_limit_reaches_the_members_that_are_there(world):
 class SlowScan:
     """A source of which a block is hashed each second, from the first on."""
 
-    manifest: Any = VirtualContent("film", 400, 100)
+    manifest = film()
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -558,8 +563,8 @@ class SlowScan:
     def end(self) -> Any:
         if self.fault is not None:
             raise self.fault
-        found = VirtualContent("film", 400, 100)
-        found.digest, found.digests = "blake3:whole", self.digests  # type: ignore[attr-defined]
+        found = film()
+        found.digest, found.digests = "blake3:whole", self.digests
         return found
 
 

@@ -865,9 +865,9 @@ async def test_with_control_by_actor_calls_the_result_is_the_same(film, copies, 
         swarm.check_copies()
         swarm.check()
         # on the links nothing goes but greetings and blocks
-        assert all(node.mailbox.incoming["PEDIDO"] for node in swarm.nodes.values() if node.links)
         control_bytes = sum(link.outbox.control_bytes for node in swarm.nodes.values() for link in node.links)
         blocks = sum(node.mailbox.outgoing["BLOCO"] for node in swarm.nodes.values())
+        assert sum(node.mailbox.incoming["PEDIDO"] for node in swarm.nodes.values()) >= blocks
         assert control_bytes < 100 * blocks + 1000 * 2 * len(nodes) ** 2
         if outside is not None:
             outsides = swarm.outsides.values()
