@@ -15,9 +15,9 @@ SOURCE = "source"
 
 ID_DIGITS = 8  # of a node's id, where two nodes have one address
 
-RULES = Rules(choker="none", request_timeout_s=10.0, tracker_s=15.0)
-"""Machines of one owner have nothing to bargain for: each serves all that ask. A neighbour that is silent is soon
-replaced. More neighbours than usual make a push slower, since a block that is new has a longer line."""
+RULES = Rules(request_timeout_s=10.0, tracker_s=15.0)
+"""A neighbour that is silent is soon replaced. The rest is as in any swarm: machines of one owner have nothing to
+bargain for, but where all are served that ask, and not a few, a new block has a longer line, and all begin later."""
 
 
 def tracker_seat(rules: Rules) -> Seat:
