@@ -192,11 +192,15 @@ class Pipeline:
         neighbour.doubted |= blocks
 
     def forgive(self, neighbours: Iterable[Neighbour], missing: int) -> None:
-        """A neighbour that holds only doubted blocks of those left to ask may be asked for these again."""
+        """A neighbour that holds only doubted blocks of those left to ask may be asked for these again.
+
+        A block in flight stays doubted: endgame asks others for it, and would ask neighbours that lie again and again.
+        """
         fresh = missing & ~self.in_flight
         for neighbour in neighbours:
-            if not neighbour.theirs & ~neighbour.doubted & fresh:
-                neighbour.doubted = inventory.EMPTY
+            offered = neighbour.theirs & fresh
+            if not offered & ~neighbour.doubted:
+                neighbour.doubted &= ~offered
 
     def void(self, neighbour: Neighbour, block: int) -> None:
         """The PEDIDO for `block` at `neighbour` is open no more."""

@@ -287,6 +287,19 @@ def test_in_endgame_the_loser_is_called_off():
     assert scene.neighbours[int(first[1])].late == 1
 
 
+def test_in_endgame_no_silent_neighbour_is_asked_again_before_all_others_were():
+    """Nothing is left to ask meanwhile: that is no reason to forgive."""
+    scene = endgame(*[None] * 9)
+    asked = ["p0"]
+    for second in range(1, 300):
+        if second % 10 == 0:
+            scene.pipeline.forgive(scene.neighbours, scene.missing)
+        scene.pipeline.give_up(scene.neighbours, second)
+        asked += [peer for peer, _ in scene.ask(second)]
+    assert len(asked) > 9
+    assert len(set(asked[:9])) == 9
+
+
 def test_there_is_no_endgame_before_every_block_that_can_be_asked_is_in_flight():
     scene = Scene(5, 0b00001, 0b11111, 0b00011, pipeline=1)
     assert len(scene.ask(0.0)) == 3 - (scene.pipeline.in_flight == 0b11)

@@ -298,6 +298,21 @@ def test_a_peer_that_can_reach_only_a_liar_gets_the_one_block_that_it_holds():
     assert ana.peer.held == 1 << 5
 
 
+def test_a_peer_that_meets_ten_liars_first_gets_the_last_block_from_the_one_that_holds_it():
+    """The liars hold one block and claim two. They are asked for the second in turn, and none again before `bia` is."""
+    world = placed(2, {})
+    ana = take_seat(world, "ana", up_bps=RATE_BPS)
+    for index in range(10):
+        take_seat(world, f"liar-{index}", held=0b01, behaviour=Liar, up_bps=RATE_BPS)
+    while not ana.peer.held:
+        assert world.now < 60
+        world.clock.step()
+    take_seat(world, "bia", held=0b11, up_bps=RATE_BPS)
+    while not ana.peer.complete:
+        assert world.now < 120
+        world.clock.step()
+
+
 def test_half_of_32_seeds_corrupt_and_break_links_and_all_complete():
     seeds = [f"peer-{index:02}" for index in range(1, 33)]
     bad = seeds[::2]
