@@ -343,7 +343,7 @@ def test_a_push_goes_on_when_its_driver_is_gone_and_is_found_by_its_name(ray_clu
         assert AttachedPush.running() == ["monday"]
         there = AttachedPush("monday")
         with pytest.raises(LocalError, match="a push monday is running"):
-            Push.detach(source, Order.build(dest=str(dest), name="monday"), lambda seen: None)
+            Push.detach(source, Order.build(dest=str(tmp_path / "other"), name="monday"), lambda seen: None)
         deadline = time.monotonic() + 60
         while there.progress().phase != "following":
             assert time.monotonic() < deadline

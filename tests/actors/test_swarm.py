@@ -469,7 +469,8 @@ def test_control_by_links_makes_no_actor_call_for_a_block_and_control_by_actors_
     with Swarm.launch(name="actor-model", peers=2, size="256KiB", control="actors", out=tmp_path / "actors") as swarm:
         summary = swarm.wait(timeout=BOUND_S)
         assert (summary.completed, summary.verified, summary.exit_code) == (2, 2, 0)
-        assert calls(swarm) >= summary.messages.PEDIDO + summary.messages.ESTOQUE + summary.messages.DESBLOQUEIO
+        said = summary.messages.PEDIDO + summary.messages.ESTOQUE + summary.messages.DESBLOQUEIO
+        assert summary.messages.REGISTRO < calls(swarm) < said  # a call carries all that waits for a neighbour
         assert swarm["tracker"].mailbox().incoming["PEDIDO"] >= 16
 
 

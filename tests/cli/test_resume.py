@@ -56,7 +56,7 @@ def test_the_same_command_goes_on_and_fetches_no_block_that_is_there(
     film.write_bytes(right)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    same = [film, "--peers", PEERS, "--keep", "--out", out, "--json", "--no-report"]
+    same = [film, "--peers", PEERS, "--keep", "--out", out, "--json", "--no-report", "--block-size", BLOCK_BYTES]
     slow = ["--seed-upload", "1MiB/s"]
 
     def ran(*more: object) -> Result:
