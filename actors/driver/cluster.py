@@ -240,7 +240,8 @@ def _join(address: str) -> None:
                 address = _address_of_auto()
         if address != "auto":
             _knock(address)
-        with signals_kept(), on_loopback() if _loops_back(address) else nullcontext():
+        # that takes a second or two, as somebody answers there; a second signal ends it in any case
+        with undisturbed(), signals_kept(), on_loopback() if _loops_back(address) else nullcontext():
             ray.init(address=address, namespace=NAMESPACE, logging_level=logging.ERROR, log_to_driver=False)
     except MinibitError:
         raise

@@ -13,7 +13,7 @@ from functools import partial
 from importlib import import_module
 from typing import Any
 
-from minibit.actors.driver.signals import handlers_back
+from minibit.actors.driver.signals import handlers_back, undisturbed
 
 NO_CLUSTERS = ("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
 """A variable, for the processes that Ray starts, and its value: this system is one that has no clusters."""
@@ -85,6 +85,7 @@ def in_environment(variable: str, value: str) -> Iterator[None]:
 def signals_kept() -> Iterator[None]:
     """Keep Ray from taking SIGTERM: first in Python, to exit with code 15; then in C++, to abort with a stack.
 
+    While it connects all signals wait: what is raised in the middle can leave it where it neither goes on nor ends.
     Without the private names a signal is ours again only when Ray has started.
     """
 
@@ -92,7 +93,7 @@ def signals_kept() -> Iterator[None]:
         def connect_and_let_go(*args: Any, **options: Any) -> Any:
             waiting = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
             try:
-                with handlers_back():
+                with undisturbed():
                     return connect(*args, **options)
             finally:
                 signal.pthread_sigmask(signal.SIG_SETMASK, waiting)
