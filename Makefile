@@ -12,7 +12,7 @@ swarm: .venv/lab.stamp   ## a swarm of 50 peers on this machine
 	$(BIN)/python experiments/run_swarm.py --peers 50
 
 test: lint   ## lint, then every test
-	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 lint: .venv/test.stamp   ## ruff and mypy
 	$(BIN)/ruff check .

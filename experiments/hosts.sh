@@ -56,7 +56,8 @@ up() {
     [ -e "$state" ] && { echo "hosts: $state is there already: say down first" >&2; exit 1; }
     trap down ERR INT TERM
     mkdir -p -m 700 "$state"
-    [ -d /data ] || { touch "$made" && mkdir /data; }
+    if mkdir /data 2>/dev/null; then touch "$made"; fi # another set may make it just now
+    [ -d /data ]
     python3 -c 'import secrets; print(secrets.token_hex(32))' >"$state/token"
     printf 'rate=%q data=%q store=%q\n' "${2:-}" "${3:-1g}" "${4:-100000000}" >"$state/settings"
     ip netns add "$name-switch"

@@ -18,8 +18,6 @@ import start
 from click.testing import CliRunner, Result
 from quiet import Quiet
 
-from minibit.rules import PRESETS
-
 pytestmark = pytest.mark.long
 
 
@@ -155,9 +153,7 @@ def test_the_defaults_run_beside_each_preset_and_setting_in_a_cell(tmp_path: Pat
     done = run_networks("--cells", "small", "--setting", "--block-size 64KiB", "--repeat", "1", "--into", str(into))
     assert done.exit_code == 0, done.output
     (cell,) = json.loads(done.stdout)["cells"]
-    assert list(cell["transfer_s"]) == [
-        "defaults", *(name for name in PRESETS if name != "classic"), "--block-size 64KiB"
-    ]  # fmt: skip
+    assert list(cell["transfer_s"]) == ["defaults", "bittorrent", "--block-size 64KiB"]
     assert 0 < cell["ratio"] <= 1
     assert cell["bound_s"] == pytest.approx(300 / 2048)
     assert "of the bound" in into.read_text()
