@@ -42,6 +42,7 @@ LINE_MAX = 1024  # connections that wait in the kernel to be let in
 SUSPECTS_MAX = 1024  # neighbours that sent a wrong block; a member may take any name
 INBOX_BYTES = 4 << 10  # for many small frames in one call; payload bytes that land here are copied once more
 SOCKET_BYTES = 1 << 20  # the kernel's buffer, each way
+UNSENT_BYTES = 128 << 10  # most bytes in it that wait for the uplink: a block counts as sent only once it nearly is
 
 
 class Links:
@@ -273,6 +274,8 @@ def block_socket(family: int) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_STREAM)
     sock.setblocking(False)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if hasattr(socket, "TCP_NOTSENT_LOWAT"):  # not on Windows
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
     for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
         sock.setsockopt(socket.SOL_SOCKET, option, SOCKET_BYTES)
     return sock
