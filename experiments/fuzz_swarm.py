@@ -235,12 +235,17 @@ def _less(count: int, least: int = 1) -> list[int]:
 
 def hunt(seed: int, runs: int, peers_max: int, jobs: int) -> Iterator[Outcome]:
     """Simulate so many worlds on so many cores; a world that fails is made small."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # the forked workers never hear of Ctrl-C; we do, soon
-    with multiprocessing.get_context("fork" if hasattr(os, "fork") else None).Pool(
-        jobs, signal.signal, (signal.SIGTERM, signal.SIG_DFL)
-    ) as pool:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    signals = {signal.SIGINT, signal.SIGTERM}
+    signal.pthread_sigmask(signal.SIG_BLOCK, signals)  # the forked workers never hear of Ctrl-C; we do, soon
+    with multiprocessing.get_context("fork" if hasattr(os, "fork") else None).Pool(jobs, _be_ended) as pool:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
         yield from pool.imap_unordered(_hunt_one, ((f"{seed}/{index}", peers_max) for index in range(runs)))
+
+
+def _be_ended() -> None:
+    """From now on the pool may end this worker; before, our own handler was there, and would raise."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
 
 
 def _hunt_one(which: tuple[str, int]) -> Outcome:
