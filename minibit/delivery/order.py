@@ -22,7 +22,7 @@ from minibit.units import parse_bytes, parse_duration, parse_rate
 Links = Literal["follow", "keep", "refuse"]
 Verify = Literal["fast", "full"]
 
-BLOCKS = 256  # of a content at least, as long as they are not very small
+BLOCKS = 1_000  # of a content at least, as long as they are not very small
 
 BESIDE = (".minibit", ".minibit-partial", ".minibit-new")
 """How the names end that lie beside a copy."""
@@ -102,7 +102,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     def block_bytes_for(self, content_bytes: int) -> int:
         """The bytes of a block of such content: those given, or those that go with it and with the limit.
 
-        There is one peer a machine, with processor enough for messages: so there are 256 blocks at least.
+        There is one peer a machine, with processor enough for messages: so blocks are many.
         """
         automatic = auto_block_bytes(content_bytes, self.upload_bps, blocks=BLOCKS)
         return few_enough(content_bytes, self.block_bytes or automatic)
