@@ -40,7 +40,7 @@ def main(listening: int, path: list[str]) -> None:
         import_module(room)
     del sys.modules[WORKER]  # it is run as a program, which warns of a module of that name
     sys.path[:] = own_path
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # children are ended, and need nobody who waits for them
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel removes a child once it has ended
     gc.collect()
     gc.freeze()  # a collection would write to all that children share
     with socket.socket(fileno=listening) as listener:
@@ -58,7 +58,7 @@ def wait_to_be_forked(listener: socket.socket) -> socket.socket | None:
     while True:
         if not set(ends).isdisjoint(select.select([listener.fileno(), *ends], [], [])[0]):
             return None
-        with suppress(OSError):  # no memory for another process: whoever asks sees the connection close
+        with suppress(OSError):  # no memory for a fork: the connection closes, and the worker starts as Ray has it
             asking = listener.accept()[0]
             with asking:
                 process, user, _ = struct.unpack("3i", asking.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))

@@ -1,8 +1,8 @@
 """A push, from what was asked for to what came of it: check all nodes, hash the content, move it, verify the copies.
 
 What can be known is checked before anything moves, on all nodes at once. Content that no node has any part of may move
-while it is hashed. The transfer runs here (`Push.run`), or in an
-actor that needs this process no longer (`Push.detach`). Ctrl-C comes out of every wait, and leaves partial copies only.
+while it is hashed. The transfer runs here (`Push.run`), or in an actor that needs this process no longer
+(`Push.detach`). Ctrl-C comes out of every wait, and leaves partial copies only.
 """
 
 from __future__ import annotations

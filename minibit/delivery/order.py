@@ -100,12 +100,11 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(self, dest=str(dest))
 
     def block_bytes_for(self, content_bytes: int) -> int:
-        """The bytes of a block of such content: those given, or those that go with it and with the limit.
+        """The bytes of a block of such content: those given, or those that grow with it.
 
-        There is one peer a machine, with processor enough for messages: so blocks are many.
+        There is one peer a machine, with processor enough for messages: so blocks are many, whatever the limit is.
         """
-        automatic = auto_block_bytes(content_bytes, self.upload_bps, blocks=BLOCKS)
-        return few_enough(content_bytes, self.block_bytes or automatic)
+        return few_enough(content_bytes, self.block_bytes or auto_block_bytes(content_bytes, blocks=BLOCKS))
 
 
 class PushOption(Option):
@@ -198,8 +197,8 @@ GROUPS: dict[str, tuple[PushOption, ...]] = {
         PushOption("data_ports", "data_ports", readers.data_ports, "A-B", "Ports for blocks, e.g. 20000-20100.", "any"),
         PushOption("ship", "ship", readers.flag, "", "Send Minibit, msgspec, blake3 and uvloop to the nodes, "
                    "which must have the same Python and sort of processor.", "no"),
-        PushOption("block_size", "block_bytes", readers.auto(parse_bytes), "SIZE", "Block size; auto: by the content "
-                   "and the limit.", "auto", bounds=("1B", "64MiB")),
+        PushOption("block_size", "block_bytes", readers.auto(parse_bytes), "SIZE", "Block size; auto: by the "
+                   "content.", "auto", bounds=("1B", "64MiB")),
     ),
     "Run": (
         PushOption("follow", "follow_s", parse_duration, "TIME", "Stay for so long after the last copy, and serve "

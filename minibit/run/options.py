@@ -29,8 +29,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """What to share, among how many peers of which sort, by which rules, where, and what stays of it.
 
     Sizes are bytes, rates bytes a second, times seconds; `TABLE` says what each of them means. Where a default is
-    None: a block grows with the content, there is no limit, a local cluster is started, any
-    free port will do, the run gets a name of its own, and its folder is runs/NAME.
+    None: a block grows with the content, there is no limit, a local cluster is started, any free port will do, the run
+    gets a name of its own, and its folder is runs/NAME.
     """
 
     peers: int = 10

@@ -97,20 +97,20 @@ def test_a_parcel_that_no_peer_makes_is_its_senders_fault(parcel):
 
 
 class Calls(LocalOutside):
-    """Notes each call to whom; while the calls of one are `held`, they don't come, nor an answer."""
+    """Notes whom each call goes to. Until `let_go` is set, calls do not arrive, and get no answer."""
 
     def __init__(self, swarm: Loopback, name: str) -> None:
         super().__init__(swarm, name)
         self.to: list[str] = []
-        self.held = asyncio.Event()
-        self.held.set()
+        self.let_go = asyncio.Event()
+        self.let_go.set()
         self.under_way = self.most = 0
 
     async def carry(self, peer: str, parcel: bytes) -> bytes | None:
         self.to.append(peer)
         self.under_way += 1
         self.most = max(self.most, self.under_way)
-        await self.held.wait()
+        await self.let_go.wait()
         answer = await super().carry(peer, parcel)
         self.under_way -= 1
         return answer
@@ -167,7 +167,7 @@ async def test_what_is_said_in_one_step_goes_in_one_call_and_what_is_said_meanwh
     async with swarm_of(film, tmp_path) as swarm:
         pair = Pair(swarm, monkeypatch)
         one, calls, _, _ = await pair.seat()
-        calls.held.clear()
+        calls.let_go.clear()
         say(one, "two", Pedido(1), Pedido(2))
         await swarm.until(lambda: calls.under_way == 1)
         say(one, "two", Pedido(3))
@@ -175,7 +175,7 @@ async def test_what_is_said_in_one_step_goes_in_one_call_and_what_is_said_meanwh
         say(one, "two", Pedido(4))
         await asyncio.sleep(0)
         assert calls.to == ["two"]
-        calls.held.set()
+        calls.let_go.set()
         await swarm.until(lambda: len(pair.heard["two"]) == 4)
         assert pair.heard["two"] == [Pedido(1), Pedido(2), Pedido(3), Pedido(4)]
         assert (calls.to, calls.most) == (["two", "two"], 1)
@@ -196,7 +196,7 @@ async def test_two_that_call_each_other_at_once_wait_for_nobody_and_hear_all_onc
     async with swarm_of(film, tmp_path) as swarm:
         pair = Pair(swarm, monkeypatch)
         one, calls, two, others = await pair.seat()
-        calls.held.clear()
+        calls.let_go.clear()
         say(one, "two", Pedido(1))
         say(two, "one", Pedido(2))
         await swarm.until(lambda: calls.under_way == 1 and not others.under_way)
@@ -204,7 +204,7 @@ async def test_two_that_call_each_other_at_once_wait_for_nobody_and_hear_all_onc
         say(one, "two", Pedido(3))
         say(two, "one", Pedido(4))
         await swarm.until(lambda: pair.heard == {"one": [Pedido(2), Pedido(4)], "two": [Pedido(1), Pedido(3)]})
-        calls.held.set()
+        calls.let_go.set()
         await swarm.until(lambda: not calls.under_way)
         assert pair.heard == {"one": [Pedido(2), Pedido(4)], "two": [Pedido(1), Pedido(3)]}
 
@@ -273,14 +273,14 @@ async def test_a_neighbour_that_leaves_too_much_unheard_is_dropped(film, tmp_pat
     async with swarm_of(film, tmp_path) as swarm:
         pair = Pair(swarm, monkeypatch)
         one, calls, _, _ = await pair.seat()
-        calls.held.clear()
+        calls.let_go.clear()
         link = one.links["two"]
         said = 0
         while not link.closed:
             say(one, "two", Pedido(said := said + 1))
         assert said in (10, 11)  # our inventory may be unconfirmed too
         assert (link.closed, link.why) == (True, "it left 10 messages unheard")
-        calls.held.set()
+        calls.let_go.set()
 
 
 @on_uvloop
