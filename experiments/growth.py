@@ -7,6 +7,7 @@ why.
 
 from __future__ import annotations
 
+from math import inf
 from pathlib import Path
 from statistics import mean, median
 from typing import Any
@@ -17,6 +18,7 @@ from bare_trees import TREES, Schedule, share
 from own_cluster import TIMEOUT_S, ray_cluster, run
 from quiet import Quiet
 from results import numbers, tell
+from swarms import usual_size
 from warm import WarmCopies, shown_warm, warm_copies
 
 from minibit.run.summary import Summary
@@ -27,7 +29,7 @@ NAME = "bare-sockets"  # of its section and its picture
 
 @click.command()
 @click.option("--peers", default="10,20,30,40,50", metavar="N,N,...", callback=numbers)
-@click.option("--size", default="64MiB", metavar="SIZE")
+@click.option("--size", metavar="SIZE", help="[default: 1GiB with 1 peer, 256MiB from 8 on, 64MiB from 50 on]")
 @click.option("--preset", metavar="NAME", help="[the defaults]")
 @click.option("--bare-block", multiple=True, default=("256KiB", "1MiB"), metavar="SIZE", help="Blocks of bare sockets.")
 @click.option("--bare-trees", multiple=True, default=(TREES,), type=click.IntRange(1), help="Trees that they use.")
@@ -37,7 +39,7 @@ NAME = "bare-sockets"  # of its section and its picture
 def growth(
     as_json: bool,
     peers: list[int],
-    size: str,
+    size: str | None,
     preset: str | None,
     bare_block: tuple[str, ...],
     bare_trees: tuple[int, ...],
@@ -45,18 +47,22 @@ def growth(
     into: Path | None,
 ) -> None:
     """Measure the goodput of all peers together, for more and more peers, beside bare sockets in as many actors."""
-    size_bytes = parse_bytes(size)
     schedules = [Schedule(count, parse_bytes(block)) for count in bare_trees for block in bare_block]
-    options = {"size": size_bytes, **({"preset": preset} if preset else {})}
+    preset_given = {"preset": preset} if preset else {}
     quiet = Quiet()
-    with ray_cluster(), warm_copies(max(peers), size_bytes) as copies:
-        rounds = [[beside_bare(count, options, schedules, copies, quiet) for count in peers] for _ in range(repeat)]
-    rows = [compared(count, size_bytes, same) for count, *same in zip(peers, *rounds, strict=True)]
+    rows, rewrite_bps = [], inf
+    with ray_cluster():
+        for count in peers:
+            size_bytes = parse_bytes(size or usual_size(count))
+            options = {"size": size_bytes, **preset_given}
+            with warm_copies(count, size_bytes) as copies:
+                rounds = [beside_bare(count, options, schedules, copies, quiet) for _ in range(repeat)]
+            rows.append(compared(count, size_bytes, rounds))
+            rewrite_bps = min(rewrite_bps, copies.rewrite_bps)
     found = {
-        "content_bytes": size_bytes,
         "preset": preset,
         "repeat": repeat,
-        "warm": shown_warm(copies.rewrite_bps),
+        "warm": shown_warm(rewrite_bps),
         "machine": quiet.figures(),
         "runs": rows,
         "spread": {which: spread([row[which] for row in rows]) for which in ("goodput_bps", "bare_bps")},
@@ -93,6 +99,7 @@ def compared(peers: int, size_bytes: int, rounds: list[tuple[Summary, dict[Sched
     best = min(bare_s, key=lambda schedule: bare_s[schedule])
     return {
         "peers": peers,
+        "content_bytes": size_bytes,
         "block_bytes": rounds[0][0].content.block_bytes,
         "transfer_s": transfer_s,
         "goodput_bps": peers * size_bytes / transfer_s,
@@ -113,7 +120,7 @@ def shown(rows: list[dict[str, Any]]) -> list[dict[str, str]]:
     """The comparison as the rows of a table."""
     return [
         {
-            "peers": str(row["peers"]),
+            "peers x content": f"{row['peers']} x {show_bytes(row['content_bytes'])}",
             "blocks": show_bytes(row["block_bytes"]),
             "transfer": show_duration(row["transfer_s"]),
             "goodput": show_rate(row["goodput_bps"]),
@@ -131,6 +138,5 @@ def below(found: dict[str, Any]) -> str:
     ours, bare = found["spread"].values()
     spreads = f"; spread (max - min) / mean {ours:.2f}, of bare sockets {bare:.2f}" * (len(found["runs"]) > 1)
     return (
-        f"{found['warm']} {show_bytes(found['content_bytes'])} to each peer, {found['preset'] or 'the defaults'}, "
-        f"medians of {found['repeat']}, by turns{spreads}. {Quiet.shown(found['machine'])}."
+        f"{found['warm']} Minibit with {found['preset'] or 'its defaults'}, medians of {found['repeat']}, by turns{spreads}. {Quiet.shown(found['machine'])}."
     )

@@ -44,6 +44,7 @@ TIME_NS_MAX = (1 << 63) - 1
 AUTO_BLOCK_BYTES = (16 << 10, 16 << 20)
 MESSAGES_BYTES = 1 << 20  # beside a block of this size its messages cost little
 BLOCK_S = 1 / 16  # a block that takes no longer may be large
+FEWEST_BLOCKS, MOST_BLOCKS = 64, 1_000  # so many a swarm needs; more than those make it hardly faster
 
 
 Mode = Annotated[int, msgspec.Meta(ge=0, le=0o777)]
@@ -362,14 +363,22 @@ def _component_fault(part: str, bytes_max: int, portable: bool) -> str | None:
     return f"has a name over {bytes_max} bytes" if size > bytes_max else None
 
 
-def auto_block_bytes(content_bytes: int, slowest_bps: float | None = None, blocks: int = 64) -> int:
+def auto_blocks(members_a_processor: float) -> int:
+    """How many blocks content should have where so many members of the swarm share a processor.
+
+    More blocks spread faster, but each costs messages: a member with a processor of its own has time for them.
+    """
+    return max(FEWEST_BLOCKS, int(MOST_BLOCKS / max(1.0, members_a_processor)))
+
+
+def auto_block_bytes(content_bytes: int, slowest_bps: float | None = None, blocks: int = FEWEST_BLOCKS) -> int:
     """The bytes of a block, a power of two from 16 KiB to 16 MiB, by the size of the content and the least known limit.
 
     A peer serves nothing before its first whole block, so a swarm spreads faster with more blocks: there are as many
     as `blocks` says. But a block costs messages, as much as a quarter of a MiB of bytes: up to 1,000 have 1 MiB each.
     Where a limit is known, in bytes a second, a block that takes longer than `BLOCK_S` is one of 1,000 at least.
     """
-    few, many = _power(content_bytes / blocks), _power(content_bytes / 1_000)
+    few, many = _power(content_bytes / blocks), _power(content_bytes / MOST_BLOCKS)
     quick = MESSAGES_BYTES if slowest_bps is None else _power(slowest_bps * BLOCK_S)
     return max(many, min(few, quick, MESSAGES_BYTES))
 

@@ -24,13 +24,15 @@ from minibit.actors.disk import files, scratch
 from minibit.actors.disk.scratch import Scratch
 from minibit.actors.driver import cluster, launch, spawn
 from minibit.actors.driver.collector import Collector, Progressing
+from minibit.actors.driver.cluster import ClusterNode
 from minibit.actors.driver.connection import CONNECTION
 from minibit.actors.driver.signals import undisturbed
 from minibit.actors.driver.swarm import Swarm
 from minibit.actors.driver.turn import Turn
 from minibit.errors import ClusterError, LocalError
 from minibit.lab.archive import RunFolder
-from minibit.lab.machine import free_memory_bytes
+from minibit.lab.machine import free_memory_bytes, processors
+from minibit.manifest import auto_blocks
 from minibit.run import needs, verdict
 from minibit.run.options import TABLE, Options
 from minibit.run.seating import late_seats, seats
@@ -104,12 +106,18 @@ class OwnSwarm(Swarm):
                 undo.callback(made.remove)
                 path = launch.source(options, made.path)
             source = Path(path)
+
+            def connect() -> list[ClusterNode]:
+                stage("starting Ray" if options.local else f"joining the cluster at {options.address}")
+                undo.callback(CONNECTION.give_back, CONNECTION.take(options.address))
+                return CONNECTION.head.ask(cluster.nodes)
+
+            # a cluster that there is comes first: blocks go by how many machines it has
+            places = connect() if ray.is_initialized() or not options.local else []
             hashing = partial(stage, f"hashing {source.name}")
-            manifest = files.scan(source, _if_there_is_memory(options), options.hash, hashing)
+            manifest = files.scan(source, _block_bytes(options, places), options.hash, hashing)
             launch.check_room(folder, options, manifest.content_bytes)
-            stage("starting Ray" if options.local else f"joining the cluster at {options.address}")
-            undo.callback(CONNECTION.give_back, CONNECTION.take(options.address))
-            launcher = launch.Launcher(folder, options, source, manifest, CONNECTION.head.ask(cluster.nodes))
+            launcher = launch.Launcher(folder, options, source, manifest, places or connect())
             swarm = cls(folder, launcher, began_at, undo.pop_all())
         OPEN[swarm.name] = swarm
         try:
@@ -162,8 +170,10 @@ class OwnSwarm(Swarm):
         with self.turn:
             self.check_open()
             launcher = self._launcher
-            more = msgspec.structs.replace(launcher.options, peers=TABLE["peers"].read(count))
-            _if_there_is_memory(more)(self.ledger.content.content_bytes)
+            content = self.ledger.content
+            peers = TABLE["peers"].read(count)
+            more = msgspec.structs.replace(launcher.options, peers=peers, block_bytes=content.block_bytes)
+            _block_bytes(more, launcher.places)(content.content_bytes)
             first = len(launcher.actors)  # the seed counts as number 0
             names = launcher.spawn(late_seats(launcher.options, first, count, behaviour))
             launcher.begin(names)
@@ -254,6 +264,11 @@ if hasattr(os, "register_at_fork"):  # not on Windows
     os.register_at_fork(after_in_child=OPEN.clear)  # they are the parent's
 
 
-def _if_there_is_memory(options: Options) -> Callable[[int], int]:
-    """The size of a block, by that of the content; `OptionError` if this machine has no memory for its peers."""
-    return needs.block_bytes_for(options, free_memory_bytes() if options.local else None)
+def _block_bytes(options: Options, places: list[ClusterNode]) -> Callable[[int], int]:
+    """The size of a block, by that of the content; `OptionError` if this machine has no memory for its peers.
+
+    The machines of these `places`, or this one alone, are taken to have as many processors each as this one.
+    """
+    machines = len({place.host for place in places}) or 1
+    blocks = auto_blocks((options.peers + 1) / (machines * processors()))
+    return needs.block_bytes_for(options, free_memory_bytes() if options.local else None, blocks)

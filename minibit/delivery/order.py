@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args
 import msgspec
 
 from minibit.errors import OptionError
-from minibit.manifest import NAME_BYTES_MAX, auto_block_bytes
+from minibit.manifest import MOST_BLOCKS, NAME_BYTES_MAX, auto_block_bytes
 from minibit.run import readers
 from minibit.run.options import Option, few_enough, read_by
 from minibit.run.readers import checked, one_of, wrong
@@ -21,8 +21,6 @@ from minibit.units import parse_bytes, parse_duration, parse_rate
 
 Links = Literal["follow", "keep", "refuse"]
 Verify = Literal["fast", "full"]
-
-BLOCKS = 1_000  # of a content at least, as long as they are not very small
 
 BESIDE = (".minibit", ".minibit-partial", ".minibit-new")
 """How the names end that lie beside a copy."""
@@ -104,7 +102,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 
         There is one peer a machine, with processor enough for messages: so blocks are many, whatever the limit is.
         """
-        return few_enough(content_bytes, self.block_bytes or auto_block_bytes(content_bytes, blocks=BLOCKS))
+        return few_enough(content_bytes, self.block_bytes or auto_block_bytes(content_bytes, blocks=MOST_BLOCKS))
 
 
 class PushOption(Option):

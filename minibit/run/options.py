@@ -16,7 +16,7 @@ import msgspec
 from minibit import strategies
 from minibit.choker import CHOKERS
 from minibit.errors import LocalError, OptionError, said
-from minibit.manifest import BLOCK_BYTES_MAX, BLOCKS_MAX, HashName, auto_block_bytes
+from minibit.manifest import BLOCK_BYTES_MAX, BLOCKS_MAX, FEWEST_BLOCKS, HashName, auto_block_bytes
 from minibit.picker import PICKERS
 from minibit.rules import PRESETS, Rules
 from minibit.run import readers
@@ -82,13 +82,14 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
                 raise OptionError(name, given[name], f"{said(given[name])} {there}")
         return options
 
-    def block_bytes_for(self, content_bytes: int) -> int:
+    def block_bytes_for(self, content_bytes: int, blocks: int = FEWEST_BLOCKS) -> int:
         """The bytes of a block of such content: those given, or those that go with it and with the limits.
 
-        `OptionError` if there would be more blocks than a manifest may have.
+        So many `blocks` a real swarm has time for; a simulation goes by the fewest, since it is the same on every
+        machine. `OptionError` if there would be more than a manifest may have.
         """
         slowest_bps = lowest(self.upload_bps, self.seed_upload_bps, self.download_bps)
-        return few_enough(content_bytes, self.block_bytes or auto_block_bytes(content_bytes, slowest_bps))
+        return few_enough(content_bytes, self.block_bytes or auto_block_bytes(content_bytes, slowest_bps, blocks))
 
 
 def few_enough(content_bytes: int, block_bytes: int) -> int:
@@ -166,8 +167,8 @@ GROUPS: dict[str, tuple[Option, ...]] = {
                bounds=("1", "100000")),
         Option("size", "size_bytes", parse_bytes, "SIZE", "Size of the content that is made without FILE.",
                bounds=("1B", "4TiB")),
-        Option("block_size", "block_bytes", readers.auto(parse_bytes), "SIZE", "Block size; auto: by the content and "
-               "the limits.", "auto", bounds=("1B", "64MiB")),
+        Option("block_size", "block_bytes", readers.auto(parse_bytes), "SIZE", "Block size; auto: by the content, "
+               "the limits and how many peers share a processor.", "auto", bounds=("1B", "64MiB")),
         Option("hash", "hash", one_of(*_HASHES), "NAME", "Hash of blocks: blake3 or sha256.", values=_HASHES),
     ),
     "Rules": (

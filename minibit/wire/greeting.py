@@ -27,7 +27,7 @@ from minibit.errors import LocalError, RemoteError
 from minibit.messages import Message, PeerAddress, Registro
 from minibit.wire.seal import Seal
 
-PROTOCOL = 2  # its version: both ends of a link speak the same
+PROTOCOL = 3  # its version: both ends of a link speak the same
 NONCE_BYTES = 16
 KEY_BYTES_MIN = 16
 

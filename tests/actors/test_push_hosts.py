@@ -5,11 +5,13 @@ The nodes die, come back and come late; disks are full; drivers are interrupted 
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -189,8 +191,8 @@ def test_without_the_node_of_the_source_it_goes_on_as_far_as_the_others_have_the
     share = 0.1  # all that the others have together, and what is on its way to them, is not the whole
     with held(hosts, 1, 2, 3, share=share):
         assert push(hosts, dest, "--detach", "--name", name, host=4, source="/data/own")[0] == 0
-        status_of = [sys.executable, "-m", "minibit", "status", name]
-        until(lambda: begun(hosts, dest, 3, share), lambda: hosts.run(1, *status_of))
+        so_far = partial(hosts.run, 1, sys.executable, "-m", "minibit", "status", name, "--json")
+        until(lambda: begun(hosts, dest, 3, share) and status(json.loads(so_far())).get("4") == "done", so_far)
         hosts.sh("kill", "4")
     try:
         code, result = minibit(hosts, "wait", name, "--json", "--progress", "none").end()

@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from minibit.errors import LocalError, RemoteError
-from minibit.manifest import UNKNOWN, FileEntry, Manifest, auto_block_bytes, block_hash
+from minibit.manifest import UNKNOWN, FileEntry, Manifest, auto_block_bytes, auto_blocks, block_hash
 
 
 def manifest_of(sizes: list[int], block_bytes: int, **changes: object) -> Manifest:
@@ -212,3 +212,7 @@ def test_auto_blocks_are_few_but_not_too_few_where_their_limits_allow(
         assert block_bytes <= 1 << 20 or content_bytes / block_bytes >= 1_000
     if slowest_bps is not None and block_bytes > max(16 << 10, slowest_bps / 16):  # slow blocks are many
         assert content_bytes / block_bytes >= 1_000
+
+
+def test_blocks_are_the_fewer_the_more_members_share_a_processor():
+    assert [auto_blocks(members) for members in (0.1, 1, 2, 10, 25.5, 1e9)] == [1_000, 1_000, 500, 100, 64, 64]

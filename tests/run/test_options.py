@@ -59,6 +59,7 @@ def test_lan_changes_nothing():
 
 def test_blocks_are_large_unless_the_least_limit_makes_them_slow():
     assert Options.build().block_bytes_for(64 << 20) == 1 << 20
+    assert Options.build().block_bytes_for(64 << 20, blocks=1_000) == 64 << 10
     assert Options.build(upload="1GB/s", seed_upload="2MiB/s").block_bytes_for(64 << 20) == 128 << 10
     assert Options.build(download="1KiB/s").block_bytes_for(64 << 20) == 64 << 10  # a thousand of them, and no more
     assert Options.build(upload="1KiB/s", block_size="4MiB").block_bytes_for(64 << 20) == 4 << 20

@@ -93,7 +93,7 @@ def test_no_word_of_the_greeting_can_be_changed_on_its_way(step: int, change: di
 
 
 def test_another_version_of_the_protocol_is_refused_with_what_to_do() -> None:
-    with pytest.raises(RemoteError, match="version 1 of the protocol, not 2: give every node the same Minibit"):
+    with pytest.raises(RemoteError, match="version 1 of the protocol, not 3: give every node the same Minibit"):
         greet(dialler(), acceptor(), lambda at, m: msgspec.structs.replace(m, protocol=1) if at == 0 else m)
 
 
