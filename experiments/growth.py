@@ -137,6 +137,5 @@ def below(found: dict[str, Any]) -> str:
     """How it was measured, in sentences."""
     ours, bare = found["spread"].values()
     spreads = f"; spread (max - min) / mean {ours:.2f}, of bare sockets {bare:.2f}" * (len(found["runs"]) > 1)
-    return (
-        f"{found['warm']} Minibit with {found['preset'] or 'its defaults'}, medians of {found['repeat']}, by turns{spreads}. {Quiet.shown(found['machine'])}."
-    )
+    how = f"Minibit with {found['preset'] or 'its defaults'}, medians of {found['repeat']}, by turns{spreads}"
+    return f"{found['warm']} {how}. {Quiet.shown(found['machine'])}."

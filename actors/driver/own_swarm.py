@@ -23,8 +23,8 @@ from ray.exceptions import RayError
 from minibit.actors.disk import files, scratch
 from minibit.actors.disk.scratch import Scratch
 from minibit.actors.driver import cluster, launch, spawn
-from minibit.actors.driver.collector import Collector, Progressing
 from minibit.actors.driver.cluster import ClusterNode
+from minibit.actors.driver.collector import Collector, Progressing
 from minibit.actors.driver.connection import CONNECTION
 from minibit.actors.driver.signals import undisturbed
 from minibit.actors.driver.swarm import Swarm

@@ -17,9 +17,7 @@ PEER_BYTES = {"ray": 50 << 20, "sim": 60 << 10}
 BLOCK_BYTES = 250  # for each block that comes to each peer
 
 
-def block_bytes_for(
-    options: Options, free_bytes: int | None, auto_blocks: int = FEWEST_BLOCKS
-) -> Callable[[int], int]:
+def block_bytes_for(options: Options, free_bytes: int | None, auto_blocks: int = FEWEST_BLOCKS) -> Callable[[int], int]:
     """`Options.block_bytes_for`, which refuses a run that needs more memory than is free; None: nobody knows."""
 
     def asked(content_bytes: int) -> int:
