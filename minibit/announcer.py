@@ -28,14 +28,13 @@ MESSAGE_S = 50e-6  # of processor time for a message by a link, both ends togeth
 SHARE = 0.05
 STRETCH = 10.0
 LONGEST_S = 1.0
-SMOOTHING = 0.1  # weight of the newest lateness in the mean
+SMOOTHING = 0.4  # weight of the newest lateness in the mean: a crowded machine is crowded from the first moment
 
 
 class Announcer:
-    """Decides when the neighbours of one peer are told its news; `message_s` is what a message costs."""
+    """Decides when the neighbours of one peer are told its news."""
 
     def __init__(self, announce_s: float | None) -> None:
-        self.message_s = MESSAGE_S
         self._announce_s = announce_s
         self._late_s = 0.0  # how late we are woken
         self._told_at = -inf
@@ -49,7 +48,7 @@ class Announcer:
         """For how long news is gathered, with so many neighbours."""
         if self._announce_s is not None:
             return self._announce_s
-        return min(LONGEST_S, max(neighbours * self.message_s / SHARE, STRETCH * self._late_s))
+        return min(LONGEST_S, max(neighbours * MESSAGE_S / SHARE, STRETCH * self._late_s))
 
     def due_s(self, neighbours: int, now: float) -> float:
         """When news that comes at `now` is due."""

@@ -50,7 +50,7 @@ class DestSurvey(msgspec.Struct, frozen=True, kw_only=True):
     bytes_digest   that of its bytes and names, as `Manifest.bytes_digest`
     content_bytes  the size of the content that is there; 0 if that would take long to find out
     untouched      whether no file of our content was changed since
-    partial_bytes  what a partial copy beside it has on the disk already
+    partial_bytes  what a copy beside it, partial or not swapped in yet, has on the disk already
     busy           whether another push is at work there now
     folder         the nearest folder that is there already, to which what follows belongs
     probed         whether a probe was left there
@@ -188,7 +188,7 @@ def _dest(dest: str | None, source: str | None, leave: str, known: str) -> DestS
         return DestSurvey(path=path, state="absent", fault=_fault(path, error))
     found = msgspec.structs.replace(
         found,
-        partial_bytes=allocated_bytes(place.partial),
+        partial_bytes=sum(map(allocated_bytes, (place.partial, place.new))),
         busy=any(map(_in_use, (place.partial, place.new, place.final))),
         folder=str(folder),
         free_bytes=disk.f_bavail * disk.f_frsize,

@@ -50,8 +50,11 @@ def test_other_content_is_other_and_the_source_is_the_source_by_any_name(tmp_pat
     assert survey(str(there), str(tmp_path / "link")).dest.state == "source"
 
 
-def test_a_partial_copy_is_measured_and_said_to_be_in_use_as_long_as_it_is_locked(tmp_path: Path) -> None:
-    partial = tmp_path / "model.minibit-partial"
+@pytest.mark.parametrize("ending", ["partial", "new"])  # of a push that was killed: midway, or just before the swap
+def test_a_copy_that_was_begun_is_measured_and_said_to_be_in_use_as_long_as_it_is_locked(
+    tmp_path: Path, ending: str
+) -> None:
+    partial = tmp_path / f"model.minibit-{ending}"
     partial.mkdir()
     (partial / "weights").write_bytes(os.urandom(100_000))
     with (partial / "holes").open("wb") as file:
