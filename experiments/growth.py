@@ -69,7 +69,11 @@ def growth(
     }
     if into:
         groups = {
-            f"{row['peers']} peers": {"Minibit": row["ratio"], f"bare, {row['bare_schedule']}": 1.0} for row in rows
+            f"{row['peers']} x {show_bytes(row['content_bytes'])}": {
+                "Minibit": row["ratio"],
+                f"bare, {row['bare_schedule']}": 1.0,
+            }
+            for row in rows
         }
         page.bars(into.parent / "img" / f"{NAME}.svg", groups, "goodput / bare sockets", ours="Minibit")
         picture = f"![Goodput of Minibit beside bare sockets, warm](img/{NAME}.svg)"

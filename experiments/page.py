@@ -53,6 +53,9 @@ def bars(path: Path, groups: Mapping[str, Mapping[str, float]], label: str, ours
         axes.invert_yaxis()
         axes.tick_params(length=0)
         axes.set_xlabel(label)
-        axes.set_xlim(0, 1.45 * max(value for group in groups.values() for value in group.values()))
+        named = [(value, len(name)) for group in groups.values() for name, value in group.items()]
+        axes.set_xlim(
+            0, max(value / (1 - min(0.6, 0.0125 * (letters + 6))) for value, letters in named)
+        )  # for the names
 
     picture(path, draw, {})
