@@ -34,6 +34,7 @@ HOPELESS_S = 5.0  # the same, when blocks are lost
 AWAY_S = 300.0  # a member that is out of reach is waited for so long, if Ray doesn't say before that it is dead
 DRAIN_S = 2.0  # for news; what comes later is in the next collection
 VERIFY_S = 600.0
+SOONEST = 0.25  # of the time between two collections, when the rest may have come by then
 LAST = 0.1  # of the time after which Ray ends this process without the head: then nothing is verified any more
 
 Progressing = Callable[[int, int, int, int, float], object]
@@ -80,10 +81,10 @@ class Collector:
             left_s = inf if timeout_s is None else timeout_s - ledger.elapsed_s(time.monotonic())
             self.drain(min(DRAIN_S, max(0.0, left_s)))
             now = time.monotonic()
+            rate_bps = (ledger.moved_bytes - moved_before) / max(now - polled_at, 1e-3)
+            blocks, held = ledger.content.block_count * len(ledger.peers), ledger.held
             if progress is not None:
-                rate_bps = (ledger.moved_bytes - moved_before) / max(now - polled_at, 1e-3)
-                blocks = ledger.content.block_count * len(ledger.peers)
-                progress(ledger.completed, len(ledger.peers), ledger.held, blocks, rate_bps)
+                progress(ledger.completed, len(ledger.peers), held, blocks, rate_bps)
             polled_at, moved_before = now, ledger.moved_bytes
             if not verdict.waiting(ledger.accounts):
                 return "", False
@@ -92,7 +93,10 @@ class Collector:
                 return f"the time limit of {timeout_s:g} s came first{self._causes(now)}", True
             if why is not None:
                 return why, False
-            left_s = self.every_s if timeout_s is None else min(self.every_s, timeout_s - ledger.elapsed_s(now))
+            rest_s = (blocks - held) * ledger.content.length_max / rate_bps if rate_bps else inf
+            left_s = min(self.every_s, max(SOONEST * self.every_s, rest_s))
+            if timeout_s is not None:
+                left_s = min(left_s, timeout_s - ledger.elapsed_s(now))
             self.turn.wait(max(0.0, left_s))
             check_open()
 

@@ -16,7 +16,7 @@ from minibit.actors.driver.head import ClusterHead
 from minibit.actors.peer import Drained
 from minibit.content import VirtualContent
 from minibit.events import TRACKER
-from minibit.records import BlockRecord, PeerRecord, Record, encode
+from minibit.records import BlockRecord, PeerRecord, Record, SampleRecord, encode
 from minibit.run.ledger import Ledger
 from minibit.run.options import Options
 from minibit.run.summary import Summary
@@ -99,6 +99,19 @@ def world(monkeypatch: pytest.MonkeyPatch) -> FakeRay:
     monkeypatch.setattr(calls, "ray", made)
     monkeypatch.setattr(CONNECTION, "head", ClusterHead())
     return made
+
+
+def test_it_looks_again_once_the_rest_should_have_come(world, monkeypatch):
+    def arrived(blocks: int) -> Drained:
+        got = [BlockRecord(world.now, "ana", block, TRACKER, 1.0, "useful", 100) for block in range(blocks)]
+        return news(*got, SampleRecord(world.now, "ana", blocks, 0, 0, 0, 0, 100 * blocks, 0))
+
+    monkeypatch.setattr(Collector, "every_s", 8.0)
+    looks: list[float] = []
+    swarm = Swarm(world, ana={"drain": [lambda *_: looks.append(world.now) or answers.pop(0)]})
+    answers = [news(), arrived(3), complete("ana"), news()]
+    swarm.wait()
+    assert looks[:3] == pytest.approx([0.0, 8.0, 8.0 + 8.0 / 3], abs=0.1)  # three blocks took the first 8 s
 
 
 @pytest.mark.parametrize("away_s", [20, 60, 250])
