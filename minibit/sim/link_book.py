@@ -52,13 +52,16 @@ class LinkBook:
         self.given_up.discard(block)
 
     def arrived(self, block: int, now: float) -> None:
-        """A block came: the answer to the PEDIDO for it, or else to the first one."""
+        """A block came: the answer to the PEDIDO for it, or else to the first one.
+
+        If any was perhaps given up, nobody can tell which was the first: so what looks like it is perhaps open still.
+        """
         self.heard_s = now
-        late = block in self.given_up
         first = next(iter(self.open), None)
         if first is not None and block not in self.open and self.open[first]:
+            perhaps = bool(self.given_up)
             self.call_off(1 << first)
-            if late:
+            if perhaps:
                 self.given_up.add(first)
         self.call_off(1 << block)
 

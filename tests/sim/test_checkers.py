@@ -36,6 +36,7 @@ from minibit.sim.checkers import (
     Violation,
     all_checkers,
 )
+from minibit.sim.link_book import LinkBook
 from minibit.sim.machine import Machine
 from minibit.sim.network import Network
 from minibit.sim.world import World
@@ -337,6 +338,24 @@ def test_what_is_called_off_or_given_up_may_be_asked_elsewhere():
 
 
 # peers and tracker
+
+
+def test_which_pedido_an_unasked_block_answers_is_not_sure_once_any_was_perhaps_given_up():
+    book = LinkBook()
+    book.ask(8, True, 0.0)
+    book.look(1.0, timeout_s=1.0)
+    book.ask(0, True, 1.5)
+    book.arrived(31, 2.0)
+    assert (book.open, book.given_up) == ({}, {0, 8})
+    book.arrived(8, 2.0)
+    book.ask(1, True, 2.0)
+    book.arrived(32, 2.5)  # and again, as long as one of them is not answered
+    assert (book.open, book.given_up) == ({}, {0, 1})
+    book.arrived(0, 3.0)
+    book.arrived(1, 3.0)
+    book.ask(2, True, 3.0)
+    book.arrived(33, 3.5)
+    assert (book.open, book.given_up) == ({}, set())
 
 
 def test_a_peer_whose_own_check_fails_is_noticed():
