@@ -1,7 +1,7 @@
 """What a run needs of memory, asked before any of it is spent.
 
-The figures are measured: what a real peer takes for itself, beside the pages that all processes share, and what a
-simulated one takes with its links; and for each block that comes to each peer, its record and its marks.
+The figures are measured: what a real peer on a cluster of its own takes for itself, beside the pages that all processes
+share, with a few blocks that are coming; what a simulated one takes with its links; and for each block that comes to each peer, its record and its marks.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from minibit.manifest import FEWEST_BLOCKS
 from minibit.run.options import Options
 from minibit.units import show_bytes
 
-PEER_BYTES = {"ray": 50 << 20, "sim": 60 << 10}
+PEER_BYTES = {"ray": 30 << 20, "sim": 60 << 10}
 BLOCK_BYTES = 250  # for each block that comes to each peer
 
 

@@ -22,7 +22,7 @@ def test_a_run_that_has_room_gets_its_block_size():
         (
             {"peers": 100_000},
             3 << 30,
-            "peers: 100,000 peers and 64 blocks take about 4.77 TiB of memory, and 3 GiB is free: give fewer peers",
+            "peers: 100,000 peers and 64 blocks take about 2.86 TiB of memory, and 3 GiB is free: give fewer peers",
         ),
         (
             {"peers": 1000, "world": "sim", "block_size": "16B"},
