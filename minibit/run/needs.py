@@ -1,7 +1,8 @@
 """What a run needs of memory, asked before any of it is spent.
 
 The figures are measured: what a real peer on a cluster of its own takes for itself, beside the pages that all processes
-share, with a few blocks that are coming; what a simulated one takes with its links; and for each block that comes to each peer, its record and its marks.
+share, with a few blocks that are coming; what a simulated one takes with its links; and for each block that comes to
+each peer, its record and its marks.
 """
 
 from __future__ import annotations
