@@ -115,7 +115,7 @@ class OwnSwarm(Swarm):
             # a cluster that there is comes first: blocks go by how many machines it has
             places = connect() if ray.is_initialized() or not options.local else []
             hashing = partial(stage, f"hashing {source.name}")
-            manifest = files.scan(source, _block_bytes(options, places), options.hash, hashing)
+            manifest = files.scan(source, block_bytes_for(options, places), options.hash, hashing)
             launch.check_room(folder, options, manifest.content_bytes)
             launcher = launch.Launcher(folder, options, source, manifest, places or connect())
             swarm = cls(folder, launcher, began_at, undo.pop_all())
@@ -173,7 +173,7 @@ class OwnSwarm(Swarm):
             content = self.ledger.content
             peers = TABLE["peers"].read(count)
             more = msgspec.structs.replace(launcher.options, peers=peers, block_bytes=content.block_bytes)
-            _block_bytes(more, launcher.places)(content.content_bytes)
+            block_bytes_for(more, launcher.places)(content.content_bytes)
             first = len(launcher.actors)  # the seed counts as number 0
             names = launcher.spawn(late_seats(launcher.options, first, count, behaviour))
             launcher.begin(names)
@@ -264,7 +264,7 @@ if hasattr(os, "register_at_fork"):  # not on Windows
     os.register_at_fork(after_in_child=OPEN.clear)  # they are the parent's
 
 
-def _block_bytes(options: Options, places: list[ClusterNode]) -> Callable[[int], int]:
+def block_bytes_for(options: Options, places: list[ClusterNode]) -> Callable[[int], int]:
     """The size of a block, by that of the content; `OptionError` if this machine has no memory for its peers.
 
     The machines of these `places`, or this one alone, are taken to have as many processors each as this one.

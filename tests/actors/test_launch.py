@@ -9,7 +9,7 @@ import pytest
 from fake_ray import DEAD, UNREACHABLE, FakeActor, FakeRay, failed
 from ray.exceptions import ActorDiedError, RayTaskError
 
-from minibit.actors.driver import calls, launch, spawn
+from minibit.actors.driver import calls, launch, own_swarm, spawn
 from minibit.actors.driver.cluster import ClusterNode
 from minibit.actors.driver.connection import CONNECTION
 from minibit.actors.driver.launch import Launcher
@@ -231,3 +231,16 @@ def test_a_launch_ends_when_the_head_of_the_cluster_is_lost(world, monkeypatch, 
     with pytest.raises(ClusterError, match="the head is lost: start the cluster again"):
         run(launcher)
     assert world.now <= 2
+
+
+def test_blocks_are_many_where_members_have_machines_of_their_own_and_few_where_they_share_one(monkeypatch):
+    monkeypatch.setattr(own_swarm, "processors", lambda: 2)
+
+    def blocks(peers: int, *hosts: str) -> int:
+        places = [ClusterNode(N1, host) for host in hosts]
+        return (64 << 20) // own_swarm.block_bytes_for(Options.build(peers=peers, address="auto"), places)(64 << 20)
+
+    assert blocks(11, *"abcdef") == 1024
+    assert blocks(11, "a", "a") == 256  # two nodes on one machine
+    assert blocks(11) == 256
+    assert blocks(1_000) == 64
