@@ -104,6 +104,8 @@ class Neighbour:
         self.strikes = 0  # blocks with a wrong hash
         self.blocks_in = 0
         self.gave = Rate(window_s)
+        # pipeline
+        self.doubted = inventory.EMPTY  # it sent them wrong, or not in time: better asked elsewhere, or last
         # uploads
         self.blocks_out = 0
         self.took = Rate(window_s)
@@ -118,7 +120,6 @@ class Neighbour:
         self.serves_us = False
         self.asked: dict[int, float] = {}  # block -> when we sent the PEDIDO
         self.late = inventory.EMPTY  # asked, given up, and may still come
-        self.doubted = inventory.EMPTY  # it sent them wrong, or not in time: better asked elsewhere, or last
         self.snubbed_until = -inf  # it is asked for nothing before
         self.heard_at = -inf  # when bytes of a block last came from it, or it began to owe us some
         self.came_at = -inf  # when a block was last whole, or the pipeline last began to fill

@@ -469,6 +469,17 @@ def test_of_a_neighbour_that_did_not_answer_other_blocks_are_asked_before_the_sa
     assert seen == [{0, 1}, {2, 3}, {4, 5}, {0, 1}]
 
 
+def test_nor_does_its_next_link_begin_with_the_same_again():
+    ana = Alone(6, rules=Rules(picker="sequential", request_timeout_s=5.0))
+    seen = []
+    for _ in range(3):
+        ana.link("bia", 0b111111, serves=True)
+        seen.append(set(ana["bia"].asked))
+        ana.wait(6.0)
+        ana.do(Unlinked("bia", "reset"))
+    assert seen == [{0, 1}, {2, 3}, {4, 5}]
+
+
 def test_an_address_that_cannot_be_reached_is_tried_again_with_growing_pauses():
     ana = Alone(2)
     ana.hear("tracker", ListaPeers((address("bia"),)))
