@@ -137,6 +137,9 @@ def _unheard(what: sys.UnraisableHookArgs) -> None:
 
 def _said(error: Exception) -> tuple[str, int]:
     """What is said of an error ("": nothing), and the exit code."""
+    if isinstance(error, OSError) and not error.filename:
+        # perhaps it is standard output that takes no more: what a library says later would fail at the very end
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123
     match error:
         case OptionError():
             return error.said(_spelled), error.exit_code
@@ -147,7 +150,6 @@ def _said(error: Exception) -> tuple[str, int]:
         case ImportError() if text := lacking(error):
             return text, 1
         case BrokenPipeError():
-            sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123  the rest has nowhere to go
             return "", UNREAD
         case OSError(errno=number) if number in NO_ROOM:
             return f"no space left on the disk{_about(error)}: make room there", DiskFullError.exit_code

@@ -383,6 +383,22 @@ def test_a_command_ends_in_order_when_its_output_goes_nowhere(ending: str, code:
         assert done.stderr.endswith(said) if said else done.stderr == ""
 
 
+def test_what_a_library_says_after_standard_output_was_full_changes_no_exit_code() -> None:
+    program = """
+import atexit, click
+from minibit.cli.ending import ending
+@click.command("late")
+def late():
+    with ending():
+        click.echo("first")
+atexit.register(print, "late")
+late(prog_name="late")
+"""
+    shell = ["bash", "-c", '"$0" -c "$1" > /dev/full', sys.executable, program]
+    done = subprocess.run(shell, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (8, "late: no space left on the disk: make room there\n")
+
+
 def test_a_working_folder_that_was_deleted_is_one_line() -> None:
     done = told("swarm", *SMALL, program="import os; os.mkdir('gone'); os.chdir('gone'); os.rmdir('../gone')")
     assert (done.returncode, done.stdout) == (2, "")
