@@ -264,7 +264,7 @@ class Peer:
 
     def _offer(self, now: float) -> None:
         """Look for peers to serve, if we are complete and have room."""
-        if self.complete and self.uploads.has_room(self._up.values(), self.held):
+        if self.complete and self.behaviour.serves and self.uploads.has_room(self._up.values(), self.held):
             self.membership.offer(now)
 
     def _on_arrived(self, event: events.Arrived, now: float) -> None:

@@ -10,6 +10,7 @@ import pytest
 from table import Blocks, Table
 
 from minibit import inventory, strategies
+from minibit.behaviour import FreeRider, Honest
 from minibit.choker import Choker, NeighbourRow, Serving
 from minibit.contacts import LONGEST_DIAL_S
 from minibit.errors import LocalError
@@ -478,6 +479,17 @@ def test_nor_does_its_next_link_begin_with_the_same_again():
         ana.wait(6.0)
         ana.do(Unlinked("bia", "reset"))
     assert seen == [{0, 1}, {2, 3}, {4, 5}]
+
+
+@pytest.mark.parametrize("behaviour", [Honest(), FreeRider()])
+def test_a_complete_peer_dials_others_to_serve_them_unless_it_serves_nobody(behaviour: Honest):
+    ana = Alone(1, 0b1, rules=Rules(neighbours=2), behaviour=behaviour)
+    (first,) = ana.hear("tracker", ListaPeers(tuple(map(address, ("bia", "caio", "davi")))))[-1:]
+    assert isinstance(first, Dial)
+    ana.do(Linked(first.address, True))
+    ana.hear(first.address.peer, Estoque(whole="1"))
+    ana.wait(60.0)
+    assert any(isinstance(effect, Dial) and effect.alone for effect in ana.effects) is behaviour.serves
 
 
 def test_an_address_that_cannot_be_reached_is_tried_again_with_growing_pauses():
