@@ -54,8 +54,7 @@ def bars(path: Path, groups: Mapping[str, Mapping[str, float]], label: str, ours
         axes.tick_params(length=0)
         axes.set_xlabel(label)
         named = [(value, len(name)) for group in groups.values() for name, value in group.items()]
-        axes.set_xlim(
-            0, max(value / (1 - min(0.6, 0.0125 * (letters + 6))) for value, letters in named)
-        )  # for the names
+        # room for each name beside its bar: a letter takes an eightieth of the width
+        axes.set_xlim(0, max(value / (1 - min(0.6, (letters + 6) / 80)) for value, letters in named))
 
     picture(path, draw, {})

@@ -59,9 +59,8 @@ class LinkBook:
         self.heard_s = now
         first = next(iter(self.open), None)
         if first is not None and block not in self.open and self.open[first]:
-            perhaps = bool(self.given_up)
-            self.call_off(1 << first)
-            if perhaps:
+            del self.open[first]
+            if self.given_up:
                 self.given_up.add(first)
         self.call_off(1 << block)
 

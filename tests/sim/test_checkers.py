@@ -337,9 +337,6 @@ def test_what_is_called_off_or_given_up_may_be_asked_elsewhere():
     scene.ask("caio", 1)
 
 
-# peers and tracker
-
-
 def test_which_pedido_an_unasked_block_answers_is_not_sure_once_any_was_perhaps_given_up():
     book = LinkBook()
     book.ask(8, True, 0.0)
@@ -356,6 +353,9 @@ def test_which_pedido_an_unasked_block_answers_is_not_sure_once_any_was_perhaps_
     book.ask(2, True, 3.0)
     book.arrived(33, 3.5)
     assert (book.open, book.given_up) == ({}, set())
+
+
+# peers and tracker
 
 
 def test_a_peer_whose_own_check_fails_is_noticed():
