@@ -27,7 +27,7 @@ import page
 from libtorrent_swarm import RivalResult, share
 from quiet import Quiet
 from results import SHOWN, numbers, tell
-from swarms import minibit, usual_size
+from swarms import SIZE_HELP, minibit, usual_size
 from warm import WarmCopies, shown_warm
 
 from minibit.actors.disk.files import make
@@ -39,7 +39,7 @@ NAME = "against-libtorrent"  # of its section and its picture
 
 @click.command(context_settings=SHOWN)
 @click.option("--peers", default="1,8,50", metavar="N,N,...", callback=numbers, help="Beside the seed; a swarm each.")
-@click.option("--size", metavar="SIZE", help="Size of the content. [1 GiB, from 8 peers 256 MiB, from 50 64 MiB]")
+@click.option("--size", metavar="SIZE", help=SIZE_HELP)
 @click.option("--neighbours", default=20, type=click.IntRange(2), help="Most links of one peer.")
 @click.option("--repeat", default=1, type=click.IntRange(1), help="Rounds; medians count.")
 @click.option("--preset", metavar="NAME", help="Preset of Minibit. [its defaults]")

@@ -18,7 +18,7 @@ from bare_trees import TREES, Schedule, share
 from own_cluster import TIMEOUT_S, ray_cluster, run
 from quiet import Quiet
 from results import numbers, tell
-from swarms import usual_size
+from swarms import SIZE_HELP, usual_size
 from warm import WarmCopies, shown_warm, warm_copies
 
 from minibit.run.summary import Summary
@@ -29,7 +29,7 @@ NAME = "bare-sockets"  # of its section and its picture
 
 @click.command()
 @click.option("--peers", default="10,20,30,40,50", metavar="N,N,...", callback=numbers)
-@click.option("--size", metavar="SIZE", help="[default: 1GiB with 1 peer, 256MiB from 8 on, 64MiB from 50 on]")
+@click.option("--size", metavar="SIZE", help=SIZE_HELP)
 @click.option("--preset", metavar="NAME", help="[the defaults]")
 @click.option("--bare-block", multiple=True, default=("256KiB", "1MiB"), metavar="SIZE", help="Blocks of bare sockets.")
 @click.option("--bare-trees", multiple=True, default=(TREES,), type=click.IntRange(1), help="Trees that they use.")

@@ -19,6 +19,7 @@ RUN_SWARM = Path(__file__).with_name("run_swarm.py")
 GOODBYE_S = 60.0  # the time that an interrupted swarm has to end by itself
 SIZES = {1: "1GiB", 8: "256MiB", 50: "64MiB"}
 """The content of a swarm of at least so many peers on one machine, unless a size is given."""
+SIZE_HELP = f"Size of the content. [{', '.join(f'{size} from {least} peers on' for least, size in SIZES.items())}]"
 
 
 def usual_size(peers: int) -> str:
