@@ -149,6 +149,16 @@ def test_a_world_that_hangs_within_one_event_is_a_failure(monkeypatch: pytest.Mo
     assert "does not end" in outcome.text
 
 
+def test_a_world_is_not_smaller_because_less_time_is_left_for_it(monkeypatch: pytest.MonkeyPatch):
+    def lasts(world: fuzz.Plain, most_s: float = fuzz.MOST_WORLD_S) -> fuzz.Outcome:
+        return fuzz.Outcome(world, 0, 2, 1.0, 9, "RunsEnd" if most_s < fuzz.MOST_WORLD_S else "")
+
+    monkeypatch.setattr(fuzz, "run_world", lasts)
+    options = {"peers": 4, "size": 4000, "block_size": 1000, "seed": 1}
+    failed = fuzz.Outcome({"options": options, "scenario": {}}, 0, 4, 1.0, 9, "RunsEnd")
+    assert fuzz.shrink(failed, 1.0) == failed
+
+
 # usage
 
 
