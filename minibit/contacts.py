@@ -89,7 +89,14 @@ class Contacts:
         return [neighbour for neighbour in self.known.values() if neighbour.standing is Standing.DIALLING]
 
     def failed(self, neighbour: Neighbour, why: str, now: float) -> None:
-        """A dial failed or a link ended: don't dial the neighbour for a while."""
+        """A dial failed or a link ended: don't dial the neighbour for a while.
+
+        The pause doubles until a block goes either way: a link that only begins well may be made and lost for ever.
+        """
+        blocks = neighbour.blocks_in + neighbour.blocks_out
+        if blocks != neighbour.exchanged:
+            neighbour.exchanged = blocks
+            neighbour.failures = 0
         neighbour.trouble = why
         neighbour.retry_at = now + min(self._rules.retry_s * 2**neighbour.failures, LONGEST_RETRY_S)
         neighbour.failures = min(neighbour.failures + 1, MOST_DOUBLINGS)

@@ -73,7 +73,7 @@ UNSERVED: Final = Slot.NONE
 
 OWNERS: dict[str, tuple[str, ...]] = {
     "neighbour": ("peer", "standing"),
-    "contacts": ("address", "since", "failures", "trouble", "retry_at", "sated"),
+    "contacts": ("address", "since", "failures", "trouble", "exchanged", "retry_at", "sated"),
     "exchange": ("theirs", "strikes", "blocks_in", "gave", "uninvited"),
     "pipeline": (
         *("serves_us", "asked", "late", "doubted", "snubbed_until"),
@@ -96,8 +96,9 @@ class Neighbour:
         # contacts
         self.address = address
         self.since = -inf  # when the dial or the link that stands began, or the last one ended
-        self.failures = 0  # dials and links that failed since one went well
-        self.trouble = ""  # why the last of these failed
+        self.failures = 0  # dials that failed and links that ended, since a block last went by one
+        self.trouble = ""  # why the last of these ended
+        self.exchanged = 0  # the blocks that had gone either way by then
         self.retry_at = -inf  # it is not dialled before
         self.sated = False  # it held every block when it was last a neighbour
         # exchange
@@ -145,9 +146,6 @@ class Neighbour:
     def move(self, move: Move) -> None:
         """Change the standing by the table."""
         self.standing = MOVES[self.standing, move]
-        if self.standing is Standing.SHARING:
-            self.failures = 0
-            self.trouble = ""
         if self.standing not in UP:
             self._reset()
 

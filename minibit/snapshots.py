@@ -51,8 +51,8 @@ class NeighbourSnapshot(Snapshot, frozen=True, kw_only=True):
     gave_bps: float
     took_bps: float
     strikes: int  # blocks from it that had a wrong hash, and words that only the tracker may say
-    failures: int  # dials and links that failed since one went well
-    trouble: str  # why the last of these failed
+    failures: int  # dials that failed and links that ended, since a block last went by one
+    trouble: str  # why the last of these ended
     since_s: float | None  # for how long it has been dialled or linked, or not linked any more; None: nothing was tried
     silent_s: float | None  # for how long no byte came of the blocks that were asked of it; None: all came
 

@@ -87,16 +87,22 @@ def test_the_pause_after_a_failure_grows_to_a_limit_however_often_it_fails():
     assert pauses[-1] == LONGEST_RETRY_S
 
 
-def test_a_link_that_went_well_ends_the_growing_of_the_pauses():
+@pytest.mark.parametrize(("blocks_in", "blocks_out", "pause_s"), [(1, 0, 1.0), (0, 1, 1.0), (0, 0, LONGEST_RETRY_S)])
+def test_a_block_by_a_link_ends_the_growing_of_the_pauses_and_a_link_alone_does_not(
+    blocks_in: int, blocks_out: int, pause_s: float
+):
     made = contacts("ana")
     ana = made.known["ana"]
     for _ in range(6):
         made.failed(ana, "reset", 0.0)
     made.move(ana, Move.LINK, 0.0)
     made.move(ana, Move.ESTOQUE, 0.0)
-    made.move(ana, Move.LOSE, 0.0)
+    ana.blocks_in, ana.blocks_out = blocks_in, blocks_out
+    made.move(ana, Move.LOSE, 100.0)
     made.failed(ana, "reset", 100.0)
-    assert ana.retry_at == 101.0
+    assert ana.retry_at == 100.0 + pause_s
+    made.failed(ana, "reset", 200.0)
+    assert ana.retry_at == 200.0 + min(2 * pause_s, LONGEST_RETRY_S)
 
 
 def test_a_neighbour_that_failed_is_not_dialled_before_its_pause_is_over():

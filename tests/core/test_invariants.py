@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pickle
 from collections import Counter
+from itertools import combinations
 from random import Random
 
 import msgspec
@@ -16,8 +17,9 @@ from hypothesis import strategies as st
 from table import Table
 
 from minibit import events, inventory, messages
+from minibit.contacts import LONGEST_RETRY_S
 from minibit.messages import Message, PeerAddress
-from minibit.records import PeerRecord, decode, encode
+from minibit.records import LinkRecord, PeerRecord, decode, encode
 from minibit.rules import Rules
 from minibit.run.causes import causes
 from minibit.sim.journal import Entry, Journal
@@ -206,6 +208,18 @@ def test_a_peer_that_is_alone_is_let_in_where_all_are_full():
             table.heal(one, name)
     table.run(60.0)
     assert all(table.peers[name].held == 0b111 for name in (*names, "davi", "edu"))
+
+
+def test_peers_in_need_take_each_others_place_ever_more_rarely():
+    table = Table(6, Rules(round_s=1.0, neighbours=2), tracker=True)
+    table.seat("hub", table.all, behaviour="free-rider")
+    names = [table.seat(name).name for name in ("ana", "bia", "caio", "davi", "edu")]
+    for one, other in combinations(names, 2):
+        table.cut(one, other)
+    table.run(800.0)
+    links = [one for one in table.records if isinstance(one, LinkRecord) and (one.peer, one.event) == ("hub", "linked")]
+    late = [one for one in links if one.at_s > 200.0]
+    assert 0 < len(late) <= len(names) * 600.0 / LONGEST_RETRY_S
 
 
 def test_a_peer_that_pauses_and_goes_on_completes_and_holds_nobody_up():
