@@ -132,7 +132,8 @@ class Contacts:
         the one that matters least; else the newest itself.
 
         A block under way to a neighbour is sent to its end, and a block that was asked of it is waited for, unless we
-        are hungry. Otherwise two peers that are alone would drive each other out for ever.
+        are hungry. Otherwise two peers that are alone would drive each other out for ever. Who may have something
+        for us matters more than who has nothing, or a seed would lose its place before it could serve us.
         """
         others = [neighbour for neighbour in self.up.values() if neighbour is not newest]
         for neighbour in others if held else ():  # two peers that hold nothing will soon have something to exchange
@@ -141,7 +142,12 @@ class Contacts:
         idle = [n for n in others if n.sending is None and (need is Need.HUNGRY or not n.asked)]
         if need is Need.NONE or not idle:
             return newest
-        return min(idle, key=lambda n: (bool(n.asked), n.slot is not Slot.NONE, n.blocks_in + n.blocks_out))
+
+        def matters(n: Neighbour) -> tuple[bool, bool, bool, int]:
+            may_give = n.standing is not Standing.SHARING or bool(n.theirs & ~held)
+            return bool(n.asked), n.slot is not Slot.NONE, may_give, n.blocks_in + n.blocks_out
+
+        return min(idle, key=matters)
 
     def check(self) -> None:
         """Assert the invariants."""

@@ -6,7 +6,7 @@ needs other neighbours (`Need`) tells the tracker so, more often, and dials thou
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from math import inf
 from typing import Any
 
@@ -22,9 +22,14 @@ LONGEST_PAUSE_S = 60.0  # between two tries to reach the tracker
 
 
 class Membership:
-    """The membership of a peer, which misses `missing` (an inventory) at first."""
+    """The membership of a peer, which misses `missing` (an inventory) at first.
 
-    def __init__(self, rules: Rules, contacts: Contacts, life: Lifetime, missing: int) -> None:
+    `to_spare` says whether the peer is complete and could serve more neighbours.
+    """
+
+    def __init__(
+        self, rules: Rules, contacts: Contacts, life: Lifetime, missing: int, to_spare: Callable[[], bool]
+    ) -> None:
         self._address: PeerAddress | None = None
         self._rules = rules
         self._contacts = contacts
@@ -32,6 +37,7 @@ class Membership:
         self._timers = life.timers
         self._effects = life.effects
         self._missing = missing  # in the last round
+        self._to_spare = to_spare
         self._alone_rounds = 0
         self._hungry_rounds = 0
         self._called_at = -inf
@@ -111,7 +117,7 @@ class Membership:
             return
         neighbours, again_at = self._contacts.to_dial(now, one_more=one_more)
         for neighbour in neighbours:
-            self._connect(neighbour, self.need is not Need.NONE, now)
+            self._connect(neighbour, self.need is not Need.NONE or self._offers, now)
         if again_at is not None:
             self._timers.set_earlier("dial", again_at)
 
@@ -119,7 +125,7 @@ class Membership:
         """We are complete, and have room for neighbours to serve: find one, ever more rarely while none wants us."""
         last, contacts = self._offered, self._contacts
         waits = contacts.dialling or (last is not None and last.up and last.standing is not SHARING)  # for its ESTOQUE
-        if self._rules.economy != "on" or self._life.stage is not TRADING or self._address is None or waits:
+        if not self._offers or self._address is None or waits:
             return
         if last is not None and last.up and not last.sated:
             self._offer_pause_s, self._offer_at = 0.0, now  # it wanted us
@@ -134,6 +140,11 @@ class Membership:
             self._connect(neighbour, True, now)
         elif len(contacts.known) >= self._rules.neighbours:  # or the tracker has named all that there are
             self.call(now)
+
+    @property
+    def _offers(self) -> bool:
+        """Whether we look for neighbours to serve: those that we dial should make room for us."""
+        return self._rules.economy == "on" and self._life.stage is TRADING and self._to_spare()
 
     def _connect(self, neighbour: Neighbour, alone: bool, now: float) -> None:
         self._contacts.move(neighbour, Move.DIAL, now)

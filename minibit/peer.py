@@ -61,7 +61,7 @@ class Peer:
         self.contacts = Contacts(name, rules, chance("contacts"))
         self._up = self.contacts.up
         self.exchange = Exchange(content, rules, chance, self.life, self._up, held, self.behaviour, known)
-        self.membership = Membership(rules, self.contacts, self.life, self.missing)
+        self.membership = Membership(rules, self.contacts, self.life, self.missing, self._has_room)
         self.pipeline = self.exchange.pipeline
         self.uploads = self.exchange.uploads
         self.picker = self.exchange.picker
@@ -142,7 +142,7 @@ class Peer:
         self._note("completed", now)
         if self.rules.leave == "complete":
             self._on_leaving(events.Leaving("complete"), now)
-        self._offer(now)
+        self.membership.offer(now)
 
     def _on_leaving(self, event: events.Leaving, now: float) -> None:
         if self.life.step(events.Leaving):
@@ -224,7 +224,7 @@ class Peer:
             self.membership.dial(now)
             self.exchange.pump(now)
             self.exchange.serve(now)
-            self._offer(now)
+            self.membership.offer(now)
 
     def _drop(self, neighbour: Neighbour, why: str, now: float) -> None:
         """Hang up on a neighbour that broke the protocol; ban it if it sent too many wrong blocks."""
@@ -245,7 +245,7 @@ class Peer:
         neighbour = self._up.get(sender)
         if type(message) in NEWS and (neighbour is None or sender == events.TRACKER):
             self.membership.hear(message, now)
-            self._offer(now)
+            self.membership.offer(now)
         elif neighbour is None:
             return
         elif type(message) is Desligamento:  # `isinstance` of a Struct takes longer, and news comes very often
@@ -260,12 +260,11 @@ class Peer:
                 self._drop(neighbour, str(error), now)
             if type(message) is Estoque and self.complete:
                 self.contacts.note(neighbour, sated=neighbour.theirs == self.held)
-                self._offer(now)
+                self.membership.offer(now)
 
-    def _offer(self, now: float) -> None:
-        """Look for peers to serve, if we are complete and have room."""
-        if self.complete and self.behaviour.serves and self.uploads.has_room(self._up.values(), self.held):
-            self.membership.offer(now)
+    def _has_room(self) -> bool:
+        """Whether it is complete and could serve more neighbours."""
+        return self.complete and self.behaviour.serves and self.uploads.has_room(self._up.values(), self.held)
 
     def _on_arrived(self, event: events.Arrived, now: float) -> None:
         if (neighbour := self._up.get(event.sender)) is not None:
@@ -339,7 +338,7 @@ _ON_TIMER: dict[str, Callable[[Peer, float], None]] = {
     "endgame": lambda peer, now: peer.exchange.endgame(now),
     "farewell": Peer._depart,
     "line": lambda peer, now: peer.exchange.advance(now),
-    "offer": Peer._offer,
+    "offer": lambda peer, now: peer.membership.offer(now),
     "requests": lambda peer, now: peer.exchange.check_requests(now),
     "round": Peer._round,
     "tracker": lambda peer, now: peer.membership.call(now),

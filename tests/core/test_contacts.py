@@ -170,6 +170,12 @@ def test_for_a_link_in_need_the_neighbour_that_matters_least_makes_room():
     assert made.to_drop(newest, ALL, Need.ALONE).peer == "p2"
 
 
+def test_a_neighbour_that_may_have_something_for_us_matters_more_than_one_that_has_nothing():
+    made, newest = crowd(0b0100, 0b0001)
+    made.known["p1"].blocks_in = 9
+    assert made.to_drop(newest, 0b0011, Need.ALONE).peer == "p1"
+
+
 def test_a_neighbour_to_which_a_block_is_under_way_makes_no_room():
     made = contacts("a b c", neighbours=2, linked="a b c")
     made.known["a"].sending = made.known["b"].sending = 0

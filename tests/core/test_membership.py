@@ -19,16 +19,19 @@ MISSING, NOBODYS = 0b11, 0b10
 
 
 class Scene:
-    """The membership of `ana`, which has started; `effects` are all that it gave."""
+    """The membership of `ana`, which has started; `effects` are all that it gave.
 
-    def __init__(self, *, missing: int = MISSING, started: bool = True) -> None:
+    With `room` she could serve more neighbours, once nothing is missing.
+    """
+
+    def __init__(self, *, missing: int = MISSING, started: bool = True, room: bool = True) -> None:
         self.now = 0.0
         life = Lifetime("ana")
         self.effects: list[Effect] = life.effects
         if started:
             life.step(Starting)
         self.contacts = Contacts("ana", RULES, Random(1))
-        self.its = Membership(RULES, self.contacts, life, missing)
+        self.its = Membership(RULES, self.contacts, life, missing, lambda: room and not missing)
 
     def rounds(self, *missing: int, unheld: int = NOBODYS) -> list[Need]:
         needs = []
@@ -43,6 +46,12 @@ class Scene:
         self.effects.clear()
         self.its.offer(self.now)
         return [effect.address.peer for effect in self.effects if isinstance(effect, Dial)]
+
+    def dial(self) -> list[bool]:
+        """Whether the peers that are dialled now, because links are short, are asked to make room."""
+        self.effects.clear()
+        self.its.dial(self.now)
+        return [effect.alone for effect in self.effects if isinstance(effect, Dial)]
 
 
 def link(*, dialled: bool, alone: bool) -> Linked:
@@ -123,6 +132,14 @@ def test_a_complete_peer_with_room_dials_one_more_and_ever_more_rarely():
         scene.now += 0.01
     assert sorted(dialled) == names
     assert scene.offer() == []
+
+
+@pytest.mark.parametrize(("missing", "room", "asked"), [(0, True, True), (0, False, False), (MISSING, True, False)])
+def test_who_is_dialled_by_a_complete_peer_with_room_should_make_room_for_it(missing: int, room: bool, asked: bool):
+    scene = Scene(missing=missing, room=room)
+    scene.contacts.learn([PeerAddress("bia", "host", 1)])
+    scene.its.join(PeerAddress("ana", "host", 1), 0.0)
+    assert scene.dial() == [asked]
 
 
 def test_while_those_that_it_dials_want_something_it_dials_at_once():
