@@ -155,6 +155,7 @@ class Exchange:
 
     def _on_desbloqueio(self, neighbour: Neighbour, message: Desbloqueio, now: float) -> None:
         self.pipeline.served(neighbour, True, now)
+        self.pipeline.forgive((neighbour,), self.missing)
         self._ask(neighbour, now)
 
     def _on_pedido(self, neighbour: Neighbour, message: Pedido, now: float) -> None:

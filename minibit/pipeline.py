@@ -185,6 +185,10 @@ class Pipeline:
         if serves_us:
             neighbour.heard_at = now
         else:
+            if (
+                neighbour.probe in neighbour.asked
+            ):  # nothing came: next time it is asked for other blocks
+                self.doubt(neighbour, inventory.of(neighbour.asked))
             self.void_all(neighbour)
 
     def doubt(self, neighbour: Neighbour, blocks: int) -> None:

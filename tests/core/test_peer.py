@@ -460,6 +460,14 @@ def test_after_a_snub_a_neighbour_gets_another_chance():
     assert ana["bia"].asked
 
 
+def test_who_chokes_us_before_anything_came_and_has_nothing_else_is_asked_again_at_once():
+    ana = Alone(2)
+    ana.link("bia", 0b11, serves=True)
+    assert sorted(asked(ana.effects, "bia")) == [0, 1]
+    ana.hear("bia", Bloqueio())
+    assert sorted(asked(ana.hear("bia", Desbloqueio()), "bia")) == [0, 1]
+
+
 def test_of_a_neighbour_that_did_not_answer_other_blocks_are_asked_before_the_same_again():
     ana = Alone(6, rules=Rules(picker="sequential", request_timeout_s=5.0, round_s=2.0))
     ana.link("bia", 0b111111, serves=True)

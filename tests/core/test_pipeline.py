@@ -396,8 +396,19 @@ def test_a_neighbour_that_chokes_us_may_still_send_what_was_asked_of_it():
     (bia,) = scene.neighbours
     scene.pipeline.served(bia, False, 0.5)
     assert (bia.serves_us, bia.asked, bia.late) == (False, {}, 0b11)
+    assert scene.pipeline.arrived(bia, 0, 0.6) == 0.0
+
+
+def test_a_neighbour_that_chokes_us_before_anything_came_is_asked_for_other_blocks_first():
+    scene = Scene(5, 0b11111)
+    (bia,) = scene.neighbours
+    assert scene.ask(0.0) == [("p0", 0), ("p0", 1)]
+    scene.pipeline.served(bia, False, 0.5)
     scene.pipeline.served(bia, True, 0.5)
-    assert scene.ask(1.0) == [("p0", 0), ("p0", 1)]
+    assert scene.ask(0.5) == [("p0", 2), ("p0", 3)]
+    scene.arrive(0, 2, 0.6)
+    scene.pipeline.served(bia, False, 0.7)  # it does give something
+    assert bia.doubted == 0b00011
 
 
 def test_a_doubted_block_is_asked_again_of_a_neighbour_that_has_nothing_else():
