@@ -64,11 +64,7 @@ class Announcer:
             everybody, self._told_all_at, all_due_s = True, now, inf
         told = []
         for neighbour in neighbours:
-            if (
-                (everybody or neighbour.slot is not UNSERVED)
-                and claims & ~neighbour.told
-                and (estoque := untold(neighbour, claims)) is not None
-            ):
+            if (everybody or neighbour.slot is not UNSERVED) and (estoque := untold(neighbour, claims)) is not None:
                 told.append((neighbour, estoque))
         return told, all_due_s
 
@@ -82,11 +78,10 @@ def whole(neighbour: Neighbour, claims: int) -> Estoque:
 
 def untold(neighbour: Neighbour, claims: int) -> Estoque | None:
     """The ESTOQUE that this neighbour needs, or None. It counts as told."""
+    theirs = neighbour.theirs
     blocks = claims & ~neighbour.told
-    wants_nothing = not neighbour.theirs & ~claims
-    believed_to_want = neighbour.theirs & ~neighbour.told
-    if not (wants_nothing and believed_to_want):
-        blocks &= ~neighbour.theirs
+    if theirs & ~claims:  # we want something from it
+        blocks &= ~theirs
     if not blocks:
         return None
     if blocks.bit_count() * 5 > claims.bit_length() // 4:  # an index costs about five digits

@@ -103,10 +103,14 @@ class Line:
 
     def _is_full(self, now: float) -> bool:
         """Whether as many blocks are under way as may be, without those that take too long."""
-        if len(self._since) < self.width:
+        in_time = len(self._since)
+        if in_time < self.width:
             return False
-        late = sum(since + self._patience_s <= now for since in self._since.values())
-        return late + self.width <= len(self._since)
+        for since in self._since.values():  # in the order of their times
+            if since + self._patience_s > now:
+                break
+            in_time -= 1
+        return in_time >= self.width
 
     def _measure(self, sent_bytes: int, now: float) -> None:
         """Count a block; at the end of the window, find the width for the next."""

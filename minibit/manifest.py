@@ -184,6 +184,8 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=Tru
 
     def length(self, block: int) -> int:
         """The bytes of `block`; `LocalError` when there is no such block."""
+        if 0 <= block < self.block_count and not self._short >> block & 1:
+            return self.block_bytes
         begin, end = self._reach(block)
         return end - begin
 

@@ -39,7 +39,7 @@ class Verb(msgspec.Struct, frozen=True, gc=False, tag_field="tipo", omit_default
 
     @property
     def verb(self) -> str:
-        return str(self.__struct_config__.tag)
+        return VERB_OF[type(self)]
 
 
 class PeerAddress(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -121,6 +121,7 @@ class Desligamento(Verb, frozen=True, tag="DESLIGAMENTO"):
 Message = Registro | ListaPeers | NovoPeer | Estoque | Bloqueio | Desbloqueio | Pedido | Bloco | Desligamento
 
 VERBS: dict[str, type[Verb]] = {cls.__struct_config__.tag: cls for cls in get_args(Message)}
+VERB_OF: dict[type, str] = {cls: verb for verb, cls in VERBS.items()}
 
 NEWS = frozenset({Registro, ListaPeers, NovoPeer})
 """The messages that say where peers are. The tracker says them, or a notebook, by an actor call; no neighbour may."""

@@ -115,8 +115,9 @@ class Peer:
 
     @property
     def complete(self) -> bool:
-        """Whether every block is held."""
-        return self.exchange.known == self.exchange.all and not self.exchange.missing
+        """Whether every block that can be had is held."""
+        exchange = self.exchange
+        return exchange.held | exchange.lost == exchange.all
 
     def _take_effects(self) -> list[Effect]:
         effects = self._effects[:]

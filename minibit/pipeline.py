@@ -51,6 +51,7 @@ class Pipeline:
         most_asked: int = MOST_ASKED,
     ) -> None:
         self._rules = rules
+        self._most_depth = rules.pipeline
         self._most_asked = most_asked
         self._asked = 0  # neighbours with open PEDIDOs
         self._picker = picker
@@ -185,9 +186,7 @@ class Pipeline:
         if serves_us:
             neighbour.heard_at = now
         else:
-            if (
-                neighbour.probe in neighbour.asked
-            ):  # nothing came: next time it is asked for other blocks
+            if neighbour.probe in neighbour.asked:  # nothing came: next time it is asked for other blocks
                 self.doubt(neighbour, inventory.of(neighbour.asked))
             self.void_all(neighbour)
 
@@ -277,9 +276,10 @@ class Pipeline:
         return neighbour.snubbed_until <= now and not self._silent(neighbour, now)
 
     def _is_free(self, neighbour: Neighbour) -> bool:
-        if not neighbour.asked and self._asked >= self._most_asked:
-            return False
-        return len(neighbour.asked) < min(neighbour.depth, self._rules.pipeline)
+        open_count = len(neighbour.asked)
+        if not open_count:
+            return self._asked < self._most_asked
+        return open_count < neighbour.depth and open_count < self._most_depth
 
     def _silent(self, neighbour: Neighbour, now: float) -> bool:
         """Whether to give up its PEDIDOs: blocks are asked of it, and no byte came for too long."""

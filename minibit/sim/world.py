@@ -31,7 +31,7 @@ from minibit.events import (
     Starting,
 )
 from minibit.life import GONE
-from minibit.messages import Message
+from minibit.messages import VERB_OF, Message
 from minibit.records import PeerRecord, Record
 from minibit.rules import Rules
 from minibit.seat import Seat
@@ -256,7 +256,7 @@ class World:
     def messages(self, machine: Machine) -> dict[str, int]:
         """Messages that this peer has sent, by verb; the seed's include those of the tracker beside it."""
         sent = machine.sent + self._tracker_sent if machine.name == TRACKER else machine.sent
-        return {str(kind.__struct_config__.tag): count for kind, count in sent.items()}  # type: ignore[attr-defined]
+        return {VERB_OF[kind]: count for kind, count in sent.items()}
 
     def sample(self) -> None:
         """Note how far every peer is."""
