@@ -218,8 +218,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=Tru
         """Where those bytes of `block` lie: (index of the file, offset in it, bytes), empty files left out."""
         begin, end = self._reach(block)
         whole = end - begin
-        if length is None:
-            length = whole - offset
+        length = whole - offset if length is None else length
         if offset < 0 or length < 0 or offset + length > whole:
             raise LocalError(f"block {block} has {whole} bytes, not {length} from {offset} on")
         start = begin + offset
