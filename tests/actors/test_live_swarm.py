@@ -165,7 +165,7 @@ def test_ctrl_c_while_a_page_is_open_leaves_nothing_behind(tmp_path: Path):
         polling = Thread(target=until_it_is_gone, args=(url, "peer-data?name=peer-01"), daemon=True)
         polling.start()
         os.killpg(run.process.pid, signal.SIGINT)
-        assert run.wait(SOON_S) == 130
+        assert run.wait(SOON_S) == 130, run.stderr
         assert run.stderr.endswith("run_swarm: interrupted\n")
         assert "Traceback" not in run.stderr
         assert not list(run.tmp.glob("minibit-*"))

@@ -310,6 +310,25 @@ def test_a_request_that_waits_stops_nobody_else(server, client, source):
     server.settle(0)
 
 
+def test_a_request_that_has_not_begun_disturbs_nobody_who_waits_for_those_in_progress(server, client, monkeypatch):
+    free, asked = Event(), Event()
+
+    class Late(Thread):
+        def start(self) -> None:
+            asked.set()
+            free.wait(30)
+            super().start()
+
+    monkeypatch.setattr("minibit.lab.live.server.Thread", Late)
+    waiting = Thread(target=client.ask, args=("/data",))
+    waiting.start()
+    assert asked.wait(30)
+    server.settle(0)
+    free.set()
+    waiting.join()
+    server.settle(30)
+
+
 def test_after_its_end_nobody_is_answered_and_closing_again_is_nothing(source):
     server = Server(source)
     assert Client(server).ask("/data").status == 200

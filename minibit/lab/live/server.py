@@ -15,12 +15,12 @@ from __future__ import annotations
 import asyncio
 import hmac
 import secrets
-import time
 from collections.abc import Callable
+from concurrent import futures
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from functools import partial
-from threading import Thread, current_thread
+from threading import Thread
 from typing import Any, Protocol
 
 import msgspec
@@ -90,7 +90,7 @@ class Server:
         self.token = secrets.token_urlsafe(24)
         self.feeder = Feeder()
         self.door: Door
-        self._at_work: set[Thread] = set()
+        self._at_work: set[Future[Any]] = set()
         self._loop: asyncio.AbstractEventLoop
         self._stop: asyncio.Event
         listening: Future[int] = Future()
@@ -111,9 +111,7 @@ class Server:
 
     def settle(self, timeout_s: float) -> None:
         """Wait until the requests in progress are done, but at most `timeout_s`."""
-        deadline = time.monotonic() + timeout_s
-        for thread in list(self._at_work):
-            thread.join(max(0.0, deadline - time.monotonic()))
+        futures.wait(list(self._at_work), timeout_s)
 
     def _main(self, port: int, listening: Future[int]) -> None:
         try:
@@ -147,11 +145,10 @@ class Server:
                     answer.set_result(work())
                 except Exception as error:
                     answer.set_exception(error)
-            self._at_work.discard(current_thread())
 
-        thread = Thread(target=run, name="minibit-live-request", daemon=True)
-        self._at_work.add(thread)
-        thread.start()
+        self._at_work.add(answer)
+        answer.add_done_callback(self._at_work.discard)
+        Thread(target=run, name="minibit-live-request", daemon=True).start()
         return await asyncio.wrap_future(answer)
 
 
