@@ -184,8 +184,6 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=Tru
 
     def length(self, block: int) -> int:
         """The bytes of `block`; `LocalError` when there is no such block."""
-        if 0 <= block < self.block_count and not self._short >> block & 1:
-            return self.block_bytes
         begin, end = self._reach(block)
         return end - begin
 
@@ -218,7 +216,8 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=Tru
         """Where those bytes of `block` lie: (index of the file, offset in it, bytes), empty files left out."""
         begin, end = self._reach(block)
         whole = end - begin
-        length = whole - offset if length is None else length
+        if length is None:
+            length = whole - offset
         if offset < 0 or length < 0 or offset + length > whole:
             raise LocalError(f"block {block} has {whole} bytes, not {length} from {offset} on")
         start = begin + offset

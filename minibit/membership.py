@@ -116,8 +116,9 @@ class Membership:
         if self._life.stage is LEAVING or self._address is None:
             return
         neighbours, again_at = self._contacts.to_dial(now, one_more=one_more)
+        alone = bool(neighbours) and (self.need is not Need.NONE or self._offers)
         for neighbour in neighbours:
-            self._connect(neighbour, self.need is not Need.NONE or self._offers, now)
+            self._connect(neighbour, alone, now)
         if again_at is not None:
             self._timers.set_earlier("dial", again_at)
 
@@ -125,7 +126,7 @@ class Membership:
         """We are complete, and have room for neighbours to serve: find one, ever more rarely while none wants us."""
         last, contacts = self._offered, self._contacts
         waits = contacts.dialling or (last is not None and last.up and last.standing is not SHARING)  # for its ESTOQUE
-        if not self._offers or self._address is None or waits:
+        if waits or self._address is None or not self._offers:
             return
         if last is not None and last.up and not last.sated:
             self._offer_pause_s, self._offer_at = 0.0, now  # it wanted us

@@ -51,7 +51,6 @@ class Pipeline:
         most_asked: int = MOST_ASKED,
     ) -> None:
         self._rules = rules
-        self._most_depth = rules.pipeline
         self._most_asked = most_asked
         self._asked = 0  # neighbours with open PEDIDOs
         self._picker = picker
@@ -279,7 +278,7 @@ class Pipeline:
         open_count = len(neighbour.asked)
         if not open_count:
             return self._asked < self._most_asked
-        return open_count < neighbour.depth and open_count < self._most_depth
+        return open_count < neighbour.depth and open_count < self._rules.pipeline
 
     def _silent(self, neighbour: Neighbour, now: float) -> bool:
         """Whether to give up its PEDIDOs: blocks are asked of it, and no byte came for too long."""

@@ -53,12 +53,8 @@ class Uploads:
 
     def fill(self, up: Iterable[Neighbour], held: int, missing: int, now: float) -> Changes:
         """Give free slots at once, if a neighbour waits for one."""
-        if len(self._served) == self.slots:
-            for neighbour in self._served:  # not by `all`, which takes twice the time
-                if not held & ~neighbour.theirs:
-                    break
-            else:
-                return []
+        if len(self._served) == self.slots and all(held & ~neighbour.theirs for neighbour in self._served):
+            return []
         neighbours = [neighbour for neighbour in up if neighbour.standing is SHARING]
         if not any(held & ~neighbour.theirs for neighbour in neighbours if neighbour.slot is UNSERVED):
             return []
